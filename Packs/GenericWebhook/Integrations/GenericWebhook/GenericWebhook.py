@@ -1,0 +1,2442 @@
+"""Generic Webhook for Cortex XSOAR: whatever is posted to it becomes an incident.
+
+The file reads in the order a request lives:
+bytes -> who sent it? -> what does it say? -> incidents -> seen before? -> the writer -> XSOAR -> the sender's answer
+"""
+
+import demistomock as demisto
+from CommonServerPython import *
+
+import base64
+import binascii
+import codecs
+import contextlib
+import email.message
+import email.utils
+import hashlib
+import hmac
+import io
+import json
+import math
+import os
+import re
+import resource
+import select
+import signal
+import socket
+import ssl
+import sys
+import tempfile
+import threading
+import time
+import unicodedata
+import uuid
+import zlib
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, UTC
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, unquote_to_bytes
+
+try:
+    import gevent
+    import gevent.local
+    from gevent import monkey, pywsgi
+    from gevent import ssl as gevent_ssl
+    from gevent.event import AsyncResult, Event
+    from gevent.threadpool import ThreadPool
+
+    # Bottle keeps the current request in thread-locals, which must be greenlet-locals here. Nothing else is patched:
+    # ssl and requests were imported before this line, and a late monkey.patch_all() breaks both.
+    NATIVE_LOCAL = threading.local
+    monkey.patch_item(threading, "local", gevent.local.local)
+    try:
+        import bottle
+    finally:
+        threading.local = NATIVE_LOCAL  # type: ignore[misc]
+except ModuleNotFoundError as missing:
+    sentence = (
+        f"Generic Webhook needs the Python module {missing.name!r}, which this instance's Docker image does not have. "
+        "Choose an image that holds bottle and gevent (the pack's README says how to make one) and enable the instance again."
+    )
+    demisto.error(sentence)
+    if demisto.command() != "long-running-execution":
+        return_error(sentence)
+    demisto.updateModuleHealth(sentence)
+    sys.stdin.read()  # the sentence stays in the instance's health until the platform ends the container
+    os._exit(1)
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Constants: each carries its unit and its reason
+# ---------------------------------------------------------------------------------------------------------------------
+
+KIB = 1024
+MIB = 1024 * KIB
+
+DEFAULT_NAME = "Generic webhook triggered incident"
+MAX_NAME_CHARACTERS = 600  # longer titles are refused by XSOAR's database
+
+MAX_BODY_BYTES = 25 * MIB  # GitHub's largest delivery
+MAX_BODIES_BYTES = 256 * MIB  # of all large bodies being worked on at once, so that many of them cannot fill the memory
+SMALL_BODY_BYTES = 64 * KIB  # up to here a body is free of that budget and is parsed on the hub, see the README's figures
+MAX_ITEMS = 1000  # incidents from one request
+MAX_NESTING = 200  # levels; every supported Python parses it, and no alert comes near
+MAX_NUMBER_DIGITS = 308  # beyond it a number fits no double, which is what XSOAR would read it as
+MAX_FORM_FIELDS = 1000
+MAX_REQUEST_LINE_BYTES = 8 * KIB  # what common proxies allow
+MAX_HEADERS_BYTES = 32 * KIB
+MAX_HEADERS = 100
+MAX_CHUNK_LINE_BYTES = 1 * KIB
+
+REQUEST_SECONDS = 30  # for the TLS handshake, the headers and the body together
+IDLE_SECONDS = 60  # a kept-alive connection without a request
+MAX_CONNECTIONS = 4096
+SPARE_DESCRIPTORS = 100  # of the process's limit, for everything that is no connection
+LINGER_BYTES = 64 * KIB  # read on after refusing a body, so that the sender sees the answer and no reset
+LINGER_SECONDS = 1.0
+
+MAX_QUEUED_INCIDENTS = 20_000
+MAX_QUEUED_BYTES = 128 * MIB
+MAX_CALL_INCIDENTS = 1000  # one request's array goes in one call
+MAX_CALL_BYTES = 4 * MIB  # one line the server has to read and answer in a piece
+WITHDRAW_SECONDS = 55  # reverse proxies give up after 60
+LONE_RETRY_SECONDS = 5  # a lone refused incident may be bad or meet an outage: past this its sender decides
+RETRY_PAUSE_SECONDS = 0.1  # doubles up to the next line
+MAX_RETRY_PAUSE_SECONDS = 2.0
+RETRY_AFTER_SECONDS = 5
+
+MAX_SAMPLES = 20
+MAX_SAMPLE_BYTES = 64 * KIB
+MAX_PENDING_SAMPLE_BYTES = 64 * MIB
+MAX_FOUND_IDS = 5000
+MAX_KEY_CHARACTERS = 200
+FLUSH_SECONDS = 3.0  # from an incident to the integration context
+
+DRAIN_SECONDS = 8.0  # after SIGTERM; SIGKILL follows 10 s after it
+MAX_RESTART_PAUSE_SECONDS = 30
+REPORT_SECONDS = 60  # counters and refused senders: one log line a minute
+HEARTBEAT_SECONDS = 30
+HEARTBEAT_LOCK_SECONDS = 60  # a call longer than this kills the platform's heartbeat thread
+CERTIFICATE_WARNING_DAYS = 14
+
+ERROR_MARKER = "[ERROR-fd5a7750-7182-4b38-90ba-091824478903]"  # anywhere in an answer, it makes the platform raise
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Refusals: what a sender is told when it is not 200
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+class Refusal(Exception):
+    """An answer other than 200: an HTTP status, a sentence that says how to mend it, and headers."""
+
+    def __init__(self, status: int, sentence: str, **headers: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.sentence = sentence
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+
+    def body(self) -> bytes:
+        """Return the JSON object a sender gets, as bytes."""
+        return to_json({"error": self.sentence}).encode()
+
+
+class Unavailable(Refusal):
+    """503 with Retry-After: nothing was created, and the same request may succeed later."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(503, sentence, Retry_After=str(RETRY_AFTER_SECONDS))
+
+
+class Malformed(Refusal):
+    """400: the request has to be changed before it can succeed."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(400, sentence)
+
+
+_encode_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # built once: json.dumps would each time
+
+
+def to_json(value: Any) -> str:
+    """Return a value as compact JSON in which the platform's error marker cannot be found, yet is whole once parsed."""
+    text = _encode_json(value)
+    return text.replace(ERROR_MARKER, "\\u005b" + ERROR_MARKER[1:]) if ERROR_MARKER in text else text
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Settings: the instance's parameters
+# ---------------------------------------------------------------------------------------------------------------------
+
+MIRROR_DIRECTIONS = {"Incoming": "In", "Outgoing": "Out", "Incoming And Outgoing": "Both"}
+
+
+class SettingError(ValueError):
+    """A parameter that cannot be used: its display name, and how to mend it."""
+
+    def __init__(self, parameter: str, mend: str) -> None:
+        super().__init__(f"{parameter}: {mend}")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The instance's parameters, checked; what cannot be used is in ``mistakes`` (source: the pack's descriptor)."""
+
+    port: int | None
+    authenticator: "Authenticator"
+    certificate: str = ""
+    key: str = field(default="", repr=False)
+    incident_type: str = ""
+    store_samples: bool = False
+    duplication_paths: tuple[str, ...] = ()
+    mirroring: tuple[tuple[str, Any], ...] = ()
+    mistakes: tuple[SettingError, ...] = ()
+
+    @classmethod
+    def from_params(cls, params: dict[str, Any]) -> "Settings":
+        """Read ``demisto.params()``; never raises, each mistake is kept with the parameter's name and the mend."""
+        mistakes: list[SettingError] = []
+        port: int | None = None
+        authenticator: Authenticator
+        credentials = params.get("credentials") or {}
+        try:
+            port = parse_port(str(params.get("longRunningPort") or ""))
+        except SettingError as mistake:
+            mistakes.append(mistake)
+        try:
+            authenticator = choose_authenticator(credentials.get("identifier") or "", credentials.get("password") or "")
+        except SettingError as mistake:
+            mistakes.append(mistake)
+            authenticator = DenyAll()
+        return cls(
+            port=port,
+            authenticator=authenticator,
+            certificate=(params.get("certificate") or "").strip(),
+            key=(params.get("key") or "").strip(),
+            incident_type=(params.get("incidentType") or "").strip(),
+            store_samples=argToBoolean(params.get("store_samples") or False),
+            duplication_paths=tuple(path.strip() for path in argToList(params.get("duplication_key")) if path.strip()),
+            mirroring=read_mirroring(params),
+            mistakes=tuple(mistakes),
+        )
+
+
+def parse_port(text: str) -> int | None:
+    """Return the port to listen on from ``8000`` or ``<host port>:<container port>``; None when XSOAR has yet to assign one."""
+    if not text.strip():
+        return None
+    ports = text.strip().split(":")
+    if len(ports) > 2 or not all(re.fullmatch(r"[0-9]{1,5}", port) and 1 <= int(port) <= 65535 for port in ports):
+        raise SettingError("Listen Port", "enter a number from 1 to 65535, or <host port>:<container port>, such as 8000.")
+    return int(ports[-1])
+
+
+def read_mirroring(params: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
+    """Return the fields that mirroring packs look for in rawJSON, none where no direction is chosen."""
+    direction = MIRROR_DIRECTIONS.get(params.get("mirror_direction") or "")
+    if direction is None:
+        return ()
+    return (
+        ("mirror_direction", direction),
+        ("mirror_instance", (params.get("mirror_instance") or "").strip()),
+        ("mirror_tags", argToList(params.get("mirror_tags"))),
+    )
+
+
+def load_tls(certificate: str, key: str) -> "gevent_ssl.SSLContext | None":
+    """Return the server's TLS context from two PEM texts, None when both are empty.
+
+    The certificate's text may hold intermediate certificates, which are served too. Raises SettingError.
+    """
+    if not certificate and not key:
+        return None
+    if not certificate or not key:
+        present, absent = ("Certificate", "Private Key") if certificate else ("Private Key", "Certificate")
+        raise SettingError(absent, f"HTTPS needs both; paste the {absent.lower()} too, or empty {present}.")
+    context = gevent_ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20")
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_CIPHER_SERVER_PREFERENCE | ssl.OP_NO_RENEGOTIATION
+    try:
+        with tempfile.TemporaryDirectory() as folder:  # readable by this user only, gone once loaded
+            files = [Path(folder, name) for name in ("certificate.pem", "key.pem")]
+            for file, text in zip(files, (certificate, key)):
+                file.write_text(text + "\n")
+            context.load_cert_chain(*files, password=lambda: "")  # without a password OpenSSL would ask on the terminal
+    except ssl.SSLError as error:
+        raise SettingError(*explain_tls_error(error, certificate, key)) from None
+    except OSError as error:
+        raise SettingError(
+            "Certificate", f"no temporary file for loading it ({error.strerror}); free disk space in the container's /tmp."
+        ) from None
+    return context
+
+
+def explain_tls_error(error: ssl.SSLError, certificate: str, key: str) -> tuple[str, str]:
+    """Return the parameter at fault and the mend for an error of OpenSSL."""
+    if "BEGIN CERTIFICATE" not in certificate:
+        return "Certificate", "paste the whole PEM text, from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----."
+    if "PRIVATE KEY" not in key:
+        return "Private Key", "paste the whole PEM text, with its lines -----BEGIN ... PRIVATE KEY----- and -----END ...-----."
+    if "ENCRYPTED" in key:
+        return "Private Key", "it is protected by a passphrase; paste it without one (openssl pkey -in key.pem)."
+    if error.reason == "KEY_VALUES_MISMATCH":
+        return "Private Key", "it does not belong to the certificate; paste the key the certificate was made with."
+    return "Certificate", f"OpenSSL cannot read certificate and private key ({error.reason}); paste both as PEM again."
+
+
+def certificate_trouble(context: ssl.SSLContext, certificate: str) -> str:
+    """Return a sentence when the server's certificate is expired, not yet valid or soon to expire, else an empty string.
+
+    The standard library tells a certificate's dates only after a verified handshake, so one is made in memory.
+    """
+    leaf = certificate[: certificate.find("-----END CERTIFICATE-----")] + "-----END CERTIFICATE-----\n"
+    trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    trusting.check_hostname = False
+    trusting.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    trusting.load_verify_locations(cadata=leaf[leaf.find("-----BEGIN CERTIFICATE-----") :])
+    pipes = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = trusting.wrap_bio(pipes[0], pipes[1])
+    server = ssl.SSLContext.wrap_bio(context, pipes[1], pipes[0], server_side=True)
+    try:
+        for side in (client, server, client):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                side.do_handshake()
+    except ssl.SSLCertVerificationError as error:
+        reason = {9: "is not valid yet", 10: "has expired"}.get(error.verify_code)
+        return f"Certificate: it {reason}; paste a valid one, senders that verify it refuse to connect." if reason else ""
+    days = (ssl.cert_time_to_seconds(client.getpeercert()["notAfter"]) - time.time()) / 86_400  # type: ignore[index,arg-type]
+    if days > CERTIFICATE_WARNING_DAYS:
+        return ""
+    return f"Certificate: it expires in {math.floor(days)} days; paste a renewed one in time."
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Authentication: who sent it?
+# ---------------------------------------------------------------------------------------------------------------------
+
+HEADER_PREFIX = "_header:"
+TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # a header's name, RFC 9110
+
+
+class Authenticator:
+    """Lets everybody in: the instance has no credentials."""
+
+    secret = b""  # never to be seen in a log line
+    hidden_header = ""  # lower case; never to be seen in an incident
+
+    def check(self, headers: dict[str, str]) -> None:
+        """Raise Refusal (401) unless the headers (lower-case names, Latin-1 values) prove the sender."""
+
+
+class BasicAuthenticator(Authenticator):
+    """Basic authentication, RFC 7617, with UTF-8 credentials."""
+
+    def __init__(self, username: str, password: str) -> None:
+        self.secret = password.encode()
+        self.expected = f"{username}:{password}".encode()
+
+    def check(self, headers: dict[str, str]) -> None:
+        scheme, _, encoded = headers.get("authorization", "").partition(" ")
+        try:
+            given = base64.b64decode(encoded.strip().encode("latin-1"), validate=True) if scheme.lower() == "basic" else b""
+        except binascii.Error:
+            given = b""
+        if not hmac.compare_digest(given, self.expected):
+            raise Refusal(
+                401,
+                "Send the username and password of this webhook by Basic authentication (curl -u user:password).",
+                WWW_Authenticate='Basic realm="Generic Webhook", charset="UTF-8"',
+            )
+
+
+class HeaderAuthenticator(Authenticator):
+    """A header that has to hold exactly the agreed value."""
+
+    def __init__(self, name: str, value: str) -> None:
+        self.hidden_header = name.lower()
+        self.secret = value.encode()
+
+    def check(self, headers: dict[str, str]) -> None:
+        given = headers.get(self.hidden_header, "").encode("latin-1")
+        if not hmac.compare_digest(given, self.secret):
+            raise Refusal(401, "Send the verification token of this webhook in the request header agreed upon.")
+
+
+class DenyAll(Authenticator):
+    """Lets nobody in: the instance's credentials are half filled in or malformed."""
+
+    def check(self, headers: dict[str, str]) -> None:
+        raise Refusal(401, "This webhook lets nobody in until its Username and Password are corrected in XSOAR.")
+
+
+def choose_authenticator(username: str, password: str) -> Authenticator:
+    """Return the authenticator for the parameters Username and Password; raises SettingError."""
+    if not username and not password:
+        return Authenticator()
+    if not username or not password:
+        absent = "Password" if username else "Username"
+        raise SettingError(absent, "it is empty while the other of the two is not; fill in both, or neither.")
+    if not username.startswith("_header"):
+        return BasicAuthenticator(username, password)
+    name = username.removeprefix(HEADER_PREFIX)
+    if not username.startswith(HEADER_PREFIX) or not re.fullmatch(TOKEN, name):
+        raise SettingError("Username", "write _header:<HEADER-NAME>, such as _header:Authorization, without spaces.")
+    if password != password.strip(" \t") or re.search(r"[\x00-\x08\x0a-\x1f\x7f]", password):
+        raise SettingError("Password", "no header can carry it: remove spaces at its ends, line breaks and control characters.")
+    return HeaderAuthenticator(name, password)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Payload: what does it say?
+# ---------------------------------------------------------------------------------------------------------------------
+
+EXPECTED = 'POST a JSON object such as {"name": "...", "raw_json": {...}}, an array of them, JSON lines, a form or any text.'
+# Codecs that are no charset of any sender, and slow or surprising ones a stranger must not choose.
+REFUSED_CODECS = {"idna", "punycode", "unicode_escape", "raw_unicode_escape", "utf-7", "undefined"}
+BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+CONTROL_BYTES = re.compile(rb"[\x00-\x06\x0e-\x1a\x1c-\x1f]")  # never in text; \x1b begins a terminal's colour in many logs
+FORM_FIELD_NAME = re.compile(r'[^\s<>{}|"]+')  # a urlencoder leaves none of these in a name, CEF and XML do
+
+
+class ContentType(NamedTuple):
+    """A parsed Content-Type: ``type/subtype`` in lower case, its charset and the header as it came."""
+
+    name: str
+    charset: str
+    header: str
+
+    @classmethod
+    def parse(cls, header: str) -> "ContentType":
+        if header in CONTENT_TYPES:
+            return CONTENT_TYPES[header]
+        message = email.message.Message()
+        message["Content-Type"] = header
+        charset = message.get_param("charset")
+        name = header.partition(";")[0].strip().lower()
+        return cls(name, usable_charset(charset) if isinstance(charset, str) else "", header)
+
+
+CONTENT_TYPES = {  # what nearly every request says, parsed beforehand
+    header: ContentType(header.partition(";")[0], "", header)
+    for header in ("", "application/json", "application/json; charset=utf-8", "application/x-www-form-urlencoded", "text/plain")
+}
+
+
+def usable_charset(name: str) -> str:
+    """Return Python's name of a charset, or an empty string when it is unknown or no charset at all."""
+    try:
+        codec = codecs.lookup(name.strip().strip("'\""))
+        b"".decode(codec.name)  # refuses codecs that are no text encoding, such as zlib
+    except (LookupError, ValueError):
+        return ""
+    return "" if codec.name in REFUSED_CODECS else codec.name
+
+
+class UnreadableJson(ValueError):
+    """Bytes that are no JSON we take; the message says why and where."""
+
+
+def _number(text: str) -> int | float | str:
+    # Python would read 1e999 as infinity, which is no JSON, and its int() has limits that differ between versions.
+    value = float(text)
+    return text if math.isinf(value) else value
+
+
+def _whole_number(text: str) -> int | str:
+    return int(text) if len(text) <= MAX_NUMBER_DIGITS else text
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    return dict(pairs)
+
+
+# NaN and Infinity are no JSON, yet many programs write them: kept as the strings "NaN", "Infinity" and "-Infinity".
+_parse_json = json.JSONDecoder(parse_float=_number, parse_int=_whole_number, parse_constant=str).decode
+# The same with a hook in Python, at which a thread gives way: the parser in C would keep all others waiting to its end.
+_parse_large_json = json.JSONDecoder(
+    parse_float=_number, parse_int=_whole_number, parse_constant=str, object_pairs_hook=_object
+).decode
+
+
+def parse_json(text: str) -> Any:
+    """Return the value of a JSON text; raises UnreadableJson, with line and column where there are any.
+
+    Numbers no double can hold become strings of their digits; of duplicate keys the last one wins.
+    """
+    try:
+        value = (_parse_json if len(text) <= SMALL_BODY_BYTES else _parse_large_json)(text)
+    except json.JSONDecodeError as error:
+        raise UnreadableJson(f"{error.msg.removesuffix(':').rstrip()} at line {error.lineno}, column {error.colno}") from None
+    except RecursionError:
+        raise UnreadableJson(f"it is nested deeper than {MAX_NESTING} levels") from None
+    if text.count("{") + text.count("[") > MAX_NESTING and _deeper_than(value, MAX_NESTING):
+        raise UnreadableJson(f"it is nested deeper than {MAX_NESTING} levels")
+    if "\\ud" in text or "\\uD" in text:
+        _refuse_lone_surrogates(value)
+    return value
+
+
+def _deeper_than(value: Any, levels: int) -> bool:
+    level = [value]
+    for _ in range(levels + 1):
+        level = (
+            [
+                child
+                for container in level
+                for child in (container.values() if isinstance(container, dict) else container)
+                if isinstance(child, (dict, list))
+            ]
+            if level and isinstance(level[0], (dict, list))
+            else []
+        )
+        if not level:
+            return False
+    return True
+
+
+def _refuse_lone_surrogates(value: Any) -> None:
+    try:
+        _encode_json(value).encode()
+    except UnicodeEncodeError:
+        raise UnreadableJson("a \\u escape names half of a surrogate pair, which is no character") from None
+
+
+def decode_text(body: bytes, content_type: ContentType) -> str:
+    """Return the body's text by its byte order mark, else its charset, else UTF-8; raises UnicodeDecodeError."""
+    for mark, charset in BYTE_ORDER_MARKS:
+        if body.startswith(mark):
+            return body.decode(charset)
+    return body.decode(content_type.charset or "utf-8")
+
+
+def decode_json_text(body: bytes, content_type: ContentType) -> str:
+    """Return the body's text as decode_text does, or in UTF-16/32 without a mark as JSON's zero bytes give it away."""
+    if b"\0" in body[:4]:
+        detected = json.detect_encoding(body)
+        if detected != "utf-8":
+            return body.decode(detected)
+    return decode_text(body, content_type)
+
+
+def unpack(body: bytes, encoding: str) -> bytes:
+    """Return the body without its Content-Encoding, at most MAX_BODY_BYTES of it; raises Refusal (400, 413, 415)."""
+    encodings = [name.strip().lower() for name in encoding.split(",") if name.strip().lower() not in ("", "identity")]
+    if len(encodings) > 1 or (encodings and encodings[0] not in ("gzip", "x-gzip", "deflate")):
+        raise Refusal(
+            415, "Send the body with Content-Encoding gzip or deflate, or without any.", Accept_Encoding="gzip, deflate"
+        )
+    if not encodings:
+        return body
+    # 47: gzip or zlib by the stream's own header; senders disagree whether deflate has a zlib header, -15 is without.
+    window = -15 if encodings[0] == "deflate" and not _has_zlib_header(body) else 47
+    unpacked, rest = bytearray(), body
+    try:
+        while rest:
+            unpacker = zlib.decompressobj(window)
+            unpacked += unpacker.decompress(rest, MAX_BODY_BYTES + 1 - len(unpacked))
+            if len(unpacked) > MAX_BODY_BYTES:
+                raise Refusal(413, f"The unpacked body is larger than {MAX_BODY_BYTES // MIB} MiB; send fewer events at a time.")
+            if not unpacker.eof:
+                raise Malformed(f"The body ends before its {encodings[0]} stream does; send it whole.")
+            rest = unpacker.unused_data  # a gzip file may have several members
+    except zlib.error:
+        raise Malformed(f"The body is no {encodings[0]} stream; send it packed, or without Content-Encoding.") from None
+    return bytes(unpacked)
+
+
+def _has_zlib_header(body: bytes) -> bool:
+    return len(body) >= 2 and body[0] & 0x0F == 8 and int.from_bytes(body[:2], "big") % 31 == 0
+
+
+def is_json_type(name: str) -> bool:
+    return name in ("application/json", "text/json", "application/csp-report") or name.endswith("+json")
+
+
+def read_declared_json(body: bytes, content_type: ContentType) -> list[Any]:
+    """A JSON type: the value, and 400 with the place when it is broken."""
+    try:
+        value = parse_json(decode_json_text(body, content_type))
+    except UnicodeDecodeError as error:
+        raise Malformed(f"The body is not valid {error.encoding} at byte {error.start}; send the JSON as UTF-8.") from None
+    except UnreadableJson as error:
+        raise Malformed(f"The body is not the JSON its Content-Type says: {error}.") from None
+    return value if isinstance(value, list) else [value]
+
+
+def read_json_lines(body: bytes, content_type: ContentType) -> list[Any]:
+    """JSON lines: a value per line that is not blank, and 400 that names the line when one is broken."""
+    try:
+        lines = decode_json_text(body, content_type).split("\n")
+    except UnicodeDecodeError as error:
+        raise Malformed(f"The body is not valid {error.encoding} at byte {error.start}; send JSON lines as UTF-8.") from None
+    values = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            values.append(parse_json(line.strip()))
+        except UnreadableJson as error:
+            raise Malformed(f"Line {number} of the JSON lines is broken: {error}.") from None
+        if len(values) > MAX_ITEMS:
+            break  # refused by our caller, who need not read on
+    return values
+
+
+def read_form(body: bytes, content_type: ContentType) -> list[Any] | None:
+    """Form fields as one object; None when the text is no form (curl -d sends any text under a form's type)."""
+    try:
+        text = body.decode("ascii").strip()
+        names = [pair.partition("=") for pair in text.split("&") if pair]
+        if not names or not all(equals and FORM_FIELD_NAME.fullmatch(name) for name, equals, _ in names):
+            return None
+        charset = content_type.charset or "utf-8"
+        fields = parse_qsl(text, keep_blank_values=True, encoding=charset, errors="strict", max_num_fields=MAX_FORM_FIELDS)
+    except UnicodeDecodeError:
+        return None  # kept whole as text
+    except ValueError:
+        raise Refusal(413, f"The form has more than {MAX_FORM_FIELDS} fields; send fewer, or JSON.") from None
+    return _form_items(fields)
+
+
+class MultipartRequest(bottle.BaseRequest):
+    """Bottle's reader of multipart forms, told to keep all of a body that is in memory anyway off the disk."""
+
+    MEMFILE_MAX = MAX_BODY_BYTES
+
+
+def read_multipart(body: bytes, content_type: ContentType) -> list[Any] | None:
+    """The fields and files of a multipart form as one object; raises Refusal when it is broken."""
+    if body.count(b"\r\n--") > MAX_FORM_FIELDS + 1:
+        raise Refusal(413, f"The form has more than {MAX_FORM_FIELDS} parts; send fewer, or JSON.")
+    environ = {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body)), "CONTENT_TYPE": content_type.header}
+    try:
+        form = MultipartRequest(environ).POST
+    except (bottle.HTTPError, ValueError):
+        raise Malformed("The body is no multipart form with the boundary its Content-Type names; send it whole.") from None
+    return _form_items((name, value if isinstance(value, str) else _uploaded_file(value)) for name, value in form.allitems())
+
+
+def _uploaded_file(upload: "bottle.FileUpload") -> dict[str, Any]:
+    data = upload.file.read()
+    described = {"name": upload.raw_filename, "type": upload.content_type, "size": len(data)}
+    return {**described, **text_or_base64(data, ContentType.parse(upload.content_type or ""))}
+
+
+def _form_items(fields: Iterable[tuple[str, Any]]) -> list[Any]:
+    item: dict[str, Any] = {}
+    for name, value in fields:
+        if name not in item:
+            item[name] = value
+        elif isinstance(item[name], list):
+            item[name].append(value)
+        else:
+            item[name] = [item[name], value]
+    if list(item) == ["payload"] and isinstance(item["payload"], str):  # GitHub and Slack wrap their JSON in this field
+        with contextlib.suppress(UnreadableJson):
+            value = parse_json(item["payload"])
+            return value if isinstance(value, list) else [value]
+    return [item]
+
+
+def text_or_base64(body: bytes, content_type: ContentType) -> dict[str, str]:
+    """Return ``{"body": text}``, or ``{"body_base64": ...}`` for bytes that are no text.
+
+    Text that its charset cannot decode is kept both ways: readable with replacement characters, and whole.
+    """
+    declared = content_type.name.startswith("text/") or content_type.name.endswith(("xml", "csv", "urlencoded", "javascript"))
+    encoded = {"body_base64": base64.b64encode(body).decode()}
+    try:
+        text = decode_text(body, content_type)
+    except UnicodeDecodeError:
+        if not declared and not content_type.charset:
+            return encoded
+        return {"body": body.decode("utf-8", "replace"), **encoded}
+    wide = content_type.charset.startswith(("utf-16", "utf-32")) or body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    if CONTROL_BYTES.search(body) and not declared and not wide:
+        return encoded
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # a charset that yields half characters
+        return encoded
+    return {"body": text}
+
+
+class BodyKind(NamedTuple):
+    """A row of the table of bodies: which declared types it reads, and how; a reader may answer None for 'not mine'."""
+
+    matches: Callable[[str], bool]
+    read: Callable[[bytes, ContentType], list[Any] | None]
+
+
+BODY_KINDS = (  # the README's table has the same rows
+    BodyKind(is_json_type, read_declared_json),
+    BodyKind({"application/x-ndjson", "application/jsonl", "application/ndjson"}.__contains__, read_json_lines),
+    BodyKind("application/x-www-form-urlencoded".__eq__, read_form),
+    BodyKind("multipart/form-data".__eq__, read_multipart),
+)
+
+
+def read_payload(body: bytes, content_type_header: str, content_encoding: str) -> list[Any]:
+    """Return the items of a request's body, one for each incident it asks for; raises Refusal (400, 413, 415).
+
+    In this order: content encoding, charset, JSON under any type, the declared type, JSON lines, text, base64.
+    """
+    body = unpack(body, content_encoding) if content_encoding else body
+    if not body.strip():
+        raise Malformed(f"The body is empty. {EXPECTED}")
+    content_type = ContentType.parse(content_type_header)
+    items = _read_items(body, content_type)
+    if not items:
+        raise Malformed(f"The body holds no event. {EXPECTED}")
+    if len(items) > MAX_ITEMS:
+        raise Refusal(413, f"The body holds more than {MAX_ITEMS} events; send them in several requests.")
+    return items
+
+
+def _read_items(body: bytes, content_type: ContentType) -> list[Any]:
+    items = _read_any_json(body, content_type)
+    if items is not None:
+        return items
+    for kind in BODY_KINDS:
+        if kind.matches(content_type.name):
+            items = kind.read(body, content_type)
+            if items is not None:
+                return items
+    items = _read_undeclared_json_lines(body, content_type)
+    return items if items is not None else [text_or_base64(body, content_type)]
+
+
+def _read_any_json(body: bytes, content_type: ContentType) -> list[Any] | None:
+    """The whole body as a JSON object or array, whatever its type; None when it is none."""
+    try:
+        text = decode_json_text(body, content_type)
+        if not text.lstrip().startswith(("{", "[")):
+            return None
+        value = parse_json(text)
+    except (UnicodeDecodeError, UnreadableJson):
+        return None  # the declared type decides whether that is an error
+    return value if isinstance(value, list) else [value]
+
+
+def _read_undeclared_json_lines(body: bytes, content_type: ContentType) -> list[Any] | None:
+    if body.lstrip()[:1] != b"{" or b"\n" not in body:
+        return None
+    try:
+        items = read_json_lines(body, content_type)
+    except Refusal:
+        return None
+    return items if all(isinstance(item, dict) for item in items) else None
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Incident: what XSOAR is to create
+# ---------------------------------------------------------------------------------------------------------------------
+
+RAW_SPELLINGS = ("raw_json", "rawJson", "rawJSON")
+SEVERITIES = {"unknown": 0, "informational": 0.5, "info": 0.5, "low": 1, "medium": 2, "high": 3, "critical": 4}
+HIDDEN_HEADERS = ("authorization", "proxy-authorization", "cookie")
+HIDDEN_HEADER_PARTS = ("signature", "hmac")
+
+
+class Incident(NamedTuple):
+    """An incident as createIncidents takes it, the key that identifies its event (None without one), and its size in bytes."""
+
+    fields: dict[str, Any]
+    key: str | None
+    size: int
+
+
+class Request(NamedTuple):
+    """What is known of a request beside its body: headers (lower-case names, hidden ones left out) and query fields."""
+
+    headers: dict[str, str]
+    query: dict[str, Any]
+
+
+def describe_request(headers: dict[str, str], query_string: str, hidden_header: str) -> Request:
+    """Return the parts of a request that are kept in rawJSON, without anything that proves who sent it."""
+    kept = {
+        name: value if value.isascii() else _header_text(value)
+        for name, value in headers.items()
+        if name not in HIDDEN_HEADERS and name != hidden_header and not any(part in name for part in HIDDEN_HEADER_PARTS)
+    }
+    if not query_string:
+        return Request(kept, {})
+    query: dict[str, Any] = {}
+    try:
+        pairs = parse_qsl(query_string, keep_blank_values=True, errors="replace", max_num_fields=MAX_FORM_FIELDS)
+    except ValueError:
+        raise Malformed(f"The query string has more than {MAX_FORM_FIELDS} fields; send them in the body.") from None
+    for name, value in pairs:
+        query[name] = value if name not in query else [*argToList(query[name]), value]
+    return Request(kept, query)
+
+
+def _header_text(value: str) -> str:
+    try:
+        return value.encode("latin-1").decode()
+    except UnicodeDecodeError:
+        return value
+
+
+def make_incidents(items: list[Any], request: Request, settings: Settings, now: datetime) -> list[Incident]:
+    """Return the incidents for a request's items; raises Refusal (400) that names a wrong field, then none is to be created.
+
+    ``now`` (UTC) is the trigger time, used where an item names no other. In an array a wrong field is named by its place.
+    """
+    incidents = []
+    for index, item in enumerate(items):
+        place = f"[{index}]." if len(items) > 1 else ""
+        incidents.append(make_incident(item, request, settings, now, place))
+    return incidents
+
+
+def make_incident(item: Any, request: Request, settings: Settings, now: datetime, place: str = "") -> Incident:
+    """Return the incident for one item: an envelope when it holds raw_json in any spelling, else a bare payload."""
+    payload = item if isinstance(item, dict) else {"body": item}
+    spellings = [name for name in RAW_SPELLINGS if payload.get(name) is not None]
+    if len(spellings) > 1:
+        raise Malformed(f"{place}{spellings[1]}: {spellings[0]} is there as well; send one of the two.")
+    if spellings:
+        fields, raw = read_envelope(payload, spellings[0], place)
+    else:
+        fields, raw = read_bare(payload)
+    fields.setdefault("name", DEFAULT_NAME)
+    fields.setdefault("occurred", f"{now.isoformat().removesuffix('+00:00')}Z")
+    if settings.incident_type:
+        fields.setdefault("type", settings.incident_type)
+    _add(raw, "headers", request.headers)
+    if request.query:
+        _add(raw, "query", request.query)
+    for name, value in settings.mirroring:
+        _add(raw, name, value)
+    fields["rawJSON"] = text = to_json(raw)
+    key = event_key(raw, settings.duplication_paths) if settings.duplication_paths else None
+    return Incident(fields, key, len(text) + 200)
+
+
+def _add(raw: dict[str, Any], name: str, value: Any) -> None:
+    """Add a field of ours without overwriting the sender's field of that name."""
+    while name in raw:
+        name = f"request_{name}"
+    raw[name] = value
+
+
+def read_bare(payload: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return incident fields and rawJSON of somebody else's format: all is kept, and what fits is used."""
+    fields: dict[str, Any] = {}
+    for name in ("name", "type"):
+        value = payload.get(name)
+        if isinstance(value, str) and value.strip():
+            fields[name] = plain_field(value, MAX_NAME_CHARACTERS)
+    if isinstance(payload.get("occurred"), str):
+        with contextlib.suppress(ValueError):
+            fields["occurred"] = parse_date(payload["occurred"])
+    return fields, payload.copy()
+
+
+def read_envelope(payload: dict[str, Any], spelling: str, place: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return incident fields and rawJSON of our own format; raises Refusal (400) that names a wrong field."""
+    raw = payload[spelling]
+    if isinstance(raw, str):
+        with contextlib.suppress(UnreadableJson):
+            parsed = parse_json(raw)
+            raw = parsed if isinstance(parsed, (dict, list)) else raw
+    raw = dict(raw) if isinstance(raw, dict) else {"body": raw}
+    fields: dict[str, Any] = {}
+    kept: dict[str, Any] = {}  # what the incident's fields do not hold whole
+    for name, value in payload.items():
+        if name in RAW_SPELLINGS:
+            continue
+        if name not in ENVELOPE_FIELDS:
+            kept[name] = value
+        elif value is not None and value != "":
+            try:
+                fields[name] = ENVELOPE_FIELDS[name](value)
+            except ValueError as error:
+                raise Malformed(f"{place}{name}: {error}") from None
+            if (isinstance(value, str) and name in ("name", "type", "owner", "details") and fields[name] != value) or (
+                name in ("labels", "customFields") and fields[name] != value
+            ):
+                kept[name] = value
+    if kept:
+        _add(raw, "envelope", kept)
+    return fields, raw
+
+
+def plain_field(value: str, most: int | None = None) -> str:
+    """Return a text for a field of the incident: without the platform's error marker, and cut at a whole character."""
+    if ERROR_MARKER in value:
+        value = value.replace(ERROR_MARKER, "[ERROR " + ERROR_MARKER[7:])
+    if most is None or len(value) <= most:
+        return value
+    while most and (unicodedata.category(value[most]) in ("Mn", "Mc", "Me", "Cf") or value[most - 1] == "\u200d"):
+        most -= 1  # the next character belongs to the one before it
+    return value[: most or MAX_NAME_CHARACTERS]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str):
+        return plain_field(value)
+    if isinstance(value, dict):
+        return {plain_field(name): _plain(child) for name, child in value.items()}
+    return [_plain(child) for child in value] if isinstance(value, list) else value
+
+
+def _text_field(value: Any, most: int | None = None) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"it has to be a string, not {json_type(value)}.")
+    return plain_field(value, most)
+
+
+def _date_field(value: Any) -> str:
+    try:
+        return parse_date(_text_field(value))
+    except ValueError as error:
+        if not isinstance(value, str):
+            raise
+        raise ValueError("it is no date we can read; send ISO 8601, such as 2024-05-01T12:00:00Z.") from error
+
+
+def _severity_field(value: Any) -> int | float:
+    if isinstance(value, str):
+        word = value.strip().lower()
+        severity = SEVERITIES.get(word)
+        if severity is None and word in ("0", "0.5", "1", "2", "3", "4"):
+            severity = float(word) if "." in word else int(word)
+        if severity is not None:
+            return severity
+    elif isinstance(value, (int, float)) and not isinstance(value, bool) and value in SEVERITIES.values():
+        return value
+    raise ValueError("send 0, 0.5, 1, 2, 3 or 4, or unknown, informational, low, medium, high or critical.")
+
+
+def _labels_field(value: Any) -> list[dict[str, str]]:
+    if not isinstance(value, list) or not all(
+        isinstance(label, dict) and set(label) == {"type", "value"} and all(isinstance(text, str) for text in label.values())
+        for label in value
+    ):
+        raise ValueError('it has to be a list of {"type": "...", "value": "..."} with strings.')
+    return _plain(value)
+
+
+def _object_field(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"it has to be an object, not {json_type(value)}.")
+    return _plain(value)
+
+
+ENVELOPE_FIELDS: dict[str, Callable[[Any], Any]] = {  # the README's table has the same rows
+    "name": lambda value: _text_field(value, MAX_NAME_CHARACTERS),
+    "type": _text_field,
+    "occurred": _date_field,
+    "details": _text_field,
+    "severity": _severity_field,
+    "owner": _text_field,
+    "labels": _labels_field,
+    "customFields": _object_field,
+}
+
+
+def json_type(value: Any) -> str:
+    """Return the name of a value's JSON type, with its article."""
+    names = {bool: "a boolean", int: "a number", float: "a number", str: "a string", list: "an array", dict: "an object"}
+    return names.get(type(value), "null")
+
+
+RFC_3339_EXTRAS = re.compile(r"(?P<minutes>\d{2}:\d{2}:)(?P<second>60)")
+
+
+def parse_date(text: str) -> str:
+    """Return RFC 3339 for a date in RFC 3339 or in what datetime.fromisoformat takes; without an offset it is UTC.
+
+    A leap second becomes the second before it. Raises ValueError.
+    """
+    moment = datetime.fromisoformat(RFC_3339_EXTRAS.sub(r"\g<minutes>59", text.strip().upper(), count=1))
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    offset = moment.utcoffset() or timedelta()
+    if offset.total_seconds() % 60:  # RFC 3339 has offsets of whole minutes
+        try:
+            moment = moment.astimezone(UTC)
+        except OverflowError as error:
+            raise ValueError("the date is out of range") from error
+    return f"{moment.isoformat()}".removesuffix("+00:00") + ("Z" if moment.utcoffset() == timedelta() else "")
+
+
+def event_key(raw: dict[str, Any], paths: tuple[str, ...]) -> str | None:
+    """Return ``path:value`` for the first of the dot paths that has a value in rawJSON, None where none has."""
+    for path in paths:
+        value = _value_at(raw, path)
+        if value not in (None, "", [], {}):
+            return shorten_key(f"{path}:{value if isinstance(value, str) else _encode_json(value)}")
+    return None
+
+
+def _value_at(value: Any, path: str) -> Any:
+    if isinstance(value, dict) and path in value:
+        return value[path]
+    for step in path.split("."):
+        if isinstance(value, dict):
+            value = value.get(step)
+        elif isinstance(value, list) and step.isdecimal() and int(step) < len(value):
+            value = value[int(step)]
+        else:
+            return None
+    return value
+
+
+def shorten_key(key: str) -> str:
+    """Return an event's key with a long value replaced by its SHA-256, so that 5,000 of them stay small."""
+    if len(key) <= MAX_KEY_CHARACTERS:
+        return key
+    path, _, value = key.partition(":")
+    return f"{path}:sha256={hashlib.sha256(value.encode()).hexdigest()}"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# XSOAR line: the only place that calls demisto.* once the server runs
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+class Refused(Exception):
+    """XSOAR answered a call with an error: it did nothing of it."""
+
+
+class Unintelligible(Exception):
+    """XSOAR's answer could not be read: whatever the call asked for may or may not have happened."""
+
+
+class Line:
+    """The wire to XSOAR: one native thread owns it, greenlets await it, and the hub never blocks on stdin.
+
+    It also carries what is told beside the incidents: log lines (joined, one call a second) and the instance's health.
+    """
+
+    def __init__(self, secret: bytes = b"") -> None:
+        self._thread = ThreadPool(1)
+        self._secret = secret.decode()
+        self._lines: deque[tuple[Callable[[str], Any], str]] = deque(maxlen=100)  # a flood keeps the newest
+        self._troubles: dict[str, str] = {}
+        self._reported_health: str | None = None
+        self._last_heartbeat: float | None = None  # None while the platform's own thread lives
+        self.broken = False
+
+    def call(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Run a function that talks to XSOAR on the native thread and return what it returns.
+
+        Raises Refused for an error XSOAR answered, Unintelligible for an answer that is none.
+        """
+        value, error, seconds = self._thread.apply(self._run, (function, args))
+        if seconds > HEARTBEAT_LOCK_SECONDS - 5 and self._last_heartbeat is None:
+            self._last_heartbeat = 0.0
+        if error is not None:
+            raise error
+        return value
+
+    @staticmethod
+    def _run(function: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, Exception | None, float]:
+        """Return value, error and seconds: an exception raised here would be printed to stderr by gevent."""
+        started = time.monotonic()
+        value: Any = None
+        error: Exception | None = None
+        try:
+            value = function(*args)
+        except json.JSONDecodeError as failure:  # a ValueError too, so it comes first
+            error = Unintelligible(str(failure))
+        except (ValueError, RuntimeError) as failure:  # RuntimeError: the platform's lock was not to be had, nothing was sent
+            error = Refused(str(failure))
+        except Exception as failure:
+            error = Unintelligible(f"{type(failure).__name__}: {failure}")
+        return value, error, time.monotonic() - started
+
+    def create_incidents(self, incidents: list[dict[str, Any]]) -> Any:
+        """Return XSOAR's answer to createIncidents; raises Refused or Unintelligible."""
+        return self.call(demisto.createIncidents, incidents)
+
+    def info(self, text: str) -> None:
+        """Log a line without waiting for it."""
+        self._lines.append((demisto.info, text))
+
+    def error(self, text: str) -> None:
+        """Log an error without waiting for it."""
+        self._lines.append((demisto.error, text))
+
+    def report(self, subject: str, trouble: str) -> None:
+        """Show a trouble in the instance's health until the same subject is reported with an empty string."""
+        if trouble:
+            if self._troubles.get(subject) != trouble:
+                self.error(trouble)
+            self._troubles[subject] = trouble
+        elif self._troubles.pop(subject, None):
+            self.info(f"{subject}: recovered")
+
+    def flush(self) -> None:
+        """Send the waiting log lines, one call a level, and the health where it changed."""
+        lines, self._lines = list(self._lines), deque(maxlen=self._lines.maxlen)
+        for log in dict.fromkeys(log for log, _ in lines):
+            with contextlib.suppress(Refused, Unintelligible):
+                self.call(log, self._safe("\n".join(text for level, text in lines if level == log)))
+        health = self._safe(" ".join(self._troubles.values()))
+        if health != self._reported_health:
+            with contextlib.suppress(Refused, Unintelligible):
+                self.call(demisto.updateModuleHealth, health)
+                self._reported_health = health
+
+    def beat(self, now: float) -> None:
+        """Send the heartbeat where a long call has ended the platform's own; ``now`` is time.monotonic()."""
+        if self._last_heartbeat is not None and now - self._last_heartbeat >= HEARTBEAT_SECONDS:
+            self._last_heartbeat = now
+            with contextlib.suppress(Refused, Unintelligible):
+                self.call(demisto.heartbeat, "the webhook is alive")
+
+    def watch(self) -> None:
+        """Set ``broken`` once XSOAR's end of the wire is closed, which nothing else would notice while it is idle."""
+        poll = select.poll()
+        try:
+            poll.register(sys.stdin.fileno(), select.POLLHUP | select.POLLERR)
+        except (OSError, ValueError, AttributeError):
+            return
+        self.broken = any(event & (select.POLLHUP | select.POLLERR | select.POLLNVAL) for _, event in poll.poll(0))
+
+    def _safe(self, text: str) -> str:
+        text = plain_field(text)
+        return text.replace(self._secret, "<secret>") if self._secret else text
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Whose incident is it? Matching createIncidents' answer with what was sent
+# ---------------------------------------------------------------------------------------------------------------------
+
+# A pre-processing rule may drop one of a batch, so a place in the answer proves nothing. From the strongest evidence down:
+EVIDENCE = (
+    ("rawJSON", "name", "occurred"),
+    ("rawJSON",),
+    ("name", "occurred"),
+    ("occurred",),
+    ("labels",),
+    ("details",),
+    ("name",),
+)
+AMBIGUOUS: dict[str, Any] = {"ambiguous": True}  # XSOAR created something, and nothing tells whether it is this one
+
+
+def match_created(sent: list[dict[str, Any]], answer: Any) -> list[dict[str, Any] | None]:
+    """Return for each incident sent the object XSOAR created for it, None where it created none.
+
+    AMBIGUOUS stands where objects came back that nothing tells apart. Raises Unintelligible for an answer of no known shape.
+    """
+    if isinstance(answer, dict) and "id" in answer:
+        answer = [answer]
+    if answer is None:  # how Go writes an empty list
+        answer = []
+    if not isinstance(answer, list):
+        raise Unintelligible("createIncidents answered with no list of incidents")
+    created = [item for item in answer if isinstance(item, dict)]
+    if len(created) == len(sent) and all(
+        theirs.get("rawJSON") == ours["rawJSON"] and theirs.get("name") == ours["name"] for theirs, ours in zip(created, sent)
+    ):
+        return list(created)
+    return _match_by_evidence(sent, created)
+
+
+def _match_by_evidence(sent: list[dict[str, Any]], created: list[dict[str, Any]]) -> list[dict[str, Any] | None]:
+    places: list[dict[str, Any] | None] = [None] * len(sent)
+    free = dict.fromkeys(range(len(sent)))
+    doubtful: list[int] = []
+    for fields in EVIDENCE:
+        index: dict[tuple[str, ...], deque[int]] = {}
+        for place in free:
+            values = _evidence(sent[place], fields)
+            if values:
+                index.setdefault(values, deque()).append(place)
+        some_absent = len(created) < len(free)
+        unmatched = []
+        for item in created:
+            candidates = index.get(_evidence(item, fields))
+            if not candidates:
+                unmatched.append(item)
+                continue
+            if len(candidates) > 1 and some_absent and "rawJSON" not in fields:
+                doubtful += candidates  # alike by this evidence, yet different, and not all of them were created
+            place = candidates.popleft()
+            places[place] = item
+            del free[place]
+        created = unmatched
+    if created and len(created) == len(free):  # no evidence at all, but one for each: in order, as the platform says
+        for place, item in zip(list(free), created):
+            places[place] = item
+    elif created:
+        doubtful += free
+    for place in doubtful:
+        places[place] = AMBIGUOUS
+    return places
+
+
+def _evidence(incident: dict[str, Any], fields: tuple[str, ...]) -> tuple[str, ...]:
+    values = [incident.get(name) for name in fields]
+    return tuple(value if isinstance(value, str) else _encode_json(value) for value in values) if all(values) else ()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Incident writer: group commit
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+class Outcome(NamedTuple):
+    """What became of an incident: an HTTP status, XSOAR's object (None where it created none), and why."""
+
+    status: int
+    created: dict[str, Any] | None = None
+    reason: str = ""
+
+
+BAD = Outcome(502, reason="XSOAR refuses it")
+UNKNOWN = Outcome(502, reason="XSOAR's answer could not be read, it may have been created")
+OUTAGE = Outcome(503, reason="XSOAR refuses every incident at the moment")
+WITHDRAWN = Outcome(503, reason="XSOAR did not get to it in time")
+STOPPING = Outcome(503, reason="the webhook is stopping")
+
+
+class Ticket:
+    """An incident on its way, and at last its outcome."""
+
+    __slots__ = ("delivery", "fields", "first_refused", "in_flight", "outcome", "size")
+
+    def __init__(self, delivery: "Delivery", incident: Incident) -> None:
+        self.delivery = delivery
+        self.fields = incident.fields
+        self.size = incident.size
+        self.outcome: Outcome | None = None
+        self.in_flight = False
+        self.first_refused = 0.0
+
+
+class Delivery:
+    """What one request asks of the writer: its tickets, in the request's order, and a word when the last one is settled."""
+
+    __slots__ = ("accepted", "open", "settled", "size", "tickets")
+
+    def __init__(self, incidents: list[Incident], now: float) -> None:
+        self.accepted = now
+        self.tickets = [Ticket(self, incident) for incident in incidents]
+        self.size = sum(incident.size for incident in incidents)
+        self.open = len(incidents)
+        self.settled = AsyncResult()
+
+
+class Writer:
+    """Group commit: while one createIncidents is in flight arriving incidents queue up, and the next call takes them all."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self._queue: deque[Delivery] = deque()
+        self._refused: list[Ticket] = []  # refused while nothing succeeded: bad ones or an outage
+        self._live: OrderedDict[Delivery, None] = OrderedDict()  # by age, for withdrawing
+        self._bytes = 0
+        self._incidents = 0
+        self._work = Event()
+        self._gathered = Event()
+        self._target = 0
+        self._arrivals = 0
+        self._pause = RETRY_PAUSE_SECONDS
+        self._retry_at = 0.0
+        self._reason = ""
+        self._closed = False
+        self.calls = 0
+        self.created = 0
+
+    def submit(self, incidents: list[Incident]) -> list[Outcome]:
+        """Wait until every incident is settled and return their outcomes in order; raises Unavailable when the queue is full."""
+        if self._closed:
+            return [STOPPING] * len(incidents)
+        delivery = Delivery(incidents, time.monotonic())
+        if self._incidents and (
+            self._incidents + delivery.open > MAX_QUEUED_INCIDENTS or self._bytes + delivery.size > MAX_QUEUED_BYTES
+        ):
+            raise Unavailable("XSOAR is slower than the events come in, and the queue is full; send this one again later.")
+        self._live[delivery] = None
+        self._incidents += delivery.open
+        self._bytes += delivery.size
+        self._queue.append(delivery)
+        self._arrivals += 1
+        self._work.set()
+        if len(self._queue) >= self._target:
+            self._gathered.set()
+        delivery.settled.get()
+        return [ticket.outcome or UNKNOWN for ticket in delivery.tickets]
+
+    def run(self) -> None:
+        """Write for ever; a failure of ours settles what it met as unknown and is reported."""
+        while True:
+            try:
+                self._write_next()
+            except Exception as error:
+                self._line.error(f"The incident writer failed: {type(error).__name__}: {error}")
+                for delivery in list(self._live):
+                    for ticket in delivery.tickets:
+                        if ticket.in_flight:
+                            self._settle(ticket, UNKNOWN)
+                self._refused = [ticket for ticket in self._refused if ticket.outcome is None]
+                gevent.sleep(RETRY_PAUSE_SECONDS)
+
+    def _write_next(self) -> None:
+        self._wait_for_work()
+        fresh = self._next_batch()
+        due = time.monotonic() >= self._retry_at
+        retried = [ticket for ticket in self._refused if ticket.outcome is None]
+        self._refused = []
+        started = time.monotonic()
+        answered = {ticket.delivery for ticket in fresh}
+        outage = bool(retried)
+        # New arrivals go first and on their own: were a refused one among them, they would pay for it.
+        accepted, refused = self._write(fresh, split=due or not outage) if fresh else (False, [])
+        if retried and (accepted or due):
+            accepted, refused_again = self._write(retried, split=True, accepted=accepted)
+            refused += refused_again
+        else:
+            refused += retried
+        if accepted:
+            for ticket in refused:
+                self._settle(ticket, BAD)
+            refused = []
+        self._after(refused, due or not outage)
+        if not refused:
+            self._gather(len(answered), time.monotonic() - started)
+
+    def _wait_for_work(self) -> None:
+        """Return when there is something to write: a queue, or refused incidents whose pause is over."""
+        while not self._queue:
+            self._work.clear()
+            if not self._refused:
+                self._work.wait()
+                continue
+            left = self._retry_at - time.monotonic()
+            if left <= 0 or not self._work.wait(left):
+                return
+        if self._refused and time.monotonic() < self._retry_at:
+            gevent.sleep(RETRY_PAUSE_SECONDS / 2)  # in an outage arrivals share an attempt, else each would make its own
+
+    def _next_batch(self) -> list[Ticket]:
+        """Take deliveries off the queue up to the bounds of a call; a delivery stays in one piece."""
+        batch: list[Ticket] = []
+        size = 0
+        while self._queue:
+            delivery = self._queue[0]
+            if batch and (len(batch) + len(delivery.tickets) > MAX_CALL_INCIDENTS or size + delivery.size > MAX_CALL_BYTES):
+                break
+            self._queue.popleft()
+            batch += delivery.tickets
+            size += delivery.size
+        return batch
+
+    def _write(self, tickets: list[Ticket], split: bool, accepted: bool = False) -> tuple[bool, list[Ticket]]:
+        """Write tickets and split what is refused until bad ones stand alone; return whether any was accepted, and the refused.
+
+        Before anything is accepted, only the way down to one incident is split: when that one and its neighbours are
+        refused as well, it looks like an outage, and 2n more refusals would not tell more.
+        """
+        pieces = list(reversed(self._cut(tickets)))
+        undecided: list[list[Ticket]] = []
+        alone: list[Ticket] = []
+        while pieces:
+            piece = [ticket for ticket in pieces.pop() if ticket.outcome is None]
+            if not piece:
+                continue
+            if self._call(piece):
+                accepted = True
+                pieces += undecided
+                undecided = []
+            elif not all(ticket.outcome for ticket in piece):
+                if len(piece) == 1:
+                    alone += piece
+                elif accepted or (split and not alone):
+                    middle = len(piece) // 2
+                    pieces += [piece[middle:], piece[:middle]]
+                else:
+                    undecided.append(piece)
+        return accepted, [ticket for piece in [alone, *undecided] for ticket in piece if ticket.outcome is None]
+
+    @staticmethod
+    def _cut(tickets: list[Ticket]) -> list[list[Ticket]]:
+        pieces: list[list[Ticket]] = [[]]
+        size = 0
+        for ticket in tickets:
+            if pieces[-1] and (len(pieces[-1]) >= MAX_CALL_INCIDENTS or size + ticket.size > MAX_CALL_BYTES):
+                pieces.append([])
+                size = 0
+            pieces[-1].append(ticket)
+            size += ticket.size
+        return pieces
+
+    def _call(self, piece: list[Ticket]) -> bool:
+        """Make one createIncidents call; return whether XSOAR accepted it, having settled all it decides."""
+        for ticket in piece:
+            ticket.in_flight = True
+        self.calls += 1
+        sent = [ticket.fields for ticket in piece]
+        try:
+            places = match_created(sent, self._line.create_incidents(sent))
+        except Refused as refusal:
+            for ticket in piece:
+                ticket.in_flight = False
+                ticket.first_refused = ticket.first_refused or time.monotonic()
+            self._reason = str(refusal)
+            return False
+        except Unintelligible as failure:
+            self._line.error(f"createIncidents of {len(piece)} incidents: {failure}")
+            for ticket in piece:
+                self._settle(ticket, UNKNOWN)
+            return False
+        for ticket, created in zip(piece, places):
+            self._settle(ticket, UNKNOWN if created is AMBIGUOUS else Outcome(200, created))
+        self.created += sum(created is not None for created in places)
+        return True
+
+    def _settle(self, ticket: Ticket, outcome: Outcome) -> None:
+        if ticket.outcome is not None:
+            return
+        ticket.outcome = outcome
+        ticket.in_flight = False
+        self._incidents -= 1
+        self._bytes -= ticket.size
+        delivery = ticket.delivery
+        delivery.open -= 1
+        if not delivery.open:
+            self._live.pop(delivery, None)
+            delivery.settled.set(None)
+
+    def _after(self, refused: list[Ticket], was_due: bool) -> None:
+        """Plan the next attempt for what is refused while nothing succeeds, and show the outage in the instance's health."""
+        now = time.monotonic()
+        if len(refused) == 1 and not self._queue and now - refused[0].first_refused >= LONE_RETRY_SECONDS:
+            self._settle(refused.pop(), OUTAGE)
+        self._refused = refused
+        if not refused:
+            self._pause = RETRY_PAUSE_SECONDS
+            self._line.report("XSOAR", "")
+            return
+        if was_due:
+            self._retry_at = now + self._pause
+            self._pause = min(self._pause * 2, MAX_RETRY_PAUSE_SECONDS)
+        if len(refused) == 1:
+            self._retry_at = min(self._retry_at, refused[0].first_refused + LONE_RETRY_SECONDS)
+        self._line.report("XSOAR", f"XSOAR refuses to create incidents, they are retried: {self._reason[:300]}")
+
+    def _gather(self, answered: int, seconds: float) -> None:
+        """After a call, let the senders just answered come back, so that the next call takes all of them.
+
+        Ends when as many deliveries wait as were answered, or when a gap of a tenth of the call stays quiet.
+        """
+        gap = min(max(seconds / 10, 0.0005), 0.02)
+        self._target = answered
+        while len(self._queue) < answered and not self._closed:
+            before = self._arrivals
+            self._gathered.clear()
+            if self._gathered.wait(gap) or self._arrivals == before:
+                break
+        self._target = 0
+
+    def withdraw(self, now: float) -> None:
+        """Answer 503 for incidents that XSOAR did not get within WITHDRAW_SECONDS; ``now`` is time.monotonic()."""
+        for delivery in list(self._live):
+            if now - delivery.accepted < WITHDRAW_SECONDS:
+                break
+            for ticket in delivery.tickets:
+                if not ticket.in_flight:
+                    self._settle(ticket, OUTAGE if ticket.first_refused else WITHDRAWN)
+
+    def close(self, outcome: Outcome = STOPPING) -> None:
+        """Settle everything that is unfinished, and whatever comes later, with an outcome."""
+        self._closed = True
+        for delivery in list(self._live):
+            for ticket in delivery.tickets:
+                self._settle(ticket, outcome)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Memory: sample events and seen events, in the process and, behind it, in the integration context
+# ---------------------------------------------------------------------------------------------------------------------
+
+SAMPLES_KEY = "sample_events"
+FOUND_KEY = "found_ids"
+
+
+class Memory:
+    """Samples for the mapping wizard and the events already seen; a background flush keeps the integration context abreast."""
+
+    def __init__(self, line: Line, store_samples: bool, remember_events: bool) -> None:
+        self._line = line
+        self._store_samples = store_samples
+        self._remember_events = remember_events
+        self._samples: deque[dict[str, Any]] = deque(maxlen=MAX_SAMPLES)
+        self._large: deque[dict[str, Any]] = deque()
+        self._large_bytes = 0
+        self._found: OrderedDict[str, dict[str, Any]] = OrderedDict()
+        self._claims: dict[str, AsyncResult] = {}
+        self._changed = Event()
+        self._damage_reported = False
+        self.loaded = Event()
+
+    def add_sample(self, incident: Incident) -> None:
+        """Keep a created incident as a sample; one over MAX_SAMPLE_BYTES is cut down later, off the request's path."""
+        if not self._store_samples:
+            return
+        self._samples.append(incident.fields)
+        self._changed.set()
+
+    def claim(self, key: str) -> "AsyncResult | None":
+        """Return None when the caller is the first to bring this event, who then settles it; else the claim to await."""
+        known = self._found.get(key)
+        if known is not None:
+            claim = AsyncResult()
+            claim.set(known)
+            return claim
+        claim = self._claims.get(key)
+        if claim is None:
+            self._claims[key] = AsyncResult()
+        return claim
+
+    def settle(self, key: str, created: dict[str, Any] | None) -> None:
+        """Remember a claimed event once its incident exists; without one the event is free to come again."""
+        metadata = None
+        if created is not None:
+            metadata = {name: value for name, value in created.items() if name in ("id", "name", "type", "occurred")}
+            self._found[key] = metadata
+            while len(self._found) > MAX_FOUND_IDS:
+                self._found.popitem(last=False)
+            self._changed.set()
+        claim = self._claims.pop(key, None)
+        if claim is not None:
+            claim.set(metadata)
+
+    def run(self) -> None:
+        """Load what is there, then flush changes for ever, one flush for all of FLUSH_SECONDS."""
+        while not self._synchronize(write=False):
+            gevent.sleep(FLUSH_SECONDS)
+        while True:
+            self._changed.wait()
+            gevent.sleep(FLUSH_SECONDS)
+            if not self.flush():
+                gevent.sleep(RETRY_PAUSE_SECONDS)
+                self.flush()
+
+    def flush(self) -> bool:
+        """Write what changed to the integration context and return whether that worked."""
+        if not self._changed.is_set():
+            return True
+        self._changed.clear()
+        if self._synchronize(write=True):
+            return True
+        self._changed.set()
+        return False
+
+    def _synchronize(self, write: bool) -> bool:
+        samples = list(self._samples)
+        found = {key: metadata.get("id") for key, metadata in self._found.items()}
+        try:
+            stored_samples, stored_found, damage = self._line.call(self._exchange, samples, found, write)
+        except (Refused, Unintelligible) as error:
+            self._line.report("Integration context", f"The integration context cannot be reached, it is retried: {error}"[:300])
+            self.loaded.set()
+            return False
+        self._line.report("Integration context", "")
+        if damage and not self._damage_reported:
+            self._damage_reported = True
+            self._line.error(f"The integration context held damaged data, which is replaced: {damage}")
+        if not write:
+            self._samples = deque([*stored_samples, *self._samples][-MAX_SAMPLES:], maxlen=MAX_SAMPLES)
+        for key, incident_id in reversed(stored_found.items()):
+            if key not in self._found:
+                self._found[key] = {} if incident_id is None else {"id": incident_id}
+                self._found.move_to_end(key, last=False)
+        while len(self._found) > MAX_FOUND_IDS:
+            self._found.popitem(last=False)
+        self.loaded.set()
+        return True
+
+    def _exchange(
+        self, samples: list[dict[str, Any]], found: dict[str, Any], write: bool
+    ) -> tuple[list[dict[str, Any]], dict[str, Any], str]:
+        """Read the context and, to write, put ours into it; on the native thread, two round trips at the most."""
+        versioned = demisto.getIntegrationContextVersioned(True)
+        versioned = versioned if isinstance(versioned, dict) else {}
+        context = versioned.get("context")
+        damages: list[str] = [] if isinstance(context, dict) or not context else ["it is no object"]
+        context = dict(context) if isinstance(context, dict) else {}
+        stored_samples = read_samples(context.get(SAMPLES_KEY), damages)
+        stored_found = read_found(context.get(FOUND_KEY), damages)
+        if write:
+            if self._store_samples:
+                merged = [sample for sample in stored_samples if sample not in samples] + samples
+                context[SAMPLES_KEY] = to_json([small_sample(sample) for sample in merged[-MAX_SAMPLES:]])
+            if self._remember_events:
+                merged_found = {key: value for key, value in stored_found.items() if key not in found} | found
+                context[FOUND_KEY] = to_json(dict(list(merged_found.items())[-MAX_FOUND_IDS:]))
+            texts = {str(key): value if isinstance(value, str) else to_json(value) for key, value in context.items()}
+            demisto.setIntegrationContextVersioned(texts, versioned.get("version", -1), True)
+        return stored_samples, stored_found, "; ".join(damages)
+
+
+def read_samples(text: Any, damages: list[str]) -> list[dict[str, Any]]:
+    """Return the sample events in a context's text, oldest first; what is wrong with it is appended to ``damages``."""
+    samples = _read_context(SAMPLES_KEY, text, damages) or []
+    if not isinstance(samples, list) or not all(isinstance(sample, dict) for sample in samples):
+        damages.append(f"{SAMPLES_KEY} is no list of incidents")
+        return []
+    return samples[-MAX_SAMPLES:]
+
+
+def read_found(text: Any, damages: list[str]) -> dict[str, Any]:
+    """Return ``{key: incident id or None}`` from a context's text: ours, or the older list of ``path:value``."""
+    found = _read_context(FOUND_KEY, text, damages) or {}
+    if isinstance(found, list) and all(isinstance(key, str) for key in found):
+        return {shorten_key(key): None for key in found[-MAX_FOUND_IDS:]}
+    if not isinstance(found, dict) or not all(value is None or isinstance(value, (str, int)) for value in found.values()):
+        damages.append(f"{FOUND_KEY} maps no events to incident IDs")
+        return {}
+    return found
+
+
+def _read_context(key: str, text: Any, damages: list[str]) -> Any:
+    if text in (None, ""):
+        return None
+    try:
+        return json.loads(text) if isinstance(text, str) else text
+    except (ValueError, RecursionError):
+        damages.append(f"{key} is not JSON")
+        return None
+
+
+def small_sample(incident: dict[str, Any]) -> dict[str, Any]:
+    """Return an incident of at most MAX_SAMPLE_BYTES as JSON: its long strings cut and marked, then its long lists."""
+    if len(incident.get("rawJSON") or "") * 3 < MAX_SAMPLE_BYTES and len(to_json(incident).encode()) <= MAX_SAMPLE_BYTES:
+        return incident
+    try:
+        raw = json.loads(incident.get("rawJSON") or "{}")
+    except (ValueError, RecursionError):
+        raw = {"body": incident.get("rawJSON")}
+    small: dict[str, Any] = {}
+    for characters, elements in ((8192, 1_000_000), (1024, 1_000_000), (1024, 100), (128, 20), (32, 5), (8, 2)):
+        fields = {name: value for name, value in incident.items() if name != "rawJSON"}
+        small = _shorten(fields, characters, elements) | {"rawJSON": to_json(_shorten(raw, characters, elements))}
+        if len(to_json(small).encode()) <= MAX_SAMPLE_BYTES:
+            return small
+    return {"name": plain_field(str(incident.get("name"))[:100]), "rawJSON": to_json({"cut": "the sample was too large to keep"})}
+
+
+def _shorten(value: Any, characters: int, elements: int) -> Any:
+    if isinstance(value, str):
+        return value if len(value) <= characters else f"{value[:characters]}... [cut, {len(value)} characters]"
+    if isinstance(value, list):
+        kept = [_shorten(child, characters, elements) for child in value[:elements]]
+        return kept if len(value) <= elements else [*kept, f"[cut, {len(value)} elements]"]
+    if isinstance(value, dict):
+        kept_fields = {
+            name if len(name) <= 256 else f"{name[:256]}... [cut]": _shorten(child, characters, elements)
+            for name, child in list(value.items())[:elements]
+        }
+        return kept_fields if len(value) <= elements else {**kept_fields, "[cut]": f"{len(value)} fields"}
+    return value
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Guard: connections, failures, counters
+# ---------------------------------------------------------------------------------------------------------------------
+
+MAX_FAILING_ADDRESSES = 1024
+FREE_FAILURES = 3  # a typo or two is answered at once
+
+
+class Connection:
+    """An open connection: its socket and, in time.monotonic() seconds, until when its present step has to be done."""
+
+    __slots__ = ("deadline", "expired", "opened", "sock")
+
+    def __init__(self, sock: Any, now: float) -> None:
+        self.sock = sock
+        self.opened = now
+        self.deadline = now + REQUEST_SECONDS
+        self.expired = False
+
+
+class Guard:
+    """Keeps every connection within its time, all of them within their number, and counts what came of the requests."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        soft_limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        self._most = max(16, min(MAX_CONNECTIONS, soft_limit - SPARE_DESCRIPTORS))
+        self._arriving: OrderedDict[Connection, None] = OrderedDict()  # without complete headers, oldest first
+        self._working: OrderedDict[Connection, None] = OrderedDict()
+        self._idle: OrderedDict[Connection, None] = OrderedDict()  # kept alive between requests, longest idle first
+        self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
+        self._bodies_bytes = 0
+        self.counts: Counter[str] = Counter()
+        self.accepted = 0  # requests whose body is complete and that are not yet answered
+        self.stopping = False
+
+    def open(self, sock: Any) -> Connection | None:
+        """Register a new connection; when full, end the oldest without headers, else the longest idle; None if all work."""
+        if len(self._arriving) + len(self._working) + len(self._idle) >= self._most:
+            victim = next(iter(self._arriving), None) or next(iter(self._idle), None)
+            if victim is None:
+                self.counts["connections refused"] += 1
+                return None
+            self.counts["connections evicted"] += 1
+            self.close(victim)
+            self._shut(victim, socket.SHUT_RDWR)
+        connection = Connection(sock, time.monotonic())
+        self._arriving[connection] = None
+        return connection
+
+    def close(self, connection: Connection) -> None:
+        """Forget a connection."""
+        for group in (self._arriving, self._working, self._idle):
+            group.pop(connection, None)
+
+    def idle(self, connection: Connection) -> None:
+        """A request is answered: the connection may stay silent for IDLE_SECONDS."""
+        if self._working.pop(connection, self) is None:
+            connection.deadline = time.monotonic() + IDLE_SECONDS
+            self._idle[connection] = None
+
+    def begin(self, connection: Connection) -> None:
+        """The first byte of a further request has come: REQUEST_SECONDS for the rest of it."""
+        if self._idle.pop(connection, self) is None:
+            connection.deadline = time.monotonic() + REQUEST_SECONDS
+            self._arriving[connection] = None
+
+    def work(self, connection: Connection) -> None:
+        """The headers are complete: from here on the connection is not evicted."""
+        if self._arriving.pop(connection, self) is None:
+            self._working[connection] = None
+
+    def sweep(self, now: float) -> None:
+        """End reading on every connection whose time is up, which its own greenlet then answers; ``now`` is monotonic."""
+        for group in (self._arriving, self._idle, self._working):
+            for connection in list(group):
+                if connection.deadline >= now:
+                    continue
+                # A second sweep means that not even the answer could be written.
+                self._shut(connection, socket.SHUT_RDWR if connection.expired else socket.SHUT_RD)
+                connection.expired = True
+                connection.deadline = now + LINGER_SECONDS
+
+    @staticmethod
+    def _shut(connection: Connection, how: int) -> None:
+        with contextlib.suppress(OSError):
+            # The plain socket's shutdown: of a TLS socket it would wait for the peer's goodbye.
+            socket.socket.shutdown(connection.sock._sock, how)
+
+    @contextlib.contextmanager
+    def hold(self) -> Iterator["BodyBudget"]:
+        """Give a request a share of the memory for large bodies, and take it back."""
+        budget = BodyBudget(self)
+        try:
+            yield budget
+        finally:
+            self._bodies_bytes -= budget.taken
+
+    def take(self, size: int) -> None:
+        """Account for bytes of a large body; raises Unavailable when there are too many of them at once."""
+        if self._bodies_bytes + size > MAX_BODIES_BYTES:
+            raise Unavailable("Too many large bodies are being worked on; send this one again later.")
+        self._bodies_bytes += size
+
+    def fail(self, address: str) -> float:
+        """Count a failed authentication and return for how many seconds to delay its answer, at most 1."""
+        now = time.monotonic()
+        count, last = self._failures.pop(address, (0, now))
+        count = 1 if now - last > REPORT_SECONDS else count + 1
+        self._failures[address] = (count, now)
+        if len(self._failures) > MAX_FAILING_ADDRESSES:
+            self._failures.popitem(last=False)
+        self.counts["failed authentications"] += 1
+        return min(1.0, 0.05 * 2 ** min(count - FREE_FAILURES, 10)) if count > FREE_FAILURES else 0.0
+
+    def report(self) -> None:
+        """Log the counters as one line and begin anew; nothing is logged where nothing happened."""
+        if self.counts:
+            self._line.info("Generic Webhook: " + ", ".join(f"{count} {name}" for name, count in sorted(self.counts.items())))
+            self.counts.clear()
+
+
+class BodyBudget:
+    """What one request has taken of the memory for large bodies; small ones are free."""
+
+    __slots__ = ("_guard", "_seen", "taken")
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+        self._seen = 0
+        self.taken = 0
+
+    def grow(self, size: int) -> None:
+        """Account for ``size`` more bytes; raises Unavailable."""
+        self._seen += size
+        if self._seen > SMALL_BODY_BYTES:
+            self._guard.take(self._seen - self.taken)
+            self.taken = self._seen
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# HTTP: pywsgi, strict where it is too trusting
+# ---------------------------------------------------------------------------------------------------------------------
+
+REQUEST_LINE = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e\x80-\xff]+) HTTP/1\.([0-9])\r\n")
+HEADER_LINE = re.compile(rf"({TOKEN}):([\t\x20-\x7e\x80-\xff]*)\r\n")
+CHUNK_LINE = re.compile(rb"([0-9a-fA-F]{1,8})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?\r\n")
+SINGLE_HEADERS = {"content-length", "transfer-encoding", "host", "content-encoding", "expect"}  # twice is ambiguous
+READ_BYTES = 64 * KIB
+COMMON_HEADERS = b"Content-Type: application/json\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
+OWN_HEADERS = ("content-type", "content-length")
+STATUS_LINES = {status: line.encode("latin-1") for status, line in bottle._HTTP_STATUS_LINES.items()}
+
+
+class Body:
+    """A request's body on its way in; nothing is read before read() is called."""
+
+    def __init__(self, handler: "Handler", length: int, chunked: bool, expects_continue: bool) -> None:
+        self._handler = handler
+        self._left = length
+        self._chunked = chunked
+        self._expects_continue = expects_continue
+        self.complete = not chunked and not length
+
+    def read(self, budget: BodyBudget) -> bytes:
+        """Return the whole body, at most MAX_BODY_BYTES; raises Refusal (400, 408, 413, 503)."""
+        if self._left > MAX_BODY_BYTES:
+            raise too_large()
+        if self._expects_continue:
+            self._handler.socket.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self._expects_continue = False
+        if not self._chunked:
+            body = self._read_exactly(self._left, budget)
+        else:
+            parts = bytearray()
+            for number, size in enumerate(self._chunk_sizes(), 1):
+                if len(parts) + size > MAX_BODY_BYTES:
+                    raise too_large()
+                parts += self._read_exactly(size, budget)
+                if self._handler.rfile.read(2) != b"\r\n":
+                    raise self._handler.cut_short("A chunk of the body is not as long as it says; send it again.")
+                if number % 64 == 0:
+                    gevent.sleep(0)  # a flood of tiny chunks must not keep the hub
+            body = bytes(parts)
+        self.complete = True
+        return body
+
+    def _read_exactly(self, size: int, budget: BodyBudget) -> bytes:
+        rfile = self._handler.rfile
+        if size <= READ_BYTES:  # in one piece
+            budget.grow(size)
+            part = rfile.read(size)
+            if len(part) != size:
+                raise self._handler.cut_short("The body ends before its Content-Length; send it whole.")
+            return part
+        parts = bytearray()
+        while len(parts) < size:
+            part = rfile.read(min(READ_BYTES, size - len(parts)))
+            if not part:
+                raise self._handler.cut_short("The body ends before its Content-Length; send it whole.")
+            budget.grow(len(part))
+            parts += part
+        return bytes(parts)
+
+    def _chunk_sizes(self) -> Iterator[int]:
+        rfile = self._handler.rfile
+        while True:
+            line = CHUNK_LINE.fullmatch(rfile.readline(MAX_CHUNK_LINE_BYTES))
+            if not line:
+                raise self._handler.cut_short("A chunk of the body has no valid size; send it again.")
+            size = int(line[1], 16)
+            if not size:
+                break
+            yield size
+        self._handler.read_headers()  # trailers, which nobody needs
+
+    def __repr__(self) -> str:
+        return "<body>"
+
+
+def too_large() -> Refusal:
+    """Return the refusal of a body over MAX_BODY_BYTES."""
+    return Refusal(413, f"The body is larger than {MAX_BODY_BYTES // MIB} MiB; send fewer events at a time.")
+
+
+class Handler(pywsgi.WSGIHandler):
+    """pywsgi's handler with a strict reader of requests and one send for each answer.
+
+    Where pywsgi takes two Content-Lengths, folded headers or a bare line feed, a proxy in front may see other requests
+    than we do; here all of that is 400 and the end of the connection.
+    """
+
+    connection: Connection
+
+    def handle(self) -> None:
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # Nagle and delayed ACK: 44 ms a request
+        self.guard = self.server.guard
+        self.connection = self.server.connections.pop(self.socket, None) or self.guard.open(self.socket)
+        if self.connection is None:
+            self.close_connection = True
+            self.reply(Unavailable("Too many connections are at work; try again later."))
+            self.socket.close()
+            return
+        try:
+            super().handle()
+        finally:
+            self.guard.close(self.connection)
+
+    def handle_one_request(self) -> bool | None:
+        """Answer one request and return True where another may follow on the connection."""
+        self.headers_sent = False
+        self.close_connection = False
+        self.body: Body | None = None
+        try:
+            if not self.rfile.peek(1):
+                return None
+            self.guard.begin(self.connection)
+            self.environ = self.read_request_head()
+            self.guard.work(self.connection)
+            self.answer(self.server.application)
+        except Refusal as refusal:
+            self.close_connection = True
+            self.reply(refusal)
+        except OSError:  # the sender has gone
+            return None
+        if self.body is not None and not self.body.complete:
+            self.linger()
+            return None
+        if self.close_connection:
+            self.linger()
+            return None
+        self.guard.idle(self.connection)
+        return True
+
+    def read_request_head(self) -> dict[str, Any]:
+        """Read request line and headers and return the WSGI environment; raises Refusal (400, 408, 414, 431)."""
+        line = self.rfile.readline(MAX_REQUEST_LINE_BYTES + 1)
+        if line == b"\r\n":  # RFC 9112: one empty line before a request is to be ignored
+            line = self.rfile.readline(MAX_REQUEST_LINE_BYTES + 1)
+        if len(line) > MAX_REQUEST_LINE_BYTES:
+            raise Refusal(414, f"The request line is longer than {MAX_REQUEST_LINE_BYTES // KIB} KiB; shorten the URL.")
+        words = REQUEST_LINE.fullmatch(line.decode("latin-1"))
+        if not words:
+            raise self.cut_short("The request line is not valid HTTP/1.1.")
+        self.command, target, minor = words.groups()
+        headers = self.read_headers()
+        self.frame(headers, minor)
+        path, _, query = target.partition("?")
+        if not path.startswith("/"):  # the absolute form, http://host/path
+            path = "/" + path.partition("://")[2].partition("/")[2]
+        environ = self.server.get_environ()
+        environ["REQUEST_METHOD"] = self.command
+        environ["PATH_INFO"] = path if "%" not in path else unquote_to_bytes(path).decode("latin-1")
+        environ["QUERY_STRING"] = query
+        environ["webhook.headers"] = headers
+        environ["webhook.body"] = self.body
+        environ["webhook.address"] = self.client_address[0]
+        return environ
+
+    def read_headers(self) -> dict[str, str]:
+        """Read header lines up to the blank one and return values by lower-case name; raises Refusal (400, 408, 431)."""
+        headers: dict[str, str] = {}
+        size = count = 0
+        while True:
+            line = self.rfile.readline(MAX_HEADERS_BYTES + 1)
+            if line == b"\r\n":
+                return headers
+            size += len(line)
+            count += 1
+            if size > MAX_HEADERS_BYTES or count > MAX_HEADERS:
+                raise Refusal(431, f"The headers exceed {MAX_HEADERS_BYTES // KIB} KiB or {MAX_HEADERS} lines; send fewer.")
+            match = HEADER_LINE.fullmatch(line.decode("latin-1"))
+            if not match:
+                raise self.cut_short("A header is malformed: each is one line 'Name: value', without control characters.")
+            name = match[1].lower()
+            value = match[2].strip(" \t")
+            if name not in headers:
+                headers[name] = value
+            elif name in SINGLE_HEADERS:
+                raise Malformed(f"The header {name} is there twice; send it once.")
+            else:
+                headers[name] += ", " + value
+
+    def frame(self, headers: dict[str, str], minor: str) -> None:
+        """Find out where the body ends and whether the connection stays open; raises Malformed where that is in doubt."""
+        length, encoding = headers.get("content-length"), headers.get("transfer-encoding")
+        if encoding is not None and (length is not None or encoding.lower() != "chunked" or minor == "0"):
+            raise Malformed("Send either Content-Length or, in HTTP/1.1, Transfer-Encoding: chunked.")
+        if length is not None and not (length.isascii() and length.isdigit() and len(length) <= 15):
+            raise Malformed("Content-Length is no number of bytes.")
+        expects_continue = minor != "0" and headers.get("expect", "").lower() == "100-continue"
+        self.body = Body(self, int(length or 0), encoding is not None, expects_continue)
+        wishes = headers.get("connection", "").lower()
+        self.close_connection = "close" in wishes or (minor == "0" and "keep-alive" not in wishes)
+        self.keep_alive_header = b"Connection: keep-alive\r\n" if minor == "0" and not self.close_connection else b""
+
+    def cut_short(self, sentence: str) -> Refusal:
+        """Return the refusal of a request that cannot be read on: 408 where its time is up, else 400."""
+        if self.connection.expired:
+            return Refusal(408, f"The request was not complete within {REQUEST_SECONDS} s; send it again.")
+        return Malformed(sentence)
+
+    def answer(self, application: Callable[..., Any]) -> None:
+        """Run the application and send what it returns."""
+        self.connection.deadline = math.inf  # from here on the writer decides how long it takes
+        try:
+            parts = application(self.environ, self.start_response)
+            content = b"".join(parts)
+        except Exception as error:  # Bottle catches what our code raises: this is its own failure
+            self.server.report_failure(error)
+            self.start_response(STATUS_LINES[500].decode("latin-1"), [])
+            content = b'{"error":"The webhook failed; its log says why."}'
+        self.send(content)
+
+    def start_response(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], None]:
+        self.status = status.encode("latin-1")
+        self.response_headers = headers
+        return self.send
+
+    def reply(self, refusal: Refusal) -> None:
+        """Answer a request that does not reach the application."""
+        self.status = STATUS_LINES[refusal.status]
+        self.response_headers = list(refusal.headers.items())
+        self.server.guard.counts[f"answered {refusal.status}"] += 1
+        with contextlib.suppress(OSError):
+            self.send(refusal.body())
+
+    def send(self, content: bytes) -> None:
+        """Send status, headers and content in one piece."""
+        body = self.body
+        if body is not None and not body.complete:
+            self.close_connection = True
+        extra = b"".join(
+            f"{name}: {value}\r\n".encode("latin-1") for name, value in self.response_headers if name.lower() not in OWN_HEADERS
+        )
+        connection = b"Connection: close\r\n" if self.close_connection else self.keep_alive_header
+        head = b"HTTP/1.1 %b\r\n%b%b%b%bContent-Length: %d\r\n\r\n" % (
+            self.status,
+            self.server.date_header(),
+            COMMON_HEADERS,
+            extra,
+            connection,
+            len(content),
+        )
+        data = head + content if self.command != "HEAD" else head
+        self.connection_deadline(REQUEST_SECONDS)
+        sent = self.socket.send(data)  # sendall asks the socket for its buffer's size first
+        if sent < len(data):
+            self.socket.sendall(memoryview(data)[sent:])
+
+    def connection_deadline(self, seconds: float) -> None:
+        if self.connection is not None:
+            self.connection.deadline = time.monotonic() + seconds
+
+    def linger(self) -> None:
+        """After a refusal read on a little: a connection closed over unread bytes resets, and the answer is lost."""
+        with contextlib.suppress(OSError, ValueError), gevent.Timeout(LINGER_SECONDS, False):
+            if self.body is None or not self.body.complete:
+                self.socket._sock.shutdown(socket.SHUT_WR) if not hasattr(self.socket, "context") else None
+                left = LINGER_BYTES
+                while left > 0:
+                    part = self.rfile.read1(left)
+                    if not part:
+                        break
+                    left -= len(part)
+
+    keep_alive_header = b""
+    command = ""
+
+
+class Server(pywsgi.WSGIServer):
+    """pywsgi's server, which knows the guard and times out TLS handshakes."""
+
+    handler_class = Handler
+
+    def __init__(self, listener: Any, application: Any, guard: Guard, line: Line, tls: "gevent_ssl.SSLContext | None") -> None:
+        options = {"ssl_context": tls} if tls else {}
+        super().__init__(
+            listener,
+            application,
+            log=None,
+            error_log=None,
+            environ={"SERVER_NAME": "webhook", "SERVER_PORT": "", "wsgi.input": io.BytesIO()},
+            **options,
+        )
+        self.guard = guard
+        self.connections: dict[Any, Connection] = {}  # those whose handshake is done and whose handler is to begin
+        self._line = line
+        self._date = b""
+        self._date_second = 0.0
+
+    def wrap_socket_and_handle(self, client_socket: Any, address: Any) -> None:
+        connection = self.guard.open(client_socket)
+        if connection is None:
+            return
+        tls_socket = None
+        try:
+            tls_socket = self.wrap_socket(client_socket, **self.ssl_args)
+            connection.sock = tls_socket
+            self.connections[tls_socket] = connection
+            self.handle(tls_socket, address)
+        except (OSError, EOFError, ValueError):  # a port scan or an impatient client; pywsgi would print 20 lines
+            self.guard.counts["failed TLS handshakes"] += 1
+        finally:
+            self.guard.close(connection)
+            if tls_socket is not None:
+                tls_socket.close()
+
+    def date_header(self) -> bytes:
+        """Return the Date header's line, made once a second."""
+        now = time.time()
+        if now - self._date_second >= 1:
+            self._date_second = math.floor(now)
+            self._date = f"Date: {email.utils.formatdate(now, usegmt=True)}\r\n".encode()
+        return self._date
+
+    def report_failure(self, error: BaseException) -> None:
+        """Log a failure of ours, with its place but nothing of what was posted."""
+        trace = error.__traceback__
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        place = f"{trace.tb_frame.f_code.co_name}, line {trace.tb_lineno}" if trace else "unknown place"
+        self._line.error(f"A request failed in {place}: {type(error).__name__}")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The application: the corridor itself
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+class Application:
+    """What happens to a request, from its headers to its answer; it calls XSOAR zero times by itself."""
+
+    def __init__(self, settings: Settings, writer: Writer, memory: Memory, guard: Guard) -> None:
+        self._settings = settings
+        self._writer = writer
+        self._memory = memory
+        self._guard = guard
+        self._parser = ThreadPool(1)  # large bodies, so that parsing them does not stall the small ones
+
+    def receive(self) -> bytes:
+        """POST /: make incidents of the body and answer with their metadata once XSOAR has created them."""
+        environ = bottle.request.environ
+        headers: dict[str, str] = environ["webhook.headers"]
+        guard = self._guard
+        try:
+            self._authenticate(headers, environ["webhook.address"])
+            if guard.stopping:
+                raise Unavailable("The webhook is stopping; send this again in a moment.")
+            with guard.hold() as budget:
+                body = environ["webhook.body"].read(budget)
+                guard.accepted += 1
+                try:
+                    return self._create(body, headers, environ["QUERY_STRING"])
+                finally:
+                    guard.accepted -= 1
+        except Refusal as refusal:
+            guard.counts[f"answered {refusal.status}"] += 1
+            raise bottle.HTTPResponse(refusal.body(), refusal.status, refusal.headers) from None
+
+    def _authenticate(self, headers: dict[str, str], address: str) -> None:
+        try:
+            self._settings.authenticator.check(headers)
+        except Refusal:
+            delay = self._guard.fail(address)
+            if delay:
+                gevent.sleep(delay)
+            raise
+
+    def _create(self, body: bytes, headers: dict[str, str], query_string: str) -> bytes:
+        large = len(body) > SMALL_BODY_BYTES or (body and "content-encoding" in headers)
+        understand = self._understand
+        incidents = self._offload(understand, body, headers, query_string) if large else understand(body, headers, query_string)
+        if self._settings.duplication_paths:
+            outcomes, duplicates = self._submit_new(incidents)
+        else:
+            outcomes, duplicates = self._writer.submit(incidents), set()
+        if self._settings.store_samples:
+            for incident, outcome in zip(incidents, outcomes):
+                if outcome.created is not None:
+                    self._memory.add_sample(incident)
+        created = self._metadata(outcomes, duplicates)
+        self._guard.counts["incidents created"] += len(created) - len(duplicates)
+        return self._offload(encode_answer, created) if large else encode_answer(created)
+
+    def _understand(self, body: bytes, headers: dict[str, str], query_string: str) -> list[Incident]:
+        settings = self._settings
+        items = read_payload(body, headers.get("content-type", ""), headers.get("content-encoding", ""))
+        request = describe_request(headers, query_string, settings.authenticator.hidden_header)
+        return make_incidents(items, request, settings, datetime.now(UTC))
+
+    def _offload(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Run a pure function on the parser's native thread; what it raises is raised here, and printed nowhere."""
+
+        def run() -> tuple[Any, Exception | None]:
+            try:
+                return function(*args), None
+            except Exception as error:
+                return None, error
+
+        value, error = self._parser.apply(run)
+        if error is not None:
+            raise error
+        return value
+
+    def _submit_new(self, incidents: list[Incident]) -> tuple[list[Outcome], set[int]]:
+        """Submit the incidents whose event is new and return all outcomes, and the places of those that are duplicates."""
+        self._memory.loaded.wait()
+        outcomes: dict[int, Outcome] = {}
+        duplicates: set[int] = set()
+        open_places = list(range(len(incidents)))
+        while open_places:
+            claims = {place: self._memory.claim(key) if (key := incidents[place].key) else None for place in open_places}
+            first = [place for place, claim in claims.items() if claim is None]
+            outcomes.update(zip(first, self._submit_claimed([incidents[place] for place in first])))
+            open_places = []
+            for place, claim in claims.items():
+                if claim is None:
+                    continue
+                metadata = claim.get()
+                if metadata is None:  # the first one failed: now this one is the first
+                    open_places.append(place)
+                    continue
+                outcomes[place] = Outcome(200, {**metadata, "duplicate": True})
+                duplicates.add(place)
+        return [outcomes[place] for place in range(len(incidents))], duplicates
+
+    def _submit_claimed(self, incidents: list[Incident]) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        try:
+            outcomes = self._writer.submit(incidents) if incidents else []
+        finally:
+            for place, incident in enumerate(incidents):
+                if incident.key:
+                    self._memory.settle(incident.key, outcomes[place].created if outcomes else None)
+        return outcomes
+
+    @staticmethod
+    def _metadata(outcomes: list[Outcome], duplicates: set[int]) -> list[dict[str, Any]]:
+        """Return what XSOAR created; raises Refusal (502, 503) that names the places it did not, and the ids it did."""
+        created = [outcome.created for outcome in outcomes if outcome.created is not None]
+        failed = [(place, outcome) for place, outcome in enumerate(outcomes) if outcome.status != 200]
+        if not failed:
+            return created
+        status = max((outcome.status for _, outcome in failed if outcome.status == 502), default=503)
+        places = ", ".join(f"[{place}]" for place, _ in failed) + ": " if len(outcomes) > 1 else ""
+        reasons = "; ".join(dict.fromkeys(outcome.reason for _, outcome in failed))
+        ids = [str(item.get("id")) for item in created]
+        done = f" Created: {', '.join(ids)}." if ids else ""
+        request_id = uuid.uuid4().hex[:12]
+        sentence = f"{places}{reasons}.{done}"
+        raise Refusal(
+            status,
+            sentence if status == 503 else f"{sentence} Request {request_id}.",
+            **({"Retry_After": str(RETRY_AFTER_SECONDS)} if status == 503 else {}),
+        )
+
+
+def encode_answer(created: list[dict[str, Any]]) -> bytes:
+    """Return the JSON array a sender gets, as bytes."""
+    return _encode_json(created).encode("utf-8", "replace")
+
+
+def report_alive() -> bytes:
+    """GET /health: that the server answers, and nothing about the instance."""
+    return b'{"status":"ok"}'
+
+
+def build_app(application: Application) -> bottle.Bottle:
+    """Return the Bottle app: its route table, and errors in JSON. What it needs to know is in the application."""
+    app = bottle.Bottle(autojson=False)
+    app.uninstall(True)  # its JSON and template plugins cost a tenth of a request
+    app.route("/", "POST", application.receive)
+    app.route("/health", "GET", report_alive)
+    app.default_error_handler = explain_error
+    return app
+
+
+ERROR_SENTENCES = {
+    404: "Incidents are created by POST to the webhook's own URL, without a path behind it.",
+    405: "Incidents are created by POST; this method is not for this URL.",
+}
+
+
+def explain_error(error: bottle.HTTPError) -> str:
+    """Return the JSON for an error that Bottle found: no such route, no such method, or a failure of ours."""
+    return to_json({"error": ERROR_SENTENCES.get(error.status_code, "The webhook failed; its log says why.")})
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Commands
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_module(settings: Settings) -> str:
+    """The Test button: check every parameter and return ``ok``, or raise SettingError with all that is wrong."""
+    mistakes = [str(mistake) for mistake in settings.mistakes]
+    try:
+        context = load_tls(settings.certificate, settings.key)
+        if context is not None:
+            mistakes += filter(None, [certificate_trouble(context, settings.certificate)])
+    except SettingError as mistake:
+        mistakes.append(str(mistake))
+    if mistakes:
+        raise ValueError("\n".join(mistakes))
+    return "ok"
+
+
+def fetch_samples() -> list[dict[str, Any]]:
+    """The mapping wizard: return the stored sample events, oldest first."""
+    return read_samples((demisto.getIntegrationContext() or {}).get(SAMPLES_KEY), [])
+
+
+class Service:
+    """The long-running command: the parts put together, kept going, and brought to an orderly end."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._line = Line(settings.authenticator.secret)
+        self._guard = Guard(self._line)
+        self._writer = Writer(self._line)
+        self._memory = Memory(self._line, settings.store_samples, bool(settings.duplication_paths))
+        self._app = build_app(Application(settings, self._writer, self._memory, self._guard))
+        self._stop = Event()
+
+    def run(self) -> None:
+        """Serve until SIGTERM or until XSOAR's end of the wire closes."""
+        gevent.signal_handler(signal.SIGTERM, self._stop.set)
+        for task in (self._writer.run, self._memory.run, self._tick, self._flush_line, self._serve):
+            gevent.spawn(self._keep_running, task)
+        for mistake in self._settings.mistakes:
+            self._line.report(str(mistake).partition(":")[0], str(mistake))
+        self._stop.wait()
+        self._shut_down()
+
+    def _keep_running(self, task: Callable[[], None]) -> None:
+        while True:
+            try:
+                return task()
+            except Exception as error:
+                self._line.error(f"{task.__name__.strip('_')} failed and is started again: {type(error).__name__}: {error}")
+                gevent.sleep(1)
+
+    def _serve(self) -> None:
+        """Listen, and again after every trouble, with pauses that grow up to MAX_RESTART_PAUSE_SECONDS."""
+        pause = 1.0
+        while not self._stop.is_set():
+            try:
+                server = self._start_server()
+            except (SettingError, OSError) as error:
+                self._line.report("Server", self._explain(error))
+                gevent.sleep(pause)
+                pause = min(pause * 2, MAX_RESTART_PAUSE_SECONDS)
+                continue
+            self._line.report("Server", "")
+            pause = 1.0
+            while not server.closed:
+                gevent.sleep(0.5)
+            self._line.report("Server", "The server ended unexpectedly and is started again.")
+            gevent.sleep(pause)
+
+    def _start_server(self) -> Server:
+        if self._settings.port is None:
+            raise SettingError("Listen Port", "it is empty; enter a free port such as 8000 and save the instance.")
+        tls = load_tls(self._settings.certificate, self._settings.key)
+        server = Server(("0.0.0.0", self._settings.port), self._app, self._guard, self._line, tls)  # noqa: S104  # nosec B104: a container
+        server.start()
+        self._line.info(f"Generic Webhook listens on port {self._settings.port} ({'HTTPS' if tls else 'HTTP'}).")
+        trouble = certificate_trouble(tls, self._settings.certificate) if tls else ""
+        self._line.report("Certificate's dates", trouble)
+        return server
+
+    def _explain(self, error: Exception) -> str:
+        if isinstance(error, OSError):
+            reason = error.strerror or str(error)
+            return f"Listen Port: {self._settings.port} cannot be listened on ({reason}); enter one that no other instance uses."
+        return str(error)
+
+    def _tick(self) -> None:
+        """Once a second: time limits, heartbeat, the wire's state; once a minute: the counters."""
+        reported = time.monotonic()
+        while True:
+            gevent.sleep(1)
+            now = time.monotonic()
+            self._guard.sweep(now)
+            self._writer.withdraw(now)
+            self._line.watch()
+            if self._line.broken:
+                self._end_broken()
+            if now - reported >= REPORT_SECONDS:
+                reported = now
+                self._guard.report()
+
+    def _flush_line(self) -> None:
+        while True:
+            self._line.flush()
+            self._line.beat(time.monotonic())
+            gevent.sleep(1)
+
+    def _end_broken(self) -> None:
+        """XSOAR closed the wire: answer who waits and end the process, which the platform starts again."""
+        print("Generic Webhook: XSOAR closed the connection to this container; ending.", file=sys.stderr, flush=True)
+        self._guard.stopping = True
+        self._writer.close(UNKNOWN)
+        gevent.sleep(0.5)
+        os._exit(1)
+
+    def _shut_down(self) -> None:
+        """After SIGTERM: finish what was accepted, refuse what comes later, flush, and end the process."""
+        self._guard.stopping = True
+        deadline = time.monotonic() + DRAIN_SECONDS
+        while self._guard.accepted and time.monotonic() < deadline:
+            gevent.sleep(0.02)
+        self._writer.close()
+        gevent.sleep(0.2)  # the answers leave
+        with gevent.Timeout(1, False):
+            self._guard.report()
+            self._memory.flush()
+            self._line.flush()
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.flush()
+        os._exit(0)  # the script's end would only send the container's loop back to waiting
+
+
+def long_running_execution(settings: Settings) -> None:
+    """Run the server for ever."""
+    # With PYTHONUNBUFFERED every fragment of the wire's JSON would be a write of its own; the wire flushes each line.
+    with contextlib.suppress(AttributeError, ValueError):
+        sys.stdout.reconfigure(write_through=False)  # type: ignore[union-attr]
+    Service(settings).run()
+
+
+def main() -> None:
+    """Run the command that XSOAR asks for."""
+    command = demisto.command()
+    settings = Settings.from_params(demisto.params())
+    try:
+        if command == "test-module":
+            return_results(test_module(settings))
+        elif command == "fetch-incidents":
+            demisto.incidents(fetch_samples())
+        elif command == "long-running-execution":
+            demisto.enable_multithreading()  # the platform's heartbeat thread writes to the same wire
+            long_running_execution(settings)
+        else:
+            raise NotImplementedError(f"Generic Webhook has no command {command}.")
+    except Exception as error:
+        return_error(str(error))
+
+
+if __name__ in ("__main__", "__builtin__", "builtins"):
+    main()
