@@ -55,7 +55,7 @@ try:
     try:
         import bottle
     finally:
-        threading.local = NATIVE_LOCAL  # type: ignore[misc]
+        threading.local = NATIVE_LOCAL
 except ModuleNotFoundError as missing:
     sentence = (
         f"Generic Webhook needs the Python module {missing.name!r}, which this instance's Docker image does not have. "
@@ -109,7 +109,7 @@ RETRY_AFTER_SECONDS = 5
 
 MAX_SAMPLES = 20
 MAX_SAMPLE_BYTES = 64 * KIB
-MAX_PENDING_SAMPLE_BYTES = 64 * MIB
+MAX_LARGE_SAMPLES = 4  # waiting to be cut down; of a flood of larger ones the newest
 MAX_FOUND_IDS = 5000
 MAX_KEY_CHARACTERS = 200
 FLUSH_SECONDS = 3.0  # from an incident to the integration context
@@ -263,7 +263,7 @@ def load_tls(certificate: str, key: str) -> "gevent_ssl.SSLContext | None":
             files = [Path(folder, name) for name in ("certificate.pem", "key.pem")]
             for file, text in zip(files, (certificate, key)):
                 file.write_text(text + "\n")
-            context.load_cert_chain(*files, password=lambda: "")  # without a password OpenSSL would ask on the terminal
+            context.load_cert_chain(files[0], files[1], password=lambda: "")  # without a password OpenSSL would ask on the terminal
     except ssl.SSLError as error:
         raise SettingError(*explain_tls_error(error, certificate, key)) from None
     except OSError as error:
@@ -317,7 +317,7 @@ def certificate_trouble(context: ssl.SSLContext, certificate: str) -> str:
 # ---------------------------------------------------------------------------------------------------------------------
 
 HEADER_PREFIX = "_header:"
-TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # a header's name, RFC 9110
+HEADER_NAME = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # a header's name, RFC 9110
 
 
 class Authenticator:
@@ -381,7 +381,7 @@ def choose_authenticator(username: str, password: str) -> Authenticator:
     if not username.startswith("_header"):
         return BasicAuthenticator(username, password)
     name = username.removeprefix(HEADER_PREFIX)
-    if not username.startswith(HEADER_PREFIX) or not re.fullmatch(TOKEN, name):
+    if not username.startswith(HEADER_PREFIX) or not re.fullmatch(HEADER_NAME, name):
         raise SettingError("Username", "write _header:<HEADER-NAME>, such as _header:Authorization, without spaces.")
     if password != password.strip(" \t") or re.search(r"[\x00-\x08\x0a-\x1f\x7f]", password):
         raise SettingError("Password", "no header can carry it: remove spaces at its ends, line breaks and control characters.")
@@ -402,7 +402,7 @@ BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-CONTROL_BYTES = re.compile(rb"[\x00-\x06\x0e-\x1a\x1c-\x1f]")  # never in text; \x1b begins a terminal's colour in many logs
+CONTROL_CHARACTERS = re.compile("[\x00-\x06\x0e-\x1a\x1c-\x1f]")  # never in text; \x1b begins a colour in many logs
 FORM_FIELD_NAME = re.compile(r'[^\s<>{}|"]+')  # a urlencoder leaves none of these in a name, CEF and XML do
 
 
@@ -417,11 +417,15 @@ class ContentType(NamedTuple):
     def parse(cls, header: str) -> "ContentType":
         if header in CONTENT_TYPES:
             return CONTENT_TYPES[header]
+        content_type = cls(header.partition(";")[0].strip().lower(), "", header)
+        charset = content_type.message().get_param("charset")
+        return content_type._replace(charset=usable_charset(charset)) if isinstance(charset, str) else content_type
+
+    def message(self) -> email.message.Message:
+        """Return a message that has this header, for the standard library's parser of parameters."""
         message = email.message.Message()
-        message["Content-Type"] = header
-        charset = message.get_param("charset")
-        name = header.partition(";")[0].strip().lower()
-        return cls(name, usable_charset(charset) if isinstance(charset, str) else "", header)
+        message["Content-Type"] = self.header
+        return message
 
 
 CONTENT_TYPES = {  # what nearly every request says, parsed beforehand
@@ -614,14 +618,19 @@ class MultipartRequest(bottle.BaseRequest):
 
 def read_multipart(body: bytes, content_type: ContentType) -> list[Any] | None:
     """The fields and files of a multipart form as one object; raises Refusal when it is broken."""
-    if body.count(b"\r\n--") > MAX_FORM_FIELDS + 1:
+    boundary = content_type.message().get_boundary("")
+    if body.count(b"--" + boundary.encode("latin-1", "replace")) > MAX_FORM_FIELDS + 1:
         raise Refusal(413, f"The form has more than {MAX_FORM_FIELDS} parts; send fewer, or JSON.")
     environ = {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body)), "CONTENT_TYPE": content_type.header}
     try:
         form = MultipartRequest(environ).POST
+    except UnicodeDecodeError:
+        return None  # kept whole as text
     except (bottle.HTTPError, ValueError):
         raise Malformed("The body is no multipart form with the boundary its Content-Type names; send it whole.") from None
-    return _form_items((name, value if isinstance(value, str) else _uploaded_file(value)) for name, value in form.allitems())
+    return _form_items(
+        (name or "", value if isinstance(value, str) else _uploaded_file(value)) for name, value in form.allitems()
+    )
 
 
 def _uploaded_file(upload: "bottle.FileUpload") -> dict[str, Any]:
@@ -630,15 +639,23 @@ def _uploaded_file(upload: "bottle.FileUpload") -> dict[str, Any]:
     return {**described, **text_or_base64(data, ContentType.parse(upload.content_type or ""))}
 
 
-def _form_items(fields: Iterable[tuple[str, Any]]) -> list[Any]:
-    item: dict[str, Any] = {}
+def collect_fields(fields: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of named values, in which a repeated name has a list."""
+    collected: dict[str, Any] = {}
+    repeated = set()
     for name, value in fields:
-        if name not in item:
-            item[name] = value
-        elif isinstance(item[name], list):
-            item[name].append(value)
+        if name not in collected:
+            collected[name] = value
+        elif name in repeated:
+            collected[name].append(value)
         else:
-            item[name] = [item[name], value]
+            repeated.add(name)
+            collected[name] = [collected[name], value]
+    return collected
+
+
+def _form_items(fields: Iterable[tuple[str, Any]]) -> list[Any]:
+    item = collect_fields(fields)
     if list(item) == ["payload"] and isinstance(item["payload"], str):  # GitHub and Slack wrap their JSON in this field
         with contextlib.suppress(UnreadableJson):
             value = parse_json(item["payload"])
@@ -659,14 +676,7 @@ def text_or_base64(body: bytes, content_type: ContentType) -> dict[str, str]:
         if not declared and not content_type.charset:
             return encoded
         return {"body": body.decode("utf-8", "replace"), **encoded}
-    wide = content_type.charset.startswith(("utf-16", "utf-32")) or body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    if CONTROL_BYTES.search(body) and not declared and not wide:
-        return encoded
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # a charset that yields half characters
-        return encoded
-    return {"body": text}
+    return encoded if CONTROL_CHARACTERS.search(text) and not declared else {"body": text}
 
 
 class BodyKind(NamedTuple):
@@ -770,14 +780,11 @@ def describe_request(headers: dict[str, str], query_string: str, hidden_header: 
     }
     if not query_string:
         return Request(kept, {})
-    query: dict[str, Any] = {}
     try:
         pairs = parse_qsl(query_string, keep_blank_values=True, errors="replace", max_num_fields=MAX_FORM_FIELDS)
     except ValueError:
         raise Malformed(f"The query string has more than {MAX_FORM_FIELDS} fields; send them in the body.") from None
-    for name, value in pairs:
-        query[name] = value if name not in query else [*argToList(query[name]), value]
-    return Request(kept, query)
+    return Request(kept, collect_fields(pairs))
 
 
 def _header_text(value: str) -> str:
@@ -863,9 +870,7 @@ def read_envelope(payload: dict[str, Any], spelling: str, place: str) -> tuple[d
                 fields[name] = ENVELOPE_FIELDS[name](value)
             except ValueError as error:
                 raise Malformed(f"{place}{name}: {error}") from None
-            if (isinstance(value, str) and name in ("name", "type", "owner", "details") and fields[name] != value) or (
-                name in ("labels", "customFields") and fields[name] != value
-            ):
+            if name in ALTERED_FIELDS and fields[name] != value:
                 kept[name] = value
     if kept:
         _add(raw, "envelope", kept)
@@ -946,6 +951,9 @@ ENVELOPE_FIELDS: dict[str, Callable[[Any], Any]] = {  # the README's table has t
 }
 
 
+ALTERED_FIELDS = set(ENVELOPE_FIELDS) - {"occurred", "severity"}  # may be cut or have the error marker broken up
+
+
 def json_type(value: Any) -> str:
     """Return the name of a value's JSON type, with its article."""
     names = {bool: "a boolean", int: "a number", float: "a number", str: "a string", list: "an array", dict: "an object"}
@@ -1003,6 +1011,34 @@ def shorten_key(key: str) -> str:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# Native threads: what would block the hub
+# ---------------------------------------------------------------------------------------------------------------------
+
+THREAD_STACK_BYTES = 16 * MIB  # Alpine's default overflows where the JSON parser goes as deep as Python lets it
+
+
+class NativeThread:
+    """One native thread that runs functions in turn, while the greenlets that asked for them wait."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPool(1)
+
+    def run(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Return what the function returns, or raise what it raises."""
+        value, error = self._pool.apply(self._attempt, (function, args))
+        if error is not None:
+            raise error
+        return value
+
+    @staticmethod
+    def _attempt(function: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, Exception | None]:
+        try:
+            return function(*args), None
+        except Exception as error:  # left to the pool, gevent would print it to stderr
+            return None, error
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # XSOAR line: the only place that calls demisto.* once the server runs
 # ---------------------------------------------------------------------------------------------------------------------
 
@@ -1022,7 +1058,7 @@ class Line:
     """
 
     def __init__(self, secret: bytes = b"") -> None:
-        self._thread = ThreadPool(1)
+        self._thread = NativeThread()
         self._secret = secret.decode()
         self._lines: deque[tuple[Callable[[str], Any], str]] = deque(maxlen=100)  # a flood keeps the newest
         self._troubles: dict[str, str] = {}
@@ -1035,28 +1071,27 @@ class Line:
 
         Raises Refused for an error XSOAR answered, Unintelligible for an answer that is none.
         """
-        value, error, seconds = self._thread.apply(self._run, (function, args))
-        if seconds > HEARTBEAT_LOCK_SECONDS - 5 and self._last_heartbeat is None:
-            self._last_heartbeat = 0.0
-        if error is not None:
-            raise error
-        return value
+        seconds = 0.0
 
-    @staticmethod
-    def _run(function: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, Exception | None, float]:
-        """Return value, error and seconds: an exception raised here would be printed to stderr by gevent."""
-        started = time.monotonic()
-        value: Any = None
-        error: Exception | None = None
+        def timed() -> Any:
+            nonlocal seconds
+            started = time.monotonic()
+            try:
+                return function(*args)
+            finally:
+                seconds = time.monotonic() - started
+
         try:
-            value = function(*args)
+            return self._thread.run(timed)
         except json.JSONDecodeError as failure:  # a ValueError too, so it comes first
-            error = Unintelligible(str(failure))
+            raise Unintelligible(str(failure)) from None
         except (ValueError, RuntimeError) as failure:  # RuntimeError: the platform's lock was not to be had, nothing was sent
-            error = Refused(str(failure))
+            raise Refused(str(failure)) from None
         except Exception as failure:
-            error = Unintelligible(f"{type(failure).__name__}: {failure}")
-        return value, error, time.monotonic() - started
+            raise Unintelligible(f"{type(failure).__name__}: {failure}") from None
+        finally:
+            if seconds > HEARTBEAT_LOCK_SECONDS - 5 and self._last_heartbeat is None:
+                self._last_heartbeat = 0.0
 
     def create_incidents(self, incidents: list[dict[str, Any]]) -> Any:
         """Return XSOAR's answer to createIncidents; raises Refused or Unintelligible."""
@@ -1171,10 +1206,11 @@ def _match_by_evidence(sent: list[dict[str, Any]], created: list[dict[str, Any]]
             places[place] = item
             del free[place]
         created = unmatched
-    if created and len(created) == len(free):  # no evidence at all, but one for each: in order, as the platform says
-        for place, item in zip(list(free), created):
-            places[place] = item
-    elif created:
+    # Objects that tell nothing but an ID: one for each is in order, as the platform says; any other number tells nothing.
+    bare = [item for item in created if len(sent) == 1 or not any(name in item for fields in EVIDENCE for name in fields)]
+    if len(bare) == len(free):
+        places = [bare.pop(0) if place in free else item for place, item in enumerate(places)]
+    elif bare:
         doubtful += free
     for place in doubtful:
         places[place] = AMBIGUOUS
@@ -1308,7 +1344,7 @@ class Writer:
             for ticket in refused:
                 self._settle(ticket, BAD)
             refused = []
-        self._after(refused, due or not outage)
+        self._after(refused, accepted, due or not outage)
         if not refused:
             self._gather(len(answered), time.monotonic() - started)
 
@@ -1414,15 +1450,16 @@ class Writer:
             self._live.pop(delivery, None)
             delivery.settled.set(None)
 
-    def _after(self, refused: list[Ticket], was_due: bool) -> None:
+    def _after(self, refused: list[Ticket], accepted: bool, was_due: bool) -> None:
         """Plan the next attempt for what is refused while nothing succeeds, and show the outage in the instance's health."""
         now = time.monotonic()
         if len(refused) == 1 and not self._queue and now - refused[0].first_refused >= LONE_RETRY_SECONDS:
             self._settle(refused.pop(), OUTAGE)
         self._refused = refused
+        if accepted:
+            self._line.report("XSOAR", "")
         if not refused:
             self._pause = RETRY_PAUSE_SECONDS
-            self._line.report("XSOAR", "")
             return
         if was_due:
             self._retry_at = now + self._pause
@@ -1473,13 +1510,14 @@ FOUND_KEY = "found_ids"
 class Memory:
     """Samples for the mapping wizard and the events already seen; a background flush keeps the integration context abreast."""
 
-    def __init__(self, line: Line, store_samples: bool, remember_events: bool) -> None:
+    def __init__(self, line: Line, parser: NativeThread, store_samples: bool, remember_events: bool) -> None:
         self._line = line
+        self._parser = parser
         self._store_samples = store_samples
         self._remember_events = remember_events
         self._samples: deque[dict[str, Any]] = deque(maxlen=MAX_SAMPLES)
-        self._large: deque[dict[str, Any]] = deque()
-        self._large_bytes = 0
+        self._large: deque[dict[str, Any]] = deque(maxlen=MAX_LARGE_SAMPLES)
+        self._large_waiting = Event()
         self._found: OrderedDict[str, dict[str, Any]] = OrderedDict()
         self._claims: dict[str, AsyncResult] = {}
         self._changed = Event()
@@ -1490,8 +1528,21 @@ class Memory:
         """Keep a created incident as a sample; one over MAX_SAMPLE_BYTES is cut down later, off the request's path."""
         if not self._store_samples:
             return
+        if incident.size > MAX_SAMPLE_BYTES:
+            self._large.append(incident.fields)
+            self._large_waiting.set()
+            return
         self._samples.append(incident.fields)
         self._changed.set()
+
+    def cut_large_samples(self) -> None:
+        """Cut samples down for ever, beside the requests."""
+        while True:
+            self._large_waiting.wait()
+            self._large_waiting.clear()
+            while self._large:
+                self._samples.append(self._parser.run(small_sample, self._large.popleft()))
+                self._changed.set()
 
     def claim(self, key: str) -> "AsyncResult | None":
         """Return None when the caller is the first to bring this event, who then settles it; else the claim to await."""
@@ -1520,8 +1571,9 @@ class Memory:
 
     def run(self) -> None:
         """Load what is there, then flush changes for ever, one flush for all of FLUSH_SECONDS."""
-        while not self._synchronize(write=False):
+        while (self._store_samples or self._remember_events) and not self._synchronize(write=False):
             gevent.sleep(FLUSH_SECONDS)
+        self.loaded.set()
         while True:
             self._changed.wait()
             gevent.sleep(FLUSH_SECONDS)
@@ -1577,7 +1629,7 @@ class Memory:
         if write:
             if self._store_samples:
                 merged = [sample for sample in stored_samples if sample not in samples] + samples
-                context[SAMPLES_KEY] = to_json([small_sample(sample) for sample in merged[-MAX_SAMPLES:]])
+                context[SAMPLES_KEY] = to_json(merged[-MAX_SAMPLES:])
             if self._remember_events:
                 merged_found = {key: value for key, value in stored_found.items() if key not in found} | found
                 context[FOUND_KEY] = to_json(dict(list(merged_found.items())[-MAX_FOUND_IDS:]))
@@ -1618,14 +1670,20 @@ def _read_context(key: str, text: Any, damages: list[str]) -> Any:
 
 def small_sample(incident: dict[str, Any]) -> dict[str, Any]:
     """Return an incident of at most MAX_SAMPLE_BYTES as JSON: its long strings cut and marked, then its long lists."""
-    if len(incident.get("rawJSON") or "") * 3 < MAX_SAMPLE_BYTES and len(to_json(incident).encode()) <= MAX_SAMPLE_BYTES:
-        return incident
     try:
         raw = json.loads(incident.get("rawJSON") or "{}")
     except (ValueError, RecursionError):
         raw = {"body": incident.get("rawJSON")}
     small: dict[str, Any] = {}
-    for characters, elements in ((8192, 1_000_000), (1024, 1_000_000), (1024, 100), (128, 20), (32, 5), (8, 2)):
+    for characters, elements in (
+        (1_000_000, 1_000_000),
+        (8192, 1_000_000),
+        (1024, 1_000_000),
+        (1024, 100),
+        (128, 20),
+        (32, 5),
+        (8, 2),
+    ):
         fields = {name: value for name, value in incident.items() if name != "rawJSON"}
         small = _shorten(fields, characters, elements) | {"rawJSON": to_json(_shorten(raw, characters, elements))}
         if len(to_json(small).encode()) <= MAX_SAMPLE_BYTES:
@@ -1734,8 +1792,7 @@ class Guard:
     @staticmethod
     def _shut(connection: Connection, how: int) -> None:
         with contextlib.suppress(OSError):
-            # The plain socket's shutdown: of a TLS socket it would wait for the peer's goodbye.
-            socket.socket.shutdown(connection.sock._sock, how)
+            connection.sock._sock.shutdown(how)  # the plain socket's: of a TLS socket it would wait for the peer
 
     @contextlib.contextmanager
     def hold(self) -> Iterator["BodyBudget"]:
@@ -1793,7 +1850,7 @@ class BodyBudget:
 # ---------------------------------------------------------------------------------------------------------------------
 
 REQUEST_LINE = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e\x80-\xff]+) HTTP/1\.([0-9])\r\n")
-HEADER_LINE = re.compile(rf"({TOKEN}):([\t\x20-\x7e\x80-\xff]*)\r\n")
+HEADER_LINE = re.compile(rf"({HEADER_NAME}):([\t\x20-\x7e\x80-\xff]*)\r\n")
 CHUNK_LINE = re.compile(rb"([0-9a-fA-F]{1,8})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?\r\n")
 SINGLE_HEADERS = {"content-length", "transfer-encoding", "host", "content-encoding", "expect"}  # twice is ambiguous
 READ_BYTES = 64 * KIB
@@ -1833,6 +1890,7 @@ class Body:
                     gevent.sleep(0)  # a flood of tiny chunks must not keep the hub
             body = bytes(parts)
         self.complete = True
+        self._handler.connection.deadline = math.inf  # from here on the writer decides how long it takes
         return body
 
     def _read_exactly(self, size: int, budget: BodyBudget) -> bytes:
@@ -1881,12 +1939,17 @@ class Handler(pywsgi.WSGIHandler):
     """
 
     connection: Connection
+    body: Body | None = None
+    command = ""
+    keep_alive_header = b""
+    close_connection = False
 
     def handle(self) -> None:
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # Nagle and delayed ACK: 44 ms a request
         self.guard = self.server.guard
-        self.connection = self.server.connections.pop(self.socket, None) or self.guard.open(self.socket)
-        if self.connection is None:
+        known = self.server.connections.pop(self.socket, None) or self.guard.open(self.socket)
+        self.connection = known or Connection(self.socket, time.monotonic())
+        if known is None:
             self.close_connection = True
             self.reply(Unavailable("Too many connections are at work; try again later."))
             self.socket.close()
@@ -1900,7 +1963,7 @@ class Handler(pywsgi.WSGIHandler):
         """Answer one request and return True where another may follow on the connection."""
         self.headers_sent = False
         self.close_connection = False
-        self.body: Body | None = None
+        self.body = None
         try:
             if not self.rfile.peek(1):
                 return None
@@ -1992,7 +2055,6 @@ class Handler(pywsgi.WSGIHandler):
 
     def answer(self, application: Callable[..., Any]) -> None:
         """Run the application and send what it returns."""
-        self.connection.deadline = math.inf  # from here on the writer decides how long it takes
         try:
             parts = application(self.environ, self.start_response)
             content = b"".join(parts)
@@ -2033,29 +2095,23 @@ class Handler(pywsgi.WSGIHandler):
             len(content),
         )
         data = head + content if self.command != "HEAD" else head
-        self.connection_deadline(REQUEST_SECONDS)
+        self.connection.deadline = time.monotonic() + REQUEST_SECONDS
         sent = self.socket.send(data)  # sendall asks the socket for its buffer's size first
         if sent < len(data):
             self.socket.sendall(memoryview(data)[sent:])
-
-    def connection_deadline(self, seconds: float) -> None:
-        if self.connection is not None:
-            self.connection.deadline = time.monotonic() + seconds
 
     def linger(self) -> None:
         """After a refusal read on a little: a connection closed over unread bytes resets, and the answer is lost."""
         with contextlib.suppress(OSError, ValueError), gevent.Timeout(LINGER_SECONDS, False):
             if self.body is None or not self.body.complete:
-                self.socket._sock.shutdown(socket.SHUT_WR) if not hasattr(self.socket, "context") else None
+                if not isinstance(self.socket, gevent_ssl.SSLSocket):  # whose shutdown would wait for the peer
+                    self.socket.shutdown(socket.SHUT_WR)
                 left = LINGER_BYTES
                 while left > 0:
                     part = self.rfile.read1(left)
                     if not part:
                         break
                     left -= len(part)
-
-    keep_alive_header = b""
-    command = ""
 
 
 class Server(pywsgi.WSGIServer):
@@ -2121,12 +2177,12 @@ class Server(pywsgi.WSGIServer):
 class Application:
     """What happens to a request, from its headers to its answer; it calls XSOAR zero times by itself."""
 
-    def __init__(self, settings: Settings, writer: Writer, memory: Memory, guard: Guard) -> None:
+    def __init__(self, settings: Settings, writer: Writer, memory: Memory, guard: Guard, parser: NativeThread) -> None:
         self._settings = settings
         self._writer = writer
         self._memory = memory
         self._guard = guard
-        self._parser = ThreadPool(1)  # large bodies, so that parsing them does not stall the small ones
+        self._parser = parser
 
     def receive(self) -> bytes:
         """POST /: make incidents of the body and answer with their metadata once XSOAR has created them."""
@@ -2160,7 +2216,9 @@ class Application:
     def _create(self, body: bytes, headers: dict[str, str], query_string: str) -> bytes:
         large = len(body) > SMALL_BODY_BYTES or (body and "content-encoding" in headers)
         understand = self._understand
-        incidents = self._offload(understand, body, headers, query_string) if large else understand(body, headers, query_string)
+        incidents = (
+            self._parser.run(understand, body, headers, query_string) if large else understand(body, headers, query_string)
+        )
         if self._settings.duplication_paths:
             outcomes, duplicates = self._submit_new(incidents)
         else:
@@ -2171,27 +2229,13 @@ class Application:
                     self._memory.add_sample(incident)
         created = self._metadata(outcomes, duplicates)
         self._guard.counts["incidents created"] += len(created) - len(duplicates)
-        return self._offload(encode_answer, created) if large else encode_answer(created)
+        return self._parser.run(encode_answer, created) if large else encode_answer(created)
 
     def _understand(self, body: bytes, headers: dict[str, str], query_string: str) -> list[Incident]:
         settings = self._settings
         items = read_payload(body, headers.get("content-type", ""), headers.get("content-encoding", ""))
         request = describe_request(headers, query_string, settings.authenticator.hidden_header)
         return make_incidents(items, request, settings, datetime.now(UTC))
-
-    def _offload(self, function: Callable[..., Any], *args: Any) -> Any:
-        """Run a pure function on the parser's native thread; what it raises is raised here, and printed nowhere."""
-
-        def run() -> tuple[Any, Exception | None]:
-            try:
-                return function(*args), None
-            except Exception as error:
-                return None, error
-
-        value, error = self._parser.apply(run)
-        if error is not None:
-            raise error
-        return value
 
     def _submit_new(self, incidents: list[Incident]) -> tuple[list[Outcome], set[int]]:
         """Submit the incidents whose event is new and return all outcomes, and the places of those that are duplicates."""
@@ -2259,6 +2303,7 @@ def report_alive() -> bytes:
 def build_app(application: Application) -> bottle.Bottle:
     """Return the Bottle app: its route table, and errors in JSON. What it needs to know is in the application."""
     app = bottle.Bottle(autojson=False)
+    app.catchall = False  # a failure of ours goes to the handler, which logs it
     app.uninstall(True)  # its JSON and template plugins cost a tenth of a request
     app.route("/", "POST", application.receive)
     app.route("/health", "GET", report_alive)
@@ -2309,14 +2354,22 @@ class Service:
         self._line = Line(settings.authenticator.secret)
         self._guard = Guard(self._line)
         self._writer = Writer(self._line)
-        self._memory = Memory(self._line, settings.store_samples, bool(settings.duplication_paths))
-        self._app = build_app(Application(settings, self._writer, self._memory, self._guard))
+        parser = NativeThread()  # large bodies, so that parsing them does not stall the small ones
+        self._memory = Memory(self._line, parser, settings.store_samples, bool(settings.duplication_paths))
+        self._app = build_app(Application(settings, self._writer, self._memory, self._guard, parser))
         self._stop = Event()
 
     def run(self) -> None:
         """Serve until SIGTERM or until XSOAR's end of the wire closes."""
         gevent.signal_handler(signal.SIGTERM, self._stop.set)
-        for task in (self._writer.run, self._memory.run, self._tick, self._flush_line, self._serve):
+        for task in (
+            self._writer.run,
+            self._memory.run,
+            self._memory.cut_large_samples,
+            self._tick,
+            self._flush_line,
+            self._serve,
+        ):
             gevent.spawn(self._keep_running, task)
         for mistake in self._settings.mistakes:
             self._line.report(str(mistake).partition(":")[0], str(mistake))
@@ -2406,6 +2459,7 @@ class Service:
         with gevent.Timeout(1, False):
             self._guard.report()
             self._memory.flush()
+            self._line.info("Generic Webhook stops.")  # goes behind a flush of the memory that is under way
             self._line.flush()
         with contextlib.suppress(OSError, ValueError):
             sys.stdout.flush()
@@ -2414,10 +2468,17 @@ class Service:
 
 def long_running_execution(settings: Settings) -> None:
     """Run the server for ever."""
+    demisto.enable_multithreading()  # the platform's heartbeat thread writes to the same wire
+    threading.stack_size(THREAD_STACK_BYTES)
     # With PYTHONUNBUFFERED every fragment of the wire's JSON would be a write of its own; the wire flushes each line.
     with contextlib.suppress(AttributeError, ValueError):
         sys.stdout.reconfigure(write_through=False)  # type: ignore[union-attr]
-    Service(settings).run()
+    while True:
+        try:
+            Service(settings).run()
+        except Exception as error:  # the command must not end
+            demisto.updateModuleHealth(f"Generic Webhook failed and is started again: {type(error).__name__}")
+            time.sleep(5)
 
 
 def main() -> None:
@@ -2430,7 +2491,6 @@ def main() -> None:
         elif command == "fetch-incidents":
             demisto.incidents(fetch_samples())
         elif command == "long-running-execution":
-            demisto.enable_multithreading()  # the platform's heartbeat thread writes to the same wire
             long_running_execution(settings)
         else:
             raise NotImplementedError(f"Generic Webhook has no command {command}.")
