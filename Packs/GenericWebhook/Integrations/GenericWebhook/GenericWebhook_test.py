@@ -1,0 +1,1413 @@
+"""Unit tests of the pure rooms of GenericWebhook.py; what needs sockets and XSOAR is in Tests/end_to_end."""
+
+import base64
+import gzip
+import json
+import zlib
+from collections.abc import Iterator
+from datetime import datetime, timedelta, UTC
+from pathlib import Path
+from typing import Any
+
+import demistomock as demisto
+import GenericWebhook as webhook
+import pytest
+import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+MARKER = "[ERROR-fd5a7750-7182-4b38-90ba-091824478903]"
+NOW = datetime(2024, 5, 1, 12, 0, 0, 250_000, UTC)
+NO_REQUEST = webhook.Request({}, {})
+
+
+def settings(**params: Any) -> webhook.Settings:
+    """Return the settings for an instance's parameters."""
+    return webhook.Settings.from_params({"longRunningPort": "8000", **params})
+
+
+def credentials(username: str, password: str) -> dict[str, str]:
+    return {"identifier": username, "password": password}
+
+
+def basic(text: str) -> dict[str, str]:
+    return {"authorization": "Basic " + base64.b64encode(text.encode()).decode()}
+
+
+def incident_of(payload: Any, request: webhook.Request = NO_REQUEST, **params: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the fields of the incident a payload becomes, and its rawJSON parsed and without headers."""
+    fields = dict(webhook.make_incident(payload, request, settings(**params), NOW).fields)
+    raw = json.loads(fields.pop("rawJSON"))
+    if raw.get("headers") == {}:
+        del raw["headers"]
+    return fields, raw
+
+
+# ---- settings: every mistake names the parameter and the mend
+
+
+class TestPort:
+    @pytest.mark.parametrize(
+        "text, port",
+        [("8000", 8000), (" 8000 ", 8000), ("443:8443", 8443), ("1", 1), ("65535", 65535), ("", None), ("  ", None)],
+    )
+    def test_a_port_is_a_number_or_a_mapping(self, text: str, port: int | None) -> None:
+        """
+        Given: a Listen Port as the form takes it, a mapping, or nothing (XSOAR 8 assigns it later)
+        When: the parameters are read
+        Then: the container's port is the one to listen on
+        """
+        assert webhook.parse_port(text) == port
+
+    @pytest.mark.parametrize("text", ["0", "65536", "x", "8000:", ":8000", "1:2:3", "-1", "8e3", "80 00", "٨٠٠٠", "0:8000", "000080"])
+    def test_anything_else_is_refused_with_the_parameter_s_name(self, text: str) -> None:
+        """
+        Given: a Listen Port that is none
+        When: the parameters are read
+        Then: the mistake names it and says what to enter
+        """
+        with pytest.raises(webhook.SettingError, match="^Listen Port: enter a number from 1 to 65535"):
+            webhook.parse_port(text)
+
+
+class TestSettings:
+    def test_nothing_but_a_port_is_enough(self) -> None:
+        """
+        Given: an instance with the required parameter alone, as a number, and empty ones beside it
+        When: the parameters are read
+        Then: there is no mistake, everybody may send, and nothing is stored
+        """
+        read = webhook.Settings.from_params(
+            {"longRunningPort": 8000, "credentials": None, "certificate": None, "key": "", "store_samples": None}
+        )
+        assert read.mistakes == ()
+        assert read.port == 8000
+        assert type(read.authenticator) is webhook.Authenticator
+        assert (read.certificate, read.key, read.incident_type, read.store_samples) == ("", "", "", False)
+        assert (read.duplication_paths, read.mirroring) == ((), ())
+
+    def test_every_parameter_is_read(self) -> None:
+        """
+        Given: an instance with all parameters
+        When: they are read
+        Then: each is in the settings, trimmed
+        """
+        read = settings(
+            certificate=" c ",
+            key=" k ",
+            incidentType=" Phishing ",
+            store_samples="true",
+            duplication_key=" incidentId, data.alert.id ,",
+            mirror_direction="Incoming And Outgoing",
+            mirror_instance=" twin ",
+            mirror_tags="comments, work notes",
+        )
+        assert (read.certificate, read.key, read.incident_type, read.store_samples) == ("c", "k", "Phishing", True)
+        assert read.duplication_paths == ("incidentId", "data.alert.id")
+        assert read.mirroring == (
+            ("mirror_direction", "Both"),
+            ("mirror_instance", "twin"),
+            ("mirror_tags", ["comments", "work notes"]),
+        )
+
+    @pytest.mark.parametrize("direction, sent", [("Incoming", "In"), ("Outgoing", "Out"), ("None", None), ("", None), (None, None)])
+    def test_a_mirror_direction_is_what_mirroring_packs_expect(self, direction: str | None, sent: str | None) -> None:
+        """
+        Given: a choice of the form's list
+        When: the parameters are read
+        Then: it is the platform's word for it, or there are no mirroring fields at all
+        """
+        mirroring = dict(settings(mirror_direction=direction, mirror_instance="twin").mirroring)
+        assert mirroring.get("mirror_direction") == sent
+        assert bool(mirroring) == bool(sent)
+
+    def test_all_mistakes_are_kept_at_once(self) -> None:
+        """
+        Given: a wrong port and half a credential
+        When: the parameters are read
+        Then: both are named, and nobody gets in
+        """
+        read = webhook.Settings.from_params({"longRunningPort": "x", "credentials": credentials("user", "")})
+        assert [str(mistake).partition(":")[0] for mistake in read.mistakes] == ["Listen Port", "Password"]
+        with pytest.raises(webhook.Refusal) as refusal:
+            read.authenticator.check(basic("user:"))
+        assert refusal.value.status == 401
+
+    @pytest.mark.parametrize(
+        "params",
+        [
+            {"duplication_key": "[incidentId]"},
+            {"duplication_key": "[1]"},
+            {"mirror_direction": "Incoming", "mirror_tags": "[soc],[urgent]"},
+            {"store_samples": "perhaps"},
+        ],
+    )
+    def test_odd_text_in_a_parameter_never_raises(self, params: dict[str, Any]) -> None:
+        """
+        Given: text nobody foresaw in a parameter
+        When: the parameters are read
+        Then: the settings come back, for an exception here would end the long-running script
+        """
+        settings(**params)
+
+    def test_a_key_is_not_shown_by_repr(self) -> None:
+        """
+        Given: settings with a private key and a password
+        When: they are shown, in a traceback for instance
+        Then: neither is in the text
+        """
+        shown = repr(settings(key="PRIVATE-TEXT", credentials=credentials("user", "pass-word")))
+        assert "PRIVATE-TEXT" not in shown
+        assert "pass-word" not in shown
+
+
+# ---- authentication
+
+
+class TestAuthentication:
+    def test_without_credentials_everybody_may_send(self) -> None:
+        """
+        Given: neither username nor password
+        When: a request comes without any header
+        Then: it is let in
+        """
+        webhook.choose_authenticator("", "").check({})
+
+    @pytest.mark.parametrize("username, password", [("user", "pass"), ("üser", "pä:ss:wörd€"), ("u", "😀"), ("u", " s p "), ("a b", ":")])
+    def test_basic_lets_in_exactly_its_credentials(self, username: str, password: str) -> None:
+        """
+        Given: a username and a password, UTF-8 and with colons
+        When: a request brings them by Basic authentication, the scheme in any case
+        Then: it is let in
+        """
+        authenticator = webhook.choose_authenticator(username, password)
+        authenticator.check(basic(f"{username}:{password}"))
+        authenticator.check({"authorization": basic(f"{username}:{password}")["authorization"].replace("Basic", "bASIC")})
+
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            {},
+            {"authorization": ""},
+            {"authorization": "Basic"},
+            {"authorization": "Basic "},
+            {"authorization": "Basic !!!"},
+            {"authorization": "Basic dXNlcjpwYXN"},
+            {"authorization": "Basic \xff\xfe"},
+            {"authorization": "Bearer dXNlcjpwYXNz"},
+            {"authorization": "dXNlcjpwYXNz"},
+            {"authorization": "user:pass"},
+            basic("user:wrong"),
+            basic("User:pass"),
+            basic("user:pass "),
+            basic("user"),
+            basic("userpass"),
+            {"authorization": "Basic " + base64.b64encode(b"user:\xff\xfe").decode()},
+        ],
+    )
+    def test_basic_refuses_everything_else_with_401(self, headers: dict[str, str]) -> None:
+        """
+        Given: the credentials user:pass
+        When: a request brings none, wrong, malformed or undecodable ones
+        Then: 401 that says how to authenticate
+        """
+        with pytest.raises(webhook.Refusal) as refusal:
+            webhook.choose_authenticator("user", "pass").check(headers)
+        assert refusal.value.status == 401
+        assert refusal.value.headers["WWW-Authenticate"].startswith("Basic ")
+        assert "pass" not in refusal.value.sentence.replace("password", "")
+
+    @pytest.mark.parametrize("value", ["Bearer XXX", "t:o:k:e:n", "tökén €", "a\tb"])
+    def test_a_header_has_to_hold_the_value(self, value: str) -> None:
+        """
+        Given: a username _header:X-Token and a password
+        When: requests bring the value, none, another, or more than it in that header
+        Then: the first is let in, the others get 401 without WWW-Authenticate
+        """
+        authenticator = webhook.choose_authenticator("_header:X-Token", value)
+        on_the_wire = value.encode().decode("latin-1")
+        authenticator.check({"x-token": on_the_wire})
+        for headers in ({}, {"x-token": ""}, {"x-token": on_the_wire + "x"}, {"x-token": on_the_wire.swapcase()}, {"x-other": value}):
+            with pytest.raises(webhook.Refusal) as refusal:
+                authenticator.check(headers)
+            assert refusal.value.status == 401
+            assert refusal.value.headers == {}
+
+    @pytest.mark.parametrize(
+        "username, password, parameter, word",
+        [
+            ("user", "", "Password", "empty"),
+            ("", "pass", "Username", "empty"),
+            ("_header", "x", "Username", "_header:<HEADER-NAME>"),
+            ("_header:", "x", "Username", "_header:<HEADER-NAME>"),
+            ("_headers:X-Token", "x", "Username", "_header:<HEADER-NAME>"),
+            ("_header:X Token", "x", "Username", "spaces"),
+            ("_header: X-Token", "x", "Username", "spaces"),
+            ("_header:X-Tökén", "x", "Username", "_header:<HEADER-NAME>"),
+            ("_header:A:B", "x", "Username", "_header:<HEADER-NAME>"),
+            ("_header:X-Token\n", "x", "Username", "_header:<HEADER-NAME>"),
+            ("_header:X-Token", " x", "Password", "spaces"),
+            ("_header:X-Token", "x\t", "Password", "spaces"),
+            ("_header:X-Token", "x\ny", "Password", "line breaks"),
+            ("_header:X-Token", "x\x00y", "Password", "control"),
+        ],
+    )
+    def test_unusable_credentials_name_the_parameter_and_the_mend(
+        self, username: str, password: str, parameter: str, word: str
+    ) -> None:
+        """
+        Given: half a credential, or one no request could ever match
+        When: the parameters are read
+        Then: the mistake says which parameter it is and how to mend it
+        """
+        with pytest.raises(webhook.SettingError) as mistake:
+            webhook.choose_authenticator(username, password)
+        assert str(mistake.value).startswith(f"{parameter}: ")
+        assert word in str(mistake.value)
+
+
+# ---- certificate and private key
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+def pem(chain: list[trustme.Blob]) -> str:
+    return "\n".join(blob.bytes().decode() for blob in chain)
+
+
+def private_key(certificate: trustme.LeafCert) -> str:
+    return certificate.private_key_pem.bytes().decode()
+
+
+def encrypted(key: str, kind: serialization.PrivateFormat) -> str:
+    loaded = serialization.load_pem_private_key(key.encode(), None)
+    return loaded.private_bytes(
+        serialization.Encoding.PEM, kind, serialization.BestAvailableEncryption(b"passphrase")
+    ).decode()
+
+
+def certificate_for_clients_only() -> tuple[str, str]:
+    """Return a certificate that is valid and yet not meant for servers, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "example.com")])
+    built = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(datetime.now(UTC) - timedelta(days=1))
+        .not_valid_after(datetime.now(UTC) + timedelta(days=365))
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    form = serialization.PrivateFormat.PKCS8
+    text = key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()).decode()
+    return built.public_bytes(serialization.Encoding.PEM).decode(), text
+
+
+class TestCertificate:
+    def test_without_both_there_is_no_https(self) -> None:
+        """
+        Given: neither certificate nor key
+        When: TLS is loaded
+        Then: there is none
+        """
+        assert webhook.load_tls("", "") is None
+
+    @pytest.mark.parametrize("kind", [trustme.KeyType.ECDSA, trustme.KeyType.RSA])
+    def test_a_pair_that_belongs_together_loads(self, authority: trustme.CA, kind: trustme.KeyType) -> None:
+        """
+        Given: a certificate with an intermediate one, and its key
+        When: TLS is loaded
+        Then: it is TLS 1.2 and up, and nothing is wrong with the certificate's dates
+        """
+        certificate = authority.create_child_ca().issue_cert("example.com", key_type=kind)
+        chain = pem(certificate.cert_chain_pems)
+        context = webhook.load_tls(chain, private_key(certificate))
+        assert context is not None
+        assert context.minimum_version == webhook.ssl.TLSVersion.TLSv1_2
+        assert webhook.certificate_trouble(context, chain) == ""
+
+    def test_the_key_is_on_disk_only_while_it_is_loaded(
+        self, authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        Given: a folder for temporary files
+        When: TLS is loaded
+        Then: the key was in it, for this user only, and is gone
+        """
+        seen: list[tuple[int, str]] = []
+        real = webhook.gevent_ssl.SSLContext.load_cert_chain
+
+        def spy(self: Any, certfile: Any, keyfile: Any, password: Any) -> None:
+            seen.append((Path(keyfile).parent.stat().st_mode & 0o777, Path(keyfile).read_text()))
+            assert tmp_path in Path(keyfile).parents
+            real(self, certfile, keyfile, password)
+
+        monkeypatch.setattr(webhook.tempfile, "tempdir", str(tmp_path))
+        monkeypatch.setattr(webhook.gevent_ssl.SSLContext, "load_cert_chain", spy)
+        certificate = authority.issue_cert("example.com")
+        webhook.load_tls(pem(certificate.cert_chain_pems), private_key(certificate))
+        assert [mode for mode, _ in seen] == [0o700]
+        assert "PRIVATE KEY" in seen[0][1]
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def broken(authority: trustme.CA) -> dict[str, tuple[str, str]]:
+        """Return pairs of certificate and key that cannot be used, by what is wrong with them."""
+        certificate, other = authority.issue_cert("example.com"), authority.issue_cert("example.org")
+        text, key = pem(certificate.cert_chain_pems), private_key(certificate)
+        lines = text.splitlines()
+        return {
+            "no key": (text, ""),
+            "no certificate": ("", key),
+            "swapped": (key, text),
+            "certificate twice": (text, text),
+            "certificate not PEM": ("MIIB...", key),
+            "key not PEM": (text, "MIIE..."),
+            "encrypted key": (text, encrypted(key, serialization.PrivateFormat.PKCS8)),
+            "encrypted key of the old form": (text, encrypted(key, serialization.PrivateFormat.TraditionalOpenSSL)),
+            "not belonging": (text, private_key(other)),
+            "half": ("\n".join(lines[: len(lines) // 2]), key),
+            "half a key": (text, key[: len(key) // 2]),
+            "damaged": (text.replace(lines[3], "!" * 64), key),
+        }
+
+    @pytest.mark.parametrize(
+        "what, parameter, mend",
+        [
+            ("no key", "Private Key", "paste the private key too"),
+            ("no certificate", "Certificate", "paste the certificate too"),
+            ("swapped", "Certificate", "-----BEGIN CERTIFICATE-----"),
+            ("certificate twice", "Private Key", "PRIVATE KEY-----"),
+            ("certificate not PEM", "Certificate", "-----BEGIN CERTIFICATE-----"),
+            ("key not PEM", "Private Key", "PRIVATE KEY-----"),
+            ("encrypted key", "Private Key", "paste it without one (openssl pkey"),
+            ("encrypted key of the old form", "Private Key", "paste it without one (openssl pkey"),
+            ("not belonging", "Private Key", "does not belong to the certificate"),
+            ("half", "Certificate", "paste"),
+            ("half a key", "Private Key", "paste"),
+            ("damaged", "Certificate", "paste"),
+        ],
+    )
+    def test_the_test_button_names_the_parameter_and_the_mend(
+        self, broken: dict[str, tuple[str, str]], what: str, parameter: str, mend: str
+    ) -> None:
+        """
+        Given: a certificate and a key that cannot be used
+        When: the user clicks Test
+        Then: the error names the parameter at fault and says how to mend it, and holds nothing of the key
+        """
+        certificate, key = broken[what]
+        with pytest.raises(ValueError) as error:
+            webhook.test_module(settings(certificate=certificate, key=key))
+        assert str(error.value).startswith(f"{parameter}: ")
+        assert mend in str(error.value)
+        assert not any(line in str(error.value) for line in key.splitlines() if len(line) > 40)
+
+    def test_a_full_disk_is_said(self, authority: trustme.CA, monkeypatch: pytest.MonkeyPatch) -> None:
+        """
+        Given: a container without room for a temporary file
+        When: TLS is loaded
+        Then: the error says so
+        """
+
+        def full(*_: Any, **__: Any) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(webhook.tempfile, "mkdtemp", full)
+        certificate = authority.issue_cert("example.com")
+        with pytest.raises(webhook.SettingError, match=r"No space left on device.*free disk space"):
+            webhook.load_tls(pem(certificate.cert_chain_pems), private_key(certificate))
+
+    @pytest.mark.parametrize(
+        "starts, ends, words",
+        [
+            (-100, -1, "it has expired"),
+            (1, 100, "it is not valid yet"),
+            (-100, 10.5, "it expires in 10 days"),
+            (-100, 0.5, "it expires in 0 days"),
+            (-100, 15, ""),
+        ],
+    )
+    def test_a_certificate_s_dates_are_looked_at(
+        self, authority: trustme.CA, starts: float, ends: float, words: str
+    ) -> None:
+        """
+        Given: a certificate that is expired, not valid yet, soon to expire, or good
+        When: the user clicks Test
+        Then: it says so
+        """
+        now = datetime.now(UTC).replace(tzinfo=None)
+        certificate = authority.issue_cert(
+            "example.com", not_before=now + timedelta(days=starts), not_after=now + timedelta(days=ends)
+        )
+        tested = settings(certificate=pem(certificate.cert_chain_pems), key=private_key(certificate))
+        if not words:
+            assert webhook.test_module(tested) == "ok"
+            return
+        with pytest.raises(ValueError, match=f"^Certificate: {words}; paste a "):
+            webhook.test_module(tested)
+
+    def test_other_doubts_about_a_certificate_are_not_ours(self) -> None:
+        """
+        Given: a certificate for clients only, which a strict sender refuses for another reason than its dates
+        When: its dates are looked at
+        Then: nothing is said about them
+        """
+        certificate, key = certificate_for_clients_only()
+        context = webhook.load_tls(certificate, key)
+        assert context is not None
+        assert webhook.certificate_trouble(context, certificate) == ""
+
+
+# ---- payload
+
+
+class TestPayload:
+    @pytest.mark.parametrize(
+        "body, content_type, items",
+        [
+            (b'{"a":1}', "", [{"a": 1}]),
+            (b' \r\n{"a":1}\n', "text/plain", [{"a": 1}]),
+            (b'[{"a":1},2]', "application/x-www-form-urlencoded", [{"a": 1}, 2]),
+            (b'{"a":1}', "application/json; charset=no-such-charset", [{"a": 1}]),
+            ('{"a":"é"}'.encode("latin-1"), 'application/json; charset="ISO-8859-1"', [{"a": "é"}]),
+            (b"7", "application/vnd.example+json", [7]),
+            (b'"x"', "application/csp-report", ["x"]),
+            (b"7", "", [{"body": "7"}]),
+            (b'{"a":1}\r\n\r\n{"a":2}', "text/plain", [{"a": 1}, {"a": 2}]),
+            (b'{"a":1}\n[2]', "text/plain", [{"body": '{"a":1}\n[2]'}]),
+            (b'{"a":1}\noops', "", [{"body": '{"a":1}\noops'}]),
+            (b'1\n{"a":2}\n\n"x"\n', "application/jsonl", [1, {"a": 2}, "x"]),
+            (b"a=1&b=2&b=3&b=4&c=", "application/x-www-form-urlencoded", [{"a": "1", "b": ["2", "3", "4"], "c": ""}]),
+            (b"a=%C3%A9+x", "application/x-www-form-urlencoded", [{"a": "é x"}]),
+            (b"a=%E9", "application/x-www-form-urlencoded; charset=latin-1", [{"a": "é"}]),
+            (b"a=%E9", "application/x-www-form-urlencoded", [{"body": "a=%E9"}]),
+            (b"plain words", "application/x-www-form-urlencoded", [{"body": "plain words"}]),
+            (b"<a b='c'/>", "application/x-www-form-urlencoded", [{"body": "<a b='c'/>"}]),
+            (b"&&", "application/x-www-form-urlencoded", [{"body": "&&"}]),
+            ("ä=1".encode(), "application/x-www-form-urlencoded", [{"body": "ä=1"}]),
+            (b"payload=%7B%22a%22%3A1%7D", "application/x-www-form-urlencoded", [{"a": 1}]),
+            (b"payload=%5B1%2C2%5D", "application/x-www-form-urlencoded", [1, 2]),
+            (b"payload=text", "application/x-www-form-urlencoded", [{"payload": "text"}]),
+            (b"payload=1&payload=2", "application/x-www-form-urlencoded", [{"payload": ["1", "2"]}]),
+            (b"payload=%7B%7D&a=1", "application/x-www-form-urlencoded", [{"payload": "{}", "a": "1"}]),
+            ("grüße".encode("latin-1"), "text/plain; charset=latin-1", [{"body": "grüße"}]),
+            ("grüße".encode(), "text/plain", [{"body": "grüße"}]),
+            ("grüße".encode("utf-16"), "text/plain", [{"body": "grüße"}]),
+            ("grüße".encode("utf-8-sig"), "text/plain", [{"body": "grüße"}]),
+            (b"\x00\x01", "", [{"body_base64": "AAE="}]),
+            (b"\xff\xd8\xff", "image/jpeg", [{"body_base64": "/9j/"}]),
+            (b"gr\xfc", "text/plain", [{"body": "gr\ufffd", "body_base64": "Z3L8"}]),
+            (b"{broken", "", [{"body": "{broken"}]),
+            (b"\x1b[31mred\x1b[0m", "", [{"body": "\x1b[31mred\x1b[0m"}]),
+        ],
+    )
+    def test_a_body_becomes_its_items(self, body: bytes, content_type: str, items: list[Any]) -> None:
+        """
+        Given: a body as some sender posts it
+        When: it is read
+        Then: it becomes the items the sender meant
+        """
+        assert webhook.read_payload(body, content_type, "") == items
+
+    @pytest.mark.parametrize(
+        "body, content_type, status, words",
+        [
+            (b"", "", 400, "The body is empty. POST a JSON object such as"),
+            (b" \r\n\t", "text/plain", 400, "The body is empty. POST"),
+            (b"[]", "application/json", 400, "holds no event. POST"),
+            (b"\n\n", "application/x-ndjson", 400, "The body is empty"),
+            (b'{"a":', "application/json", 400, "line 1, column 6"),
+            (b'{"a":1,\n\n}', "text/json", 400, "line 3, column 1"),
+            (b'{"a":1} {}', "application/json", 400, "line 1, column 9"),
+            (b'{"a":"\xff"}', "application/json", 400, "not valid utf-8 at byte 6"),
+            (b'{"a":1}\n{"a":', "application/x-ndjson", 400, "Line 2 of the JSON lines is broken"),
+            (b'{"a":"\xff"}', "application/x-ndjson", 400, "not valid utf-8"),
+            (b'{"a":"\\ud800"}', "application/json", 400, "surrogate"),
+            (b'{"\\uDC00":1}', "application/json", 400, "surrogate"),
+            (b"[" * 201 + b"]" * 201, "application/json", 400, "deeper than 200 levels"),
+            (b"[" * 100_000 + b"]" * 100_000, "application/json", 400, "deeper than 200 levels"),
+            (b"[" + b"1," * 1000 + b"1]", "application/json", 413, "more than 1000 events"),
+            (b"1\n" * 1500, "application/jsonl", 413, "more than 1000 events"),
+            (b"&".join(b"a=%d" % number for number in range(1001)), "application/x-www-form-urlencoded", 413, "1000 fields"),
+            (b"--b\r\n\r\n" * 1100, "multipart/form-data; boundary=b", 413, "1000 parts"),
+            (b"no boundary", "multipart/form-data", 400, "multipart"),
+            (b"--x\r\nbroken", "multipart/form-data; boundary=b", 400, "multipart"),
+        ],
+    )
+    def test_what_cannot_be_read_is_refused_with_the_reason(
+        self, body: bytes, content_type: str, status: int, words: str
+    ) -> None:
+        """
+        Given: a body that is broken by its own content type, or that holds too much or nothing
+        When: it is read
+        Then: it is refused, and the sender is told why and where
+        """
+        with pytest.raises(webhook.Refusal) as refusal:
+            webhook.read_payload(body, content_type, "")
+        assert refusal.value.status == status
+        assert words in refusal.value.sentence
+
+    def test_nesting_at_the_limit_is_read(self) -> None:
+        """
+        Given: 200 levels, and wide JSON with more brackets than that
+        When: it is read
+        Then: it is taken
+        """
+        assert len(webhook.read_payload(b"[" * 199 + b"7" + b"]" * 199, "application/json", "")) == 1
+        assert len(webhook.read_payload(b"[" + b'{"a":[]},' * 300 + b"{}]", "application/json", "")) == 301
+
+    @pytest.mark.parametrize(
+        "text, value",
+        [
+            ("[NaN]", "NaN"),
+            ("[Infinity]", "Infinity"),
+            ("[-Infinity]", "-Infinity"),
+            ("[1e999]", "1e999"),
+            ("[-1e999]", "-1e999"),
+            ("[1e308]", 1e308),
+            ("[1e-400]", 0.0),
+            ("[" + "9" * 308 + "]", int("9" * 308)),
+            ("[" + "9" * 309 + "]", "9" * 309),
+            ("[" + "9" * 5000 + "]", "9" * 5000),
+            ("[-0]", 0),
+            ("[12345678901234567890]", 12345678901234567890),
+        ],
+    )
+    def test_numbers_no_double_holds_are_kept_as_their_text(self, text: str, value: Any) -> None:
+        """
+        Given: a number JSON does not have, or one no double can hold
+        When: it is read
+        Then: it is kept as text, so that XSOAR gets valid JSON
+        """
+        assert webhook.parse_json(text) == [value]
+        assert type(webhook.parse_json(text)[0]) is type(value)
+
+    def test_of_duplicate_keys_the_last_wins_in_small_and_large_bodies(self) -> None:
+        """
+        Given: an object with a key twice
+        When: it is read by the parser for small and for large bodies
+        Then: the last value stays
+        """
+        assert webhook.parse_json('{"a":1,"a":2}') == {"a": 2}
+        assert webhook.parse_json('{"a":1,"a":2}' + " " * 70_000) == {"a": 2}
+
+    def test_a_true_surrogate_pair_is_a_character(self) -> None:
+        """
+        Given: an escaped pair
+        When: it is read
+        Then: it is the character it stands for
+        """
+        assert webhook.parse_json(r'"\ud83d\ude00"') == "😀"
+
+    @pytest.mark.parametrize("charset", ["utf-7", "idna", "punycode", "unicode_escape", "zlib", "hex", "rot13", "\0", "x" * 999])
+    def test_a_codec_that_is_no_charset_is_ignored(self, charset: str) -> None:
+        """
+        Given: a charset that names a codec no sender means
+        When: the body is read
+        Then: it is UTF-8
+        """
+        assert webhook.read_payload("+AOk- é".encode(), f"text/plain; charset={charset}", "") == [{"body": "+AOk- é"}]
+
+    def test_a_file_of_a_form_is_described(self) -> None:
+        """
+        Given: a multipart form with a field twice, a text file and a binary one
+        When: it is read
+        Then: fields are values, files are name, type, size and content
+        """
+        body = (
+            b'--b\r\nContent-Disposition: form-data; name="f"\r\n\r\n1\r\n'
+            b'--b\r\nContent-Disposition: form-data; name="f"\r\n\r\n2\r\n'
+            b'--b\r\nContent-Disposition: form-data; name="t"; filename="a.txt"\r\nContent-Type: text/plain\r\n\r\nhi\r\n'
+            b'--b\r\nContent-Disposition: form-data; name="x"; filename="a.bin"\r\n\r\n\x00\x01\r\n--b--\r\n'
+        )
+        [item] = webhook.read_payload(body, "multipart/form-data; boundary=b", "")
+        assert item["f"] == ["1", "2"]
+        assert item["t"] == {"name": "a.txt", "type": "text/plain", "size": 2, "body": "hi"}
+        assert item["x"]["body_base64"] == "AAE="
+        assert (item["x"]["name"], item["x"]["size"]) == ("a.bin", 2)
+
+    def test_a_lone_payload_part_is_its_json(self) -> None:
+        """
+        Given: a multipart form with nothing but a payload field
+        When: it is read
+        Then: the JSON in it is the item
+        """
+        body = b'--b\r\nContent-Disposition: form-data; name="payload"\r\n\r\n{"a":1}\r\n--b--\r\n'
+        assert webhook.read_payload(body, "multipart/form-data; boundary=b", "") == [{"a": 1}]
+
+
+def raw_deflate(data: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=-15)
+    return packer.compress(data) + packer.flush()
+
+
+class TestContentEncoding:
+    @pytest.mark.parametrize(
+        "packed, encoding",
+        [
+            (gzip.compress(b"[1]"), "gzip"),
+            (gzip.compress(b"[1]"), "GZIP"),
+            (gzip.compress(b"[1]"), "x-gzip"),
+            (gzip.compress(b"[1]"), "identity, gzip"),
+            (gzip.compress(b"[") + gzip.compress(b"1]"), "gzip"),
+            (zlib.compress(b"[1]"), "deflate"),
+            (raw_deflate(b"[1]"), "deflate"),
+            (b"[1]", "identity"),
+            (b"[1]", ""),
+        ],
+    )
+    def test_a_packed_body_is_unpacked(self, packed: bytes, encoding: str) -> None:
+        """
+        Given: a body packed as senders do, of several members and with or without a zlib header
+        When: it is read
+        Then: it is what was packed
+        """
+        assert webhook.read_payload(packed, "application/json", encoding) == [1]
+
+    @pytest.mark.parametrize(
+        "packed, encoding, status",
+        [
+            (b"no gzip", "gzip", 400),
+            (gzip.compress(b"[1]")[:-9], "gzip", 400),
+            (gzip.compress(b"[1]") + b"rest", "gzip", 400),
+            (b"\xff\xff", "deflate", 400),
+            (b"x", "deflate", 400),
+            (b"[1]", "br", 415),
+            (b"[1]", "gzip, deflate", 415),
+            (gzip.compress(bytes(26 * 1024 * 1024), 1), "gzip", 413),
+            (gzip.compress(b""), "gzip", 400),
+        ],
+    )
+    def test_what_cannot_be_unpacked_is_refused(self, packed: bytes, encoding: str, status: int) -> None:
+        """
+        Given: a broken stream, one too large, or an encoding we do not know
+        When: it is read
+        Then: 400, 413 or 415
+        """
+        with pytest.raises(webhook.Refusal) as refusal:
+            webhook.read_payload(packed, "application/json", encoding)
+        assert refusal.value.status == status
+        if status == 415:
+            assert refusal.value.headers == {"Accept-Encoding": "gzip, deflate"}
+
+
+# ---- incident
+
+
+class TestBarePayload:
+    def test_everything_is_kept_and_what_fits_is_used(self) -> None:
+        """
+        Given: somebody else's JSON with name, type and occurred as we take them
+        When: it becomes an incident
+        Then: they are its fields, and all of it is in rawJSON
+        """
+        payload = {"name": "n", "type": "t", "occurred": "2024-01-01 10:00", "severity": 9}
+        fields, raw = incident_of(payload, incidentType="Other")
+        assert fields == {"name": "n", "type": "t", "occurred": "2024-01-01T10:00:00Z"}
+        assert raw == payload
+
+    @pytest.mark.parametrize(
+        "payload",
+        [
+            {"name": 5, "type": ["x"], "occurred": 1700000000},
+            {"name": None, "type": None, "occurred": None},
+            {"name": " ", "type": "", "occurred": "yesterday"},
+            {"name": {"a": 1}, "raw_json": None},
+            {},
+        ],
+    )
+    def test_what_does_not_fit_is_just_kept(self, payload: dict[str, Any]) -> None:
+        """
+        Given: somebody else's JSON whose name, type and occurred are something else
+        When: it becomes an incident
+        Then: the defaults are used, and rawJSON holds it as it came
+        """
+        fields, raw = incident_of(payload, incidentType="Other")
+        assert fields == {"name": webhook.DEFAULT_NAME, "type": "Other", "occurred": "2024-05-01T12:00:00.250000Z"}
+        assert raw == payload
+
+    @pytest.mark.parametrize("item", [5, "text", None, [1], True])
+    def test_an_item_that_is_no_object_goes_under_body(self, item: Any) -> None:
+        """
+        Given: a value that is no object
+        When: it becomes an incident
+        Then: rawJSON is {"body": value}, and there is no type where no parameter gives one
+        """
+        fields, raw = incident_of(item)
+        assert raw == {"body": item}
+        assert "type" not in fields
+
+
+class TestEnvelope:
+    @pytest.mark.parametrize("spelling", ["raw_json", "rawJson", "rawJSON"])
+    @pytest.mark.parametrize(
+        "details, raw",
+        [
+            ({"a": 1}, {"a": 1}),
+            ({}, {}),
+            ('{"a":1}', {"a": 1}),
+            ("[1]", {"body": [1]}),
+            ("7", {"body": "7"}),
+            ("{broken", {"body": "{broken"}),
+            ([1, 2], {"body": [1, 2]}),
+            (5, {"body": 5}),
+            (False, {"body": False}),
+        ],
+    )
+    def test_raw_json_in_any_spelling_and_form_is_the_details(self, spelling: str, details: Any, raw: dict[str, Any]) -> None:
+        """
+        Given: an envelope
+        When: it becomes an incident
+        Then: rawJSON is what raw_json holds
+        """
+        assert incident_of({spelling: details})[1] == raw
+
+    def test_every_field_is_used(self) -> None:
+        """
+        Given: an envelope with all fields
+        When: it becomes an incident
+        Then: XSOAR gets each in its type, and rawJSON is raw_json alone
+        """
+        labels = [{"type": "a", "value": "b"}]
+        fields, raw = incident_of(
+            {
+                "name": "n",
+                "type": "t",
+                "occurred": "2024-01-01T00:00:00+02:00",
+                "details": "d",
+                "severity": "High",
+                "owner": "o",
+                "labels": labels,
+                "customFields": {"f": 1},
+                "raw_json": {"a": 1},
+            }
+        )
+        assert fields == {
+            "name": "n",
+            "type": "t",
+            "occurred": "2024-01-01T00:00:00+02:00",
+            "details": "d",
+            "severity": 3,
+            "owner": "o",
+            "labels": labels,
+            "customFields": {"f": 1},
+        }
+        assert raw == {"a": 1}
+
+    def test_two_spellings_at_once_are_refused_and_null_counts_as_absent(self) -> None:
+        """
+        Given: raw_json and rawJSON together
+        When: both hold something, or one is null
+        Then: the former is a 400, the latter an envelope
+        """
+        with pytest.raises(webhook.Malformed, match="rawJSON: raw_json is there as well"):
+            incident_of({"raw_json": {}, "rawJSON": {}})
+        assert incident_of({"raw_json": None, "rawJSON": {"a": 1}})[1] == {"a": 1}
+
+    def test_keys_nobody_knows_are_kept(self) -> None:
+        """
+        Given: an envelope with other keys, and a raw_json that has an "envelope" of its own
+        When: it becomes an incident
+        Then: they are under envelope, and the sender's own is not overwritten
+        """
+        assert incident_of({"raw_json": {"a": 1}, "x": 2})[1] == {"a": 1, "envelope": {"x": 2}}
+        assert incident_of({"raw_json": {"envelope": 1}, "x": 2})[1] == {"envelope": 1, "request_envelope": {"x": 2}}
+
+    @pytest.mark.parametrize("name", sorted(webhook.ENVELOPE_FIELDS))
+    def test_null_and_empty_fields_count_as_absent(self, name: str) -> None:
+        """
+        Given: an envelope with a field that is null or empty text
+        When: it becomes an incident
+        Then: it is as if the field were not there
+        """
+        assert incident_of({"raw_json": {}, name: None}) == incident_of({"raw_json": {}, name: ""}) == incident_of({"raw_json": {}})
+
+    @pytest.mark.parametrize(
+        "name, value, words",
+        [
+            ("name", 5, "a string, not a number"),
+            ("name", ["x"], "a string, not an array"),
+            ("type", True, "a string, not a boolean"),
+            ("occurred", 5.5, "a string, not a number"),
+            ("occurred", "yesterday", "no date we can read"),
+            ("occurred", "2024-13-01", "no date we can read"),
+            ("details", {}, "a string, not an object"),
+            ("owner", [], "a string, not an array"),
+            ("severity", "urgent", "send 0, 0.5, 1"),
+            ("severity", "5", "send 0, 0.5, 1"),
+            ("severity", 2.5, "send 0, 0.5, 1"),
+            ("severity", True, "send 0, 0.5, 1"),
+            ("severity", [1], "send 0, 0.5, 1"),
+            ("labels", {}, "a list of"),
+            ("labels", ["x"], "a list of"),
+            ("labels", [{"type": "a"}], "a list of"),
+            ("labels", [{"type": "a", "value": 1}], "a list of"),
+            ("customFields", [], "an object, not an array"),
+        ],
+    )
+    def test_a_wrong_field_is_refused_by_its_name(self, name: str, value: Any, words: str) -> None:
+        """
+        Given: an envelope with a field of the wrong type, alone and as the second of an array
+        When: it becomes an incident
+        Then: a 400 names the field, in the array by its place
+        """
+        bad = {"raw_json": {}, name: value}
+        with pytest.raises(webhook.Malformed, match=f"^{name}: ") as refusal:
+            incident_of(bad)
+        assert words in refusal.value.sentence
+        with pytest.raises(webhook.Malformed, match=rf"^\[1\]\.{name}: "):
+            webhook.make_incidents([{}, bad], NO_REQUEST, settings(), NOW)
+
+    @pytest.mark.parametrize(
+        "given, severity",
+        [(0, 0), (0.5, 0.5), (4, 4), ("unknown", 0), ("Informational", 0.5), (" LOW ", 1), ("medium", 2), ("critical", 4), ("3", 3), ("0.5", 0.5)],
+    )
+    def test_severity_is_a_number_or_its_word(self, given: Any, severity: float) -> None:
+        """
+        Given: a severity as a number, its text or a word in any case
+        When: the envelope becomes an incident
+        Then: XSOAR gets the number
+        """
+        assert incident_of({"raw_json": {}, "severity": given})[0]["severity"] == severity
+
+    def test_a_long_name_is_cut_at_a_whole_character(self) -> None:
+        """
+        Given: a name of more than 600 characters, with a combined character at the cut
+        When: it becomes an incident
+        Then: the field is cut before that character, and the whole text is in rawJSON
+        """
+        name = "x" * 599 + "e\u0301" + "y" * 100
+        fields, raw = incident_of({"name": name, "raw_json": {}})
+        assert fields["name"] == "x" * 599
+        assert raw == {"envelope": {"name": name}}
+        family = "x" * 598 + "👩\u200d👧" + "y"
+        assert incident_of({"name": family})[0]["name"] == "x" * 598
+        assert incident_of({"name": "\u0301" * 700})[0]["name"] == "\u0301" * 600
+        assert incident_of({"name": "é" * 600})[0]["name"] == "é" * 600
+
+    def test_the_platform_s_error_marker_is_broken_up_in_fields_and_whole_in_raw_json(self) -> None:
+        """
+        Given: the marker of the platform's protocol in every place of an envelope
+        When: it becomes an incident
+        Then: the incident's JSON does not hold it, and parsed rawJSON does
+        """
+        envelope = {
+            "name": MARKER,
+            "details": f"a{MARKER}b",
+            "labels": [{"type": MARKER, "value": "v"}],
+            "customFields": {MARKER: [MARKER, 1]},
+            "raw_json": {MARKER: MARKER},
+            "other": MARKER,
+        }
+        built = webhook.make_incident(envelope, NO_REQUEST, settings(), NOW)
+        assert MARKER not in json.dumps(built.fields)
+        raw = json.loads(built.fields["rawJSON"])
+        assert raw[MARKER] == MARKER
+        assert raw["envelope"]["other"] == MARKER
+        assert raw["envelope"]["customFields"] == envelope["customFields"]
+
+
+class TestRequest:
+    def test_headers_and_query_are_kept_without_what_proves_the_sender(self) -> None:
+        """
+        Given: a request with proofs of all kinds among its headers, UTF-8, and a query string
+        When: it is described
+        Then: the rest is there, in readable text
+        """
+        headers = {
+            "authorization": "a",
+            "proxy-authorization": "b",
+            "cookie": "c",
+            "x-token": "d",
+            "x-hub-signature-256": "e",
+            "x-hmac-sha1": "f",
+            "x-note": "grüße".encode().decode("latin-1"),
+            "x-old": "gr\xfc",
+            "user-agent": "curl",
+        }
+        described = webhook.describe_request(headers, "a=1&b=2&b=3&c=&b=4&d=%C3%A9", "x-token")
+        assert described.headers == {"x-note": "grüße", "x-old": "grü", "user-agent": "curl"}
+        assert described.query == {"a": "1", "b": ["2", "3", "4"], "c": "", "d": "é"}
+
+    def test_a_flood_of_query_fields_is_refused(self) -> None:
+        """
+        Given: more than 1,000 fields in the query string
+        When: the request is described
+        Then: 400
+        """
+        with pytest.raises(webhook.Malformed, match="more than 1000 fields"):
+            webhook.describe_request({}, "&".join("a" * 1001), "")
+
+    def test_ours_never_overwrites_the_sender_s(self) -> None:
+        """
+        Given: a payload with fields called as ours
+        When: it becomes an incident
+        Then: both are there
+        """
+        request = webhook.Request({"h": "1"}, {"q": "2"})
+        payload = {"headers": "mine", "query": "mine", "request_query": "mine", "mirror_tags": "mine"}
+        raw = incident_of(payload, request, mirror_direction="Incoming", mirror_instance="i", mirror_tags="a,b")[1]
+        assert raw == {
+            **payload,
+            "request_headers": {"h": "1"},
+            "request_request_query": {"q": "2"},
+            "mirror_direction": "In",
+            "mirror_instance": "i",
+            "request_mirror_tags": ["a", "b"],
+        }
+
+
+class TestDate:
+    @pytest.mark.parametrize(
+        "text, rfc3339",
+        [
+            ("2024-05-01T12:00:00Z", "2024-05-01T12:00:00Z"),
+            ("2024-05-01t12:00:00z", "2024-05-01T12:00:00Z"),
+            ("2024-05-01 12:00:00+00:00", "2024-05-01T12:00:00Z"),
+            ("2024-05-01T12:00:00-00:00", "2024-05-01T12:00:00Z"),
+            ("2024-05-01T12:00:00+05:30", "2024-05-01T12:00:00+05:30"),
+            ("2024-05-01T12:00:00.5-08:00", "2024-05-01T12:00:00.500000-08:00"),
+            ("2024-05-01T12:00:00.123456789Z", "2024-05-01T12:00:00.123456Z"),
+            ("2024-05-01T12:00:00", "2024-05-01T12:00:00Z"),
+            ("2024-05-01", "2024-05-01T00:00:00Z"),
+            ("20240501T120000Z", "2024-05-01T12:00:00Z"),
+            ("2024-W18-3", "2024-05-01T00:00:00Z"),
+            ("2016-12-31T23:59:60Z", "2016-12-31T23:59:59Z"),
+            ("2016-12-31T23:59:60.5Z", "2016-12-31T23:59:59.500000Z"),
+            ("1937-01-01T12:00:27+00:19:32", "1937-01-01T11:40:55Z"),
+            ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00Z"),
+            (" 2024-05-01T12:00:00Z\n", "2024-05-01T12:00:00Z"),
+        ],
+    )
+    def test_a_date_becomes_rfc_3339(self, text: str, rfc3339: str) -> None:
+        """
+        Given: a date as senders write it
+        When: it is read
+        Then: it is RFC 3339, in UTC where it has no offset
+        """
+        assert webhook.parse_date(text) == rfc3339
+
+    @pytest.mark.parametrize(
+        "text",
+        ["", "now", "1714564800", "05/01/2024", "2024-02-30", "2024-05-01T25:00:00Z", "0001-01-01T00:00:00+00:00:30"],
+    )
+    def test_anything_else_is_no_date(self, text: str) -> None:
+        """
+        Given: text that is no date, or one out of range
+        When: it is read
+        Then: ValueError, and nothing else
+        """
+        with pytest.raises(ValueError):
+            webhook.parse_date(text)
+
+
+# ---- duplicates
+
+
+class TestEventKey:
+    @pytest.mark.parametrize(
+        "paths, key",
+        [
+            (("a",), "a:1"),
+            (("missing", "b.c"), "b.c:x"),
+            (("b.list.1.id",), "b.list.1.id:7"),
+            (("b.list.9.id", "b.list.x", "a.b", "nothing"), None),
+            (("empty", "none", "zero"), "zero:0"),
+            (("false",), "false:false"),
+            (("b.list.0",), 'b.list.0:{"id":6}'),
+            (("dot.ted",), "dot.ted:d"),
+            ((), None),
+        ],
+    )
+    def test_the_first_path_with_a_value_identifies_the_event(self, paths: tuple[str, ...], key: str | None) -> None:
+        """
+        Given: dot paths into rawJSON
+        When: an event is identified
+        Then: the first that has a value counts, also through lists and keys with dots; emptiness is no value
+        """
+        raw = {
+            "a": 1,
+            "b": {"c": "x", "list": [{"id": 6}, {"id": 7}]},
+            "empty": "",
+            "none": None,
+            "zero": 0,
+            "false": False,
+            "dot.ted": "d",
+            "nothing": {},
+        }
+        assert webhook.event_key(raw, paths) == key
+
+    def test_a_long_value_becomes_its_digest(self) -> None:
+        """
+        Given: a value too long to keep 5,000 of
+        When: its event is identified
+        Then: the key is short, and another long value has another key
+        """
+        keys = {webhook.event_key({"a": "x" * 500 + end}, ("a",)) for end in "12"}
+        assert len(keys) == 2
+        assert all(key and len(key) < 100 and key.startswith("a:sha256=") for key in keys)
+
+
+class TestContext:
+    @pytest.mark.parametrize(
+        "text, found",
+        [
+            (None, {}),
+            ("", {}),
+            ('["a:1","a:2"]', {"a:1": None, "a:2": None}),
+            ('{"a:1":"17","a:2":null,"a:3":18}', {"a:1": "17", "a:2": None, "a:3": 18}),
+            ({"a:1": "17"}, {"a:1": "17"}),
+        ],
+    )
+    def test_found_ids_are_read_in_both_forms(self, text: Any, found: dict[str, Any]) -> None:
+        """
+        Given: found_ids as an older integration wrote them, or ours
+        When: they are read
+        Then: each event is known, with its incident's ID where there is one
+        """
+        damages: list[str] = []
+        assert webhook.read_found(text, damages) == found
+        assert damages == []
+
+    def test_a_long_key_of_the_older_form_is_found_again(self) -> None:
+        """
+        Given: a long key in the older list
+        When: it is read
+        Then: it is shortened as an event's key is
+        """
+        value = "x" * 500
+        assert list(webhook.read_found(json.dumps([f"a:{value}"]), [])) == [webhook.event_key({"a": value}, ("a",))]
+
+    def test_only_the_newest_5000_of_the_older_form_are_kept(self) -> None:
+        """
+        Given: more than 5,000 keys
+        When: they are read
+        Then: the newest are kept
+        """
+        found = webhook.read_found(json.dumps([f"a:{number}" for number in range(5001)]), [])
+        assert len(found) == 5000
+        assert "a:0" not in found
+
+    @pytest.mark.parametrize("text", ["{", "5", '"x"', "[1]", '{"a":[]}', "[" * 100_000, 5])
+    def test_damaged_found_ids_are_reported_and_empty(self, text: Any) -> None:
+        """
+        Given: found_ids nobody can read
+        When: they are read
+        Then: the damage is named, and nothing is known
+        """
+        damages: list[str] = []
+        assert webhook.read_found(text, damages) == {}
+        assert len(damages) == 1
+        assert damages[0].startswith("found_ids ")
+
+    @pytest.mark.parametrize("text", ["{", "5", '{"a":1}', "[1]", "[" * 100_000])
+    def test_damaged_samples_are_reported_and_empty(self, text: str) -> None:
+        """
+        Given: sample_events nobody can read
+        When: they are read
+        Then: the damage is named, and there are none
+        """
+        damages: list[str] = []
+        assert webhook.read_samples(text, damages) == []
+        assert len(damages) == 1
+        assert damages[0].startswith("sample_events ")
+
+    def test_the_last_20_samples_are_read_oldest_first(self) -> None:
+        """
+        Given: more samples than we keep
+        When: they are read
+        Then: the last 20, in order
+        """
+        text = json.dumps([{"name": str(number)} for number in range(25)])
+        assert [sample["name"] for sample in webhook.read_samples(text, [])] == [str(number) for number in range(5, 25)]
+
+
+class TestSmallSample:
+    def size(self, sample: dict[str, Any]) -> int:
+        return len(json.dumps(sample, ensure_ascii=False).encode())
+
+    def test_a_small_one_stays_as_it_is(self) -> None:
+        """
+        Given: an incident under 64 KB
+        When: it becomes a sample
+        Then: nothing of it is cut
+        """
+        incident = {"name": "n", "rawJSON": '{"a":"' + "x" * 60_000 + '"}'}
+        assert webhook.small_sample(incident) == incident
+
+    @pytest.mark.parametrize(
+        "raw, mark",
+        [
+            ({"a": "x" * 100_000, "b": "short"}, "... [cut, 100000 characters]"),
+            ({"a": ["€" * 2000] * 40, "b": "short"}, "... [cut, 2000 characters]"),
+            ({"a": list(range(50_000)), "b": "short"}, "[cut, 50000 elements]"),
+            ({"b": "short", **{f"k{number}": "v" for number in range(20_000)}}, "[cut]"),
+            ({"b": "short", "k" * 100_000: 1}, "k... [cut]"),
+        ],
+    )
+    def test_a_large_one_is_cut_and_marked(self, raw: dict[str, Any], mark: str) -> None:
+        """
+        Given: an incident over 64 KB, for its strings, lists, fields or keys
+        When: it becomes a sample
+        Then: it is at most 64 KB of valid JSON, the cut is marked, and short fields are whole
+        """
+        sample = webhook.small_sample({"name": "n", "rawJSON": json.dumps(raw, ensure_ascii=False)})
+        assert self.size(sample) <= 64 * 1024
+        assert sample["name"] == "n"
+        assert json.loads(sample["rawJSON"])["b"] == "short"
+        assert mark in sample["rawJSON"]
+
+    def test_fields_beside_raw_json_are_cut_too(self) -> None:
+        """
+        Given: an incident whose details are large
+        When: it becomes a sample
+        Then: they are cut and marked
+        """
+        sample = webhook.small_sample({"name": "n", "details": "x" * 100_000, "rawJSON": '{"a":1}'})
+        assert self.size(sample) <= 64 * 1024
+        assert sample["details"].endswith("... [cut, 100000 characters]")
+        assert sample["rawJSON"] == '{"a":1}'
+
+    def test_raw_json_that_is_no_json_is_kept_as_text(self) -> None:
+        """
+        Given: an incident of another version whose rawJSON cannot be parsed
+        When: it becomes a sample
+        Then: it is text, cut
+        """
+        sample = webhook.small_sample({"name": "n", "rawJSON": "{" + "x" * 100_000})
+        assert json.loads(sample["rawJSON"])["body"].startswith("{xxx")
+        assert self.size(sample) <= 64 * 1024
+
+    def test_what_cannot_be_cut_down_leaves_a_note(self) -> None:
+        """
+        Given: an incident of nothing but structure
+        When: it becomes a sample
+        Then: a note stands in its place
+        """
+        wide: Any = 1
+        for _ in range(18):
+            wide = [wide, wide]
+        sample = webhook.small_sample({"name": "n" * 200, "rawJSON": json.dumps(wide)})
+        assert sample == {"name": "n" * 100, "rawJSON": '{"cut":"the sample was too large to keep"}'}
+
+
+# ---- whose incident is it?
+
+
+def sent_incident(raw: str, name: str = "n", occurred: str = "2024-05-01T12:00:00Z", **more: Any) -> dict[str, Any]:
+    return {"rawJSON": raw, "name": name, "occurred": occurred, **more}
+
+
+class TestMatchCreated:
+    @pytest.mark.parametrize(
+        "drop, keys",
+        [
+            ((), ("name", "occurred", "rawJSON")),
+            ((1,), ("name", "occurred", "rawJSON")),
+            ((0, 2), ("rawJSON",)),
+            ((1,), ("name", "occurred")),
+            ((2,), ("occurred",)),
+            ((0,), ("labels",)),
+            ((1,), ("details",)),
+            ((1,), ("name",)),
+        ],
+    )
+    def test_each_gets_its_own_whatever_comes_back(self, drop: tuple[int, ...], keys: tuple[str, ...]) -> None:
+        """
+        Given: three incidents, of which XSOAR drops some, reorders the rest and tells little of them
+        When: its answer is matched
+        Then: each incident has its own object, or None where it was dropped
+        """
+        sent = [
+            sent_incident(
+                f'{{"n":{number}}}',
+                f"n{number}",
+                f"2024-05-01T12:00:0{number}Z",
+                labels=[{"type": "n", "value": str(number)}],
+                details=f"d{number}",
+            )
+            for number in range(3)
+        ]
+        answer = [
+            {"id": str(number), **{key: sent[number][key] for key in keys}} for number in (2, 0, 1) if number not in drop
+        ]
+        places = webhook.match_created(sent, answer)
+        assert [place and place["id"] for place in places] == [None if number in drop else str(number) for number in range(3)]
+
+    def test_equal_incidents_are_anybody_s(self) -> None:
+        """
+        Given: two incidents that are equal, one of which comes back
+        When: the answer is matched
+        Then: one of them has it
+        """
+        sent = [sent_incident("{}"), sent_incident("{}")]
+        assert webhook.match_created(sent, [{**sent[0], "id": "1"}]) == [{**sent[0], "id": "1"}, None]
+
+    @pytest.mark.parametrize("answer", [None, []])
+    def test_nothing_created_is_none_for_each(self, answer: Any) -> None:
+        """
+        Given: a rule that dropped everything
+        When: XSOAR answers null or an empty list
+        Then: there is nothing for anybody
+        """
+        assert webhook.match_created([sent_incident("{}")], answer) == [None]
+
+    def test_a_lone_object_is_a_list_of_one(self) -> None:
+        """
+        Given: an answer that is the object itself
+        When: it is matched
+        Then: it is the incident's
+        """
+        assert webhook.match_created([sent_incident("{}")], {"id": "1"}) == [{"id": "1"}]
+
+    def test_objects_with_nothing_but_an_id_are_in_order_when_all_are_there(self) -> None:
+        """
+        Given: an answer of IDs, as many as were sent
+        When: it is matched
+        Then: they are in order
+        """
+        assert webhook.match_created([sent_incident("1"), sent_incident("2")], [{"id": "1"}, {"id": "2"}]) == [
+            {"id": "1"},
+            {"id": "2"},
+        ]
+
+    def test_objects_with_nothing_but_an_id_are_ambiguous_when_one_is_missing(self) -> None:
+        """
+        Given: an answer of IDs, fewer than were sent
+        When: it is matched
+        Then: nobody is told that it is his
+        """
+        places = webhook.match_created([sent_incident("1"), sent_incident("2")], [{"id": "1"}])
+        assert all(place is webhook.AMBIGUOUS for place in places)
+
+    def test_alike_by_name_and_time_is_ambiguous_when_one_is_missing(self) -> None:
+        """
+        Given: two different incidents of one name and time, of which one comes back without rawJSON
+        When: the answer is matched
+        Then: both are in doubt
+        """
+        sent = [sent_incident("1"), sent_incident("2")]
+        places = webhook.match_created(sent, [{"id": "1", "name": "n", "occurred": sent[0]["occurred"]}])
+        assert all(place is webhook.AMBIGUOUS for place in places)
+
+    @pytest.mark.parametrize("answer", ["ok", 5, {"error": "x"}])
+    def test_an_answer_of_no_known_shape_is_unintelligible(self, answer: Any) -> None:
+        """
+        Given: an answer that is no list of incidents
+        When: it is matched
+        Then: Unintelligible, for something may have been created
+        """
+        with pytest.raises(webhook.Unintelligible):
+            webhook.match_created([sent_incident("{}")], answer)
+
+    def test_what_is_no_object_in_an_answer_is_passed_over(self) -> None:
+        """
+        Given: an answer with null among its objects
+        When: it is matched
+        Then: the rest is
+        """
+        sent = [sent_incident("1"), sent_incident("2")]
+        assert webhook.match_created(sent, [None, {**sent[1], "id": "2"}]) == [None, {**sent[1], "id": "2"}]
+
+
+# ---- the commands
+
+
+@pytest.fixture
+def results(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+    """Return what the script hands over by demisto.results and demisto.incidents."""
+    handed: list[Any] = []
+    monkeypatch.setattr(demisto, "results", handed.append)
+    monkeypatch.setattr(demisto, "incidents", handed.append)
+    yield handed
+
+
+def run_main(monkeypatch: pytest.MonkeyPatch, command: str, **params: Any) -> None:
+    monkeypatch.setattr(demisto, "command", lambda: command)
+    monkeypatch.setattr(demisto, "params", lambda: params)
+    webhook.main()
+
+
+class TestCommands:
+    @pytest.mark.parametrize("port", ["8000", "443:8000", ""])
+    def test_the_test_button_says_ok(self, monkeypatch: pytest.MonkeyPatch, results: list[Any], port: str) -> None:
+        """
+        Given: parameters that can be used
+        When: the user clicks Test
+        Then: ok
+        """
+        run_main(monkeypatch, "test-module", longRunningPort=port, credentials=credentials("user", "pass"))
+        assert results == ["ok"]
+
+    def test_the_test_button_tells_all_that_is_wrong(self, monkeypatch: pytest.MonkeyPatch, results: list[Any]) -> None:
+        """
+        Given: a wrong port, a wrong username and half a certificate
+        When: the user clicks Test
+        Then: one error names all three
+        """
+        with pytest.raises(SystemExit):
+            run_main(
+                monkeypatch,
+                "test-module",
+                longRunningPort="99999",
+                credentials=credentials("_header", "x"),
+                certificate="-----BEGIN CERTIFICATE-----",
+            )
+        assert results[0]["Type"] == 4
+        said = results[0]["Contents"].splitlines()
+        assert [line.partition(":")[0] for line in said] == ["Listen Port", "Username", "Private Key"]
+
+    def test_the_mapping_wizard_gets_the_samples(self, monkeypatch: pytest.MonkeyPatch, results: list[Any]) -> None:
+        """
+        Given: samples in the integration context
+        When: the wizard fetches
+        Then: they are handed over, oldest first
+        """
+        samples = [{"name": "1", "rawJSON": "{}"}, {"name": "2", "rawJSON": "{}"}]
+        monkeypatch.setattr(demisto, "getIntegrationContext", lambda: {"sample_events": json.dumps(samples)})
+        run_main(monkeypatch, "fetch-incidents", longRunningPort="8000")
+        assert results == [samples]
+
+    @pytest.mark.parametrize("context", [None, {}, {"sample_events": "{"}, {"sample_events": "5"}])
+    def test_without_readable_samples_the_wizard_gets_none(
+        self, monkeypatch: pytest.MonkeyPatch, results: list[Any], context: Any
+    ) -> None:
+        """
+        Given: an integration context that is empty or damaged
+        When: the wizard fetches
+        Then: an empty list
+        """
+        monkeypatch.setattr(demisto, "getIntegrationContext", lambda: context)
+        run_main(monkeypatch, "fetch-incidents", longRunningPort="8000")
+        assert results == [[]]
+
+    def test_the_long_running_command_gets_the_settings(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """
+        Given: an instance's parameters
+        When: XSOAR starts it
+        Then: it runs with them
+        """
+        started: list[webhook.Settings] = []
+        monkeypatch.setattr(webhook, "long_running_execution", started.append)
+        run_main(monkeypatch, "long-running-execution", longRunningPort="8000:8001", incidentType="Phishing")
+        assert [(one.port, one.incident_type) for one in started] == [(8001, "Phishing")]
+
+    def test_an_unknown_command_is_an_error(self, monkeypatch: pytest.MonkeyPatch, results: list[Any]) -> None:
+        """
+        Given: a command this integration does not have
+        When: it is run
+        Then: an error names it
+        """
+        with pytest.raises(SystemExit):
+            run_main(monkeypatch, "no-such-command", longRunningPort="8000")
+        assert "no-such-command" in results[0]["Contents"]

@@ -1,0 +1,233 @@
+"""A small stand-in for the platform's CommonServerPython: the names this pack's integrations may use, written anew.
+
+The server prepends the real one to every script, into the same namespace. Like that one it imports `ssl`, `threading` and, where
+there is one, `requests` before the integration's first line, which is what decides how late a monkey patch comes.
+"""
+
+import contextlib
+import inspect
+import json
+import re
+import ssl  # noqa: F401 - see above
+import sys
+import threading  # noqa: F401 - see above
+import time
+import traceback  # noqa: F401 - scripts use it without importing it
+from typing import Any as _Any  # underscored: a script that forgot to import Any shall be found out
+
+import demistomock as demisto
+
+with contextlib.suppress(ImportError):
+    import requests  # noqa: F401 - see above
+
+_MODULES: dict[str, dict[str, int]] = {}
+
+
+def __line__() -> int:
+    """Return the line this is called from."""
+    frame = inspect.currentframe()
+    return frame.f_back.f_lineno if frame and frame.f_back else 0
+
+
+def register_module_line(module_name: str, start_end: str, line: int, wrapper: int = 0) -> None:
+    """Note where in the one text a module starts or ends."""
+    _MODULES.setdefault(module_name, {})[start_end] = line - wrapper
+
+
+register_module_line("CommonServerPython", "start", __line__())
+
+
+class EntryType:
+    """Kinds of result entries."""
+
+    NOTE = 1
+    ERROR = 4
+
+
+class DemistoException(Exception):
+    """An error of an integration, with what caused it."""
+
+    def __init__(self, message: _Any, exception: _Any = None, res: _Any = None, *args: _Any) -> None:
+        self.message = message
+        self.exception = exception
+        self.res = res
+        super().__init__(message, exception, *args)
+
+    def __str__(self) -> str:
+        return str(self.message)
+
+
+class CommandResults:
+    """A command's result as an entry."""
+
+    def __init__(
+        self,
+        outputs_prefix: str | None = None,
+        outputs_key_field: _Any = None,
+        outputs: _Any = None,
+        readable_output: str | None = None,
+        raw_response: _Any = None,
+        **_: _Any,
+    ) -> None:
+        self.outputs_prefix = outputs_prefix
+        self.outputs_key_field = outputs_key_field
+        self.outputs = outputs
+        self.readable_output = readable_output
+        self.raw_response = raw_response
+
+    def to_context(self) -> dict[str, _Any]:
+        """Return the entry the server takes."""
+        contents = self.raw_response if self.raw_response is not None else self.outputs
+        entry: dict[str, _Any] = {
+            "Type": EntryType.NOTE,
+            "ContentsFormat": "json",
+            "Contents": contents,
+            "HumanReadable": self.readable_output,
+        }
+        if self.outputs_prefix:
+            entry["EntryContext"] = {self.outputs_prefix: self.outputs}
+        return entry
+
+
+def return_results(results: _Any) -> None:
+    """Hand over one result or a list of them."""
+    for result in results if isinstance(results, list) else [results]:
+        demisto.results(result.to_context() if hasattr(result, "to_context") else result)
+
+
+def return_error(message: _Any, error: _Any = "", outputs: _Any = None) -> None:
+    """Hand over an error entry and end the script."""
+    if error:
+        demisto.error(f"{message}: {error}")
+    demisto.results({"Type": EntryType.ERROR, "ContentsFormat": "text", "Contents": str(message), "EntryContext": outputs})
+    sys.exit(0)
+
+
+def argToBoolean(value: _Any) -> bool:
+    """Return the bool that a bool or a yes/no text means; ValueError for anything else."""
+    if isinstance(value, bool):
+        return value
+    word = value.strip().lower() if isinstance(value, str) else None
+    if word in ("y", "yes", "t", "true", "on", "1"):
+        return True
+    if word in ("n", "no", "f", "false", "off", "0"):
+        return False
+    raise ValueError(f"{value!r} means neither yes nor no")
+
+
+def argToList(arg: _Any, separator: str = ",", transform: _Any = None) -> list[_Any]:
+    """Return a list from a list, a JSON list or a separated text."""
+    if not arg and arg != 0:
+        return []
+    if isinstance(arg, str):
+        is_json = arg.strip().startswith("[") and arg.strip().endswith("]")
+        items = json.loads(arg) if is_json else [part.strip() for part in arg.split(separator)]
+    else:
+        items = arg if isinstance(arg, list) else [arg]
+    return [transform(item) for item in items] if transform else items
+
+
+def arg_to_number(arg: _Any, arg_name: str | None = None, required: bool = False) -> int | None:
+    """Return an int from a number or its text, None for nothing; ValueError if it is no number."""
+    if arg is None or arg == "":
+        if required:
+            raise ValueError(f"{arg_name or 'a number'} is required")
+        return None
+    try:
+        return int(float(arg)) if not str(arg).strip().lstrip("-").isdecimal() else int(arg)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"{arg!r} is no number" + (f" ({arg_name})" if arg_name else "")) from None
+
+
+def get_demisto_version() -> dict[str, str]:
+    """Return the server's version and build number."""
+    return demisto.demistoVersion()
+
+
+def is_demisto_version_ge(version: str, build_number: str = "") -> bool:
+    """Tell whether the server has at least a version."""
+
+    def numbers(text: str) -> list[int]:
+        return [int(part) for part in re.findall(r"\d+", text)]
+
+    ours = get_demisto_version()
+    if numbers(ours["version"]) != numbers(version):
+        return numbers(ours["version"]) > numbers(version)
+    return not build_number or int(ours.get("buildNumber") or 0) >= int(build_number)
+
+
+def support_multithreading() -> None:
+    """Let more than one thread call the server."""
+    demisto.enable_multithreading()
+
+
+def get_integration_context(sync: bool = True, with_version: bool = False) -> _Any:
+    """Return the integration context, with its version if wanted."""
+    versioned = demisto.getIntegrationContextVersioned(refresh=sync)
+    return (versioned["context"], versioned["version"]) if with_version else versioned["context"]
+
+
+def set_integration_context(context: dict[str, _Any], sync: bool = True, version: _Any = -1) -> _Any:
+    """Replace the integration context; ValueError where `version` is stale."""
+    return demisto.setIntegrationContextVersioned(context, version, sync)
+
+
+def set_to_integration_context_with_retries(
+    context: dict[str, _Any], object_keys: _Any = None, sync: bool = True, max_retry_times: int = 5
+) -> None:
+    """Merge JSON-encoded values into the integration context, again on a version clash."""
+    for attempt in range(1, max_retry_times + 1):
+        current, version = get_integration_context(sync, with_version=True)
+        merged = {**current, **{key: value if isinstance(value, str) else json.dumps(value) for key, value in context.items()}}
+        try:
+            set_integration_context(merged, sync, version)
+            return
+        except ValueError as error:
+            demisto.debug(f"integration context: attempt {attempt} failed: {error}")
+            time.sleep(0.05 * attempt)
+    raise DemistoException(f"The integration context could not be saved in {max_retry_times} attempts.")
+
+
+class IntegrationLogger:
+    """A log that masks secrets; `buffering` False sends each line to the server's log."""
+
+    def __init__(self, debug_logging: bool = False) -> None:
+        self.messages: list[str] = []
+        self.buffering = True
+        self.debug_logging = debug_logging
+        self.replace_strs: list[str] = []
+
+    def add_replace_strs(self, *secrets: _Any) -> None:
+        """Mask these from now on."""
+        self.replace_strs += sorted((str(secret) for secret in secrets if secret), key=len, reverse=True)
+
+    def encode(self, message: _Any) -> str:
+        """Return the message without secrets."""
+        text = str(message)
+        for secret in self.replace_strs:
+            text = text.replace(secret, "<XX_REPLACED>")
+        return text
+
+    def __call__(self, message: _Any) -> str:
+        text = self.encode(message)
+        if self.buffering:
+            self.messages.append(text)
+        else:
+            demisto.info(text)
+        return text
+
+    def write(self, msg: str) -> None:
+        """Take a line as a file would."""
+        if msg.strip():
+            self(msg.rstrip("\n"))
+
+    def print_log(self, verbose: bool = False) -> None:
+        """Send what was buffered to the server's log."""
+        if self.messages:
+            demisto.info("\n".join(self.messages))
+            self.messages = []
+
+
+LOG = IntegrationLogger()
+
+register_module_line("CommonServerPython", "end", __line__())

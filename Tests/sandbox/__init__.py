@@ -1,0 +1,346 @@
+"""A local XSOAR: runs the integration over the platform's own protocol, keeps what it creates, and reroutes HTTP to it.
+
+`python -m Tests.sandbox` for people; for tests and benchmarks:
+
+    with Sandbox(params={"store_samples": True}) as sandbox:
+        requests.post(sandbox.url, json={"name": "hello"})
+        assert sandbox.incidents()[0]["name"] == "hello"
+"""
+
+import errno
+import json
+import random
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from .container import Container, ContainerError, environment
+from .descriptor import Descriptor, DescriptorError, load
+from .reroute import Reroute
+from .server import Faults, Screen, Server, Session
+from .store import MEMORY, open_store
+
+__all__ = ["CommandError", "ContainerError", "DescriptorError", "Faults", "Sandbox"]
+
+LONG_RUNNING = "long-running-execution"
+STOP_SECONDS = 10.0  # the platform's: SIGKILL follows SIGTERM after this
+ERROR_ENTRY = 4
+
+
+class CommandError(Exception):
+    """A command ended with an exception, or with an error where a result was wanted."""
+
+
+class Sandbox:
+    """One instance of the integration in a local XSOAR.
+
+    params: as on the command line, text as typed in the form; longRunningPort is a free port unless given.
+    store: None or ":memory:", or a SQLite file. context: the integration context to start with, damaged ones too.
+    wait: seconds until the container's port must accept (ContainerError after that), 0 not to wait.
+    heartbeat_interval: seconds, 0 for none. lock_timeout: seconds until a busy line to the server ends a waiting thread.
+    env: added to the container's environment; None takes a name away. start: False opens no port and starts nothing but `run`s.
+    """
+
+    def __init__(
+        self,
+        params: Mapping[str, Any] | None = None,
+        *,
+        instance: str = "webhook",
+        port: int = 0,
+        store: str | Path | None = None,
+        faults: Faults | None = None,
+        pack: str | Path | None = None,
+        script: str | Path | None = None,
+        heartbeat_interval: float = 30,
+        lock_timeout: float = 60,
+        python: str = sys.executable,
+        env: Mapping[str, str | None] | None = None,
+        native: bool = False,
+        quiet: bool = True,
+        wait: float = 10.0,
+        context: Any = None,
+        start: bool = True,
+    ) -> None:
+        self.instance = instance
+        self.faults = faults or Faults()
+        self.screen = Screen(quiet)
+        self.descriptor: Descriptor = load(Path(script) if script else None, Path(pack) if pack else None)
+        self.params = self.descriptor.params({"longRunningPort": str(free_port()), **(params or {})})
+        self.container_port = container_port(self.params.get("longRunningPort"))
+        self._store = open_store(store if store is None or str(store) == MEMORY else Path(store), instance)
+        self._server = Server(self._store, self.faults, self.screen)
+        self._port, self._python, self._native, self._wait, self._start = port, python, native, wait, start
+        self._heartbeat_interval = heartbeat_interval
+        self._env = environment({"SANDBOX_LOCK_SECONDS": str(lock_timeout), **(env or {})})
+        self._front: Reroute | None = None
+        self._container: Container | None = None
+        self._ended: list[Container] = []
+        self._folder = tempfile.TemporaryDirectory(prefix="sandbox-")
+        if context is not None:
+            self.set_context(context)
+
+    # ---- life
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
+    def start(self) -> Self:
+        """Open the HTTP front and start the long-running container."""
+        if not self._start:
+            return self
+        try:
+            self._front = self._open_front()
+            self._front.start()
+            self._start_container()
+        except BaseException:
+            self.stop(grace=1.0)
+            raise
+        return self
+
+    def stop(self, grace: float = STOP_SECONDS) -> None:
+        """Stop the container as the platform does, then the front; what was created can still be read from a memory store."""
+        if self._container:
+            self._container.stop(grace)
+        if self._front:
+            self._front.stop()
+            self._front = None
+        self._store.close()
+        self._folder.cleanup()
+
+    def restart(self) -> None:
+        """Replace the container by a new one on the same store, parameters and ports."""
+        if self._container:
+            self._container.stop(STOP_SECONDS)
+            self._ended.append(self._container)
+        self._start_container()
+
+    def terminate(self) -> None:
+        """Send SIGTERM to the container."""
+        self._living.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Send SIGKILL to the container."""
+        self._living.send_signal(signal.SIGKILL)
+
+    def wait_exit(self, timeout: float = STOP_SECONDS) -> int | None:
+        """Return the container's exit code, negative for a signal; None if it still runs after `timeout` seconds."""
+        return self._living.wait_exit(timeout)
+
+    def break_pipe(self) -> None:
+        """Close the server's end of the container's stdin."""
+        self._living.break_pipe()
+
+    # ---- commands in a container of their own
+
+    def run(self, command: str, args: Mapping[str, Any] | None = None, timeout: float = 60.0) -> list[Any]:
+        """Run a command as the Test button or the mapping wizard would.
+
+        Returns the incidents of fetch-incidents, the result entries (dicts with Type and Contents) of anything else. Raises
+        CommandError with the exception's text; fetch-incidents raises it for an error entry too.
+        """
+        session = Session(command, has_context=command != "test-module")
+        container = self._new_container(session)
+        try:
+            container.run(self._command(command, args or {}, heartbeat=False))
+            until = time.monotonic() + timeout
+            while not session.completed.wait(0.01) and not session.exited.is_set() and time.monotonic() < until:
+                pass
+        finally:
+            container.break_pipe()  # end of file: the loop waits for no further command
+            if container.wait_exit(1.0) is None:
+                container.stop(1.0)
+            self._ended.append(container)
+        if session.exception:
+            raise CommandError(session.exception)
+        if not session.completed.is_set():
+            raise CommandError(f"{command} did not complete.\n" + "\n".join(container.stderr))
+        return fetched(session.results) if command == "fetch-incidents" else session.results
+
+    # ---- what there is to see
+
+    @property
+    def url(self) -> str:
+        """The address senders post to."""
+        if self._front is None:
+            raise ContainerError("The sandbox does not run, so it has no address.")
+        return f"http://127.0.0.1:{self._front.server_address[1]}/instance/execute/{self.instance}"
+
+    @property
+    def container_url(self) -> str:
+        """The container's own address, without the server's reroute."""
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.container_port}"
+
+    @property
+    def sender_url(self) -> str:
+        """The address that works for a sender: the container's own where a certificate rules the reroute out."""
+        return self.container_url if self._tls else self.url
+
+    @property
+    def exited(self) -> bool:
+        """Whether the container's process has ended."""
+        return self._living.session.exited.is_set()
+
+    @property
+    def pid(self) -> int:
+        """The container's process ID."""
+        return self._living.pid
+
+    @property
+    def health(self) -> str:
+        """The instance's health as last reported; empty means fine."""
+        return self._server.health
+
+    @property
+    def health_history(self) -> list[tuple[float, str]]:
+        """Each report of health, with its time in seconds since the epoch."""
+        return self._server.health_history
+
+    @property
+    def logs(self) -> list[tuple[str, str]]:
+        """Log lines as (level, text); besides info, debug and error there are `print` and `exception`."""
+        return self._server.logs
+
+    @property
+    def calls(self) -> Counter[str]:
+        """How often each call was made."""
+        return self._server.calls
+
+    @property
+    def batches(self) -> list[int]:
+        """The number of incidents of each createIncidents call."""
+        return self._server.batches
+
+    @property
+    def stderr(self) -> list[str]:
+        """Lines the containers wrote to stderr."""
+        return [line for container in self._containers() for line in container.stderr]
+
+    @property
+    def protocol_errors(self) -> list[str]:
+        """Lines the containers wrote to stdout that are no message."""
+        return [line for container in self._containers() for line in container.protocol_errors]
+
+    @property
+    def completed(self) -> bool:
+        """Whether the long-running script has come to its end."""
+        return self._living.session.completed.is_set()
+
+    def incidents(self) -> list[dict[str, Any]]:
+        """Return the incidents as stored, by ID."""
+        return self._store.incidents()
+
+    def context(self) -> Any:
+        """Return the integration context."""
+        return self._store.context()[0]
+
+    def set_context(self, value: Any) -> None:
+        """Replace the integration context by any JSON value."""
+        self._store.set_context(value)
+
+    def reset(self) -> None:
+        """Forget all incidents and all integration context."""
+        self._store.reset()
+
+    # ---- inside
+
+    @property
+    def _living(self) -> Container:
+        if self._container is None:
+            raise ContainerError("The sandbox has no container.")
+        return self._container
+
+    @property
+    def _tls(self) -> bool:
+        return bool(self.params.get("certificate"))
+
+    def _open_front(self) -> Reroute:
+        try:
+            return Reroute(self._port, self.instance, self.container_port, self._tls)
+        except OSError as error:
+            why = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
+            raise ContainerError(f"Port {self._port} {why}: choose another one with --port.") from error
+
+    def _containers(self) -> list[Container]:
+        return self._ended + ([self._container] if self._container else [])
+
+    def _new_container(self, session: Session) -> Container:
+        return Container(self._server, session, self._python, self._env, Path(self._folder.name))
+
+    def _start_container(self) -> None:
+        self._container = self._new_container(Session(LONG_RUNNING))
+        self._container.run(self._command(LONG_RUNNING, {}, heartbeat=self._heartbeat_interval > 0))
+        if self._wait and self.container_port is not None:
+            self._await_port(self.container_port)
+
+    def _await_port(self, port: int) -> None:
+        """Return once the container accepts on its port; ContainerError with all that is known if it does not."""
+        until = time.monotonic() + self._wait
+        session = self._living.session
+        while time.monotonic() < until and not session.exited.is_set() and not session.completed.is_set():
+            if accepts(port):
+                return
+            time.sleep(0.02)
+        self._living.wait_exit(0.0)
+        known = [*(f"{level}: {text}" for level, text in self.logs), f"health: {self.health}", *self.stderr]
+        raise ContainerError(f"The container does not listen on port {port}.\n" + "\n".join(known))
+
+    def _command(self, command: str, args: Mapping[str, Any], heartbeat: bool) -> dict[str, Any]:
+        return {
+            "script": self.descriptor.script(),
+            "integration": True,
+            "native": self._native,
+            "command": command,
+            "params": self.params,
+            "args": dict(args),
+            "context": {"IsDebug": False, "IntegrationInstance": self.instance, "IntegrationBrand": "Generic Webhook"},
+            "is_running_heartbeat": heartbeat,
+            "heartbeat_interval": self._heartbeat_interval,
+            "code_version": "",
+            "reset_code_cache": False,
+        }
+
+
+def fetched(results: list[Any]) -> list[Any]:
+    """Return the incidents that fetch-incidents handed over."""
+    for entry in results:
+        if entry.get("Type") == ERROR_ENTRY:
+            raise CommandError(str(entry.get("Contents")))
+    incidents = json.loads(results[-1].get("Contents") or "null") if results else []
+    return incidents or []
+
+
+def container_port(text: Any) -> int | None:
+    """Return the port inside the container of `8000` or `host:container`; None where there is none."""
+    number = str(text or "").rpartition(":")[2].strip()
+    return int(number) if number.isascii() and number.isdecimal() and 0 < int(number) < 65536 else None
+
+
+def free_port() -> int:
+    """Return a port nobody listens on, outside the range clients are given theirs from."""
+    while True:
+        port = random.randint(20000, 32000)  # any will do
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("0.0.0.0", port))  # as the container will
+            except OSError:
+                continue
+        return port
+
+
+def accepts(port: int) -> bool:
+    """Tell whether somebody accepts connections on a port of this machine."""
+    with socket.socket() as probe:
+        probe.settimeout(0.5)
+        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -1,0 +1,203 @@
+"""The sandbox's command line: `python -m Tests.sandbox [serve|test|samples]` from the repository's root."""
+
+import argparse
+import json
+import re
+import shlex
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from . import CommandError, ContainerError, DescriptorError, Faults, Sandbox, accepts
+from .descriptor import ROOT
+from .server import Screen, plain
+from .store import MEMORY
+
+CALLS = (
+    "createIncidents",
+    "getIntegrationContext",
+    "setIntegrationContext",
+    "updateModuleHealth",
+    "info",
+    "debug",
+    "error",
+    "demistoVersion",
+    "demistoUrls",
+)
+UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0}  # in seconds
+STORE = ROOT / ".sandbox" / "xsoar.sqlite3"
+EXAMPLE = {"name": "incident created via generic webhook", "raw_json": {"some_field": "some_value"}}
+READY_SECONDS = 10.0
+ERROR_ENTRY = 4
+
+
+def main() -> int:
+    """Run the command line and return the exit code: 0 fine, 1 the integration failed, 2 the command line is wrong."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal without UTF-8 must not end a serve
+    options = parse_options(sys.argv[1:])
+    try:
+        sandbox = build(options)
+        return {"serve": serve, "test": test, "samples": samples}[options.command](sandbox)
+    except (ContainerError, DescriptorError) as error:
+        Screen(out=sys.stderr).show(str(error), "red")
+        return 2
+
+
+# ---- options
+
+
+def parse_options(words: list[str]) -> argparse.Namespace:
+    """Return the parsed command line; ends the process with a sentence where it is wrong."""
+    parser = argparse.ArgumentParser("python -m Tests.sandbox", description="A local XSOAR for the Generic Webhook integration.")
+    add = parser.add_argument
+    add("command", nargs="?", choices=("serve", "test", "samples"), default="serve", help="serve (default): run the instance; "
+        "test: the Test button; samples: what the mapping wizard fetches")  # fmt: skip
+    add("--param", action="append", default=[], type=pair, metavar="NAME=VALUE", help="a parameter of the instance; NAME=@FILE "
+        "reads a file; credentials=USER:PASSWORD or credentials=_header:NAME:VALUE")  # fmt: skip
+    add("--instance", default="webhook", help="the instance's name (default: %(default)s)")
+    add("--port", type=int, default=8080, help="where the sandbox listens (default: %(default)s)")
+    add("--latency", action="append", default=[], type=latency, metavar="CALL=20ms", help="how long XSOAR takes over a call")
+    add("--fail", action="append", default=[], type=failures, metavar="CALL=2", help="how many of the next calls XSOAR refuses")
+    add("--pack", type=Path, help="run a built pack (zip) instead of the source tree")
+    add("--reset", action="store_true", help="forget all incidents and integration context first")
+    add("--store", default=str(STORE), help=f"the SQLite file, or {MEMORY} (default: .sandbox/ in the repository)")
+    add("--native", action="store_true", help="run the loop as on an engine without containers: it ends with the script")
+    return parser.parse_args(words)
+
+
+def pair(text: str) -> tuple[str, str]:
+    """Split NAME=VALUE."""
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    return name, value
+
+
+def latency(text: str) -> tuple[str, float]:
+    """Return a call and its latency in seconds."""
+    name, value = call(text)
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(us|ms|s)", value)
+    if not found:
+        raise argparse.ArgumentTypeError(f"{value!r} is no duration; write 500us, 20ms or 1.5s")
+    return name, float(found[1]) * UNITS[found[2]]
+
+
+def failures(text: str) -> tuple[str, int]:
+    """Return a call and how often it shall fail."""
+    name, value = call(text)
+    if not re.fullmatch(r"[0-9]{1,9}", value):
+        raise argparse.ArgumentTypeError(f"{value!r} is no count")
+    return name, int(value)
+
+
+def call(text: str) -> tuple[str, str]:
+    """Split CALL=VALUE, CALL being one the integration can make."""
+    name, value = pair(text)
+    if name not in CALLS:
+        raise argparse.ArgumentTypeError(f"there is no call {name!r}; the calls are {', '.join(CALLS)}")
+    return name, value
+
+
+def build(options: argparse.Namespace) -> Sandbox:
+    """Return the sandbox the options describe, not started."""
+    if options.store == str(STORE):
+        STORE.parent.mkdir(exist_ok=True)
+        (STORE.parent / ".gitignore").write_text("*\n")
+    sandbox = Sandbox(
+        dict(options.param),
+        instance=options.instance,
+        port=options.port,
+        store=options.store,
+        faults=Faults(latency=dict(options.latency), fail=dict(options.fail)),
+        pack=options.pack,
+        native=options.native,
+        quiet=options.command != "serve",
+        wait=0,  # a person watches: what is wrong is shown as it is reported
+    )
+    if options.reset:
+        sandbox.reset()
+    return sandbox
+
+
+# ---- commands
+
+
+def serve(sandbox: Sandbox) -> int:
+    """Run the instance until ctrl-C or SIGTERM; 1 if the container ended by itself."""
+    stopping = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopping.set())
+    with sandbox:
+        ready(sandbox, stopping)
+        while not stopping.wait(0.1) and not sandbox.exited:
+            pass
+        if not stopping.is_set():
+            sandbox.screen.show(f"The container ended by itself (exit code {sandbox.wait_exit(1.0)}).", "red")
+            return 1
+        sandbox.screen.show("Stopping the container ...")
+    sandbox.screen.show("Stopped.")
+    return 0
+
+
+def ready(sandbox: Sandbox, stopping: threading.Event) -> None:
+    """Print the address and a line to paste, once the container listens or has had its time."""
+    until = time.monotonic() + READY_SECONDS
+    port = sandbox.container_port
+    while port and not accepts(port) and time.monotonic() < until and not sandbox.exited and not stopping.wait(0.05):
+        pass
+    if not sandbox.exited and not stopping.is_set():
+        sandbox.screen.show(f"The instance {plain(sandbox.instance)} listens at {sandbox.sender_url} (ctrl-C stops it). Try:")
+        sandbox.screen.show(curl_line(sandbox))
+
+
+def curl_line(sandbox: Sandbox) -> str:
+    """Return a line that creates an incident, ready to paste."""
+    words = ["curl", "-X", "POST", sandbox.sender_url]
+    if sandbox.sender_url.startswith("https:"):
+        words.insert(1, "--insecure")
+    credentials: Any = sandbox.params.get("credentials") or {}
+    identifier, password = credentials.get("identifier") or "", credentials.get("password") or ""
+    if identifier.startswith("_header:"):
+        words += ["-H", f"{identifier.removeprefix('_header:')}: {password}"]
+    elif identifier:
+        words += ["-u", f"{identifier}:{password}"]
+    return shlex.join([*words, "-H", "Content-Type: application/json", "-d", json.dumps(EXAMPLE, separators=(",", ":"))])
+
+
+def test(sandbox: Sandbox) -> int:
+    """Press the Test button: print its answer; 1 unless that is ok."""
+    try:
+        entries = sandbox.run("test-module")
+    except CommandError as error:
+        entries = [{"Type": ERROR_ENTRY, "Contents": str(error)}]
+    finally:
+        sandbox.stop()
+    failed = not entries or bool(sandbox.protocol_errors)
+    for entry in entries or [{"Contents": "The integration answered nothing.", "Type": ERROR_ENTRY}]:
+        bad = entry.get("Type") == ERROR_ENTRY or entry.get("Contents") != "ok"
+        failed = failed or bad
+        for line in str(entry.get("Contents")).splitlines():
+            sandbox.screen.show(plain(line), "red" if bad else "green")
+    return int(failed)
+
+
+def samples(sandbox: Sandbox) -> int:
+    """Fetch samples as the mapping wizard does and print them as JSON."""
+    try:
+        incidents = sandbox.run("fetch-incidents")
+    except CommandError as error:
+        for line in str(error).splitlines():
+            Screen(out=sys.stderr).show(plain(line), "red")
+        return 1
+    finally:
+        sandbox.stop()
+    print(json.dumps(incidents, indent=2))
+    return int(bool(sandbox.protocol_errors))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,148 @@
+"""The container: a process that runs loop.py, and the server's end of the wire to it."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from .server import Server, Session, StrayLineError, plain
+
+LOOP = Path(__file__).with_name("loop.py")
+PING_SECONDS = 10.0
+CUT_OFF = b'{"type"'  # a message without its end, of a process that was stopped while it wrote: no stray text
+
+
+class ContainerError(Exception):
+    """The container did not come up."""
+
+
+class Container:
+    """One container, from its first ping to its end; its calls are answered by a thread of its own."""
+
+    def __init__(self, server: Server, session: Session, python: str, env: Mapping[str, str], folder: Path) -> None:
+        self.session = session
+        self.stderr: list[str] = []
+        self.protocol_errors: list[str] = []
+        self._server = server
+        self._writing = threading.Lock()
+        # -P: without it Python would put the sandbox's own folder on the integration's path. A session of its own: a terminal's
+        # ctrl-C is for the sandbox, which then stops the container as the platform does.
+        self._process = subprocess.Popen(  # the interpreter the caller chose
+            [python, "-P", str(LOOP)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=dict(env),
+            cwd=folder,
+            start_new_session=True,
+        )
+        self._threads = [
+            threading.Thread(target=target, daemon=True, name=f"{target.__name__}-{self.pid}")
+            for target in (self._serve, self._collect_stderr, self._await_exit)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def pid(self) -> int:
+        """The process ID."""
+        return self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """How the process ended; None while it lives."""
+        return self._process.poll()
+
+    def run(self, command: dict[str, Any]) -> None:
+        """Ping the loop, then hand it a command."""
+        self.write(b"ping\n")
+        if not self.session.pong.wait(PING_SECONDS):
+            raise ContainerError("The container's loop does not answer a ping.\n" + "\n".join(self.stderr))
+        self.write(json.dumps(command).encode() + b"\n")
+
+    def write(self, line: bytes) -> None:
+        """Write a line to the container; a broken wire is not an error, the container's end says it."""
+        with self._writing, contextlib.suppress(OSError, ValueError):
+            stdin = self._pipe(self._process.stdin)
+            stdin.write(line)
+            stdin.flush()
+
+    def break_pipe(self) -> None:
+        """Close the server's end of the container's stdin: the container reads end of file."""
+        with self._writing, contextlib.suppress(OSError):
+            self._pipe(self._process.stdin).close()
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send a signal to the process, if it lives."""
+        self._process.send_signal(number)
+
+    def wait_exit(self, timeout: float) -> int | None:
+        """Return how the process ended, or None if it has not within `timeout` seconds."""
+        if not self.session.exited.wait(timeout):
+            return None
+        for thread in self._threads:
+            thread.join(1.0)  # what it wrote last is to be seen
+        return self.returncode
+
+    def stop(self, grace: float) -> None:
+        """Stop the process as the platform does: SIGTERM, then SIGKILL."""
+        self.send_signal(signal.SIGTERM)
+        if self.wait_exit(grace) is None:
+            self.send_signal(signal.SIGKILL)
+            self.wait_exit(5.0)
+        self.break_pipe()
+
+    @staticmethod
+    def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
+        assert pipe is not None  # each was asked for as a pipe
+        return pipe
+
+    def _serve(self) -> None:
+        with self._pipe(self._process.stdout) as stdout:
+            for line in stdout:
+                if line.endswith(b"\n") or not line.startswith(CUT_OFF):
+                    self._take(line)
+
+    def _take(self, line: bytes) -> None:
+        try:
+            answer = self._server.handle(line, self.session)
+        except StrayLineError as error:
+            self._stray(line, str(error))
+            return
+        except Exception as error:  # a test's fault function or the store: no silence, the test is to fail
+            self._stray(line, f"the sandbox failed: {error!r}")
+            return
+        if answer is not None:
+            self.write(answer)
+
+    def _stray(self, line: bytes, reason: str) -> None:
+        """Record a line that breaks the protocol, and show it in red: here it is a failure, on the platform a mystery."""
+        text = plain(line[:500].decode("utf-8", "replace").rstrip("\n"))
+        self.protocol_errors.append(text)
+        colour, end = ("\x1b[31m", "\x1b[0m") if sys.stderr.isatty() else ("", "")
+        print(f"{colour}protocol broken by the container's stdout ({plain(reason)}): {text}{end}", file=sys.stderr, flush=True)
+
+    def _collect_stderr(self) -> None:
+        with self._pipe(self._process.stderr) as stderr:
+            for line in stderr:
+                text = line.decode("utf-8", "replace").rstrip("\n")
+                self.stderr.append(text)
+                if not self._server.screen.quiet:
+                    self._server.screen.show(f"stderr: {plain(text)}", "dim")
+
+    def _await_exit(self) -> None:
+        self._process.wait()
+        self.session.exited.set()
+
+
+def environment(extra: Mapping[str, str | None]) -> dict[str, str]:
+    """Return the container's environment: ours with `extra`, where None takes a name away."""
+    # PYTHONUNBUFFERED of whoever runs the tests would make each fragment of a line a write: a fifth of the throughput.
+    merged: dict[str, str | None] = {**os.environ, "PYTHONUNBUFFERED": None, **extra}
+    return {name: value for name, value in merged.items() if value is not None}

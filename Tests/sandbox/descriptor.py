@@ -1,0 +1,169 @@
+"""What the container is started with: the parameters the descriptor (YAML) declares, and the script's text."""
+
+import os
+import re
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+INTEGRATION = ROOT / "Packs/GenericWebhook/Integrations/GenericWebhook/GenericWebhook.py"
+BOOLEAN, CREDENTIALS, MULTI_SELECT = 8, 9, 16
+BOOLEANS = {"true": True, "yes": True, "1": True, "on": True, "false": False, "no": False, "0": False, "off": False, "": False}
+# The platform's own order: the server prepends CommonServerPython, and these two lines are all it takes out of a script.
+IMPORT_LINES = re.compile(r"^(?:import demistomock as demisto|from CommonServerPython import \*)(?:[ \t].*)?$\n?", re.MULTILINE)
+
+
+class DescriptorError(Exception):
+    """A parameter or a pack that cannot be used; the text tells the user which and why."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One field of the instance's form."""
+
+    name: str
+    type: int = 0
+    default: Any = None
+
+
+# Stands in for the YAML where there is none: a script of a test's own.
+FALLBACK = {
+    parameter.name: parameter
+    for parameter in (
+        Parameter("longRunning", BOOLEAN, "true"),
+        Parameter("longRunningPort"),
+        Parameter("credentials", CREDENTIALS),
+        Parameter("certificate", 12),
+        Parameter("key", 14),
+        Parameter("incidentType", 13),
+        Parameter("store_samples", BOOLEAN),
+        Parameter("duplication_key"),
+        Parameter("mirror_direction", 15),
+        Parameter("mirror_instance"),
+        Parameter("mirror_tags"),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Descriptor:
+    """An integration: its parameters and its code."""
+
+    code: str
+    parameters: dict[str, Parameter] = field(default_factory=lambda: dict(FALLBACK))
+    strict: bool = True  # False: a name that is not declared is handed over as it is
+
+    def script(self) -> str:
+        """Return the text the loop runs: CommonServerPython and the integration, in one namespace."""
+        return IMPORT_LINES.sub("", common_server_python()) + "\n" + IMPORT_LINES.sub("", self.code)
+
+    def params(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what `demisto.params()` shall return; raises DescriptorError for a name nobody declared."""
+        params = {name: value_of(parameter, parameter.default) for name, parameter in self.parameters.items()}
+        for name, value in given.items():
+            parameter = self.parameters.get(name)
+            if parameter is None and self.strict:
+                known = ", ".join(self.parameters)
+                raise DescriptorError(f"There is no parameter {name!r}. The descriptor's parameters are: {known}.")
+            params[name] = value if parameter is None else value_of(parameter, value)
+        return params
+
+
+def value_of(parameter: Parameter, value: Any) -> Any:
+    """Return a parameter's value as the server sends it: text as typed in the form becomes what its type says."""
+    if parameter.type == CREDENTIALS:
+        return credentials_of(value)
+    if isinstance(value, str) and value.startswith("@"):
+        value = read_text(parameter.name, Path(value[1:]))
+    if parameter.type == BOOLEAN and (value is None or isinstance(value, str)):
+        if (value or "").strip().lower() not in BOOLEANS:
+            raise DescriptorError(f"The parameter {parameter.name!r} is a checkbox: give true or false, not {value!r}.")
+        return BOOLEANS[(value or "").strip().lower()]
+    if parameter.type == MULTI_SELECT and (value is None or isinstance(value, str)):
+        return [part.strip() for part in (value or "").split(",") if part.strip()]
+    return "" if value is None else value
+
+
+def credentials_of(value: Any) -> Any:
+    """Split `user:password` at the first colon, `_header:NAME:value` at the second, as the form's two fields would hold them."""
+    if value is not None and not isinstance(value, str):
+        return value
+    text = value or ""
+    start = len("_header:") if text.startswith("_header:") else 0
+    colon = text.find(":", start)
+    identifier, password = (text[:colon], text[colon + 1 :]) if colon >= 0 else (text, "")
+    return {"identifier": identifier, "password": password, "passwordChanged": False}
+
+
+def read_text(name: str, path: Path) -> str:
+    """Return a file's text for `name=@path`."""
+    try:
+        return path.expanduser().read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DescriptorError(f"The parameter {name!r} names a file that cannot be read: {error}") from error
+
+
+def common_server_python() -> str:
+    """Return CommonServerPython: ours, or with CONTENT_PATH set the one of that checkout."""
+    content = os.environ.get("CONTENT_PATH")
+    if content:
+        return Path(content, "Packs/Base/Scripts/CommonServerPython/CommonServerPython.py").read_text(encoding="utf-8")
+    return (ROOT / "Tests/CommonServerPython/CommonServerPython.py").read_text(encoding="utf-8")
+
+
+def load(script: Path | None = None, pack: Path | None = None) -> Descriptor:
+    """Return the integration of a built pack, of a script of one's own, or of the source tree."""
+    if pack is not None:
+        return from_pack(pack)
+    path = script or INTEGRATION
+    try:
+        code = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise DescriptorError(f"The integration's code cannot be read: {error}") from error
+    declared = path.with_suffix(".yml")
+    if declared.exists():
+        return Descriptor(code, parameters_of(parse_yaml(declared.read_bytes())))
+    return Descriptor(code, strict=script is None)
+
+
+def from_pack(pack: Path) -> Descriptor:
+    """Return the unified integration inside a pack's zip, or inside the zip within a zip that the marketplace's upload takes."""
+    try:
+        found = list(unified(pack.read_bytes()))
+    except (OSError, zipfile.BadZipFile) as error:
+        raise DescriptorError(f"The pack {pack} cannot be read: {error}") from error
+    if len(found) != 1:
+        raise DescriptorError(f"The pack {pack} holds {len(found)} integrations with their code inside, not one.")
+    return Descriptor(found[0]["script"]["script"], parameters_of(found[0]))
+
+
+def unified(archive: bytes) -> Iterator[dict[str, Any]]:
+    """Yield each YAML of an archive that is an integration with its code inside."""
+    with zipfile.ZipFile(BytesIO(archive)) as files:
+        for name in files.namelist():
+            if name.endswith(".zip"):
+                yield from unified(files.read(name))
+            elif name.endswith(".yml") and "integration" in Path(name).name.lower():
+                parsed = parse_yaml(files.read(name))
+                if "configuration" in parsed and isinstance(parsed.get("script"), dict) and parsed["script"].get("script"):
+                    yield parsed
+
+
+def parse_yaml(text: bytes) -> dict[str, Any]:
+    """Return a descriptor's mapping."""
+    parsed = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # both are the safe loader
+    if not isinstance(parsed, dict):
+        raise DescriptorError("The descriptor is no YAML mapping.")
+    return parsed
+
+
+def parameters_of(descriptor: dict[str, Any]) -> dict[str, Parameter]:
+    """Return the parameters a descriptor declares, the hidden ones too."""
+    rows = descriptor.get("configuration") or []
+    return {row["name"]: Parameter(row["name"], int(row.get("type", 0)), row.get("defaultvalue")) for row in rows}

@@ -1,0 +1,399 @@
+"""What XSOAR does with each call of the container, and the faults that can be put in its way."""
+
+import copy
+import json
+import random
+import re
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TextIO
+
+from .store import Incident, StaleVersionError, Store
+
+ERROR_MARKER = "[ERROR-fd5a7750-7182-4b38-90ba-091824478903]"
+LOG_LEVELS = ("info", "debug", "error")
+Match = Callable[[Incident], bool] | str
+
+
+class MarkedError(Exception):
+    """The call is refused: its answer is the error marker and this text."""
+
+
+class StrayLineError(Exception):
+    """The container wrote a line that is no message of the protocol."""
+
+
+class RawLine(str):
+    """An answer that goes over the wire as it is."""
+
+
+# ---- faults
+
+
+@dataclass
+class Faults:
+    """What goes wrong, changeable at any time from any thread.
+
+    latency: seconds by call name.
+    fail: how many of the next calls of that name are refused.
+    outage: every createIncidents is refused.
+    reject, drop: a call with such an incident is refused whole; a pre-processing rule drops such incidents. Both take a function
+        of the incident or a text to be found in its rawJSON or name.
+    answer: rewrites createIncidents' answer; a str is sent as the line itself.
+    random_failure: (probability, seed) of refusing a createIncidents.
+    hang: while set, createIncidents does not answer.
+    stale: how many of the next setIntegrationContext meet a version clash.
+    """
+
+    latency: dict[str, float] = field(default_factory=dict)
+    fail: dict[str, int] = field(default_factory=dict)
+    outage: bool = False
+    reject: Match | None = None
+    drop: Match | None = None
+    answer: Callable[[list[Incident]], Any] | None = None
+    random_failure: tuple[float, int] | None = None
+    hang: threading.Event = field(default_factory=threading.Event)
+    stale: int = 0
+
+    def __post_init__(self) -> None:
+        self._lock = threading.Lock()
+        self._random: random.Random | None = None
+        self._seeded_with: tuple[float, int] | None = None
+
+    def strike(self, name: str, exited: threading.Event) -> None:
+        """Delay a call and raise MarkedError where it is to be refused; a dead container is not waited for."""
+        delay = self.latency.get(name)
+        if delay:
+            exited.wait(delay)
+        if name == "createIncidents":
+            while self.hang.is_set() and not exited.wait(0.01):
+                pass
+            if self.outage:
+                raise MarkedError("createIncidents: the database does not answer (50)")
+            if self.random_failure and self._unlucky(self.random_failure):
+                raise MarkedError("createIncidents: failed at random (51)")
+        if self.fail and self._count_down(name):
+            raise MarkedError(f"{name}: failed on demand (52)")
+
+    def clashes(self) -> bool:
+        """Tell whether this setIntegrationContext shall meet a version clash."""
+        with self._lock:
+            self.stale, clash = max(self.stale - 1, 0), self.stale > 0
+        return clash
+
+    def _count_down(self, name: str) -> bool:
+        with self._lock:
+            left = self.fail.get(name, 0)
+            if left > 0:
+                self.fail[name] = left - 1
+            return left > 0
+
+    def _unlucky(self, chance: tuple[float, int]) -> bool:
+        with self._lock:
+            if self._random is None or self._seeded_with != chance:
+                self._random, self._seeded_with = random.Random(chance[1]), chance  # repeatable is the point
+            return self._random.random() < chance[0]
+
+
+def matches(match: Match, incident: Incident) -> bool:
+    """Tell whether a fault is meant for an incident."""
+    if callable(match):
+        return bool(match(incident))
+    return match in (incident.get("rawJSON") or "") or match in (incident.get("name") or "")
+
+
+# ---- strictness: the server is written in Go and decodes into typed structures
+
+FIELD_TYPES: dict[str, tuple[type, ...]] = {
+    "name": (str,),
+    "type": (str,),
+    "occurred": (str,),
+    "rawJSON": (str,),
+    "details": (str,),
+    "owner": (str,),
+    "severity": (int, float),
+    "labels": (list,),
+    "customFields": (dict,),
+}
+RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
+
+
+def check_incident(incident: Any) -> None:
+    """Raise MarkedError for an incident that Go would not decode; null is the zero value of anything, as in Go."""
+    if not isinstance(incident, dict):
+        raise MarkedError(f"json: cannot unmarshal {type(incident).__name__} into Go value of type incident (53)")
+    for name, types in FIELD_TYPES.items():
+        value = incident.get(name)
+        if value is not None and (not isinstance(value, types) or isinstance(value, bool)):
+            raise MarkedError(f"json: cannot unmarshal {type(value).__name__} into Go struct field incident.{name} (53)")
+    if incident.get("occurred") is not None and not is_rfc3339(incident["occurred"]):
+        raise MarkedError("json: incident.occurred: cannot parse it as RFC 3339 (54)")
+    for label in incident.get("labels") or ():
+        if not isinstance(label, dict) or not all(isinstance(label.get(key, ""), str) for key in ("type", "value")):
+            raise MarkedError("json: cannot unmarshal into Go struct field incident.labels: type and value are strings (53)")
+
+
+def is_rfc3339(text: str) -> bool:
+    """Tell whether Go's time.Time takes the text."""
+    if not RFC3339.fullmatch(text):
+        return False
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+class BadNumberError(ValueError):
+    """A number JSON does not have, or none that fits a float64."""
+
+
+def refuse_constant(text: str) -> Any:
+    """Refuse NaN and the infinities, which Python writes and nobody else reads."""
+    raise BadNumberError(f"json: invalid character in the command: {text} (55)")
+
+
+def finite(text: str) -> float:
+    """Return a float64, refusing what does not fit one."""
+    number = float(text)
+    if number in (float("inf"), float("-inf")):
+        raise BadNumberError("json: a number does not fit a float64 (55)")
+    return number
+
+
+def whole(text: str) -> int:
+    """Return an integer, refusing one too long for a float64."""
+    if len(text) > 309:
+        raise BadNumberError("json: a number does not fit a float64 (55)")
+    return int(text)
+
+
+STRICT = json.JSONDecoder(parse_constant=refuse_constant, parse_float=finite, parse_int=whole)
+LENIENT = json.JSONDecoder(parse_int=float)
+ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def decode(line: bytes) -> tuple[Any, str]:
+    """Return a line's value and, where Go would not take it, the reason; StrayLineError if it is no JSON at all."""
+    try:
+        text = line.decode("utf-8")
+        try:
+            value, reason = STRICT.decode(text), ""
+        except BadNumberError as error:
+            value, reason = LENIENT.decode(text), str(error)
+    except (ValueError, RecursionError) as error:
+        raise StrayLineError(str(error)) from error
+    if b"\\ud" in line or b"\\uD" in line:
+        value = without_surrogates(value)
+    return value, reason
+
+
+def without_surrogates(value: Any) -> Any:
+    """Return the value with U+FFFD for each lone surrogate, as Go reads them."""
+    text = json.dumps(value, ensure_ascii=False)
+    return json.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+
+
+# ---- the calls
+
+
+@dataclass
+class Session:
+    """One container as the server sees it."""
+
+    command: str
+    has_context: bool = True  # test-module has none
+    results: list[Any] = field(default_factory=list)
+    exception: str = ""
+    asked: float = 0.0  # when the call in hand arrived, by the performance counter
+    pong: threading.Event = field(default_factory=threading.Event)
+    completed: threading.Event = field(default_factory=threading.Event)
+    exited: threading.Event = field(default_factory=threading.Event)
+
+
+COLOURS = {"red": "\x1b[31m", "green": "\x1b[32m", "yellow": "\x1b[33m", "dim": "\x1b[2m"}
+
+
+class Screen:
+    """What a person sees of a running sandbox; colour only on a terminal."""
+
+    def __init__(self, quiet: bool = False, out: TextIO | None = None) -> None:
+        self.quiet = quiet
+        self._out = out
+
+    def show(self, text: str, colour: str = "") -> None:
+        """Print one line; text of strangers goes through `plain` first."""
+        out = self._out or sys.stdout
+        if colour and out.isatty():
+            text = f"{COLOURS[colour]}{text}\x1b[0m"
+        print(text, file=out, flush=True)
+
+    def incidents(self, created: list[Incident], seconds: float) -> None:
+        """Print a line for each incident: id, type, name, and how long XSOAR took."""
+        for incident in created:
+            kind, name = plain(incident.get("type") or "-"), plain(incident.get("name") or "-")
+            self.show(f"incident #{incident['id']}  {kind}  {name}  {seconds * 1000:.1f} ms", "green")
+
+    def health(self, text: str) -> None:
+        """Print the instance's new health."""
+        self.show(f"health: {plain(text)}" if text else "health: ok", "yellow" if text else "green")
+
+
+def plain(text: object) -> str:
+    """Return text that cannot command a terminal: what is not printable becomes a visible stand-in."""
+    return "".join(char if char.isprintable() else "\ufffd" for char in str(text))
+
+
+class Server:
+    """Answers the container's calls, one line each."""
+
+    def __init__(self, store: Store, faults: Faults, screen: Screen) -> None:
+        self.store = store
+        self.faults = faults
+        self.screen = screen
+        self.calls: Counter[str] = Counter()
+        self.batches: list[int] = []
+        self.logs: list[tuple[str, str]] = []
+        self.health_history: list[tuple[float, str]] = []
+        self._lock = threading.Lock()
+        self._commands: dict[str, Callable[[dict[str, Any], Session], Any]] = {
+            "createIncidents": self._create_incidents,
+            "getIntegrationContext": self._get_context,
+            "setIntegrationContext": self._set_context,
+            "updateModuleHealth": self._update_health,
+        }
+        self._questions: dict[str, Any] = {
+            "demistoVersion": {"version": "6.14.0", "buildNumber": "1000000", "platform": "xsoar"},
+            "demistoUrls": {"server": "https://127.0.0.1", "evidenceBoard": "", "investigation": "", "relatedIncidents": ""},
+        }
+
+    @property
+    def health(self) -> str:
+        """The instance's health as last reported; empty means fine."""
+        return self.health_history[-1][1] if self.health_history else ""
+
+    def handle(self, line: bytes, session: Session) -> bytes | None:
+        """Do what a line of the container asks and return the line that answers it, if it wants one."""
+        session.asked = time.perf_counter()
+        message, refusal = decode(line)
+        if not isinstance(message, dict):
+            raise StrayLineError("not a JSON object")
+        kind, args = message.get("type"), message.get("args")
+        args = args if isinstance(args, dict) else {}
+        name = message.get("command") if kind in ("executeCommand", "log") else kind
+        if not isinstance(name, str):
+            raise StrayLineError("a message without a type")
+        answered = self._note(kind, name, message, args, session)
+        with self._lock:
+            self.calls[name] += 1
+        return self._answer(kind, name, args, session, refusal) if answered else None
+
+    def _note(self, kind: Any, name: str, message: dict[str, Any], args: dict[str, Any], session: Session) -> bool:
+        """Take in the messages that want no answer, and tell whether this is one that does."""
+        if kind in ("executeCommand", "log") or kind in self._questions:
+            return name != "heartbeat"
+        if kind == "pong":
+            session.pong.set()
+        elif kind == "completed":
+            session.completed.set()
+        elif kind == "result":
+            session.results += message.get("results") or []
+        elif kind == "entryLog":
+            self._log("print", [args.get("message", "")])
+        elif kind == "exception":
+            session.exception = "\n".join(map(str, args.get("exception") or ["an exception without a text"]))
+            self._log("exception", [session.exception])
+        else:
+            raise StrayLineError(f"a message of the unknown type {name!r}")
+        return False
+
+    def _answer(self, kind: Any, name: str, args: dict[str, Any], session: Session, refusal: str) -> bytes:
+        try:
+            if refusal:
+                raise MarkedError(refusal)
+            self.faults.strike(name, session.exited)
+            answer = self._do(kind, name, args, session)
+        except MarkedError as error:
+            return f"{ERROR_MARKER} {error}\n".encode("utf-8", "replace")
+        text = answer if isinstance(answer, RawLine) else ENCODE(answer)
+        return text.encode("utf-8", "replace") + b"\n"
+
+    def _do(self, kind: Any, name: str, args: dict[str, Any], session: Session) -> Any:
+        if kind == "log":
+            if name not in LOG_LEVELS:
+                raise MarkedError(f"there is no log level {name} (56)")
+            self._log(name, args.get("args") or [])
+            return {}
+        if kind in self._questions:
+            return self._questions[name]
+        command = self._commands.get(name)
+        if command is None:
+            raise MarkedError(f"Unsupported command {name} (57)")
+        return command(args, session)
+
+    def _log(self, level: str, words: list[Any]) -> None:
+        text = " ".join(map(str, words))
+        self.logs.append((level, text))
+        if not self.screen.quiet and level in ("error", "exception", "print"):
+            for line in text.splitlines():
+                self.screen.show(f"{level}: {plain(line)}", "dim" if level == "print" else "red")
+
+    def _create_incidents(self, args: dict[str, Any], session: Session) -> Any:
+        incidents = args.get("incidents") or []
+        if not isinstance(incidents, list):
+            raise MarkedError("json: cannot unmarshal into Go value of type []incident (53)")
+        self.batches.append(len(incidents))
+        for incident in incidents:
+            check_incident(incident)
+        reject, drop, rewrite = self.faults.reject, self.faults.drop, self.faults.answer
+        if reject is not None and any(matches(reject, incident) for incident in incidents):
+            raise MarkedError("createIncidents: an incident is not accepted (58)")
+        if drop is not None:
+            incidents = [incident for incident in incidents if not matches(drop, incident)]
+        created = self.store.create(incidents)
+        if not self.screen.quiet:
+            self.screen.incidents(created, time.perf_counter() - session.asked)
+        if rewrite is None:
+            return created
+        answer = rewrite(copy.deepcopy(created))
+        return RawLine(answer.replace("\n", " ")) if isinstance(answer, str) else answer
+
+    def _get_context(self, args: dict[str, Any], session: Session) -> Any:
+        self._require_context(session)
+        context, version = self.store.context()
+        return {"context": context, "version": {"version": version, "sequenceNumber": version, "primaryTerm": 1}}
+
+    def _set_context(self, args: dict[str, Any], session: Session) -> Any:
+        self._require_context(session)
+        value, version = args.get("value"), args.get("version")
+        if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
+            raise MarkedError("json: cannot unmarshal into Go value of type map[string]string (53)")
+        number = version.get("version") if isinstance(version, dict) else version
+        if number is not None and (not isinstance(number, int) or isinstance(number, bool)):
+            raise MarkedError("json: cannot unmarshal into Go struct field version (53)")
+        try:
+            if self.faults.clashes():
+                raise StaleVersionError
+            self.store.set_context(value, None if number in (None, -1) else number)
+        except StaleVersionError:
+            raise MarkedError("integration context: the version is stale, somebody else saved in the meantime (59)") from None
+        return {}
+
+    @staticmethod
+    def _require_context(session: Session) -> None:
+        if not session.has_context:
+            raise MarkedError(f"there is no integration context in {session.command} (60)")
+
+    def _update_health(self, args: dict[str, Any], session: Session) -> Any:
+        err = args.get("err")
+        text = err if isinstance(err, str) else "" if err is None else json.dumps(err)
+        changed = text != self.health
+        self.health_history.append((time.time(), text))
+        if changed and not self.screen.quiet:
+            self.screen.health(text)
+        return {}

@@ -1,0 +1,172 @@
+"""What XSOAR keeps: incidents with integer IDs and the versioned integration context, in SQLite or in memory."""
+
+import contextlib
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+Incident = dict[str, Any]
+MEMORY = ":memory:"
+
+
+class StaleVersionError(Exception):
+    """The integration context has changed since the version was read."""
+
+
+class Store(Protocol):
+    """What the server needs of a store; one instance's view of it."""
+
+    def create(self, incidents: list[Incident]) -> list[Incident]:
+        """Keep the incidents, all or none, and return them with `id` and `created`."""
+
+    def incidents(self) -> list[Incident]:
+        """Return all incidents by ID."""
+
+    def context(self) -> tuple[Any, int]:
+        """Return the integration context and its version."""
+
+    def set_context(self, value: Any, version: int | None = None) -> int:
+        """Replace the context and return its new version; StaleVersionError when `version` is not the current one."""
+
+    def reset(self) -> None:
+        """Forget everything."""
+
+    def close(self) -> None:
+        """Let go of files."""
+
+
+def open_store(where: str | Path | None, instance: str) -> Store:
+    """Return the store for an instance: a SQLite file, or memory for None and ':memory:'."""
+    if where is None or str(where) == MEMORY:
+        return MemoryStore()
+    return SQLiteStore(Path(where), instance)
+
+
+def now() -> str:
+    """Return the time as RFC 3339 text."""
+    return datetime.now(UTC).isoformat().replace("+00:00", "Z")
+
+
+class MemoryStore:
+    """Keeps everything in the process: for tests and benchmarks."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._incidents: list[Incident] = []
+        self._context: str = "{}"
+        self._version = 0
+
+    def create(self, incidents: list[Incident]) -> list[Incident]:
+        """Keep the incidents, all or none, and return them with `id` and `created`."""
+        created = now()
+        with self._lock:
+            first = len(self._incidents) + 1
+            made = [{**incident, "id": str(number), "created": created} for number, incident in enumerate(incidents, first)]
+            self._incidents += made
+        return made
+
+    def incidents(self) -> list[Incident]:
+        """Return all incidents by ID."""
+        with self._lock:
+            return [dict(incident) for incident in self._incidents]
+
+    def context(self) -> tuple[Any, int]:
+        """Return the integration context and its version."""
+        with self._lock:
+            return json.loads(self._context), self._version
+
+    def set_context(self, value: Any, version: int | None = None) -> int:
+        """Replace the context and return its new version; StaleVersionError when `version` is not the current one."""
+        text = json.dumps(value)
+        with self._lock:
+            if version is not None and version != self._version:
+                raise StaleVersionError
+            self._context = text
+            self._version += 1
+            return self._version
+
+    def reset(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._incidents, self._context, self._version = [], "{}", 0
+
+    def close(self) -> None:
+        """Nothing to let go of; what was created can still be read."""
+
+
+SCHEMA = """
+create table if not exists incident (id integer primary key autoincrement, created text not null, body text not null);
+create table if not exists context (instance text primary key, value text not null, version integer not null);
+"""
+
+
+class SQLiteStore:
+    """Keeps everything in a file, so that a later run finds it; several processes may share the file."""
+
+    def __init__(self, path: Path, instance: str) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._instance = instance
+        self._lock = threading.RLock()
+        self._db = sqlite3.connect(path, timeout=10, check_same_thread=False, isolation_level=None)
+        self._db.execute("pragma journal_mode = wal")
+        self._db.execute("pragma synchronous = normal")  # a local XSOAR may lose its last second to a power cut
+        self._db.executescript(SCHEMA)
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            self._db.execute("begin immediate")
+            try:
+                yield self._db
+            except BaseException:
+                self._db.execute("rollback")
+                raise
+            self._db.execute("commit")
+
+    def create(self, incidents: list[Incident]) -> list[Incident]:
+        """Keep the incidents in one transaction and return them with `id` and `created`."""
+        created = now()
+        made = []
+        with self._transaction() as db:
+            for incident in incidents:
+                row = db.execute("insert into incident (created, body) values (?, ?)", (created, json.dumps(incident)))
+                made.append({**incident, "id": str(row.lastrowid), "created": created})
+        return made
+
+    def incidents(self) -> list[Incident]:
+        """Return all incidents by ID."""
+        with self._lock:
+            rows = self._db.execute("select id, created, body from incident order by id").fetchall()
+        return [{**json.loads(body), "id": str(number), "created": created} for number, created, body in rows]
+
+    def context(self) -> tuple[Any, int]:
+        """Return the integration context and its version."""
+        with self._lock:
+            row = self._db.execute("select value, version from context where instance = ?", (self._instance,)).fetchone()
+        return (json.loads(row[0]), row[1]) if row else ({}, 0)
+
+    def set_context(self, value: Any, version: int | None = None) -> int:
+        """Replace the context and return its new version; StaleVersionError when `version` is not the current one."""
+        text = json.dumps(value)
+        with self._transaction() as db:
+            current = self.context()[1]
+            if version is not None and version != current:
+                raise StaleVersionError
+            db.execute("insert or replace into context values (?, ?, ?)", (self._instance, text, current + 1))
+        return current + 1
+
+    def reset(self) -> None:
+        """Forget everything, of every instance, and number incidents from 1 again."""
+        with self._transaction() as db:
+            db.execute("delete from incident")
+            db.execute("delete from context")
+            db.execute("delete from sqlite_sequence")
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._db.close()
