@@ -13,6 +13,8 @@ import codecs
 import contextlib
 import email.message
 import email.utils
+import encodings
+import encodings.aliases
 import hashlib
 import hmac
 import io
@@ -85,6 +87,10 @@ MAX_ITEMS = 1000  # incidents from one request
 MAX_NESTING = 200  # levels; every supported Python parses it, and no alert comes near
 MAX_NUMBER_DIGITS = 308  # beyond it a number fits no double, which is what XSOAR would read it as
 MAX_FORM_FIELDS = 1000
+MAX_JSON_CONTAINERS = 1_000_000  # objects and arrays of one body: empty ones take forty times their bytes in memory
+MAX_GZIP_MEMBERS = 1000
+MAX_CONTENT_TYPE_CHARACTERS = 1000  # the standard library's parser is quadratic in them
+READ_BYTES = 64 * KIB  # read or unpacked at a time
 MAX_REQUEST_LINE_BYTES = 8 * KIB  # what common proxies allow
 MAX_HEADERS_BYTES = 32 * KIB
 MAX_HEADERS = 100
@@ -94,6 +100,7 @@ REQUEST_SECONDS = 30  # for the TLS handshake, the headers and the body together
 IDLE_SECONDS = 60  # a kept-alive connection without a request
 MAX_CONNECTIONS = 4096
 SPARE_DESCRIPTORS = 100  # of the process's limit, for everything that is no connection
+REQUESTS_IN_A_ROW = 8  # from one connection before the others get their turn: a pipeline never makes us wait for its bytes
 LINGER_BYTES = 64 * KIB  # read on after refusing a body, so that the sender sees the answer and no reset
 LINGER_SECONDS = 1.0
 
@@ -209,17 +216,28 @@ class Settings:
         except SettingError as mistake:
             mistakes.append(mistake)
             authenticator = DenyAll()
+        try:
+            store_samples = argToBoolean(params.get("store_samples") or False)
+        except ValueError:
+            store_samples = False
+            mistakes.append(SettingError("Store sample events for mapping", "tick it or leave it empty."))
         return cls(
             port=port,
             authenticator=authenticator,
             certificate=(params.get("certificate") or "").strip(),
             key=(params.get("key") or "").strip(),
             incident_type=(params.get("incidentType") or "").strip(),
-            store_samples=argToBoolean(params.get("store_samples") or False),
-            duplication_paths=tuple(path.strip() for path in argToList(params.get("duplication_key")) if path.strip()),
+            store_samples=store_samples,
+            duplication_paths=split_list(params.get("duplication_key")),
             mirroring=read_mirroring(params),
             mistakes=tuple(mistakes),
         )
+
+
+def split_list(value: Any) -> tuple[str, ...]:
+    """Return the parts of a comma-separated parameter, which XSOAR may hand over as a list, without blanks."""
+    parts = value if isinstance(value, list) else str(value or "").split(",")
+    return tuple(text for part in parts if (text := str(part).strip()))
 
 
 def parse_port(text: str) -> int | None:
@@ -240,7 +258,7 @@ def read_mirroring(params: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
     return (
         ("mirror_direction", direction),
         ("mirror_instance", (params.get("mirror_instance") or "").strip()),
-        ("mirror_tags", argToList(params.get("mirror_tags"))),
+        ("mirror_tags", list(split_list(params.get("mirror_tags")))),
     )
 
 
@@ -263,7 +281,9 @@ def load_tls(certificate: str, key: str) -> "gevent_ssl.SSLContext | None":
             files = [Path(folder, name) for name in ("certificate.pem", "key.pem")]
             for file, text in zip(files, (certificate, key)):
                 file.write_text(text + "\n")
-            context.load_cert_chain(files[0], files[1], password=lambda: "")  # without a password OpenSSL would ask on the terminal
+            context.load_cert_chain(
+                files[0], files[1], password=lambda: ""
+            )  # without a password OpenSSL would ask on the terminal
     except ssl.SSLError as error:
         raise SettingError(*explain_tls_error(error, certificate, key)) from None
     except OSError as error:
@@ -277,13 +297,17 @@ def explain_tls_error(error: ssl.SSLError, certificate: str, key: str) -> tuple[
     """Return the parameter at fault and the mend for an error of OpenSSL."""
     if "BEGIN CERTIFICATE" not in certificate:
         return "Certificate", "paste the whole PEM text, from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----."
-    if "PRIVATE KEY" not in key:
+    if "PRIVATE KEY" not in key or "-----END" not in key:
         return "Private Key", "paste the whole PEM text, with its lines -----BEGIN ... PRIVATE KEY----- and -----END ...-----."
     if "ENCRYPTED" in key:
         return "Private Key", "it is protected by a passphrase; paste it without one (openssl pkey -in key.pem)."
     if error.reason == "KEY_VALUES_MISMATCH":
         return "Private Key", "it does not belong to the certificate; paste the key the certificate was made with."
-    return "Certificate", f"OpenSSL cannot read certificate and private key ({error.reason}); paste both as PEM again."
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=certificate)
+    except ssl.SSLError:
+        return "Certificate", "OpenSSL cannot read it; paste the whole PEM text again."
+    return "Private Key", "OpenSSL cannot read it; paste the whole PEM text again."
 
 
 def certificate_trouble(context: ssl.SSLContext, certificate: str) -> str:
@@ -394,7 +418,8 @@ def choose_authenticator(username: str, password: str) -> Authenticator:
 
 EXPECTED = 'POST a JSON object such as {"name": "...", "raw_json": {...}}, an array of them, JSON lines, a form or any text.'
 # Codecs that are no charset of any sender, and slow or surprising ones a stranger must not choose.
-REFUSED_CODECS = {"idna", "punycode", "unicode_escape", "raw_unicode_escape", "utf-7", "undefined"}
+CHARSETS = {*encodings.aliases.aliases, *encodings.aliases.aliases.values(), "utf_8_sig"}
+REFUSED_CODECS = {"idna", "punycode", "unicode-escape", "raw-unicode-escape", "utf-7", "undefined"}
 BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -424,7 +449,7 @@ class ContentType(NamedTuple):
     def message(self) -> email.message.Message:
         """Return a message that has this header, for the standard library's parser of parameters."""
         message = email.message.Message()
-        message["Content-Type"] = self.header
+        message["Content-Type"] = self.header if len(self.header) <= MAX_CONTENT_TYPE_CHARACTERS else self.name
         return message
 
 
@@ -436,12 +461,15 @@ CONTENT_TYPES = {  # what nearly every request says, parsed beforehand
 
 def usable_charset(name: str) -> str:
     """Return Python's name of a charset, or an empty string when it is unknown or no charset at all."""
+    normalized = encodings.normalize_encoding(name.strip().strip("'\"").lower()[:40])
+    if normalized not in CHARSETS:  # asked for any other, Python would remember the name for ever
+        return ""
     try:
-        codec = codecs.lookup(name.strip().strip("'\""))
-        b"".decode(codec.name)  # refuses codecs that are no text encoding, such as zlib
+        codec = codecs.lookup(normalized)
+        bytes(4).decode(codec.name)  # refuses codecs that are no text encoding, such as zlib
     except (LookupError, ValueError):
         return ""
-    return "" if codec.name in REFUSED_CODECS else codec.name
+    return "" if codec.name.replace("_", "-") in REFUSED_CODECS else codec.name
 
 
 class UnreadableJson(ValueError):
@@ -475,13 +503,16 @@ def parse_json(text: str) -> Any:
 
     Numbers no double can hold become strings of their digits; of duplicate keys the last one wins.
     """
+    containers = text.count("{") + text.count("[")
+    if containers > MAX_JSON_CONTAINERS:
+        raise UnreadableJson(f"it holds more than {MAX_JSON_CONTAINERS} objects and arrays")
     try:
         value = (_parse_json if len(text) <= SMALL_BODY_BYTES else _parse_large_json)(text)
     except json.JSONDecodeError as error:
         raise UnreadableJson(f"{error.msg.removesuffix(':').rstrip()} at line {error.lineno}, column {error.colno}") from None
     except RecursionError:
         raise UnreadableJson(f"it is nested deeper than {MAX_NESTING} levels") from None
-    if text.count("{") + text.count("[") > MAX_NESTING and _deeper_than(value, MAX_NESTING):
+    if containers > MAX_NESTING and _deeper_than(value, MAX_NESTING):
         raise UnreadableJson(f"it is nested deeper than {MAX_NESTING} levels")
     if "\\ud" in text or "\\uD" in text:
         _refuse_lone_surrogates(value)
@@ -490,7 +521,7 @@ def parse_json(text: str) -> Any:
 
 def _deeper_than(value: Any, levels: int) -> bool:
     level = [value]
-    for _ in range(levels + 1):
+    for _ in range(levels):
         level = (
             [
                 child
@@ -530,29 +561,38 @@ def decode_json_text(body: bytes, content_type: ContentType) -> str:
     return decode_text(body, content_type)
 
 
-def unpack(body: bytes, encoding: str) -> bytes:
-    """Return the body without its Content-Encoding, at most MAX_BODY_BYTES of it; raises Refusal (400, 413, 415)."""
-    encodings = [name.strip().lower() for name in encoding.split(",") if name.strip().lower() not in ("", "identity")]
+def supported_encoding(header: str) -> str:
+    """Return the one content encoding of a body, empty without any; raises Refusal (415)."""
+    encodings = [name for part in header.split(",") if (name := part.strip().lower()) not in ("", "identity")]
     if len(encodings) > 1 or (encodings and encodings[0] not in ("gzip", "x-gzip", "deflate")):
         raise Refusal(
             415, "Send the body with Content-Encoding gzip or deflate, or without any.", Accept_Encoding="gzip, deflate"
         )
-    if not encodings:
-        return body
+    return encodings[0] if encodings else ""
+
+
+def unpack(body: bytes, encoding: str) -> bytes:
+    """Return the body without its content encoding, at most MAX_BODY_BYTES of it; raises Refusal (400, 413)."""
     # 47: gzip or zlib by the stream's own header; senders disagree whether deflate has a zlib header, -15 is without.
-    window = -15 if encodings[0] == "deflate" and not _has_zlib_header(body) else 47
-    unpacked, rest = bytearray(), body
+    window = -15 if encoding == "deflate" and not _has_zlib_header(body) else 47
+    unpacked = bytearray()
+    unpacker = None
+    position = members = 0
     try:
-        while rest:
-            unpacker = zlib.decompressobj(window)
-            unpacked += unpacker.decompress(rest, MAX_BODY_BYTES + 1 - len(unpacked))
-            if len(unpacked) > MAX_BODY_BYTES:
+        while position < len(body):
+            if unpacker is None:  # a gzip file may have several members
+                unpacker = zlib.decompressobj(window)
+                members += 1
+            part = body[position : position + READ_BYTES]  # in slices: what an unpacker leaves is copied each time
+            unpacked += unpacker.decompress(part, MAX_BODY_BYTES + 1 - len(unpacked))
+            if len(unpacked) > MAX_BODY_BYTES or members > MAX_GZIP_MEMBERS:
                 raise Refusal(413, f"The unpacked body is larger than {MAX_BODY_BYTES // MIB} MiB; send fewer events at a time.")
-            if not unpacker.eof:
-                raise Malformed(f"The body ends before its {encodings[0]} stream does; send it whole.")
-            rest = unpacker.unused_data  # a gzip file may have several members
+            position += len(part) - len(unpacker.unused_data) - len(unpacker.unconsumed_tail)
+            unpacker = None if unpacker.eof else unpacker
     except zlib.error:
-        raise Malformed(f"The body is no {encodings[0]} stream; send it packed, or without Content-Encoding.") from None
+        raise Malformed(f"The body is no {encoding} stream; send it packed, or without Content-Encoding.") from None
+    if unpacker is not None:
+        raise Malformed(f"The body ends before its {encoding} stream does; send it whole.")
     return bytes(unpacked)
 
 
@@ -578,7 +618,7 @@ def read_declared_json(body: bytes, content_type: ContentType) -> list[Any]:
 def read_json_lines(body: bytes, content_type: ContentType) -> list[Any]:
     """JSON lines: a value per line that is not blank, and 400 that names the line when one is broken."""
     try:
-        lines = decode_json_text(body, content_type).split("\n")
+        lines = io.StringIO(decode_json_text(body, content_type), newline="\n")  # line by line: a million lines cost nothing
     except UnicodeDecodeError as error:
         raise Malformed(f"The body is not valid {error.encoding} at byte {error.start}; send JSON lines as UTF-8.") from None
     values = []
@@ -598,7 +638,7 @@ def read_form(body: bytes, content_type: ContentType) -> list[Any] | None:
     """Form fields as one object; None when the text is no form (curl -d sends any text under a form's type)."""
     try:
         text = body.decode("ascii").strip()
-        names = [pair.partition("=") for pair in text.split("&") if pair]
+        names = [pair.partition("=") for pair in text.split("&", MAX_FORM_FIELDS)[:MAX_FORM_FIELDS] if pair]
         if not names or not all(equals and FORM_FIELD_NAME.fullmatch(name) for name, equals, _ in names):
             return None
         charset = content_type.charset or "utf-8"
@@ -621,7 +661,11 @@ def read_multipart(body: bytes, content_type: ContentType) -> list[Any] | None:
     boundary = content_type.message().get_boundary("")
     if body.count(b"--" + boundary.encode("latin-1", "replace")) > MAX_FORM_FIELDS + 1:
         raise Refusal(413, f"The form has more than {MAX_FORM_FIELDS} parts; send fewer, or JSON.")
-    environ = {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body)), "CONTENT_TYPE": content_type.header}
+    environ = {
+        "wsgi.input": io.BytesIO(body),
+        "CONTENT_LENGTH": str(len(body)),
+        "CONTENT_TYPE": content_type.message()["Content-Type"],
+    }
     try:
         form = MultipartRequest(environ).POST
     except UnicodeDecodeError:
@@ -699,7 +743,8 @@ def read_payload(body: bytes, content_type_header: str, content_encoding: str) -
 
     In this order: content encoding, charset, JSON under any type, the declared type, JSON lines, text, base64.
     """
-    body = unpack(body, content_encoding) if content_encoding else body
+    encoding = supported_encoding(content_encoding) if content_encoding else ""
+    body = unpack(body, encoding) if encoding else body
     if not body.strip():
         raise Malformed(f"The body is empty. {EXPECTED}")
     content_type = ContentType.parse(content_type_header)
@@ -1051,6 +1096,9 @@ class Unintelligible(Exception):
     """XSOAR's answer could not be read: whatever the call asked for may or may not have happened."""
 
 
+MIN_MASKED_CHARACTERS = 4  # a shorter secret is part of too many words
+
+
 class Line:
     """The wire to XSOAR: one native thread owns it, greenlets await it, and the hub never blocks on stdin.
 
@@ -1136,15 +1184,14 @@ class Line:
     def watch(self) -> None:
         """Set ``broken`` once XSOAR's end of the wire is closed, which nothing else would notice while it is idle."""
         poll = select.poll()
-        try:
-            poll.register(sys.stdin.fileno(), select.POLLHUP | select.POLLERR)
-        except (OSError, ValueError, AttributeError):
-            return
-        self.broken = any(event & (select.POLLHUP | select.POLLERR | select.POLLNVAL) for _, event in poll.poll(0))
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            for end in (sys.stdin, sys.stdout):
+                poll.register(end.fileno(), 0)  # errors and hang-ups are always told
+            self.broken = bool(poll.poll(0))
 
     def _safe(self, text: str) -> str:
         text = plain_field(text)
-        return text.replace(self._secret, "<secret>") if self._secret else text
+        return text.replace(self._secret, "<secret>") if len(self._secret) >= MIN_MASKED_CHARACTERS else text
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -1175,7 +1222,9 @@ def match_created(sent: list[dict[str, Any]], answer: Any) -> list[dict[str, Any
         answer = []
     if not isinstance(answer, list):
         raise Unintelligible("createIncidents answered with no list of incidents")
-    created = [item for item in answer if isinstance(item, dict)]
+    if not all(isinstance(item, dict) and "id" in item for item in answer):
+        raise Unintelligible("createIncidents answered with something that is no incident")
+    created: list[dict[str, Any]] = answer
     if len(created) == len(sent) and all(
         theirs.get("rawJSON") == ours["rawJSON"] and theirs.get("name") == ours["name"] for theirs, ours in zip(created, sent)
     ):
@@ -1441,6 +1490,7 @@ class Writer:
         if ticket.outcome is not None:
             return
         ticket.outcome = outcome
+        ticket.fields = {}  # its memory is free, however long the call it belongs to takes
         ticket.in_flight = False
         self._incidents -= 1
         self._bytes -= ticket.size
@@ -1490,6 +1540,8 @@ class Writer:
             for ticket in delivery.tickets:
                 if not ticket.in_flight:
                     self._settle(ticket, OUTAGE if ticket.first_refused else WITHDRAWN)
+        while self._queue and not self._queue[0].open:
+            self._queue.popleft()
 
     def close(self, outcome: Outcome = STOPPING) -> None:
         """Settle everything that is unfinished, and whatever comes later, with an outcome."""
@@ -1734,8 +1786,10 @@ class Guard:
         soft_limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self._most = max(16, min(MAX_CONNECTIONS, soft_limit - SPARE_DESCRIPTORS))
         self._arriving: OrderedDict[Connection, None] = OrderedDict()  # without complete headers, oldest first
-        self._working: OrderedDict[Connection, None] = OrderedDict()
+        self._reading: OrderedDict[Connection, None] = OrderedDict()  # headers complete, the body not, or being refused
+        self._working: OrderedDict[Connection, None] = OrderedDict()  # the whole request is here: never evicted
         self._idle: OrderedDict[Connection, None] = OrderedDict()  # kept alive between requests, longest idle first
+        self._groups = (self._arriving, self._idle, self._reading, self._working)
         self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
         self._bodies_bytes = 0
         self.counts: Counter[str] = Counter()
@@ -1743,9 +1797,13 @@ class Guard:
         self.stopping = False
 
     def open(self, sock: Any) -> Connection | None:
-        """Register a new connection; when full, end the oldest without headers, else the longest idle; None if all work."""
-        if len(self._arriving) + len(self._working) + len(self._idle) >= self._most:
-            victim = next(iter(self._arriving), None) or next(iter(self._idle), None)
+        """Register a new connection and return it; None when it is one too many.
+
+        When full, the oldest connection without complete headers makes room, else the longest idle, else the oldest
+        without a complete body.
+        """
+        if sum(map(len, self._groups)) >= self._most:
+            victim = next((connection for group in self._groups[:3] for connection in group), None)
             if victim is None:
                 self.counts["connections refused"] += 1
                 return None
@@ -1758,29 +1816,46 @@ class Guard:
 
     def close(self, connection: Connection) -> None:
         """Forget a connection."""
-        for group in (self._arriving, self._working, self._idle):
+        for group in self._groups:
             group.pop(connection, None)
 
     def idle(self, connection: Connection) -> None:
         """A request is answered: the connection may stay silent for IDLE_SECONDS."""
-        if self._working.pop(connection, self) is None:
-            connection.deadline = time.monotonic() + IDLE_SECONDS
-            self._idle[connection] = None
+        self._move(connection, self._idle, IDLE_SECONDS)
 
     def begin(self, connection: Connection) -> None:
-        """The first byte of a further request has come: REQUEST_SECONDS for the rest of it."""
-        if self._idle.pop(connection, self) is None:
-            connection.deadline = time.monotonic() + REQUEST_SECONDS
-            self._arriving[connection] = None
+        """The first byte of a request has come: REQUEST_SECONDS for the rest, on a new connection from its opening."""
+        if connection in self._idle:
+            self._move(connection, self._arriving, REQUEST_SECONDS)
+
+    def read(self, connection: Connection) -> None:
+        """The headers are complete."""
+        if self._arriving.pop(connection, self) is None:
+            self._reading[connection] = None
 
     def work(self, connection: Connection) -> None:
-        """The headers are complete: from here on the connection is not evicted."""
-        if self._arriving.pop(connection, self) is None:
-            self._working[connection] = None
+        """The body is complete: from here on the writer decides how long it takes."""
+        self._move(connection, self._working, math.inf)
+
+    def _move(self, connection: Connection, group: OrderedDict[Connection, None], seconds: float) -> None:
+        for other in self._groups:
+            if other.pop(connection, self) is None:
+                connection.deadline = time.monotonic() + seconds
+                group[connection] = None
+                return
+
+    def reading(self) -> bool:
+        """Return whether a body is on its way."""
+        return bool(self._reading)
+
+    def end_reading(self) -> None:
+        """End reading on every connection whose request is incomplete; its greenlet answers that we are stopping."""
+        for connection in [*self._arriving, *self._reading]:
+            self._shut(connection, socket.SHUT_RD)
 
     def sweep(self, now: float) -> None:
         """End reading on every connection whose time is up, which its own greenlet then answers; ``now`` is monotonic."""
-        for group in (self._arriving, self._idle, self._working):
+        for group in self._groups:
             for connection in list(group):
                 if connection.deadline >= now:
                     continue
@@ -1853,7 +1928,6 @@ REQUEST_LINE = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e\x80-\xff]
 HEADER_LINE = re.compile(rf"({HEADER_NAME}):([\t\x20-\x7e\x80-\xff]*)\r\n")
 CHUNK_LINE = re.compile(rb"([0-9a-fA-F]{1,8})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?\r\n")
 SINGLE_HEADERS = {"content-length", "transfer-encoding", "host", "content-encoding", "expect"}  # twice is ambiguous
-READ_BYTES = 64 * KIB
 COMMON_HEADERS = b"Content-Type: application/json\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
 OWN_HEADERS = ("content-type", "content-length")
 STATUS_LINES = {status: line.encode("latin-1") for status, line in bottle._HTTP_STATUS_LINES.items()}
@@ -1890,7 +1964,7 @@ class Body:
                     gevent.sleep(0)  # a flood of tiny chunks must not keep the hub
             body = bytes(parts)
         self.complete = True
-        self._handler.connection.deadline = math.inf  # from here on the writer decides how long it takes
+        self._handler.guard.work(self._handler.connection)
         return body
 
     def _read_exactly(self, size: int, budget: BodyBudget) -> bytes:
@@ -1908,6 +1982,8 @@ class Body:
                 raise self._handler.cut_short("The body ends before its Content-Length; send it whole.")
             budget.grow(len(part))
             parts += part
+            if len(parts) % MIB < READ_BYTES:
+                gevent.sleep(0)  # a fast sender must not keep the hub
         return bytes(parts)
 
     def _chunk_sizes(self) -> Iterator[int]:
@@ -1943,6 +2019,7 @@ class Handler(pywsgi.WSGIHandler):
     command = ""
     keep_alive_header = b""
     close_connection = False
+    served = 0
 
     def handle(self) -> None:
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # Nagle and delayed ACK: 44 ms a request
@@ -1969,7 +2046,7 @@ class Handler(pywsgi.WSGIHandler):
                 return None
             self.guard.begin(self.connection)
             self.environ = self.read_request_head()
-            self.guard.work(self.connection)
+            self.guard.read(self.connection)
             self.answer(self.server.application)
         except Refusal as refusal:
             self.close_connection = True
@@ -1983,10 +2060,14 @@ class Handler(pywsgi.WSGIHandler):
             self.linger()
             return None
         self.guard.idle(self.connection)
+        self.served += 1
+        if self.served % REQUESTS_IN_A_ROW == 0:
+            gevent.sleep(0)
         return True
 
     def read_request_head(self) -> dict[str, Any]:
         """Read request line and headers and return the WSGI environment; raises Refusal (400, 408, 414, 431)."""
+        self.command = ""
         line = self.rfile.readline(MAX_REQUEST_LINE_BYTES + 1)
         if line == b"\r\n":  # RFC 9112: one empty line before a request is to be ignored
             line = self.rfile.readline(MAX_REQUEST_LINE_BYTES + 1)
@@ -1999,8 +2080,10 @@ class Handler(pywsgi.WSGIHandler):
         headers = self.read_headers()
         self.frame(headers, minor)
         path, _, query = target.partition("?")
-        if not path.startswith("/"):  # the absolute form, http://host/path
+        if path.lower().startswith(("http://", "https://")):  # the absolute form, http://host/path
             path = "/" + path.partition("://")[2].partition("/")[2]
+        if not path.startswith("/"):
+            raise Malformed("The request's target is no path and no URL.")
         environ = self.server.get_environ()
         environ["REQUEST_METHOD"] = self.command
         environ["PATH_INFO"] = path if "%" not in path else unquote_to_bytes(path).decode("latin-1")
@@ -2049,6 +2132,8 @@ class Handler(pywsgi.WSGIHandler):
 
     def cut_short(self, sentence: str) -> Refusal:
         """Return the refusal of a request that cannot be read on: 408 where its time is up, else 400."""
+        if self.guard.stopping:
+            return Unavailable("The webhook is stopping; send this again in a moment.")
         if self.connection.expired:
             return Refusal(408, f"The request was not complete within {REQUEST_SECONDS} s; send it again.")
         return Malformed(sentence)
@@ -2058,7 +2143,9 @@ class Handler(pywsgi.WSGIHandler):
         try:
             parts = application(self.environ, self.start_response)
             content = b"".join(parts)
-        except Exception as error:  # Bottle catches what our code raises: this is its own failure
+        except (ConnectionError, ssl.SSLError):  # the sender has gone
+            raise
+        except Exception as error:
             self.server.report_failure(error)
             self.start_response(STATUS_LINES[500].decode("latin-1"), [])
             content = b'{"error":"The webhook failed; its log says why."}'
@@ -2139,18 +2226,17 @@ class Server(pywsgi.WSGIServer):
         connection = self.guard.open(client_socket)
         if connection is None:
             return
-        tls_socket = None
+        tls_socket = self.ssl_context.wrap_socket(client_socket, server_side=True, do_handshake_on_connect=False)
+        connection.sock = tls_socket  # wrapping took the plain socket's descriptor over
         try:
-            tls_socket = self.wrap_socket(client_socket, **self.ssl_args)
-            connection.sock = tls_socket
+            tls_socket.do_handshake()
             self.connections[tls_socket] = connection
             self.handle(tls_socket, address)
         except (OSError, EOFError, ValueError):  # a port scan or an impatient client; pywsgi would print 20 lines
             self.guard.counts["failed TLS handshakes"] += 1
         finally:
             self.guard.close(connection)
-            if tls_socket is not None:
-                tls_socket.close()
+            tls_socket.close()
 
     def date_header(self) -> bytes:
         """Return the Date header's line, made once a second."""
@@ -2191,6 +2277,7 @@ class Application:
         guard = self._guard
         try:
             self._authenticate(headers, environ["webhook.address"])
+            supported_encoding(headers.get("content-encoding", ""))
             if guard.stopping:
                 raise Unavailable("The webhook is stopping; send this again in a moment.")
             with guard.hold() as budget:
@@ -2239,7 +2326,8 @@ class Application:
 
     def _submit_new(self, incidents: list[Incident]) -> tuple[list[Outcome], set[int]]:
         """Submit the incidents whose event is new and return all outcomes, and the places of those that are duplicates."""
-        self._memory.loaded.wait()
+        if not self._memory.loaded.wait(WITHDRAW_SECONDS):
+            raise Unavailable("XSOAR did not tell which events came before; send this one again later.")
         outcomes: dict[int, Outcome] = {}
         duplicates: set[int] = set()
         open_places = list(range(len(incidents)))
@@ -2452,9 +2540,10 @@ class Service:
         """After SIGTERM: finish what was accepted, refuse what comes later, flush, and end the process."""
         self._guard.stopping = True
         deadline = time.monotonic() + DRAIN_SECONDS
-        while self._guard.accepted and time.monotonic() < deadline:
+        while (self._guard.accepted or self._guard.reading()) and time.monotonic() < deadline:
             gevent.sleep(0.02)
         self._writer.close()
+        self._guard.end_reading()
         gevent.sleep(0.2)  # the answers leave
         with gevent.Timeout(1, False):
             self._guard.report()
