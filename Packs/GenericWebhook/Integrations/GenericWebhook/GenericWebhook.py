@@ -15,8 +15,10 @@ import email.message
 import email.utils
 import encodings
 import encodings.aliases
+import functools
 import hashlib
 import hmac
+import http
 import io
 import json
 import math
@@ -43,21 +45,12 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 try:
+    import bottle
     import gevent
-    import gevent.local
-    from gevent import monkey, pywsgi
+    from gevent import pywsgi
     from gevent import ssl as gevent_ssl
     from gevent.event import AsyncResult, Event
     from gevent.threadpool import ThreadPool
-
-    # Bottle keeps the current request in thread-locals, which must be greenlet-locals here. Nothing else is patched:
-    # ssl and requests were imported before this line, and a late monkey.patch_all() breaks both.
-    NATIVE_LOCAL = threading.local
-    monkey.patch_item(threading, "local", gevent.local.local)
-    try:
-        import bottle
-    finally:
-        threading.local = NATIVE_LOCAL
 except ModuleNotFoundError as missing:
     sentence = (
         f"Generic Webhook needs the Python module {missing.name!r}, which this instance's Docker image does not have. "
@@ -427,6 +420,7 @@ BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+FIRST_MARK_BYTES = {mark[:1] for mark, _ in BYTE_ORDER_MARKS}
 CONTROL_CHARACTERS = re.compile("[\x00-\x06\x0e-\x1a\x1c-\x1f]")  # never in text; \x1b begins a colour in many logs
 FORM_FIELD_NAME = re.compile(r'[^\s<>{}|"]+')  # a urlencoder leaves none of these in a name, CEF and XML do
 
@@ -546,7 +540,7 @@ def _refuse_lone_surrogates(value: Any) -> None:
 
 def decode_text(body: bytes, content_type: ContentType) -> str:
     """Return the body's text by its byte order mark, else its charset, else UTF-8; raises UnicodeDecodeError."""
-    for mark, charset in BYTE_ORDER_MARKS:
+    for mark, charset in BYTE_ORDER_MARKS if body[:1] in FIRST_MARK_BYTES else ():
         if body.startswith(mark):
             return body.decode(charset)
     return body.decode(content_type.charset or "utf-8")
@@ -821,7 +815,7 @@ def describe_request(headers: dict[str, str], query_string: str, hidden_header: 
     kept = {
         name: value if value.isascii() else _header_text(value)
         for name, value in headers.items()
-        if name not in HIDDEN_HEADERS and name != hidden_header and not any(part in name for part in HIDDEN_HEADER_PARTS)
+        if name != hidden_header and not _tells_secrets(name)
     }
     if not query_string:
         return Request(kept, {})
@@ -830,6 +824,11 @@ def describe_request(headers: dict[str, str], query_string: str, hidden_header: 
     except ValueError:
         raise Malformed(f"The query string has more than {MAX_FORM_FIELDS} fields; send them in the body.") from None
     return Request(kept, collect_fields(pairs))
+
+
+@functools.lru_cache(maxsize=1024)
+def _tells_secrets(name: str) -> bool:
+    return name in HIDDEN_HEADERS or any(part in name for part in HIDDEN_HEADER_PARTS)
 
 
 def _header_text(value: str) -> str:
@@ -1928,9 +1927,8 @@ REQUEST_LINE = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e\x80-\xff]
 HEADER_LINE = re.compile(rf"({HEADER_NAME}):([\t\x20-\x7e\x80-\xff]*)\r\n")
 CHUNK_LINE = re.compile(rb"([0-9a-fA-F]{1,8})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?\r\n")
 SINGLE_HEADERS = {"content-length", "transfer-encoding", "host", "content-encoding", "expect"}  # twice is ambiguous
-COMMON_HEADERS = b"Content-Type: application/json\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
-OWN_HEADERS = ("content-type", "content-length")
-STATUS_LINES = {status: line.encode("latin-1") for status, line in bottle._HTTP_STATUS_LINES.items()}
+COMMON_HEADERS = "Content-Type: application/json\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
+STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in http.HTTPStatus}
 
 
 class Body:
@@ -2017,7 +2015,7 @@ class Handler(pywsgi.WSGIHandler):
     connection: Connection
     body: Body | None = None
     command = ""
-    keep_alive_header = b""
+    keep_alive_header = ""
     close_connection = False
     served = 0
 
@@ -2128,7 +2126,7 @@ class Handler(pywsgi.WSGIHandler):
         self.body = Body(self, int(length or 0), encoding is not None, expects_continue)
         wishes = headers.get("connection", "").lower()
         self.close_connection = "close" in wishes or (minor == "0" and "keep-alive" not in wishes)
-        self.keep_alive_header = b"Connection: keep-alive\r\n" if minor == "0" and not self.close_connection else b""
+        self.keep_alive_header = "Connection: keep-alive\r\n" if minor == "0" and not self.close_connection else ""
 
     def cut_short(self, sentence: str) -> Refusal:
         """Return the refusal of a request that cannot be read on: 408 where its time is up, else 400."""
@@ -2147,20 +2145,20 @@ class Handler(pywsgi.WSGIHandler):
             raise
         except Exception as error:
             self.server.report_failure(error)
-            self.start_response(STATUS_LINES[500].decode("latin-1"), [])
+            self.start_response(STATUS_LINES[500], [])
             content = b'{"error":"The webhook failed; its log says why."}'
         self.send(content)
 
     def start_response(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], None]:
-        self.status = status.encode("latin-1")
+        self.status = status
         self.response_headers = headers
+        if not status.startswith("200"):
+            self.guard.counts[f"answered {status[:3]}"] += 1
         return self.send
 
     def reply(self, refusal: Refusal) -> None:
         """Answer a request that does not reach the application."""
-        self.status = STATUS_LINES[refusal.status]
-        self.response_headers = list(refusal.headers.items())
-        self.server.guard.counts[f"answered {refusal.status}"] += 1
+        self.start_response(STATUS_LINES[refusal.status], list(refusal.headers.items()))
         with contextlib.suppress(OSError):
             self.send(refusal.body())
 
@@ -2169,18 +2167,12 @@ class Handler(pywsgi.WSGIHandler):
         body = self.body
         if body is not None and not body.complete:
             self.close_connection = True
-        extra = b"".join(
-            f"{name}: {value}\r\n".encode("latin-1") for name, value in self.response_headers if name.lower() not in OWN_HEADERS
-        )
-        connection = b"Connection: close\r\n" if self.close_connection else self.keep_alive_header
-        head = b"HTTP/1.1 %b\r\n%b%b%b%bContent-Length: %d\r\n\r\n" % (
-            self.status,
-            self.server.date_header(),
-            COMMON_HEADERS,
-            extra,
-            connection,
-            len(content),
-        )
+        extra = "".join(f"{name}: {value}\r\n" for name, value in self.response_headers)
+        connection = "Connection: close\r\n" if self.close_connection else self.keep_alive_header
+        head = (
+            f"HTTP/1.1 {self.status}\r\n{self.server.date_header()}{COMMON_HEADERS}{extra}{connection}"
+            f"Content-Length: {len(content)}\r\n\r\n"
+        ).encode("latin-1")
         data = head + content if self.command != "HEAD" else head
         self.connection.deadline = time.monotonic() + REQUEST_SECONDS
         sent = self.socket.send(data)  # sendall asks the socket for its buffer's size first
@@ -2219,7 +2211,7 @@ class Server(pywsgi.WSGIServer):
         self.guard = guard
         self.connections: dict[Any, Connection] = {}  # those whose handshake is done and whose handler is to begin
         self._line = line
-        self._date = b""
+        self._date = ""
         self._date_second = 0.0
 
     def wrap_socket_and_handle(self, client_socket: Any, address: Any) -> None:
@@ -2238,12 +2230,12 @@ class Server(pywsgi.WSGIServer):
             self.guard.close(connection)
             tls_socket.close()
 
-    def date_header(self) -> bytes:
+    def date_header(self) -> str:
         """Return the Date header's line, made once a second."""
         now = time.time()
         if now - self._date_second >= 1:
             self._date_second = math.floor(now)
-            self._date = f"Date: {email.utils.formatdate(now, usegmt=True)}\r\n".encode()
+            self._date = f"Date: {email.utils.formatdate(now, usegmt=True)}\r\n"
         return self._date
 
     def report_failure(self, error: BaseException) -> None:
@@ -2270,26 +2262,21 @@ class Application:
         self._guard = guard
         self._parser = parser
 
-    def receive(self) -> bytes:
+    def receive(self, environ: dict[str, Any]) -> bytes:
         """POST /: make incidents of the body and answer with their metadata once XSOAR has created them."""
-        environ = bottle.request.environ
         headers: dict[str, str] = environ["webhook.headers"]
         guard = self._guard
-        try:
-            self._authenticate(headers, environ["webhook.address"])
-            supported_encoding(headers.get("content-encoding", ""))
-            if guard.stopping:
-                raise Unavailable("The webhook is stopping; send this again in a moment.")
-            with guard.hold() as budget:
-                body = environ["webhook.body"].read(budget)
-                guard.accepted += 1
-                try:
-                    return self._create(body, headers, environ["QUERY_STRING"])
-                finally:
-                    guard.accepted -= 1
-        except Refusal as refusal:
-            guard.counts[f"answered {refusal.status}"] += 1
-            raise bottle.HTTPResponse(refusal.body(), refusal.status, refusal.headers) from None
+        self._authenticate(headers, environ["webhook.address"])
+        supported_encoding(headers.get("content-encoding", ""))
+        if guard.stopping:
+            raise Unavailable("The webhook is stopping; send this again in a moment.")
+        with guard.hold() as budget:
+            body = environ["webhook.body"].read(budget)
+            guard.accepted += 1
+            try:
+                return self._create(body, headers, environ["QUERY_STRING"])
+            finally:
+                guard.accepted -= 1
 
     def _authenticate(self, headers: dict[str, str], address: str) -> None:
         try:
@@ -2383,31 +2370,44 @@ def encode_answer(created: list[dict[str, Any]]) -> bytes:
     return _encode_json(created).encode("utf-8", "replace")
 
 
-def report_alive() -> bytes:
+def report_alive(environ: dict[str, Any]) -> bytes:
     """GET /health: that the server answers, and nothing about the instance."""
     return b'{"status":"ok"}'
 
 
-def build_app(application: Application) -> bottle.Bottle:
-    """Return the Bottle app: its route table, and errors in JSON. What it needs to know is in the application."""
-    app = bottle.Bottle(autojson=False)
-    app.catchall = False  # a failure of ours goes to the handler, which logs it
-    app.uninstall(True)  # its JSON and template plugins cost a tenth of a request
-    app.route("/", "POST", application.receive)
-    app.route("/health", "GET", report_alive)
-    app.default_error_handler = explain_error
-    return app
+class App(bottle.Bottle):
+    """Bottle's route table on bare WSGI, with JSON for everything.
+
+    Bottle's request and response objects are thread-locals: they cost a tenth of a request, and would have to be
+    patched before two greenlets could each have their own.
+    """
+
+    def wsgi(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        try:
+            route, _ = self.router.match(environ)
+            content = route.callback(environ)
+            start_response(STATUS_LINES[200], [])
+        except bottle.HTTPError as error:
+            content = to_json({"error": ROUTE_ERRORS[error.status_code]}).encode()
+            start_response(error.status_line, [("Allow", error.get_header("Allow"))] if error.status_code == 405 else [])
+        except Refusal as refusal:
+            content = refusal.body()
+            start_response(STATUS_LINES[refusal.status], list(refusal.headers.items()))
+        return [content]
 
 
-ERROR_SENTENCES = {
+ROUTE_ERRORS = {
     404: "Incidents are created by POST to the webhook's own URL, without a path behind it.",
     405: "Incidents are created by POST; this method is not for this URL.",
 }
 
 
-def explain_error(error: bottle.HTTPError) -> str:
-    """Return the JSON for an error that Bottle found: no such route, no such method, or a failure of ours."""
-    return to_json({"error": ERROR_SENTENCES.get(error.status_code, "The webhook failed; its log says why.")})
+def build_app(application: Application) -> App:
+    """Return the Bottle app with its route table. What it needs to know is in the application."""
+    app = App()
+    app.route("/", "POST", application.receive)
+    app.route("/health", "GET", report_alive)
+    return app
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -70,7 +70,7 @@ class TestPort:
         When: the parameters are read
         Then: the mistake names it and says what to enter
         """
-        with pytest.raises(webhook.SettingError, match="^Listen Port: enter a number from 1 to 65535"):
+        with pytest.raises(webhook.SettingError, match=r"^Listen Port: enter a number from 1 to 65535"):
             webhook.parse_port(text)
 
 
