@@ -120,6 +120,7 @@ REPORT_SECONDS = 60  # counters and refused senders: one log line a minute
 HEARTBEAT_SECONDS = 30
 HEARTBEAT_LOCK_SECONDS = 60  # a call longer than this kills the platform's heartbeat thread
 CERTIFICATE_WARNING_DAYS = 14
+CERTIFICATE_CHECK_SECONDS = 3600
 
 ERROR_MARKER = "[ERROR-fd5a7750-7182-4b38-90ba-091824478903]"  # anywhere in an answer, it makes the platform raise
 
@@ -579,7 +580,9 @@ def unpack(body: bytes, encoding: str) -> bytes:
                 members += 1
             part = body[position : position + READ_BYTES]  # in slices: what an unpacker leaves is copied each time
             unpacked += unpacker.decompress(part, MAX_BODY_BYTES + 1 - len(unpacked))
-            if len(unpacked) > MAX_BODY_BYTES or members > MAX_GZIP_MEMBERS:
+            if members > MAX_GZIP_MEMBERS:
+                raise Malformed(f"The body has more than {MAX_GZIP_MEMBERS} gzip members; pack it in one.")
+            if len(unpacked) > MAX_BODY_BYTES:
                 raise Refusal(413, f"The unpacked body is larger than {MAX_BODY_BYTES // MIB} MiB; send fewer events at a time.")
             position += len(part) - len(unpacker.unused_data) - len(unpacker.unconsumed_tail)
             unpacker = None if unpacker.eof else unpacker
@@ -594,6 +597,15 @@ def _has_zlib_header(body: bytes) -> bool:
     return len(body) >= 2 and body[0] & 0x0F == 8 and int.from_bytes(body[:2], "big") % 31 == 0
 
 
+class Array(list[Any]):
+    """The items of a JSON array, whose wrong fields are named by their place."""
+
+
+def as_items(value: Any) -> list[Any]:
+    """Return the items of a JSON value: an array's elements, or the value itself."""
+    return Array(value) if isinstance(value, list) else [value]
+
+
 def is_json_type(name: str) -> bool:
     return name in ("application/json", "text/json", "application/csp-report") or name.endswith("+json")
 
@@ -606,7 +618,7 @@ def read_declared_json(body: bytes, content_type: ContentType) -> list[Any]:
         raise Malformed(f"The body is not valid {error.encoding} at byte {error.start}; send the JSON as UTF-8.") from None
     except UnreadableJson as error:
         raise Malformed(f"The body is not the JSON its Content-Type says: {error}.") from None
-    return value if isinstance(value, list) else [value]
+    return as_items(value)
 
 
 def read_json_lines(body: bytes, content_type: ContentType) -> list[Any]:
@@ -697,7 +709,7 @@ def _form_items(fields: Iterable[tuple[str, Any]]) -> list[Any]:
     if list(item) == ["payload"] and isinstance(item["payload"], str):  # GitHub and Slack wrap their JSON in this field
         with contextlib.suppress(UnreadableJson):
             value = parse_json(item["payload"])
-            return value if isinstance(value, list) else [value]
+            return as_items(value)
     return [item]
 
 
@@ -772,7 +784,7 @@ def _read_any_json(body: bytes, content_type: ContentType) -> list[Any] | None:
         value = parse_json(text)
     except (UnicodeDecodeError, UnreadableJson):
         return None  # the declared type decides whether that is an error
-    return value if isinstance(value, list) else [value]
+    return as_items(value)
 
 
 def _read_undeclared_json_lines(body: bytes, content_type: ContentType) -> list[Any] | None:
@@ -845,7 +857,7 @@ def make_incidents(items: list[Any], request: Request, settings: Settings, now: 
     """
     incidents = []
     for index, item in enumerate(items):
-        place = f"[{index}]." if len(items) > 1 else ""
+        place = f"[{index}]." if len(items) > 1 or isinstance(items, Array) else ""
         incidents.append(make_incident(item, request, settings, now, place))
     return incidents
 
@@ -869,9 +881,21 @@ def make_incident(item: Any, request: Request, settings: Settings, now: datetime
         _add(raw, "query", request.query)
     for name, value in settings.mirroring:
         _add(raw, name, value)
-    fields["rawJSON"] = text = to_json(raw)
+    fields["rawJSON"] = to_json(raw)
     key = event_key(raw, settings.duplication_paths) if settings.duplication_paths else None
-    return Incident(fields, key, len(text) + 200)
+    return Incident(fields, key, incident_size(fields))
+
+
+def incident_size(fields: dict[str, Any]) -> int:
+    """Return about how many bytes an incident takes on the wire."""
+    text = fields["rawJSON"]
+    size = len(text) if text.isascii() else len(text.encode())
+    if fields.keys() - BASIC_FIELDS:
+        size += len(_encode_json({name: value for name, value in fields.items() if name != "rawJSON"}).encode())
+    return size + MAX_NAME_CHARACTERS
+
+
+BASIC_FIELDS = {"name", "type", "occurred", "rawJSON"}  # what is beyond them is rare and can be large
 
 
 def _add(raw: dict[str, Any], name: str, value: Any) -> None:
@@ -1221,7 +1245,7 @@ def match_created(sent: list[dict[str, Any]], answer: Any) -> list[dict[str, Any
         answer = []
     if not isinstance(answer, list):
         raise Unintelligible("createIncidents answered with no list of incidents")
-    if not all(isinstance(item, dict) and "id" in item for item in answer):
+    if not all(isinstance(item, dict) and item for item in answer):
         raise Unintelligible("createIncidents answered with something that is no incident")
     created: list[dict[str, Any]] = answer
     if len(created) == len(sent) and all(
@@ -1579,7 +1603,7 @@ class Memory:
         """Keep a created incident as a sample; one over MAX_SAMPLE_BYTES is cut down later, off the request's path."""
         if not self._store_samples:
             return
-        if incident.size > MAX_SAMPLE_BYTES:
+        if incident.size > MAX_SAMPLE_BYTES // 2:  # as a string within a string it may grow to twice its size
             self._large.append(incident.fields)
             self._large_waiting.set()
             return
@@ -2211,6 +2235,7 @@ class Server(pywsgi.WSGIServer):
         self.guard = guard
         self.connections: dict[Any, Connection] = {}  # those whose handshake is done and whose handler is to begin
         self._line = line
+        self.tls: Any = tls
         self._date = ""
         self._date_second = 0.0
 
@@ -2218,7 +2243,7 @@ class Server(pywsgi.WSGIServer):
         connection = self.guard.open(client_socket)
         if connection is None:
             return
-        tls_socket = self.ssl_context.wrap_socket(client_socket, server_side=True, do_handshake_on_connect=False)
+        tls_socket = self.tls.wrap_socket(client_socket, server_side=True, do_handshake_on_connect=False)
         connection.sock = tls_socket  # wrapping took the plain socket's descriptor over
         try:
             tls_socket.do_handshake()
@@ -2298,8 +2323,8 @@ class Application:
         else:
             outcomes, duplicates = self._writer.submit(incidents), set()
         if self._settings.store_samples:
-            for incident, outcome in zip(incidents, outcomes):
-                if outcome.created is not None:
+            for place, incident in enumerate(incidents):
+                if outcomes[place].created is not None and place not in duplicates:
                     self._memory.add_sample(incident)
         created = self._metadata(outcomes, duplicates)
         self._guard.counts["incidents created"] += len(created) - len(duplicates)
@@ -2485,8 +2510,12 @@ class Service:
                 continue
             self._line.report("Server", "")
             pause = 1.0
+            checked = time.monotonic()
             while not server.closed:
                 gevent.sleep(0.5)
+                if time.monotonic() - checked >= CERTIFICATE_CHECK_SECONDS:
+                    checked = time.monotonic()
+                    self._check_certificate(server.tls)
             self._line.report("Server", "The server ended unexpectedly and is started again.")
             gevent.sleep(pause)
 
@@ -2497,9 +2526,11 @@ class Service:
         server = Server(("0.0.0.0", self._settings.port), self._app, self._guard, self._line, tls)  # noqa: S104  # nosec B104: a container
         server.start()
         self._line.info(f"Generic Webhook listens on port {self._settings.port} ({'HTTPS' if tls else 'HTTP'}).")
-        trouble = certificate_trouble(tls, self._settings.certificate) if tls else ""
-        self._line.report("Certificate's dates", trouble)
+        self._check_certificate(tls)
         return server
+
+    def _check_certificate(self, tls: Any) -> None:
+        self._line.report("Certificate's dates", certificate_trouble(tls, self._settings.certificate) if tls else "")
 
     def _explain(self, error: Exception) -> str:
         if isinstance(error, OSError):

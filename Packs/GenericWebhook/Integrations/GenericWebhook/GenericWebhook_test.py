@@ -1216,7 +1216,7 @@ class TestSmallSample:
         Then: a note stands in its place
         """
         wide: Any = 1
-        for _ in range(18):
+        for _ in range(15):
             wide = [wide, wide]
         sample = webhook.small_sample({"name": "n" * 200, "rawJSON": json.dumps(wide)})
         assert sample == {"name": "n" * 100, "rawJSON": '{"cut":"the sample was too large to keep"}'}

@@ -1,0 +1,236 @@
+"""A sender that does not keep to the rules, and what measures the damage; shared by the tests of limits, faults and security."""
+
+import contextlib
+import os
+import re
+import shutil
+import socket
+import ssl
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import trustme
+
+from Tests.end_to_end.sender import PACK, Answer, await_that
+from Tests.sandbox import Sandbox
+from Tests.sandbox.descriptor import INTEGRATION
+
+KIB = 1024
+MIB = 1024 * KIB
+GET = b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+# ---- sandboxes
+
+
+def lowered(folder: Path, **constants: Any) -> Path:
+    """Return a copy of the integration whose constants have other values, so that a limit is met within a test's time."""
+    text = INTEGRATION.read_text(encoding="utf-8")
+    for name, value in constants.items():
+        text, count = re.subn(rf"^{name} = [^#\n]*", f"{name} = {value}  ", text, flags=re.MULTILINE)
+        assert count == 1, f"the integration has no constant {name}"
+    folder.mkdir(parents=True, exist_ok=True)
+    copy = folder / INTEGRATION.name
+    copy.write_text(text, encoding="utf-8")
+    shutil.copy(INTEGRATION.with_suffix(".yml"), copy.with_suffix(".yml"))
+    return copy
+
+
+def shell_limited(folder: Path, limit: str) -> str:
+    """Return an interpreter that runs ours under a limit of the shell's ``ulimit``, such as ``-n 160``."""
+    wrapper = folder / "limited-python"
+    wrapper.write_text(f'#!/bin/sh\nulimit {limit}\nexec "{sys.executable}" "$@"\n')
+    wrapper.chmod(0o755)
+    return str(wrapper)
+
+
+@contextlib.contextmanager
+def sandboxed(**arguments: Any) -> Iterator[Sandbox]:
+    """Run a sandbox; at the end the wire must be unbroken and stderr empty, for nothing a sender does belongs there."""
+    if "script" not in arguments:
+        arguments["pack"] = PACK
+    with Sandbox(**arguments) as sandbox:
+        yield sandbox
+    assert not sandbox.protocol_errors
+    assert not sandbox.stderr
+
+
+def port_of(sandbox: Sandbox) -> int:
+    """Return the port the container itself listens on: the reroute would straighten out what is sent crooked."""
+    assert sandbox.container_port
+    return sandbox.container_port
+
+
+# ---- one connection
+
+
+def connect(sandbox: Sandbox, timeout: float = 10.0) -> socket.socket:
+    """Return a new connection to the container."""
+    return socket.create_connection(("127.0.0.1", port_of(sandbox)), timeout=timeout)
+
+
+def post(body: bytes = b"{}", *headers: bytes, target: bytes = b"/", length: int | None = None) -> bytes:
+    """Return the bytes of a POST with a Content-Length, of the body unless given, and more headers."""
+    size = len(body) if length is None else length
+    lines = [b"POST %b HTTP/1.1" % target, b"Host: a", b"Content-Length: %d" % size, *headers, b"", b""]
+    return b"\r\n".join(lines) + body
+
+
+def chunked(*chunks: bytes, end: bytes = b"0\r\n\r\n") -> bytes:
+    """Return the bytes of a POST whose body comes in these chunks."""
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    return head + b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + end
+
+
+def read_answer(connection: socket.socket, method: str = "POST") -> Answer | None:
+    """Read one answer and not a byte more; None where the connection ends, or breaks, before one begins."""
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        try:
+            byte = connection.recv(1)
+        except ConnectionError:
+            byte = b""
+        if not byte:
+            assert not head, f"an answer cut short: {head!r}"
+            return None
+        head += byte
+    first, *lines = head.decode("latin-1").split("\r\n")[:-2]
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    left = int(headers.get("content-length", 0)) if method != "HEAD" else 0
+    body = b""
+    while len(body) < left:
+        piece = connection.recv(left - len(body))
+        assert piece, "an answer's body cut short"
+        body += piece
+    return Answer(int(first.split()[1]), headers, body)
+
+
+def answers_to(sandbox: Sandbox, data: bytes, half_close: bool = False, timeout: float = 5.0) -> list[Answer]:
+    """Send bytes on a connection of their own and return all answers up to its end; TimeoutError where it stays open."""
+    with connect(sandbox, timeout) as connection:
+        with contextlib.suppress(ConnectionError):
+            connection.sendall(data)
+            if half_close:
+                connection.shutdown(socket.SHUT_WR)
+        return list(iter(lambda: read_answer(connection), None))
+
+
+def ask(sandbox: Sandbox, data: bytes = GET, timeout: float = 20.0) -> Answer:
+    """Send a request on a connection of its own and return its answer."""
+    with connect(sandbox, timeout) as connection:
+        connection.sendall(data)
+        answer = read_answer(connection)
+        assert answer is not None, "the connection was closed without an answer"
+        return answer
+
+
+def ended(connection: socket.socket, seconds: float) -> bool:
+    """Tell whether the other side closes a connection within so many seconds; what it says before is read away."""
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0:
+        connection.settimeout(max(left, 0.001))
+        try:
+            if not connection.recv(65536):
+                return True
+        except TimeoutError:
+            return False
+        except OSError:
+            return True
+    return False
+
+
+# ---- many of them
+
+
+def in_parallel(functions: list[Callable[[], Any]], seconds: float = 60.0) -> list[Any]:
+    """Run functions in a thread each and return what they returned; an exception of one is raised here."""
+    results: list[Any] = [None] * len(functions)
+    errors: list[BaseException] = []
+
+    def run(place: int, function: Callable[[], Any]) -> None:
+        try:
+            results[place] = function()
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=item, daemon=True) for item in enumerate(functions)]
+    until = time.monotonic() + seconds
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(until - time.monotonic(), 0))
+        assert not thread.is_alive(), f"not done within {seconds} s"
+    if errors:
+        raise errors[0]
+    return results
+
+
+@contextlib.contextmanager
+def watching(sandbox: Sandbox, every: float = 0.02) -> Iterator[list[float]]:
+    """Ask for the health again and again and give the seconds each answer took: a stall of the whole process shows here."""
+    seconds: list[float] = []
+    failures: list[BaseException] = []
+    over = threading.Event()
+
+    def watch() -> None:
+        try:
+            while not over.wait(every):
+                started = time.monotonic()
+                assert ask(sandbox).status == 200
+                seconds.append(time.monotonic() - started)
+        except BaseException as error:
+            failures.append(error)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield seconds
+    finally:
+        over.set()
+        watcher.join(25)
+    if failures:
+        raise failures[0]
+
+
+def memory_mib(sandbox: Sandbox, peak: bool = False) -> float:
+    """Return the container's resident memory in MiB, now or at its highest."""
+    status = Path(f"/proc/{sandbox.pid}/status").read_text()
+    found = re.search(rf"{'VmHWM' if peak else 'VmRSS'}:\s+(\d+) kB", status)
+    assert found
+    return int(found[1]) / KIB
+
+
+def descriptors(sandbox: Sandbox) -> int:
+    """Return how many files and sockets the container holds open."""
+    return len(os.listdir(f"/proc/{sandbox.pid}/fd"))
+
+
+# ---- TLS
+
+
+class Pair(NamedTuple):
+    """A certificate and its key as the instance's parameters, and a client's context that trusts it."""
+
+    params: Mapping[str, str]
+    trusting: ssl.SSLContext
+
+
+def certificate(valid_for: timedelta = timedelta(days=90)) -> Pair:
+    """Return a certificate of a CA of our own for 127.0.0.1, which expires in so long."""
+    authority = trustme.CA()
+    now = datetime.now(UTC)
+    issued = authority.issue_cert("127.0.0.1", not_before=now - timedelta(days=400), not_after=now + valid_for)
+    chain = b"".join(blob.bytes() for blob in issued.cert_chain_pems).decode()
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    return Pair({"certificate": chain, "key": issued.private_key_pem.bytes().decode()}, trusting)
+
+
+def refused_so_far(sandbox: Sandbox) -> str:
+    """Return the instance's health once there is a trouble in it."""
+    return str(await_that(lambda: sandbox.health))

@@ -1,0 +1,836 @@
+"""Whatever a sender posts: the rows of the README's tables of bodies and fields, duplicates and mirroring, over real HTTP."""
+
+import base64
+import codecs
+import gzip
+import json
+import threading
+import zlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote_plus
+
+import pytest
+
+from Tests.end_to_end.sender import Sender, await_that, raw_of, running
+from Tests.sandbox import Faults, Sandbox
+
+MIB = 1024 * 1024
+JSON = "application/json"
+FORM = "application/x-www-form-urlencoded"
+TEXT = "The quick brown fox: grüße, 日本, 😀"
+
+
+@pytest.fixture(scope="module")
+def webhook() -> Iterator[Sender]:
+    with running() as sender:
+        yield sender
+
+
+# ---- bodies: JSON
+
+
+@pytest.mark.parametrize(
+    "content_type", ["", JSON, "text/plain", "text/html", FORM, "application/octet-stream", "image/png", "nonsense", ";"]
+)
+def test_a_json_object_is_one_item_under_any_content_type_or_none(webhook: Sender, content_type: str) -> None:
+    assert webhook.raws(b'{"alert": "disk full", "n": [1, {"x": null}]}', content_type) == [
+        {"alert": "disk full", "n": [1, {"x": None}]}
+    ]
+
+
+@pytest.mark.parametrize(
+    "encode",
+    [
+        lambda text: text.encode(),
+        lambda text: text.encode("utf-8-sig"),
+        lambda text: text.encode("utf-16"),
+        lambda text: text.encode("utf-16-le"),
+        lambda text: text.encode("utf-16-be"),
+        lambda text: codecs.BOM_UTF16_BE + text.encode("utf-16-be"),
+        lambda text: text.encode("utf-32"),
+        lambda text: text.encode("utf-32-le"),
+        lambda text: text.encode("utf-32-be"),
+        lambda text: codecs.BOM_UTF32_BE + text.encode("utf-32-be"),
+    ],
+    ids=["8", "8-bom", "16-bom", "16le", "16be", "16be-bom", "32-bom", "32le", "32be", "32be-bom"],
+)
+@pytest.mark.parametrize("content_type", ["", JSON, "text/plain"])
+def test_json_in_utf_8_16_and_32_with_or_without_mark(webhook: Sender, encode: Callable[[str], bytes], content_type: str) -> None:
+    assert webhook.raws(encode(json.dumps({"text": TEXT}, ensure_ascii=False)), content_type) == [{"text": TEXT}]
+
+
+def test_json_in_a_declared_charset(webhook: Sender) -> None:
+    assert webhook.raws('{"a":"grüße"}'.encode("cp1252"), "application/json; charset=windows-1252") == [{"a": "grüße"}]
+    assert webhook.raws('{"a":"日本"}'.encode("shift_jis"), 'text/plain; charset="Shift_JIS"') == [{"a": "日本"}]
+
+
+@pytest.mark.parametrize("content_type", ["application/cloudevents+json; charset=utf-8", "application/problem+JSON", "text/json"])
+def test_json_types_of_other_names_are_json(webhook: Sender, content_type: str) -> None:
+    assert webhook.raws(b"[1]", content_type) == [{"body": 1}]
+    assert webhook.raws(b"1", content_type) == [{"body": 1}]
+    assert webhook.refused(b"{", content_type)[0] == 400
+
+
+def test_an_array_is_one_incident_per_element_in_order_and_in_one_call(webhook: Sender) -> None:
+    calls = len(webhook.sandbox.batches)
+    incidents = webhook.create(json.dumps([{"name": f"n{number}"} for number in range(25)]))
+    assert [incident["name"] for incident in incidents] == [f"n{number}" for number in range(25)]
+    assert webhook.sandbox.batches[calls:] == [25]
+
+
+def test_a_thousand_items_are_taken_and_one_more_is_413(webhook: Sender) -> None:
+    calls = len(webhook.sandbox.batches)
+    incidents = webhook.create(json.dumps([{"n": number} for number in range(1000)]), JSON)
+    assert [raw_of(incident)["n"] for incident in incidents] == list(range(1000))
+    assert webhook.sandbox.batches[calls:] == [1000]
+    status, error = webhook.refused(json.dumps([{}] * 1001), JSON)
+    assert (status, "1000" in error) == (413, True)
+    assert webhook.refused(b"{}\n" * 1001, "application/x-ndjson")[0] == 413
+
+
+def test_a_large_array_is_cut_into_calls_and_answered_in_order(webhook: Sender) -> None:
+    calls = len(webhook.sandbox.batches)
+    items = [{"name": f"n{number}", "pad": "x" * MIB} for number in range(6)]
+    incidents = webhook.create(json.dumps(items), JSON)
+    assert [incident["name"] for incident in incidents] == [f"n{number}" for number in range(6)]
+    assert len(webhook.sandbox.batches[calls:]) > 1
+    assert sum(webhook.sandbox.batches[calls:]) == 6
+
+
+# ---- bodies: JSON lines
+
+
+@pytest.mark.parametrize(
+    "content_type", ["application/x-ndjson", "application/jsonl", "application/x-ndjson; charset=utf-8", "text/plain", "", FORM]
+)
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_json_lines_are_one_incident_per_line(webhook: Sender, content_type: str, newline: str) -> None:
+    body = newline.join(['{"n":1}', "", '{"n":2,"text":"a\\nb"}', '{"n":3}', ""])
+    assert webhook.raws(body, content_type) == [{"n": 1}, {"n": 2, "text": "a\nb"}, {"n": 3}]
+
+
+def test_a_value_that_is_no_object_is_a_line_too_where_the_type_says_json_lines(webhook: Sender) -> None:
+    assert webhook.raws(b'1\n"two"\n[3]\n{"n":4}', "application/jsonl") == [{"body": 1}, {"body": "two"}, {"body": [3]}, {"n": 4}]
+
+
+def test_a_single_line_of_json_lines(webhook: Sender) -> None:
+    assert webhook.raws(b'{"n":1}\n', "application/x-ndjson") == [{"n": 1}]
+
+
+@pytest.mark.parametrize("line", [b"oops", b'{"a":', b'{"a":"\xff"}', b'{"a":"\\udc00"}', b"{} {}"])
+def test_one_bad_line_of_json_lines_is_400_and_nothing_is_created(webhook: Sender, line: bytes) -> None:
+    status, error = webhook.refused(b'{"n":1}\n' + line + b'\n{"n":3}', "application/x-ndjson")
+    assert status == 400
+    assert "ine 2" in error or "byte" in error
+
+
+def test_undeclared_lines_that_are_not_all_objects_are_text(webhook: Sender) -> None:
+    body = b'{"n":1}\nnot json'
+    assert webhook.raws(body, "text/plain") == [{"body": body.decode()}]
+
+
+# ---- bodies: forms
+
+
+def test_form_fields_are_an_object_and_repeated_ones_lists(webhook: Sender) -> None:
+    body = b"user=amy&role=admin&role=auditor&empty=&text=a+b%26%C3%A9%0A&role=x"
+    assert webhook.raws(body, FORM) == [{"user": "amy", "role": ["admin", "auditor", "x"], "empty": "", "text": "a b&é\n"}]
+
+
+def test_a_form_in_another_charset(webhook: Sender) -> None:
+    assert webhook.raws(b"a=gr%FC%DFe", FORM + "; charset=iso-8859-1") == [{"a": "grüße"}]
+
+
+@pytest.mark.parametrize("value, items", [('{"a":[1]}', [{"a": [1]}]), ('[{"n":1},{"n":2}]', [{"n": 1}, {"n": 2}])])
+def test_a_lone_payload_field_with_json_is_that_json(webhook: Sender, value: str, items: list[Any]) -> None:
+    assert webhook.raws(f"payload={quote_plus(value)}", FORM) == items
+
+
+@pytest.mark.parametrize(
+    "body, raw",
+    [
+        (b"payload=no+json", {"payload": "no json"}),
+        (b"payload=%7B%22a%22%3A1%7D&more=1", {"payload": '{"a":1}', "more": "1"}),
+        (b"payload=1&payload=2", {"payload": ["1", "2"]}),
+    ],
+)
+def test_any_other_payload_field_is_a_field(webhook: Sender, body: bytes, raw: dict[str, Any]) -> None:
+    assert webhook.raws(body, FORM) == [raw]
+
+
+def part(name: str, value: bytes, more: str = "") -> bytes:
+    return f'--xyz\r\nContent-Disposition: form-data; name="{name}"{more}\r\n\r\n'.encode() + value + b"\r\n"
+
+
+MULTIPART = 'multipart/form-data; boundary="xyz"'
+
+
+def test_a_multipart_form_holds_fields_and_files(webhook: Sender) -> None:
+    body = (
+        part("user", "grüße".encode())
+        + part("role", b"a")
+        + part("role", b"b")
+        + part("log", "eine Zeile ü\n".encode(), '; filename="log.txt"\r\nContent-Type: text/plain')
+        + part("old", b"gr\xfc\xdfe", '; filename="old.txt"\r\nContent-Type: text/plain; charset=latin-1')
+        + part("image", b"\x89PNG\r\n\x00\x01", '; filename="a b.png"\r\nContent-Type: image/png')
+        + b"--xyz--\r\n"
+    )
+    [raw] = webhook.raws(body, MULTIPART)
+    assert raw == {
+        "user": "grüße",
+        "role": ["a", "b"],
+        "log": {"name": "log.txt", "type": "text/plain", "size": 14, "body": "eine Zeile ü\n"},
+        "old": {"name": "old.txt", "type": "text/plain", "size": 5, "body": "grüße"} | {"type": raw["old"]["type"]},
+        "image": {
+            "name": "a b.png",
+            "type": "image/png",
+            "size": 8,
+            "body_base64": base64.b64encode(b"\x89PNG\r\n\x00\x01").decode(),
+        },
+    }
+
+
+def test_a_lone_payload_part_of_a_multipart_form_is_its_json(webhook: Sender) -> None:
+    assert webhook.raws(part("payload", b'{"a":1}') + b"--xyz--\r\n", MULTIPART) == [{"a": 1}]
+
+
+def test_a_multipart_form_whose_field_is_no_utf_8_loses_nothing(webhook: Sender) -> None:
+    body = part("a", b"\xff\xfe") + b"--xyz--\r\n"
+    [raw] = webhook.raws(body, MULTIPART)
+    assert base64.b64encode(body).decode() in raw.values() or raw == {"a": {"body_base64": "//4="}}
+
+
+@pytest.mark.parametrize("body", [b"no form", b"--xyz\r\nbroken", b"--xyz\r\n\r\n"])
+def test_a_broken_multipart_form_is_400(webhook: Sender, body: bytes) -> None:
+    assert webhook.refused(body, MULTIPART)[0] == 400
+
+
+# ---- bodies: text and bytes
+
+TEXTS = [
+    ("text/plain", "disk full"),
+    ("application/xml", "<alert><id>1</id></alert>"),
+    ("text/csv", "id,name\n1,disk\n"),
+    ("text/html", "<!doctype html><p>x=1&amp;y=2"),
+    ("text/plain", "CEF:0|Vendor|Product|1.0|100|Port scan|5|src=192.0.2.1 dst=192.0.2.2"),
+    ("text/plain", "<34>1 2024-05-01T22:14:15.003Z host app - ID47 - message"),
+    ("", "key: value\n- yaml"),
+    ("application/octet-stream", "plain words"),
+    (FORM, "CEF:0|Vendor|Product|1.0|100|Port scan|5|src=192.0.2.1 dst=192.0.2.2"),
+    (FORM, "<a b='c'/>"),
+    (FORM, "plain words"),
+    ("text/plain", "12"),
+    ("text/plain", '"quoted"'),
+    ("", "null"),
+    ("text/plain", "{broken json"),
+    ("", "a=1&b=2"),
+    ("application/x-yaml", "a: [1"),
+    ("text/plain", "\x1b[31mred\x1b[0m\ttab\f"),
+    ("text/plain", "  kept white space \r\n\r\n"),
+]
+
+
+@pytest.mark.parametrize("content_type, text", TEXTS)
+def test_any_other_text_is_kept_whole_as_body(webhook: Sender, content_type: str, text: str) -> None:
+    assert webhook.raws(text, content_type) == [{"body": text}]
+
+
+@pytest.mark.parametrize(
+    "body, content_type",
+    [
+        ("grüße €".encode("cp1252"), "text/plain; charset=windows-1252"),
+        ("grüße €".encode(), "text/plain; charset=utf-8"),
+        ("grüße €".encode(), "text/plain"),
+        ("grüße €".encode(), "text/plain; charset=no-such"),
+        ("grüße €".encode("utf-16"), "text/plain"),
+        ("grüße €".encode("utf-16-le"), "text/plain; charset=UTF-16LE"),
+        ("grüße €".encode("utf-8-sig"), "text/plain"),
+    ],
+)
+def test_text_is_decoded_by_its_mark_its_charset_or_utf_8(webhook: Sender, body: bytes, content_type: str) -> None:
+    assert webhook.raws(body, content_type) == [{"body": "grüße €"}]
+
+
+def test_text_its_charset_cannot_decode_is_readable_and_yet_whole(webhook: Sender) -> None:
+    [raw] = webhook.raws(b"gr\xfc\xdfe", "text/plain")
+    assert raw == {"body": "gr\ufffd\ufffde", "body_base64": base64.b64encode(b"gr\xfc\xdfe").decode()}
+
+
+@pytest.mark.parametrize(
+    "charset", ["zlib", "hex", "rot13", "bz2", "base64", "unicode_escape", "utf-7", "idna", "punycode", "undefined"]
+)
+def test_a_charset_that_is_none_is_no_trap(webhook: Sender, charset: str) -> None:
+    assert webhook.raws("\\u0041 grüße".encode(), f"text/plain; charset={charset}") == [{"body": "\\u0041 grüße"}]
+    assert webhook.raws(b'{"a":1}', f"application/json; charset={charset}") == [{"a": 1}]
+
+
+@pytest.mark.parametrize("content_type", ["", "application/octet-stream", "image/jpeg", "application/x-protobuf"])
+@pytest.mark.parametrize("body", [b"\x01\xff\x00", bytes(range(256)), b"\xff\xd8\xff\xe0\x00\x10JFIF", b"ab\x00cd"])
+def test_bytes_that_are_no_text_are_base64(webhook: Sender, content_type: str, body: bytes) -> None:
+    assert webhook.raws(body, content_type) == [{"body_base64": base64.b64encode(body).decode()}]
+
+
+@pytest.mark.parametrize("scalar", [b"42", b"-1.5", b"true", b"null", b'"text"', b'""'])
+def test_a_json_scalar_under_a_json_type_is_its_body(webhook: Sender, scalar: bytes) -> None:
+    assert webhook.raws(scalar, JSON) == [{"body": json.loads(scalar)}]
+
+
+def test_an_array_element_that_is_no_object_is_a_body(webhook: Sender) -> None:
+    assert webhook.raws(b'[1,"x",null,[2],{"a":3}]') == [{"body": 1}, {"body": "x"}, {"body": None}, {"body": [2]}, {"a": 3}]
+
+
+@pytest.mark.parametrize("content_type", ["", JSON, FORM, "text/plain", "application/x-ndjson", MULTIPART])
+@pytest.mark.parametrize("body", [b"", b" \r\n\t "])
+def test_nothing_is_400_that_says_what_is_expected(webhook: Sender, body: bytes, content_type: str) -> None:
+    status, error = webhook.refused(body, content_type)
+    assert status == 400
+    assert "POST a JSON object" in error
+
+
+@pytest.mark.parametrize("body", [b"[]", b" [ ] ", b"\xef\xbb\xbf[]"])
+@pytest.mark.parametrize("content_type", ["", JSON, FORM])
+def test_an_empty_array_is_400_that_says_what_is_expected(webhook: Sender, body: bytes, content_type: str) -> None:
+    status, error = webhook.refused(body, content_type)
+    assert status == 400
+    assert "POST a JSON object" in error
+
+
+# ---- bodies: content encoding
+
+
+def raw_deflate(data: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=-15)
+    return packer.compress(data) + packer.flush()
+
+
+@pytest.mark.parametrize(
+    "pack, encoding",
+    [
+        (gzip.compress, "gzip"),
+        (gzip.compress, "x-gzip"),
+        (zlib.compress, "deflate"),
+        (raw_deflate, "deflate"),
+        (bytes, "identity"),
+    ],
+)
+def test_a_packed_body_is_unpacked_first(webhook: Sender, pack: Callable[[bytes], bytes], encoding: str) -> None:
+    assert webhook.raws(pack(b'{"packed":true}'), JSON, content_encoding=encoding) == [{"packed": True}]
+    assert webhook.raws(pack(b"a=1"), FORM, content_encoding=encoding) == [{"a": "1"}]
+
+
+@pytest.mark.parametrize("body", [b"no gzip", gzip.compress(b"{}")[:-1], gzip.compress(b"{}") + b"x"])
+def test_a_broken_stream_is_400(webhook: Sender, body: bytes) -> None:
+    assert webhook.refused(body, JSON, content_encoding="gzip")[0] == 400
+
+
+@pytest.mark.parametrize("encoding", ["br", "zstd", "compress", "gzip, gzip", "nonsense"])
+def test_another_encoding_is_415(webhook: Sender, encoding: str) -> None:
+    status, error = webhook.refused(b"{}", JSON, content_encoding=encoding)
+    assert status == 415
+    assert "gzip" in error
+
+
+def test_a_body_that_unpacks_past_the_limit_is_413(webhook: Sender) -> None:
+    bomb = zlib.compress(bytes(64 * MIB), 9)
+    assert webhook.refused(bomb, JSON, content_encoding="deflate")[0] == 413
+
+
+# ---- bodies: broken
+
+
+@pytest.mark.parametrize(
+    "body, words",
+    [
+        (b'{"name":', "line 1, column 9"),
+        (b'{\n "a": 1,\n "b": oops\n}', "line 3, column 7"),
+        (b"{'a':1}", "line 1, column 2"),
+        (b'{"a":1}{"b":2}', "line 1, column 8"),
+        (b'{"a":"\n"}', "line 1, column 7"),
+        (b"tru", "line 1, column 1"),
+        (b'{"a":"gr\xfc"}', "byte 8"),
+        (b'{"a":"\\ud800"}', "surrogate"),
+        (b'{"a":"\\udc00\\ud800"}', "surrogate"),
+        (b"[" * 1000 + b"]" * 1000, "nested deeper than 200 levels"),
+        (b'{"a":' * 5_000 + b"1" + b"}" * 5_000, "nested deeper than 200 levels"),
+        (b"[" * 300_000, ""),
+    ],
+)
+def test_broken_json_under_a_json_type_is_400_with_the_place(webhook: Sender, body: bytes, words: str) -> None:
+    status, error = webhook.refused(body, JSON)
+    assert status == 400
+    assert words in error
+
+
+def test_bytes_invalid_in_the_declared_charset_are_400_for_json(webhook: Sender) -> None:
+    status, error = webhook.refused(b'{"a":"\xe9"}', "application/json; charset=us-ascii")
+    assert (status, "ascii" in error) == (400, True)
+
+
+def test_an_error_holds_nothing_of_what_was_posted(webhook: Sender) -> None:
+    _, error = webhook.refused(b'{"very-secret-key": very-secret-value}', JSON)
+    assert "very-secret" not in error
+
+
+# ---- numbers: kept or refused on purpose
+
+
+@pytest.mark.parametrize(
+    "number, kept",
+    [
+        ("NaN", "NaN"),
+        ("Infinity", "Infinity"),
+        ("-Infinity", "-Infinity"),
+        ("1e999", "1e999"),
+        ("-1e999", "-1e999"),
+        ("1e400000", "1e400000"),
+        ("9" * 5000, "9" * 5000),
+        ("-" + "9" * 400, "-" + "9" * 400),
+        ("0." + "1" * 5000, float("0." + "1" * 5000)),
+        ("9" * 300, int("9" * 300)),
+        ("9007199254740993", 9007199254740993),
+        ("1.7976931348623157e308", 1.7976931348623157e308),
+        ("5e-324", 5e-324),
+        ("1e-400", 0.0),
+        ("-0", 0),
+        ("-0.0", -0.0),
+    ],
+)
+def test_every_number_is_kept_as_json_xsoar_can_read(webhook: Sender, number: str, kept: Any) -> None:
+    """NaN, Infinity and what no double can hold stay as their text; the sandbox's server refuses them as numbers."""
+    for body in (f'{{"n":{number}}}', f'[{{"n":{number}}}]'):
+        [raw] = webhook.raws(body, JSON)
+        assert raw["n"] == kept
+        assert type(raw["n"]) is type(kept)
+
+
+@pytest.mark.parametrize("number", ["01", "1.", ".5", "+1", "0x10", "nan", "1_000", "--1", "Infinit"])
+def test_what_is_no_number_is_400(webhook: Sender, number: str) -> None:
+    assert webhook.refused(f'{{"n":{number}}}', JSON)[0] == 400
+
+
+# ---- fields: the envelope
+
+
+@pytest.mark.parametrize("spelling", ["raw_json", "rawJson", "rawJSON"])
+@pytest.mark.parametrize(
+    "value, raw",
+    [
+        ({"a": 1}, {"a": 1}),
+        ({}, {}),
+        ('{"a": 1}', {"a": 1}),
+        ("not json", {"body": "not json"}),
+        ([1, 2], {"body": [1, 2]}),
+        ("[1, 2]", {"body": [1, 2]}),
+        (5, {"body": 5}),
+        (True, {"body": True}),
+    ],
+)
+def test_raw_json_is_the_details_of_the_incident(webhook: Sender, spelling: str, value: Any, raw: dict[str, Any]) -> None:
+    [incident] = webhook.create(json.dumps({"name": "n", spelling: value}))
+    assert (incident["name"], raw_of(incident)) == ("n", raw)
+
+
+def test_raw_json_null_counts_as_absent(webhook: Sender) -> None:
+    payload = {"name": 5, "raw_json": None}
+    assert webhook.raws(json.dumps(payload)) == [payload]
+    assert webhook.raws(b'{"name":"n","raw_json":null,"rawJSON":{"a":1}}') == [{"a": 1}]
+
+
+def test_two_spellings_at_once_are_400(webhook: Sender) -> None:
+    status, error = webhook.refused(b'{"raw_json":{},"rawJSON":{}}')
+    assert status == 400
+    assert "raw_json" in error
+    assert "rawJSON" in error
+
+
+def test_every_field_of_the_envelope_reaches_xsoar(webhook: Sender) -> None:
+    envelope = {
+        "name": "n",
+        "type": "Phishing",
+        "occurred": "2024-05-01T12:00:00+02:00",
+        "details": "d",
+        "severity": "high",
+        "owner": "analyst",
+        "labels": [{"type": "source", "value": "test"}],
+        "customFields": {"sourceip": "192.0.2.1", "n": [1]},
+    }
+    fields = webhook.fields(json.dumps({**envelope, "raw_json": {"a": 1}}))
+    assert raw_of(fields) == {"a": 1}
+    del fields["rawJSON"]
+    assert fields == {**envelope, "severity": 3}
+
+
+@pytest.mark.parametrize(
+    "given, severity",
+    [
+        ("unknown", 0),
+        ("informational", 0.5),
+        ("low", 1),
+        ("Medium", 2),
+        ("HIGH", 3),
+        ("critical", 4),
+        (0, 0),
+        (0.5, 0.5),
+        (4, 4),
+        (3.0, 3),
+    ],
+)
+def test_severity_is_a_number_or_a_word(webhook: Sender, given: Any, severity: float) -> None:
+    assert webhook.fields(json.dumps({"severity": given, "raw_json": {}}))["severity"] == severity
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("name", 5),
+        ("name", ["x"]),
+        ("name", True),
+        ("type", {"a": 1}),
+        ("occurred", 1714564800),
+        ("occurred", "yesterday"),
+        ("occurred", "2024-02-30T00:00:00Z"),
+        ("details", ["x"]),
+        ("severity", "urgent"),
+        ("severity", 7),
+        ("severity", True),
+        ("owner", 1),
+        ("labels", {"type": "a", "value": "b"}),
+        ("labels", [{"type": "a", "value": 1}]),
+        ("labels", ["a"]),
+        ("customFields", "x"),
+    ],
+)
+def test_a_wrong_field_is_400_by_its_name_and_place_and_nothing_is_created(webhook: Sender, name: str, value: Any) -> None:
+    bad = {"raw_json": {}, name: value}
+    status, error = webhook.refused(json.dumps(bad))
+    assert status == 400
+    assert error.startswith(f"{name}: ")
+    status, error = webhook.refused(json.dumps([{"raw_json": {}}, bad, {"a": 1}]))
+    assert status == 400
+    assert error.startswith(f"[1].{name}: ")
+
+
+def test_the_lone_element_of_an_array_has_a_place_too(webhook: Sender) -> None:
+    assert webhook.refused(b'[{"raw_json":{},"name":5}]')[1].startswith("[0].name: ")
+
+
+def test_envelope_keys_nobody_knows_are_kept(webhook: Sender) -> None:
+    assert webhook.raws(b'{"raw_json":{"a":1},"source":"x","tags":[1]}') == [{"a": 1, "envelope": {"source": "x", "tags": [1]}}]
+    assert webhook.raws(b'{"raw_json":{"envelope":"mine"},"source":"x"}') == [
+        {"envelope": "mine", "request_envelope": {"source": "x"}}
+    ]
+
+
+# ---- fields: a bare payload
+
+
+def test_a_bare_payload_keeps_every_field_and_uses_what_fits(webhook: Sender) -> None:
+    payload = {"name": "n", "type": "Malware", "occurred": "2024-05-01T12:00:00Z", "severity": "bad", "labels": 5, "owner": []}
+    fields = webhook.fields(json.dumps(payload))
+    assert raw_of(fields) == payload
+    del fields["rawJSON"]
+    assert fields == {"name": "n", "type": "Malware", "occurred": "2024-05-01T12:00:00Z"}
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"name": 5, "type": 7, "occurred": 9},
+        {"name": {"first": "x"}, "type": ["y"], "occurred": None},
+        {"name": None, "type": False, "occurred": "last week"},
+        {"name": "", "type": "", "occurred": ""},
+        {},
+    ],
+)
+def test_a_bare_payload_whose_fields_do_not_fit_is_just_kept(webhook: Sender, payload: dict[str, Any]) -> None:
+    before = datetime.now(UTC)
+    fields = webhook.fields(json.dumps(payload))
+    assert fields["name"] == "Generic webhook triggered incident"
+    assert before <= datetime.fromisoformat(fields["occurred"]) <= datetime.now(UTC)
+    assert raw_of(fields) == payload
+    assert set(fields) == {"name", "occurred", "rawJSON"}
+
+
+# ---- fields: occurred
+
+
+@pytest.mark.parametrize(
+    "given, sent_on",
+    [
+        ("2024-05-01T12:00:00Z", "2024-05-01T12:00:00Z"),
+        ("2024-05-01t12:00:00z", "2024-05-01T12:00:00Z"),
+        ("2024-05-01 12:00:00", "2024-05-01T12:00:00Z"),
+        ("2024-05-01T12:00:00.123Z", "2024-05-01T12:00:00.123000Z"),
+        ("2024-05-01T12:00:00.123456789+02:00", "2024-05-01T12:00:00.123456+02:00"),
+        ("2024-05-01T12:00:00-00:00", "2024-05-01T12:00:00Z"),
+        ("1990-12-31T23:59:60Z", "1990-12-31T23:59:59Z"),
+        ("1990-12-31T15:59:60-08:00", "1990-12-31T15:59:59-08:00"),
+        ("2024-05-01", "2024-05-01T00:00:00Z"),
+        ("20240501T120000+0530", "2024-05-01T12:00:00+05:30"),
+        ("2024-W18-3T10", "2024-05-01T10:00:00Z"),
+    ],
+)
+def test_occurred_is_sent_on_as_rfc_3339(webhook: Sender, given: str, sent_on: str) -> None:
+    assert webhook.fields(json.dumps({"occurred": given, "raw_json": {}}))["occurred"] == sent_on
+    assert webhook.fields(json.dumps({"occurred": given}))["occurred"] == sent_on
+
+
+# ---- fields: headers and query
+
+
+def test_headers_are_kept_in_lower_case_without_secrets(webhook: Sender) -> None:
+    hidden = {"Authorization": "Bearer XXX", "Cookie": "a=b", "X-Hub-Signature-256": "sha256=00", "X-HMAC-Value": "00"}
+    hidden |= {"Proxy-Authorization": "Basic x", "Signature-Input": "sig1=x", "X-Slack-Signature": "v0=00"}
+    [incident] = webhook.create(b"{}", "application/json", **{"X-GitHub-Event": "push", "X-Note": "grüße".encode(), **hidden})
+    headers = json.loads(incident["rawJSON"])["headers"]
+    assert headers["x-github-event"] == "push"
+    assert headers["x-note"] == "grüße"
+    assert headers["content-type"] == "application/json"
+    assert all(name == name.lower() for name in headers)
+    assert not set(headers) & {name.lower() for name in hidden}
+
+
+def test_the_header_that_proves_the_sender_is_not_kept() -> None:
+    with running(params={"credentials": "_header:X-Api-Token:s3cret-value"}) as sender:
+        [incident] = sender.create(b'{"a":1}', x_api_token="s3cret-value")
+        assert "x-api-token" not in json.loads(incident["rawJSON"])["headers"]
+        assert "s3cret-value" not in incident["rawJSON"]
+
+
+def test_the_query_string_s_fields_are_kept(webhook: Sender) -> None:
+    assert webhook.raws(b'{"a":1}', path="?source=x&tag=1&tag=2&tag=3&empty=&text=a+b%C3%A9") == [
+        {"a": 1, "query": {"source": "x", "tag": ["1", "2", "3"], "empty": "", "text": "a bé"}}
+    ]
+    assert "query" not in webhook.raws(b'{"a":1}', path="?")[0]
+
+
+def test_a_sender_s_own_field_is_never_overwritten(webhook: Sender) -> None:
+    [incident] = webhook.create(b'{"headers":"mine","query":{"q":1}}', path="?a=1", x_mark="here")
+    raw = json.loads(incident["rawJSON"])
+    assert (raw["headers"], raw["query"]) == ("mine", {"q": 1})
+    assert raw["request_headers"]["x-mark"] == "here"
+    assert raw["request_query"] == {"a": "1"}
+
+
+# ---- fields: names and keys
+
+
+@pytest.mark.parametrize(
+    "name, cut",
+    [
+        ("x" * 600, "x" * 600),
+        ("x" * 601, "x" * 600),
+        ("😀" * 700, "😀" * 600),
+        ("x" * 599 + "e\u0301" + "y", "x" * 599),
+        ("x" * 598 + "👩\u200d👧", "x" * 598),
+    ],
+)
+def test_a_long_name_is_cut_at_a_whole_character_and_kept_whole(webhook: Sender, name: str, cut: str) -> None:
+    fields = webhook.fields(json.dumps({"name": name}))
+    assert fields["name"] == cut
+    assert raw_of(fields) == {"name": name}
+    fields = webhook.fields(json.dumps({"name": name, "raw_json": {"a": 1}}))
+    assert fields["name"] == cut
+    assert raw_of(fields) == ({"a": 1} if name == cut else {"a": 1, "envelope": {"name": name}})
+
+
+def test_of_duplicate_keys_the_last_wins(webhook: Sender) -> None:
+    assert webhook.raws(b'{"a":1,"a":{"b":1,"b":2}}') == [{"a": {"b": 2}}]
+    assert webhook.raws(b'{"a":1,"a":2,"pad":"' + b"x" * 100_000 + b'"}')[0]["a"] == 2
+
+
+def test_an_error_marker_of_the_platform_is_only_text(webhook: Sender) -> None:
+    marker = "[ERROR-fd5a7750-7182-4b38-90ba-091824478903]"
+    payload = {"name": f"{marker} name", marker: [marker], "text": f"x {marker} y"}
+    assert webhook.raws(json.dumps(payload)) == [payload]
+
+
+# ---- duplicates
+
+
+@pytest.fixture(scope="module")
+def keyed() -> Iterator[Sender]:
+    with running(params={"duplication_key": "incidentId, data.alert.id, headers.x-github-delivery"}) as sender:
+        yield sender
+
+
+@pytest.mark.parametrize(
+    "first, second",
+    [
+        ({"incidentId": "i-1"}, {"incidentId": "i-1", "more": True}),
+        ({"incidentId": 17}, {"incidentId": 17}),
+        ({"data": {"alert": {"id": "a-1"}}}, {"data": {"alert": {"id": "a-1"}}, "x": 1}),
+        ({"incidentId": None, "data": {"alert": {"id": "a-2"}}}, {"incidentId": "", "data": {"alert": {"id": "a-2"}}}),
+        ({"raw_json": {"incidentId": "i-2"}}, {"incidentId": "i-2"}),
+    ],
+)
+def test_an_event_seen_before_makes_no_new_incident(keyed: Sender, first: Any, second: Any) -> None:
+    [created] = keyed.post(json.dumps(first)).json
+    before = len(keyed.sandbox.incidents())
+    answer = keyed.post(json.dumps(second))
+    assert answer.status == 200
+    [metadata] = answer.json
+    assert metadata["id"] == created["id"]
+    assert metadata["name"] == created["name"]
+    assert metadata["duplicate"] is True
+    assert len(keyed.sandbox.incidents()) == before
+    assert "duplicate" not in created
+
+
+def test_an_event_is_identified_by_a_header_too(keyed: Sender) -> None:
+    answers = [keyed.post(b'{"a":1}', x_github_delivery="d-1").json[0] for _ in range(2)]
+    assert answers[0]["id"] == answers[1]["id"]
+    assert keyed.post(b'{"a":1}', x_github_delivery="d-2").json[0]["id"] != answers[0]["id"]
+
+
+def test_events_without_the_key_are_all_new(keyed: Sender) -> None:
+    ids = [keyed.post(b'{"other":1}').json[0]["id"] for _ in range(3)]
+    assert len(set(ids)) == 3
+
+
+def test_the_first_path_with_a_value_decides(keyed: Sender) -> None:
+    one = keyed.post(b'{"incidentId":"p-1","data":{"alert":{"id":"same"}}}').json[0]["id"]
+    other = keyed.post(b'{"incidentId":"p-2","data":{"alert":{"id":"same"}}}').json[0]["id"]
+    assert one != other
+
+
+def test_duplicates_inside_one_array_are_one_incident(keyed: Sender) -> None:
+    before = len(keyed.sandbox.incidents())
+    body = [{"incidentId": "arr-1"}, {"incidentId": "arr-2"}, {"incidentId": "arr-1"}, {"x": 1}, {"incidentId": "arr-1"}]
+    answer = keyed.post(json.dumps(body)).json
+    assert len(keyed.sandbox.incidents()) == before + 3
+    assert len(answer) == 5
+    assert answer[0]["id"] == answer[2]["id"] == answer[4]["id"]
+    assert [item.get("duplicate", False) for item in answer] == [False, False, True, False, True]
+
+
+def test_duplicates_at_the_same_moment_are_one_incident() -> None:
+    faults = Faults(latency={"createIncidents": 0.3})
+    with running(params={"duplication_key": "id"}, faults=faults) as sender:
+        start = threading.Barrier(12)
+
+        def deliver(_: int) -> dict[str, Any]:
+            start.wait()
+            answer = sender.post(b'{"id":"same"}')
+            assert answer.status == 200
+            return answer.json[0]
+
+        with ThreadPoolExecutor(12) as pool:
+            answers = list(pool.map(deliver, range(12)))
+        assert len(sender.sandbox.incidents()) == 1
+        assert {answer["id"] for answer in answers} == {"1"}
+        assert sum(answer.get("duplicate", False) for answer in answers) == 11
+
+
+def test_events_are_remembered_within_5_seconds_and_across_restarts() -> None:
+    with running(params={"duplication_key": "id"}) as sender:
+        [created] = sender.post(b'{"id":"e-1"}').json
+        await_that(lambda: "found_ids" in sender.sandbox.context(), 5.0)
+        assert json.loads(sender.sandbox.context()["found_ids"]) == {"id:e-1": created["id"]}
+        sender.sandbox.kill()
+        sender.sandbox.wait_exit()
+        sender.sandbox.restart()
+        [again] = sender.post(b'{"id":"e-1"}').json
+        assert (again["id"], again["duplicate"]) == (created["id"], True)
+        sender.post(b'{"id":"e-2"}')
+        sender.sandbox.restart()  # SIGTERM flushes without waiting
+        assert sender.post(b'{"id":"e-2"}').json[0]["duplicate"] is True
+        assert len(sender.sandbox.incidents()) == 2
+
+
+@pytest.mark.parametrize(
+    "found_ids, answer",
+    [
+        (["id:old-1", "id:old-2"], [{"duplicate": True}]),
+        ({"id:old-1": "17", "id:old-2": None}, [{"id": "17", "duplicate": True}]),
+        ({"id:old-1": None}, [{"duplicate": True}]),
+    ],
+)
+def test_found_ids_are_read_in_both_forms(found_ids: Any, answer: list[dict[str, Any]]) -> None:
+    context = {"found_ids": json.dumps(found_ids), "somebody": "else's"}
+    with running(params={"duplication_key": "id"}, context=context) as sender:
+        assert sender.post(b'{"id":"old-1"}').json == answer
+        assert sender.sandbox.incidents() == []
+        assert sender.post(b'{"id":"new"}').json[0]["id"] == "1"
+        sender.sandbox.restart()  # SIGTERM flushes without waiting
+        stored = json.loads(sender.sandbox.context()["found_ids"])
+        assert stored["id:new"] == "1"
+        assert set(found_ids) < set(stored)
+        assert sender.sandbox.context()["somebody"] == "else's"
+
+
+def test_only_the_newest_5000_events_are_kept() -> None:
+    context = {"found_ids": json.dumps([f"id:{number}" for number in range(5000)])}
+    with running(params={"duplication_key": "id"}, context=context) as sender:
+        assert "duplicate" not in sender.post(b'{"id":"new"}').json[0]
+        sender.sandbox.restart()  # SIGTERM flushes without waiting
+        stored = json.loads(sender.sandbox.context()["found_ids"])
+        assert len(stored) == 5000
+        assert "id:0" not in stored
+        assert sender.post(b'{"id":"4999"}').json == [{"duplicate": True}]
+        assert "duplicate" not in sender.post(b'{"id":"0"}').json[0]
+
+
+def test_a_retry_after_an_error_is_no_duplicate() -> None:
+    faults = Faults(reject="refused")
+    with running(params={"duplication_key": "id"}, faults=faults) as sender:
+        body = json.dumps([{"id": "good"}, {"id": "refused"}])
+        answer = sender.post(body)
+        assert answer.status == 502
+        assert "[1]" in answer.error
+        assert len(sender.sandbox.incidents()) == 1
+        faults.reject = None
+        good, refused = sender.post(body).json
+        assert (good["id"], good["duplicate"]) == ("1", True)
+        assert "duplicate" not in refused
+        assert len(sender.sandbox.incidents()) == 2
+
+
+def test_an_event_a_rule_dropped_is_not_remembered() -> None:
+    faults = Faults(drop="unwanted")
+    with running(params={"duplication_key": "id"}, faults=faults) as sender:
+        assert sender.post(b'{"id":"e-1","text":"unwanted"}').json == []
+        faults.drop = None
+        assert sender.post(b'{"id":"e-1","text":"unwanted"}').json[0]["id"] == "1"
+
+
+def test_a_duplicate_is_no_sample() -> None:
+    with running(params={"duplication_key": "id", "store_samples": True}) as sender:
+        for _ in range(3):
+            sender.post(b'{"id":"e-1"}')
+        sender.sandbox.restart()  # SIGTERM flushes without waiting
+        assert len(json.loads(sender.sandbox.context()["sample_events"])) == 1
+
+
+# ---- mirroring
+
+
+@pytest.mark.parametrize("direction, word", [("Incoming", "In"), ("Outgoing", "Out"), ("Incoming And Outgoing", "Both")])
+def test_mirroring_fields_are_added_when_a_direction_is_set(direction: str, word: str) -> None:
+    params = {"mirror_direction": direction, "mirror_instance": "tickets", "mirror_tags": "comments, work notes"}
+    with running(params=params) as sender:
+        for body in (b'{"a":1}', b'{"raw_json":{"a":1}}'):
+            assert sender.raws(body) == [
+                {"a": 1, "mirror_direction": word, "mirror_instance": "tickets", "mirror_tags": ["comments", "work notes"]}
+            ]
+
+
+@pytest.mark.parametrize("direction", ["None", ""])
+def test_without_a_direction_there_are_no_mirroring_fields(direction: str) -> None:
+    with running(params={"mirror_direction": direction, "mirror_instance": "tickets", "mirror_tags": "x"}) as sender:
+        assert sender.raws(b'{"a":1}') == [{"a": 1}]
+
+
+@pytest.mark.parametrize(
+    "params", [{"duplication_key": "[incidentId]"}, {"mirror_direction": "Incoming", "mirror_tags": "[soc],[urgent]"}]
+)
+def test_brackets_in_a_list_parameter_do_not_end_the_service(params: dict[str, Any]) -> None:
+    sandbox = Sandbox(params=params)
+    try:
+        sandbox.start()
+        assert len(Sender(sandbox).create(b'{"a":1}')) == 1
+    finally:
+        sandbox.stop()
