@@ -1312,6 +1312,7 @@ UNKNOWN = Outcome(502, reason="XSOAR's answer could not be read, it may have bee
 OUTAGE = Outcome(503, reason="XSOAR refuses every incident at the moment")
 WITHDRAWN = Outcome(503, reason="XSOAR did not get to it in time")
 STOPPING = Outcome(503, reason="the webhook is stopping")
+STOPPED_IN_FLIGHT = Outcome(503, reason="the webhook is stopping, and XSOAR has not answered: it may have been created")
 
 
 class Ticket:
@@ -1566,12 +1567,12 @@ class Writer:
         while self._queue and not self._queue[0].open:
             self._queue.popleft()
 
-    def close(self, outcome: Outcome = STOPPING) -> None:
-        """Settle everything that is unfinished, and whatever comes later, with an outcome."""
+    def close(self, in_flight: Outcome = STOPPED_IN_FLIGHT) -> None:
+        """Settle everything that is unfinished, and whatever comes later, as stopping."""
         self._closed = True
         for delivery in list(self._live):
             for ticket in delivery.tickets:
-                self._settle(ticket, outcome)
+                self._settle(ticket, in_flight if ticket.in_flight else STOPPING)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -2561,11 +2562,15 @@ class Service:
 
     def _end_broken(self) -> None:
         """XSOAR closed the wire: answer who waits and end the process, which the platform starts again."""
-        print("Generic Webhook: XSOAR closed the connection to this container; ending.", file=sys.stderr, flush=True)
-        self._guard.stopping = True
-        self._writer.close(UNKNOWN)
-        gevent.sleep(0.5)
-        os._exit(1)
+        try:
+            with contextlib.suppress(OSError):  # not print: the platform rebinds it to a call over the wire that is gone
+                sys.stderr.write("Generic Webhook: XSOAR closed the connection to this container; ending.\n")
+                sys.stderr.flush()
+            self._guard.stopping = True
+            self._writer.close(UNKNOWN)
+            gevent.sleep(0.5)
+        finally:
+            os._exit(1)
 
     def _shut_down(self) -> None:
         """After SIGTERM: finish what was accepted, refuse what comes later, flush, and end the process."""

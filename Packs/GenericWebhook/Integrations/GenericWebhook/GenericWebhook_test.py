@@ -45,6 +45,30 @@ def incident_of(payload: Any, request: webhook.Request = NO_REQUEST, **params: A
     return fields, raw
 
 
+# ---- refusals
+
+
+class TestRefusal:
+    def test_a_refusal_is_a_json_object_with_one_sentence(self) -> None:
+        """
+        Given: a refusal whose sentence needs escaping
+        When: it is answered
+        Then: its body is JSON
+        """
+        assert json.loads(webhook.Malformed('say "what"').body()) == {"error": 'say "what"'}
+        assert webhook.Malformed("x").status == 400
+
+    def test_unavailable_says_when_to_come_again(self) -> None:
+        """
+        Given: a webhook that is busy
+        When: it refuses
+        Then: 503 with Retry-After in whole seconds
+        """
+        busy = webhook.Unavailable("busy")
+        assert busy.status == 503
+        assert int(busy.headers["Retry-After"]) > 0
+
+
 # ---- settings: every mistake names the parameter and the mend
 
 
@@ -388,6 +412,7 @@ class TestCertificate:
             "half": ("\n".join(lines[: len(lines) // 2]), key),
             "half a key": (text, key[: len(key) // 2]),
             "damaged": (text.replace(lines[3], "!" * 64), key),
+            "damaged key": (text, key.replace(key.splitlines()[1], "A" * 64)),
         }
 
     @pytest.mark.parametrize(
@@ -405,6 +430,7 @@ class TestCertificate:
             ("half", "Certificate", "paste"),
             ("half a key", "Private Key", "paste"),
             ("damaged", "Certificate", "paste"),
+            ("damaged key", "Private Key", "paste"),
         ],
     )
     def test_the_test_button_names_the_parameter_and_the_mend(
@@ -516,6 +542,12 @@ class TestPayload:
             (b"\xff\xd8\xff", "image/jpeg", [{"body_base64": "/9j/"}]),
             (b"gr\xfc", "text/plain", [{"body": "gr\ufffd", "body_base64": "Z3L8"}]),
             (b"{broken", "", [{"body": "{broken"}]),
+            (b"ab\x00cd", "application/octet-stream", [{"body_base64": "YWIAY2Q="}]),
+            (
+                b'--b\r\nContent-Disposition: form-data; name="f"\r\n\r\n\xff\r\n--b--\r\n',
+                "multipart/form-data; boundary=b",
+                [{"body_base64": "LS1iDQpDb250ZW50LURpc3Bvc2l0aW9uOiBmb3JtLWRhdGE7IG5hbWU9ImYiDQoNCv8NCi0tYi0tDQo="}],
+            ),
             (b"\x1b[31mred\x1b[0m", "", [{"body": "\x1b[31mred\x1b[0m"}]),
         ],
     )
@@ -548,6 +580,7 @@ class TestPayload:
             (b"1\n" * 1500, "application/jsonl", 413, "more than 1000 events"),
             (b"&".join(b"a=%d" % number for number in range(1001)), "application/x-www-form-urlencoded", 413, "1000 fields"),
             (b"--b\r\n\r\n" * 1100, "multipart/form-data; boundary=b", 413, "1000 parts"),
+            (b'{"a":[' + b"[]," * 1_000_000 + b"1]}", "application/json", 400, "objects and arrays"),
             (b"no boundary", "multipart/form-data", 400, "multipart"),
             (b"--x\r\nbroken", "multipart/form-data; boundary=b", 400, "multipart"),
         ],
@@ -694,6 +727,7 @@ class TestContentEncoding:
             (b"[1]", "gzip, deflate", 415),
             (gzip.compress(bytes(26 * 1024 * 1024), 1), "gzip", 413),
             (gzip.compress(b""), "gzip", 400),
+            (gzip.compress(b" ") * 5000, "gzip", 400),
         ],
     )
     def test_what_cannot_be_unpacked_is_refused(self, packed: bytes, encoding: str, status: int) -> None:
@@ -959,6 +993,19 @@ class TestRequest:
         described = webhook.describe_request(headers, "a=1&b=2&b=3&c=&b=4&d=%C3%A9", "x-token")
         assert described.headers == {"x-note": "grüße", "x-old": "grü", "user-agent": "curl"}
         assert described.query == {"a": "1", "b": ["2", "3", "4"], "c": "", "d": "é"}
+
+    def test_without_a_query_string_there_are_no_query_fields(self) -> None:
+        """
+        Given: a request without a query string
+        When: its items become incidents
+        Then: each has the headers and no query
+        """
+        request = webhook.describe_request({"user-agent": "curl"}, "", "")
+        made = webhook.make_incidents([{"a": 1}, {"a": 2}], request, settings(), NOW)
+        assert [json.loads(incident.fields["rawJSON"]) for incident in made] == [
+            {"a": 1, "headers": {"user-agent": "curl"}},
+            {"a": 2, "headers": {"user-agent": "curl"}},
+        ]
 
     def test_a_flood_of_query_fields_is_refused(self) -> None:
         """
