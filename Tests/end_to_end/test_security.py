@@ -1,0 +1,455 @@
+"""Nobody gets in without the credentials, nobody learns anything from being refused, and no secret leaves the instance."""
+
+import base64
+import contextlib
+import json
+import re
+import ssl
+import statistics
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from Tests.end_to_end.hostile import (
+    Pair,
+    ask,
+    certificate,
+    connect,
+    in_parallel,
+    lowered,
+    port_of,
+    post,
+    read_answer,
+    sandboxed,
+    watching,
+)
+from Tests.end_to_end.sender import Answer, await_that, send
+from Tests.sandbox import Sandbox
+
+USERNAME = "sender"
+PASSWORD = "pÄss-8c1f0c36-word:with:colons"
+TOKEN = "t0ken-5b0f9a1e7d"
+WRONG = "wr0ng-guess-77aa"
+
+
+def basic(username: str = USERNAME, password: str = PASSWORD) -> bytes:
+    return b"Authorization: Basic " + base64.b64encode(f"{username}:{password}".encode())
+
+
+CREDENTIALS = {"credentials": {"identifier": USERNAME, "password": PASSWORD}}
+GOOD = post(b'{"name": "good"}', basic())
+BAD = post(b'{"name": "bad"}', basic(password=WRONG))
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[Sandbox]:
+    with sandboxed(params=CREDENTIALS) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(scope="module")
+def open_to_all() -> Iterator[Sandbox]:
+    with sandboxed() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(scope="module")
+def pair() -> Pair:
+    return certificate()
+
+
+@pytest.fixture(scope="module")
+def tls(pair: Pair) -> Iterator[Sandbox]:
+    with sandboxed(params={**pair.params, **CREDENTIALS}) as sandbox:
+        yield sandbox
+
+
+# ---- who gets in
+
+NOT_HIS = {
+    "nothing": b"X: y",
+    "an empty header": b"Authorization:",
+    "no scheme": b"Authorization: " + base64.b64encode(f"{USERNAME}:{PASSWORD}".encode()),
+    "another scheme": basic().replace(b"Basic", b"Bearer"),
+    "plain text": f"Authorization: Basic {USERNAME}:{PASSWORD}".encode("latin-1"),
+    "no base64": b"Authorization: Basic !!!!",
+    "half of it": basic()[:-4],
+    "one letter more": basic(password=PASSWORD + "x"),
+    "another user": basic(username="Sender"),
+    "an empty password": basic(password=""),
+    "only the password": basic(username=""),
+    "Latin-1": b"Authorization: Basic " + base64.b64encode(f"{USERNAME}:{PASSWORD}".encode("latin-1")),
+    "twice": basic() + b"\r\n" + basic(),
+    "of a proxy": b"Proxy-" + basic(),
+    "an underscore": basic().replace(b"Authorization", b"HTTP_AUTHORIZATION"),
+    "text behind": basic() + b" x",
+    "a NUL behind": b"Authorization: Basic " + base64.b64encode(f"{USERNAME}:{PASSWORD}\0".encode()),
+}
+
+
+@pytest.mark.parametrize("header", NOT_HIS.values(), ids=NOT_HIS)
+def test_who_does_not_prove_it_is_401_and_creates_nothing(guarded: Sandbox, header: bytes) -> None:
+    before = len(guarded.incidents())
+    answer = ask(guarded, post(b'{"name": "bad"}', header))
+    assert answer.status == 401
+    assert answer.headers["www-authenticate"].startswith("Basic ")
+    assert answer.error
+    assert len(guarded.incidents()) == before
+
+
+def test_who_proves_it_gets_in(guarded: Sandbox) -> None:
+    assert ask(guarded, GOOD).status == 200
+    assert ask(guarded, GOOD.replace(b"Basic", b"bAsIc").replace(b"Authorization", b"AUTHORIZATION")).status == 200
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        post(b"", length=10_000_000),
+        post(b"", length=10**12),
+        post(b"", b"Expect: 100-continue", length=100),
+        post(b"", b"Content-Encoding: br", length=100),
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
+    ],
+    ids=["large", "too large", "expectant", "unsupported", "chunked"],
+)
+def test_a_stranger_is_refused_before_his_body_is_read(guarded: Sandbox, data: bytes) -> None:
+    started = time.monotonic()
+    answer = ask(guarded, data)  # none of the body is ever sent
+    assert answer.status == 401
+    assert answer.headers["connection"] == "close"
+    assert time.monotonic() - started < 2
+
+
+def test_half_filled_in_credentials_let_nobody_in() -> None:
+    for credentials in ({"identifier": USERNAME, "password": ""}, {"identifier": "", "password": PASSWORD}):
+        with sandboxed(params={"credentials": credentials}) as sandbox:
+            for header in (b"X: y", basic(), basic(password=""), basic(username=""), basic("", "")):
+                assert ask(sandbox, post(b"{}", header)).status == 401
+            assert sandbox.incidents() == []
+            await_that(lambda sandbox=sandbox: sandbox.health)
+
+
+def test_a_token_in_a_header_has_to_be_exactly_it() -> None:
+    params = {"credentials": {"identifier": "_header:X-Token", "password": TOKEN}}
+    with sandboxed(params=params) as sandbox:
+        for header in (
+            b"X: y",
+            b"X-Token: ",
+            b"X-Token: x" + TOKEN.encode(),
+            b"X-Token: " + TOKEN.upper().encode(),
+            b"X_Token: " + TOKEN.encode(),
+            b"X-Token: " + TOKEN.encode() + b"\r\nX-Token: " + TOKEN.encode(),
+            b"Authorization: " + TOKEN.encode(),
+        ):
+            assert ask(sandbox, post(b"{}", header)).status == 401, header
+        assert ask(sandbox, post(b"{}", b"x-tOKEN:  " + TOKEN.encode() + b" ")).status == 200
+        assert len(sandbox.incidents()) == 1
+
+
+# ---- guessing
+
+
+def test_guesses_are_delayed_by_a_second_at_most_and_the_right_sender_never() -> None:
+    with sandboxed(params=CREDENTIALS) as sandbox:
+        delays = []
+        for _ in range(9):
+            started = time.monotonic()
+            assert ask(sandbox, BAD).status == 401
+            delays.append(time.monotonic() - started)
+        assert max(delays[:2]) < 0.3  # a typo is answered at once
+        assert delays[-1] > 0.5
+        assert max(delays) < 1.4
+        started = time.monotonic()
+        assert ask(sandbox, GOOD).status == 200  # from the same address: behind the reroute all senders share one
+        assert time.monotonic() - started < 0.3
+        with watching(sandbox) as waits:
+            statuses = in_parallel([lambda: ask(sandbox, BAD).status for _ in range(100)])
+        assert statuses == [401] * 100
+        assert max(waits) < 0.5
+
+
+def test_a_crowd_of_guessers_does_not_keep_the_right_sender_out(tmp_path: Path) -> None:
+    with sandboxed(params=CREDENTIALS, script=lowered(tmp_path, MAX_CONNECTIONS=32)) as sandbox:
+        over = time.monotonic() + 3
+
+        def guess() -> None:
+            while time.monotonic() < over:
+                with contextlib.suppress(OSError, AssertionError):
+                    ask(sandbox, post(b"", basic(password=WRONG), length=99))
+
+        def be_right() -> list[int]:
+            time.sleep(0.7)
+            statuses = []
+            while time.monotonic() < over:
+                statuses.append(ask(sandbox, GOOD).status)
+            return statuses
+
+        *_, statuses = in_parallel([*[guess] * 64, be_right])
+        assert len(statuses) > 20
+        assert set(statuses) == {200}
+
+
+def test_guesses_are_one_log_line_with_counts(tmp_path: Path) -> None:
+    with sandboxed(params=CREDENTIALS, script=lowered(tmp_path, REPORT_SECONDS=2)) as sandbox:
+        in_parallel([lambda: ask(sandbox, BAD).status for _ in range(25)])
+        ask(sandbox, GOOD)
+        await_that(lambda: any("25 failed authentications" in text for _, text in sandbox.logs), 6)
+        assert sum("authentication" in text for _, text in sandbox.logs) == 1
+
+
+def test_a_right_beginning_of_the_secret_takes_as_long_as_a_wrong_one() -> None:
+    password = "a" * 4000
+    close, far = ("a" * 3999 + "b"), ("b" * 4000)
+    with sandboxed(params={"credentials": {"identifier": "_header:X-T", "password": password}}) as sandbox:
+        times: dict[str, list[float]] = {close: [], far: []}
+        for _ in range(3):  # the undelayed failures of an address: two kinds, three of each are all there are
+            for guess in times:
+                with connect(sandbox) as connection:
+                    started = time.perf_counter()
+                    connection.sendall(post(b"{}", b"X-T: " + guess.encode()))
+                    assert read_answer(connection)
+                    times[guess].append(time.perf_counter() - started)
+        assert abs(statistics.median(times[close]) - statistics.median(times[far])) < 0.5  # no early exit by the letter
+
+
+# ---- what an answer tells
+
+REFUSED: dict[str, tuple[int, bytes]] = {
+    "broken JSON": (400, post(b'{"secret-echo": ', b"Content-Type: application/json", basic())),
+    "wrong field": (400, post(b'{"raw_json": {}, "severity": "secret-echo"}', basic())),
+    "empty": (400, post(b"", basic())),
+    "no HTTP": (400, b"secret-echo\r\n\r\n"),
+    "a bad header": (400, b"POST / HTTP/1.1\r\nsecret-echo\r\n\r\n"),
+    "unauthorized": (401, post(b"secret-echo", b"X-Secret: secret-echo")),
+    "another path": (404, post(b"{}", basic(), target=b"/secret-echo")),
+    "another path with markup": (404, post(b"{}", basic(), target=b"/<script>secret-echo</script>")),
+    "another method": (405, post(b"{}", basic()).replace(b"POST", b"PATCH")),
+    "a method of their own": (405, post(b"{}", basic()).replace(b"POST", b"SECRETECHO")),
+    "too large": (413, post(b"", basic(), length=10**9)),
+    "too long": (414, post(b"{}", target=b"/?" + b"secret-echo" * 2000)),
+    "unsupported": (415, post(b"{}", basic(), b"Content-Encoding: secret-echo")),
+    "too many headers": (431, post(b"{}", *[b"X-%d: secret-echo" % n for n in range(200)])),
+}
+REVEALING = re.compile(rb"Traceback|\.py\b|line \d+, in|python|bottle|gevent|pywsgi|CPython|<html|secret-?echo", re.IGNORECASE)
+
+
+def assert_discreet(answer: Answer) -> None:
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["content-type"] == "application/json"
+    assert "server" not in answer.headers
+    assert "x-powered-by" not in answer.headers
+
+
+@pytest.mark.parametrize(("status", "data"), REFUSED.values(), ids=REFUSED)
+def test_a_refusal_is_json_that_reveals_and_echoes_nothing(guarded: Sandbox, status: int, data: bytes) -> None:
+    answer = ask(guarded, data)
+    assert answer.status == status
+    assert answer.error
+    assert_discreet(answer)
+    everything = answer.body + repr(answer.headers).encode()
+    assert not REVEALING.search(everything), everything
+
+
+def test_refusals_by_xsoar_reveal_nothing_of_its_words(open_to_all: Sandbox) -> None:
+    open_to_all.faults.reject = "refuse me"
+    open_to_all.faults.answer = lambda created: "secret-echo of the server"
+    try:
+        batch = ask(open_to_all, post(b'[{"name": "refuse me"}, {"name": "x"}]'))
+    finally:
+        open_to_all.faults.reject = open_to_all.faults.answer = None
+    assert batch.status == 502
+    assert re.search(r"Request [0-9a-f]{12}", batch.error)
+    assert "refuse me" not in batch.error
+    assert not REVEALING.search(batch.body)
+    assert_discreet(batch)
+
+
+def test_a_200_is_xsoars_own_objects_and_discreet(open_to_all: Sandbox) -> None:
+    answer = ask(open_to_all, post(b'{"name": "good"}'))
+    assert answer.json == [open_to_all.incidents()[int(answer.json[0]["id"]) - 1]]
+    assert_discreet(answer)
+    assert_discreet(ask(open_to_all, b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n"))
+
+
+def test_posted_line_breaks_do_not_become_headers(open_to_all: Sandbox) -> None:
+    for target in (b"/%0d%0aX-Injected:%20yes", b"/?a=%0d%0aX-Injected:%20yes"):
+        answer = ask(open_to_all, post(b'{"name": "a\\r\\nX-Injected: yes"}', target=target))
+        assert "x-injected" not in answer.headers
+
+
+# ---- TLS
+
+
+def handshake(sandbox: Sandbox, *options: str) -> str:
+    """Return what openssl's client tells of a handshake; it is a real client that knows all versions and ciphers."""
+    command = ["openssl", "s_client", "-connect", f"127.0.0.1:{port_of(sandbox)}", *options]
+    done = subprocess.run(command, input="", capture_output=True, text=True, timeout=10, check=False)
+    return done.stdout + done.stderr
+
+
+def succeeded(told: str) -> bool:
+    return bool(re.search(r"New, TLSv1\.[23], Cipher is (?!\(NONE\))", told))
+
+
+@pytest.mark.parametrize("version", ["tls1_2", "tls1_3"])
+def test_modern_tls_is_spoken(tls: Sandbox, version: str) -> None:
+    told = handshake(tls, f"-{version}")
+    assert succeeded(told), told
+    assert "Compression: NONE" in told
+    assert re.search(r"Cipher is (ECDHE-\S*(GCM|CHACHA20)|TLS_)", told), told
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("-tls1", "-cipher", "ALL:@SECLEVEL=0"), ("-tls1_1", "-cipher", "ALL:@SECLEVEL=0")],
+    ids=["TLS 1.0", "TLS 1.1"],
+)
+def test_old_tls_is_refused(tls: Sandbox, options: tuple[str, ...]) -> None:
+    assert not succeeded(handshake(tls, *options))
+
+
+WEAK = (
+    "aNULL",
+    "eNULL",
+    "3DES",
+    "RC4",
+    "CAMELLIA",
+    "SEED",
+    "IDEA",
+    "PSK",
+    "kRSA",
+    "DHE",
+    "AES128-SHA",
+    "ECDHE-RSA-AES128-SHA256",
+    "ECDHE-ECDSA-AES128-SHA",
+    "SHA1",
+)
+
+
+@pytest.mark.parametrize("ciphers", WEAK)
+def test_weak_ciphers_are_refused(tls: Sandbox, ciphers: str) -> None:
+    told = handshake(tls, "-tls1_2", "-cipher", f"{ciphers}:@SECLEVEL=0")
+    assert not succeeded(told), told
+
+
+def test_neither_compression_nor_renegotiation(tls: Sandbox) -> None:
+    assert "Compression: NONE" in handshake(tls, "-tls1_2", "-comp")
+    command = ["openssl", "s_client", "-tls1_2", "-connect", f"127.0.0.1:{port_of(tls)}"]
+    done = subprocess.run(command, input="R\n", capture_output=True, text=True, timeout=10, check=False)
+    assert "RENEGOTIATING" in done.stdout + done.stderr
+    assert re.search(r"no renegotiation|error|closed", done.stdout + done.stderr, re.IGNORECASE)
+    assert ask_tls_is_fine(tls)
+
+
+def ask_tls_is_fine(sandbox: Sandbox) -> bool:
+    return succeeded(handshake(sandbox, "-tls1_3"))
+
+
+def test_a_client_that_verifies_is_content(tls: Sandbox, pair: Pair) -> None:
+    answer = send(tls.container_url, b'{"name": "over TLS"}', {"Authorization": basic()[15:].decode()}, context=pair.trusting)
+    assert answer.status == 200
+    with pytest.raises(ssl.SSLCertVerificationError):
+        send(tls.container_url, b"{}", context=ssl.create_default_context())
+
+
+def test_port_scans_are_counted_and_leave_no_trace(tmp_path: Path, pair: Pair) -> None:
+    with sandboxed(params=pair.params, script=lowered(tmp_path, REPORT_SECONDS=2)) as sandbox:  # which asserts an empty stderr
+        for data in (b"", b"GET / HTTP/1.0\r\n\r\n", b"\x16\x03\x01\x00\x05hello", b"\x80\x2e\x01\x00\x02", bytes(1000)):
+            with connect(sandbox) as connection:
+                connection.sendall(data)
+                time.sleep(0.05)
+        handshake(sandbox, "-tls1_2", "-cipher", "AES128-SHA:@SECLEVEL=0")
+        await_that(lambda: any(re.search(r"\d failed TLS handshakes", text) for _, text in sandbox.logs), 6)
+        assert not [text for level, text in sandbox.logs if level == "error"]
+
+
+# ---- secrets
+
+
+def everything_told(sandbox: Sandbox) -> str:
+    """Return all that left the instance: logs, health, stderr, incidents, integration context, samples."""
+    samples: list[Any] = sandbox.run("fetch-incidents")
+    told = [sandbox.logs, sandbox.health_history, sandbox.stderr, sandbox.incidents(), sandbox.context(), samples]
+    return json.dumps(told, ensure_ascii=False)
+
+
+def spellings(secret: str) -> list[str]:
+    encoded = [base64.b64encode(f"{USERNAME}:{secret}".encode()).decode(), base64.b64encode(secret.encode()).decode()]
+    return [secret, json.dumps(secret)[1:-1], secret.encode().decode("latin-1"), *encoded]
+
+
+@pytest.mark.parametrize("identifier", [USERNAME, "_header:X-Token", "_header:Authorization"])
+def test_no_secret_is_ever_told(tmp_path: Path, pair: Pair, identifier: str) -> None:
+    secret = PASSWORD if identifier == USERNAME else TOKEN
+    header = basic() if identifier == USERNAME else f"{identifier.removeprefix('_header:')}: {TOKEN}".encode()
+    others = {
+        b"Proxy-Authorization": "0ther-proxy-secret",
+        b"Cookie": "session=0ther-cookie-secret",
+        b"X-Hub-Signature-256": "sha256=0ther-signature",
+        b"X-Slack-Signature": "v0=0ther-slack-signature",
+    }
+    params = {"credentials": {"identifier": identifier, "password": secret}, "store_samples": True, "duplication_key": "id"}
+    script = lowered(tmp_path, REPORT_SECONDS=1, FLUSH_SECONDS=0.2)
+    answers = b""
+    with sandboxed(params={**params}, script=script) as sandbox:
+        more = [name + b": " + value.encode() for name, value in others.items()]
+        for number, body in enumerate((b'{"id": 1}', b"text", b'{"raw_json": {"id": 2}}', b"[broken", b'{"id": 1}')):
+            answers += ask(sandbox, post(body, header, *more)).body
+            answers += ask(sandbox, post(body, header + b"x", *more, b"X-Number: %d" % number)).body
+        sandbox.faults.outage = True  # an error of the server that quotes what it was sent, as far as it was sent
+        answers += in_parallel([lambda: ask(sandbox, post(b'{"id": 3}', header, *more)).body])[0]
+        sandbox.faults.outage = False
+        sandbox.faults.answer = lambda _: secret
+        answers += ask(sandbox, post(b'{"id": 4}', header, *more)).body
+        sandbox.faults.answer = None
+        await_that(lambda: sandbox.context().get("sample_events"))
+        time.sleep(1.2)
+        told = everything_told(sandbox) + answers.decode()
+    assert "failed authentications" in told  # the log was written, and the incidents are in what is looked at
+    for secret_text in [*spellings(secret), *others.values()]:
+        assert secret_text not in told
+
+
+def test_the_private_key_is_never_told(tmp_path: Path, pair: Pair) -> None:
+    lines = [line for line in pair.params["key"].splitlines() if line and "---" not in line]
+    broken = {**pair.params, "key": pair.params["key"].replace(lines[0], lines[0][::-1])}
+    other = {**pair.params, "key": certificate().params["key"]}
+    for params in (broken, other):
+        sandbox = Sandbox(params=params, wait=0)
+        sandbox.start()
+        try:
+            await_that(lambda sandbox=sandbox: sandbox.health)
+            told = everything_told(sandbox)
+        finally:
+            sandbox.stop()
+        assert "Private Key" in told or "Certificate" in told
+        for line in params["key"].splitlines():
+            assert "---" in line or not line or line not in told
+
+
+def test_a_secret_that_xsoar_quotes_is_masked_in_the_log() -> None:
+    with sandboxed(params=CREDENTIALS) as sandbox:
+        sandbox.faults.fail["setIntegrationContext"] = 1
+        sandbox.faults.reject = lambda _: True
+        sandbox.faults.answer = None
+        original = sandbox._server._create_incidents
+
+        def quote(args: dict[str, Any], session: Any) -> Any:
+            from Tests.sandbox.server import MarkedError
+
+            raise MarkedError(f"createIncidents: the header was {PASSWORD}")
+
+        sandbox._server._commands["createIncidents"] = quote
+        try:
+            assert ask(sandbox, GOOD).status == 503
+        finally:
+            sandbox._server._commands["createIncidents"] = original
+        told = everything_told(sandbox)
+        assert "the header was <secret>" in told
+        assert PASSWORD not in told
