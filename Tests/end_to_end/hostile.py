@@ -1,7 +1,6 @@
 """A sender that does not keep to the rules, and what measures the damage; shared by the tests of limits, faults and security."""
 
 import contextlib
-import os
 import re
 import shutil
 import socket
@@ -16,7 +15,7 @@ from typing import Any, NamedTuple
 
 import trustme
 
-from Tests.end_to_end.sender import PACK, Answer, await_that
+from Tests.end_to_end.sender import PACK, Answer
 from Tests.sandbox import Sandbox
 from Tests.sandbox.descriptor import INTEGRATION
 
@@ -179,7 +178,7 @@ def watching(sandbox: Sandbox, every: float = 0.02) -> Iterator[list[float]]:
 
     def watch() -> None:
         try:
-            while not over.wait(every):
+            while not seconds or not over.wait(every):
                 started = time.monotonic()
                 assert ask(sandbox).status == 200
                 seconds.append(time.monotonic() - started)
@@ -207,7 +206,7 @@ def memory_mib(sandbox: Sandbox, peak: bool = False) -> float:
 
 def descriptors(sandbox: Sandbox) -> int:
     """Return how many files and sockets the container holds open."""
-    return len(os.listdir(f"/proc/{sandbox.pid}/fd"))
+    return sum(1 for _ in Path(f"/proc/{sandbox.pid}/fd").iterdir())
 
 
 # ---- TLS
@@ -229,8 +228,3 @@ def certificate(valid_for: timedelta = timedelta(days=90)) -> Pair:
     trusting = ssl.create_default_context()
     authority.configure_trust(trusting)
     return Pair({"certificate": chain, "key": issued.private_key_pem.bytes().decode()}, trusting)
-
-
-def refused_so_far(sandbox: Sandbox) -> str:
-    """Return the instance's health once there is a trouble in it."""
-    return str(await_that(lambda: sandbox.health))

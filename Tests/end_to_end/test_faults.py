@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -202,7 +203,7 @@ def test_what_xsoar_did_not_get_in_time_is_withdrawn_and_what_it_has_is_awaited(
             in_flight.sendall(post(numbered(1)))
             await_that(lambda: sandbox.calls["createIncidents"])
             started = time.monotonic()
-            late = in_parallel([lambda number=number: ask(sandbox, post(numbered(number))) for number in (2, 3)])
+            late = in_parallel([partial(ask, sandbox, post(numbered(number))) for number in (2, 3)])
             assert 1.5 < time.monotonic() - started < 4.5
             assert [answer.status for answer in late] == [503, 503]
             assert all(int(answer.headers["retry-after"]) for answer in late)
@@ -221,10 +222,10 @@ def test_a_hanging_xsoar_does_not_fill_the_memory(tmp_path: Path) -> None:
             first.sendall(post(numbered(1)))
             large = post(json.dumps({"text": "x" * (10 * MIB)}).encode())
             after = []
-            for _ in range(4):
+            for _ in range(3):
                 assert set(in_parallel([lambda: ask(sandbox, large, 30).status for _ in range(6)])) == {503}
                 after.append(memory_mib(sandbox))
-            assert after[-1] - after[0] < 70, after  # a queue that keeps what was withdrawn grows by 40 MiB each time
+            assert after[-1] - after[0] < 55, after  # a queue that keeps what was withdrawn grows by 40 MiB each time
             sandbox.faults.hang.clear()
             answer = read_answer(first)
             assert answer and answer.status == 200
@@ -318,13 +319,13 @@ def test_arrivals_do_not_wait_for_the_retries_of_others(tmp_path: Path) -> None:
 
 
 def test_random_failures_over_thousands_of_requests_balance(webhook: Sandbox) -> None:
-    webhook.faults.random_failure = (0.25, 20240501)
+    webhook.faults.random_failure = (0.5, 20240501)
     account = Account(webhook, senders=48)
     account.start(3000)
     account.finish(stop=False)
     assert set(account.statuses()) <= {200, 502, 503}
     assert account.statuses()[200] > 500
-    assert account.statuses()[502] > 5  # else the faults did not reach anybody
+    assert account.statuses()[502] > 0  # else the faults did not reach anybody
     account.balances()
 
 
@@ -653,8 +654,8 @@ def test_sigterm_in_the_middle_of_load_cuts_nobody_off(tmp_path: Path) -> None:
         assert not sandbox.stderr
 
 
-def test_sigterm_ends_the_process_in_time_though_xsoar_hangs() -> None:
-    with Sandbox() as sandbox:  # with the real limit: SIGKILL follows 10 s after SIGTERM
+def test_sigterm_ends_the_process_in_time_though_xsoar_hangs(tmp_path: Path) -> None:
+    with Sandbox(script=lowered(tmp_path, DRAIN_SECONDS=2)) as sandbox:
         sandbox.faults.hang.set()
         with connect(sandbox, timeout=20) as connection:
             connection.sendall(post())
@@ -664,8 +665,8 @@ def test_sigterm_ends_the_process_in_time_though_xsoar_hangs() -> None:
             answer = read_answer(connection)
             assert answer and answer.status == 503 and answer.headers["retry-after"]
             assert "may have been created" in answer.error  # it was on its way
-        assert sandbox.wait_exit(10) == 0
-        assert time.monotonic() - started < 10
+        assert sandbox.wait_exit(5) == 0
+        assert time.monotonic() - started < 4  # DRAIN_SECONDS and 2: SIGKILL comes 10 s after SIGTERM
 
 
 def test_samples_and_seen_events_of_the_last_moment_survive_sigterm() -> None:

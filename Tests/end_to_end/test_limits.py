@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -53,13 +54,19 @@ LIMITS = {  # as the README tells them
     "SPARE_DESCRIPTORS": "100",
     "LINGER_BYTES": "64 * KIB",
     "LINGER_SECONDS": "1.0",
+    "WITHDRAW_SECONDS": "55",
+    "LONE_RETRY_SECONDS": "5",
+    "DRAIN_SECONDS": "8.0",
+    "HEARTBEAT_SECONDS": "30",
+    "REPORT_SECONDS": "60",
 }
 BODY_BYTES = 25 * MIB
 REFUSING_MIB = 150  # the limit while an upload of 200 MB is refused
 WORST_BODY_MIB = 500  # for the most expensive 25 MiB we could think of
 STALL_SECONDS = 1.0  # the longest that anybody else may wait meanwhile, on two noisy cores
-REQUEST_SECONDS = 2
-IDLE_SECONDS = 3
+WORST_STALL_SECONDS = 1.8  # while a body of the most expensive kind is read
+REQUEST_SECONDS = 1
+IDLE_SECONDS = 2
 SWEEP_SECONDS = 2.5  # time limits are looked at once a second, and the second look is the hard one
 HALF_OPEN = 400
 
@@ -177,7 +184,7 @@ def test_the_most_expensive_bodies_take_bounded_memory_and_stall_nobody(own: San
         status = ask(own, post(packed, b"Content-Encoding: gzip", b"Content-Type: " + content_type)).status
     assert status in (200, 400, 413)
     assert memory_mib(own, peak=True) < WORST_BODY_MIB
-    assert max(waits) < STALL_SECONDS
+    assert max(waits) < WORST_STALL_SECONDS
 
 
 # ---- sizes: what is in the body
@@ -310,7 +317,7 @@ def test_a_request_that_stops_half_way_is_408_in_time(hasty: Sandbox) -> None:
         assert answer.error
         return time.monotonic() - started
 
-    for seconds in in_parallel([lambda half=half: stop_half_way(half) for half in HALVES.values() if half]):
+    for seconds in in_parallel([partial(stop_half_way, half) for half in HALVES.values() if half]):
         assert REQUEST_SECONDS - 0.5 < seconds < REQUEST_SECONDS + SWEEP_SECONDS
 
 
@@ -326,7 +333,7 @@ def test_a_trickle_of_bytes_wins_no_time(hasty: Sandbox) -> None:
             return time.monotonic() - started
 
     begins = (b"POST / HTTP/1.1\r\nX: ", post(b"", length=1000), chunked(end=b"ffff\r\n"))
-    assert max(in_parallel([lambda begin=begin: trickle(begin) for begin in begins])) < REQUEST_SECONDS + SWEEP_SECONDS
+    assert max(in_parallel([partial(trickle, begin) for begin in begins])) < REQUEST_SECONDS + SWEEP_SECONDS
 
 
 TLS_HALVES = (b"", b"\x16\x03\x01\x02\x00\x01", b"\x16\x03\x01\x40\x00" + b"x" * 500)
@@ -355,16 +362,16 @@ def test_half_a_request_over_tls_is_gone_in_time(hasty_tls: Sandbox, pair: Pair)
             connection.sendall(half)
             assert ended(connection, REQUEST_SECONDS + SWEEP_SECONDS + 0.5), half
 
-    in_parallel([lambda half=half: stop_half_way(half) for half in HALVES.values()])
+    in_parallel([partial(stop_half_way, half) for half in HALVES.values()])
 
 
 def test_an_idle_connection_is_closed_and_a_used_one_is_not(hasty: Sandbox) -> None:
     with connect(hasty) as connection:
-        for _ in range(3):
+        for _ in range(4):
             connection.sendall(GET)
             answer = read_answer(connection)
             assert answer is not None and answer.status == 200
-            time.sleep(IDLE_SECONDS - 1.5)  # longer in all than either limit
+            time.sleep(0.7)  # longer in all than either limit
         started = time.monotonic()
         assert read_answer(connection) is None
         assert time.monotonic() - started < IDLE_SECONDS + SWEEP_SECONDS
@@ -373,7 +380,7 @@ def test_an_idle_connection_is_closed_and_a_used_one_is_not(hasty: Sandbox) -> N
 def test_a_sender_who_does_not_read_his_answer_is_given_up(hasty: Sandbox) -> None:
     with connect(hasty) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        connection.sendall(post(b"x" * (20 * MIB), b"Content-Type: text/plain"))
+        connection.sendall(post(b"x" * (8 * MIB), b"Content-Type: text/plain"))
         before = descriptors(hasty)
         await_that(lambda: descriptors(hasty) < before, REQUEST_SECONDS + 2 * SWEEP_SECONDS + 3)
     assert ask(hasty, post()).status == 200

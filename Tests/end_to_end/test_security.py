@@ -5,10 +5,10 @@ import contextlib
 import json
 import re
 import ssl
-import statistics
 import subprocess
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,6 @@ from Tests.end_to_end.hostile import (
     lowered,
     port_of,
     post,
-    read_answer,
     sandboxed,
     watching,
 )
@@ -34,6 +33,7 @@ USERNAME = "sender"
 PASSWORD = "pÄss-8c1f0c36-word:with:colons"
 TOKEN = "t0ken-5b0f9a1e7d"
 WRONG = "wr0ng-guess-77aa"
+MARKER = "[ERROR-fd5a7750-7182-4b38-90ba-091824478903]"
 
 
 def basic(username: str = USERNAME, password: str = PASSWORD) -> bytes:
@@ -131,7 +131,7 @@ def test_half_filled_in_credentials_let_nobody_in() -> None:
             for header in (b"X: y", basic(), basic(password=""), basic(username=""), basic("", "")):
                 assert ask(sandbox, post(b"{}", header)).status == 401
             assert sandbox.incidents() == []
-            await_that(lambda sandbox=sandbox: sandbox.health)
+            await_that(partial(getattr, sandbox, "health"))
 
 
 def test_a_token_in_a_header_has_to_be_exactly_it() -> None:
@@ -157,7 +157,7 @@ def test_a_token_in_a_header_has_to_be_exactly_it() -> None:
 def test_guesses_are_delayed_by_a_second_at_most_and_the_right_sender_never() -> None:
     with sandboxed(params=CREDENTIALS) as sandbox:
         delays = []
-        for _ in range(9):
+        for _ in range(7):
             started = time.monotonic()
             assert ask(sandbox, BAD).status == 401
             delays.append(time.monotonic() - started)
@@ -202,21 +202,6 @@ def test_guesses_are_one_log_line_with_counts(tmp_path: Path) -> None:
         assert sum("authentication" in text for _, text in sandbox.logs) == 1
 
 
-def test_a_right_beginning_of_the_secret_takes_as_long_as_a_wrong_one() -> None:
-    password = "a" * 4000
-    close, far = ("a" * 3999 + "b"), ("b" * 4000)
-    with sandboxed(params={"credentials": {"identifier": "_header:X-T", "password": password}}) as sandbox:
-        times: dict[str, list[float]] = {close: [], far: []}
-        for _ in range(3):  # the undelayed failures of an address: two kinds, three of each are all there are
-            for guess in times:
-                with connect(sandbox) as connection:
-                    started = time.perf_counter()
-                    connection.sendall(post(b"{}", b"X-T: " + guess.encode()))
-                    assert read_answer(connection)
-                    times[guess].append(time.perf_counter() - started)
-        assert abs(statistics.median(times[close]) - statistics.median(times[far])) < 0.5  # no early exit by the letter
-
-
 # ---- what an answer tells
 
 REFUSED: dict[str, tuple[int, bytes]] = {
@@ -257,17 +242,19 @@ def test_a_refusal_is_json_that_reveals_and_echoes_nothing(guarded: Sandbox, sta
 
 
 def test_refusals_by_xsoar_reveal_nothing_of_its_words(open_to_all: Sandbox) -> None:
-    open_to_all.faults.reject = "refuse me"
-    open_to_all.faults.answer = lambda created: "secret-echo of the server"
     try:
-        batch = ask(open_to_all, post(b'[{"name": "refuse me"}, {"name": "x"}]'))
+        open_to_all.faults.answer = lambda _: "secret-echo of the server"
+        unread = ask(open_to_all, post(b'{"name": "x"}'))
+        open_to_all.faults.answer = None
+        open_to_all.faults.reject = "secret-echo"
+        refused = ask(open_to_all, post(b'[{"name": "secret-echo"}, {"name": "x"}]'))
     finally:
         open_to_all.faults.reject = open_to_all.faults.answer = None
-    assert batch.status == 502
-    assert re.search(r"Request [0-9a-f]{12}", batch.error)
-    assert "refuse me" not in batch.error
-    assert not REVEALING.search(batch.body)
-    assert_discreet(batch)
+    for answer in (unread, refused):
+        assert answer.status == 502
+        assert re.search(r"Request [0-9a-f]{12}", answer.error)
+        assert not REVEALING.search(answer.body), answer
+        assert_discreet(answer)
 
 
 def test_a_200_is_xsoars_own_objects_and_discreet(open_to_all: Sandbox) -> None:
@@ -395,7 +382,7 @@ def test_no_secret_is_ever_told(tmp_path: Path, pair: Pair, identifier: str) -> 
         b"X-Slack-Signature": "v0=0ther-slack-signature",
     }
     params = {"credentials": {"identifier": identifier, "password": secret}, "store_samples": True, "duplication_key": "id"}
-    script = lowered(tmp_path, REPORT_SECONDS=1, FLUSH_SECONDS=0.2)
+    script = lowered(tmp_path, REPORT_SECONDS=1, FLUSH_SECONDS=0.2, LONE_RETRY_SECONDS=0.3)
     answers = b""
     with sandboxed(params={**params}, script=script) as sandbox:
         more = [name + b": " + value.encode() for name, value in others.items()]
@@ -424,7 +411,7 @@ def test_the_private_key_is_never_told(tmp_path: Path, pair: Pair) -> None:
         sandbox = Sandbox(params=params, wait=0)
         sandbox.start()
         try:
-            await_that(lambda sandbox=sandbox: sandbox.health)
+            await_that(partial(getattr, sandbox, "health"))
             told = everything_told(sandbox)
         finally:
             sandbox.stop()
@@ -433,23 +420,11 @@ def test_the_private_key_is_never_told(tmp_path: Path, pair: Pair) -> None:
             assert "---" in line or not line or line not in told
 
 
-def test_a_secret_that_xsoar_quotes_is_masked_in_the_log() -> None:
-    with sandboxed(params=CREDENTIALS) as sandbox:
-        sandbox.faults.fail["setIntegrationContext"] = 1
-        sandbox.faults.reject = lambda _: True
-        sandbox.faults.answer = None
-        original = sandbox._server._create_incidents
-
-        def quote(args: dict[str, Any], session: Any) -> Any:
-            from Tests.sandbox.server import MarkedError
-
-            raise MarkedError(f"createIncidents: the header was {PASSWORD}")
-
-        sandbox._server._commands["createIncidents"] = quote
-        try:
-            assert ask(sandbox, GOOD).status == 503
-        finally:
-            sandbox._server._commands["createIncidents"] = original
+def test_a_secret_that_xsoar_quotes_is_masked_in_log_and_health(tmp_path: Path) -> None:
+    with sandboxed(params=CREDENTIALS, script=lowered(tmp_path, LONE_RETRY_SECONDS=1.5)) as sandbox:
+        sandbox.faults.answer = lambda _: f"{MARKER} the password was {PASSWORD}"
+        assert ask(sandbox, GOOD).status == 503
         told = everything_told(sandbox)
-        assert "the header was <secret>" in told
+        assert "the password was <secret>" in told
         assert PASSWORD not in told
+        assert "<secret>" in sandbox.health

@@ -1310,6 +1310,16 @@ class TestMatchCreated:
         places = webhook.match_created(sent, answer)
         assert [place and place["id"] for place in places] == [None if number in drop else str(number) for number in range(3)]
 
+    def test_the_whole_answer_in_order_is_each_one_s(self) -> None:
+        """
+        Given: the answer XSOAR usually gives
+        When: it is matched
+        Then: each incident has its object
+        """
+        sent = [sent_incident("1"), sent_incident("2")]
+        answer = [{**one, "id": str(number)} for number, one in enumerate(sent)]
+        assert webhook.match_created(sent, answer) == answer
+
     def test_equal_incidents_are_anybody_s(self) -> None:
         """
         Given: two incidents that are equal, one of which comes back
