@@ -36,7 +36,7 @@ CONTENT_TYPES = [
 ]
 OURS = {400, 413, 415}
 RELAXED = settings(
-    max_examples=200,
+    max_examples=150,
     deadline=None,
     database=None,
     derandomize=True,  # the same inputs on every machine: a failure is a failure for everybody
@@ -238,7 +238,7 @@ ODD_BYTES = st.lists(
 ).map(b"".join)
 
 
-@settings(RELAXED, max_examples=1000)
+@settings(RELAXED, max_examples=600)
 @given(
     body=ODD_BYTES,
     content_type=st.sampled_from(CONTENT_TYPES),
@@ -273,7 +273,7 @@ def test_no_content_type_is_a_trap(webhook: Sender, content_type: bytes, charset
 def test_no_codec_of_python_is_a_trap(webhook: Sender, content_type: str) -> None:
     """Python's codecs hold more than charsets: zlib, hex, rot13, unicode_escape and others are no sender's."""
     statuses = {}
-    for charset in sorted({*aliases, *aliases.values(), "idna", "punycode", "undefined", "unicode_escape", "unicode-escape"}):
+    for charset in sorted({*aliases.values(), "idna", "punycode", "undefined", "unicode_escape", "unicode-escape"}):
         headers = {"Content-Type": f"{content_type}; charset={charset}"}
         statuses[charset] = {send(webhook.sandbox.url, body, headers).status for body in (b'{"a":1}', b"\\ud800=%ff&b")}
     assert {charset: found for charset, found in statuses.items() if found - OURS - {200}} == {}

@@ -654,14 +654,3 @@ def test_an_idle_instance_stops_at_once() -> None:
         sender.sandbox.terminate()
         assert sender.sandbox.wait_exit(10) == 0
         assert time.monotonic() - stopped < 3
-
-
-def test_an_image_without_gevent_is_said_in_the_health_and_by_the_test_button(tmp_path: Path) -> None:
-    (tmp_path / "gevent.py").write_text("raise ModuleNotFoundError('No module named gevent', name='gevent')")
-    with running(env={"PYTHONPATH": str(tmp_path)}, wait=0) as sender:
-        health = await_that(lambda: sender.sandbox.health)
-        assert "'gevent'" in health
-        assert "Docker image" in health
-        assert not sender.sandbox.exited
-        [entry] = sender.sandbox.run("test-module")
-        assert (entry["Type"], entry["Contents"]) == (4, health)

@@ -1,0 +1,1 @@
+"""The benchmark: ours, the peer pattern and a bare pywsgi under the same load; `python -m Tests.benchmark`."""
