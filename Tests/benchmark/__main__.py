@@ -31,9 +31,7 @@ MEASURES = BARS + GROWTH
 def main() -> int:
     """Measure, print the table, write the plots and the figures; 1 where something could not be measured."""
     parser = argparse.ArgumentParser(prog="python -m Tests.benchmark", description="Measures ours against the bar of its table.")
-    parser.add_argument(
-        "--quick", action="store_true", help="one round of short windows: shows that everything runs, not how fast"
-    )
+    parser.add_argument("--quick", action="store_true", help="one round of short windows: that everything runs, not how fast")
     names = [measure.name for measure in MEASURES]
     parser.add_argument("--only", action="append", choices=names, metavar="NAME", help=f"one of: {', '.join(names)}; repeatable")
     arguments = parser.parse_args()

@@ -115,6 +115,7 @@ MAX_KEY_CHARACTERS = 200
 FLUSH_SECONDS = 3.0  # from an incident to the integration context
 
 DRAIN_SECONDS = 8.0  # after SIGTERM; SIGKILL follows 10 s after it
+READING_SECONDS = 1.0  # after SIGTERM, for bodies on their way
 MAX_RESTART_PAUSE_SECONDS = 30
 REPORT_SECONDS = 60  # counters and refused senders: one log line a minute
 HEARTBEAT_SECONDS = 30
@@ -2525,7 +2526,7 @@ class Service:
         if self._settings.port is None:
             raise SettingError("Listen Port", "it is empty; enter a free port such as 8000 and save the instance.")
         tls = load_tls(self._settings.certificate, self._settings.key)
-        server = Server(("0.0.0.0", self._settings.port), self._app, self._guard, self._line, tls)  # noqa: S104  # nosec B104: a container
+        server = Server(("0.0.0.0", self._settings.port), self._app, self._guard, self._line, tls)  # noqa: S104  # nosec B104
         server.start()
         self._line.info(f"Generic Webhook listens on port {self._settings.port} ({'HTTPS' if tls else 'HTTP'}).")
         self._check_certificate(tls)
@@ -2576,8 +2577,10 @@ class Service:
     def _shut_down(self) -> None:
         """After SIGTERM: finish what was accepted, refuse what comes later, flush, and end the process."""
         self._guard.stopping = True
-        deadline = time.monotonic() + DRAIN_SECONDS
-        while (self._guard.accepted or self._guard.reading()) and time.monotonic() < deadline:
+        stopped = time.monotonic()
+        while (passed := time.monotonic() - stopped) < DRAIN_SECONDS:
+            if not self._guard.accepted and not (self._guard.reading() and passed < READING_SECONDS):
+                break
             gevent.sleep(0.02)
         self._writer.close()
         self._guard.end_reading()
