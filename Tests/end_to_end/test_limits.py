@@ -64,7 +64,7 @@ BODY_BYTES = 25 * MIB
 REFUSING_MIB = 150  # the limit while an upload of 200 MB is refused
 WORST_BODY_MIB = 500  # for the most expensive 25 MiB we could think of
 STALL_SECONDS = 1.0  # the longest that anybody else may wait meanwhile, on two noisy cores
-WORST_STALL_SECONDS = 1.8  # while a body of the most expensive kind is read
+WORST_STALL_SECONDS = 3.0  # while 25 MiB of the most expensive kind are read: 0.5 on an idle machine, more on a busy one
 REQUEST_SECONDS = 1
 IDLE_SECONDS = 2
 SWEEP_SECONDS = 2.5  # time limits are looked at once a second, and the second look is the hard one
@@ -274,11 +274,11 @@ def test_a_million_charset_names_would_not_fill_the_memory(own: Sandbox) -> None
     ask(own, post())
     before = memory_mib(own)
     with connect(own) as connection:
-        for number in range(1500):  # Python remembers every name it has ever been asked for: 12 MiB here
+        for number in range(1000):  # Python remembers every name it has ever been asked for: 8 MiB here
             connection.sendall(post(b"x", b"Content-Type: text/plain; charset=%b%d" % (b"q" * 8000, number)))
             answer = read_answer(connection)
             assert answer is not None and answer.status == 200
-    assert memory_mib(own) - before < 20 - 12
+    assert memory_mib(own) - before < 5
 
 
 # ---- time

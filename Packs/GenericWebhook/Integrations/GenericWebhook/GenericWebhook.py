@@ -1086,6 +1086,11 @@ def shorten_key(key: str) -> str:
 THREAD_STACK_BYTES = 16 * MIB  # Alpine's default overflows where the JSON parser goes as deep as Python lets it
 
 
+# A thread that comes back from a system call waits this long for a busy one to give way; Python's 5 ms, a few times a
+# call of createIncidents, are longer than the call.
+SWITCH_SECONDS = 0.0005
+
+
 class NativeThread:
     """One native thread that runs functions in turn, while the greenlets that asked for them wait."""
 
@@ -2599,6 +2604,7 @@ def long_running_execution(settings: Settings) -> None:
     """Run the server for ever."""
     demisto.enable_multithreading()  # the platform's heartbeat thread writes to the same wire
     threading.stack_size(THREAD_STACK_BYTES)
+    sys.setswitchinterval(SWITCH_SECONDS)
     # With PYTHONUNBUFFERED every fragment of the wire's JSON would be a write of its own; the wire flushes each line.
     with contextlib.suppress(AttributeError, ValueError):
         sys.stdout.reconfigure(write_through=False)  # type: ignore[union-attr]

@@ -1,0 +1,95 @@
+"""What senders were told, and whether it agrees with what exists."""
+
+import json
+import re
+import threading
+from collections import Counter
+
+from Tests.end_to_end.sender import Answer
+from Tests.sandbox import Sandbox
+
+CREATED = re.compile(r"Created: ([0-9, ]+)\.")
+DOUBT = "may have been created"
+
+
+class Ledger:
+    """Numbers the events, and keeps account of every answer; any thread may write."""
+
+    def __init__(self) -> None:
+        self.statuses: Counter[int] = Counter()  # 0: a good request that got no answer
+        self.mistakes: list[str] = []  # what must not happen, the first hundred
+        self.slowest = 0.0  # seconds until a good request was answered
+        self._lock = threading.Lock()
+        self._events = 0
+        self._acknowledged: dict[str, int] = {}  # incident ID: event
+        self._doubtful: set[int] = set()  # events of which nobody can say whether they exist
+
+    def number(self, count: int) -> list[int]:
+        """Return the numbers of so many new events."""
+        with self._lock:
+            self._events += count
+            return list(range(self._events - count + 1, self._events + 1))
+
+    def mistake(self, text: str) -> None:
+        """Note what must not happen."""
+        with self._lock:
+            if len(self.mistakes) < 100:
+                self.mistakes.append(text)
+
+    def unanswered(self, events: list[int]) -> None:
+        """Note events whose sender did not wait for the answer."""
+        with self._lock:
+            self._doubtful.update(events)
+
+    def answered(self, events: list[int], answer: Answer | None, seconds: float) -> None:
+        """Note a good request's answer; without one it is a mistake."""
+        with self._lock:
+            self.statuses[answer.status if answer else 0] += 1
+            self.slowest = max(self.slowest, seconds)
+            if answer is None:
+                self._doubtful.update(events)
+            elif answer.status == 200:
+                for created in answer.json:
+                    self._acknowledged[created["id"]] = event_of(created["rawJSON"])
+            elif named := CREATED.search(answer.error):
+                self._acknowledged.update(dict.fromkeys(named[1].split(", "), 0))
+            if answer and answer.status != 200 and DOUBT in answer.error:
+                self._doubtful.update(events)
+        if answer is None:
+            self.mistake("a good request got no answer")
+        elif answer.status not in (200, 502, 503):
+            self.mistake(f"a good request got {answer.status}: {answer.body[:200]!r}")
+        elif answer.status == 200 and not {event_of(created["rawJSON"]) for created in answer.json} <= set(events):
+            self.mistake("a sender got somebody else's incident")
+
+    @property
+    def acknowledged(self) -> int:
+        """How many incidents senders know of."""
+        return len(self._acknowledged)
+
+    @property
+    def doubtful(self) -> int:
+        """How many events there were whose sender did not wait, or was told that nobody knows."""
+        return len(self._doubtful)
+
+    def balance(self, sandbox: Sandbox) -> list[str]:
+        """Return what does not agree between the answers and the incidents that exist."""
+        exists = {incident["id"]: event_of(incident["rawJSON"]) for incident in sandbox.incidents()}
+        numbered = {number: event for number, event in exists.items() if event}
+        twice = [event for event, count in Counter(numbered.values()).items() if count > 1]
+        lost = self._acknowledged.keys() - exists.keys()
+        unknown = [
+            event for number, event in numbered.items() if number not in self._acknowledged and event not in self._doubtful
+        ]
+        return [
+            f"{what}: {len(which)}, such as {sorted(which)[:5]}"
+            for what, which in (("created twice", twice), ("acknowledged, yet missing", lost), ("created, yet denied", unknown))
+            if which
+        ]
+
+
+def event_of(raw_json: str) -> int:
+    """Return the number of an event, 0 for an incident that has none."""
+    raw = json.loads(raw_json)
+    number = raw.get("n") if isinstance(raw, dict) else None
+    return int(number) if isinstance(number, int) or (isinstance(number, str) and number.isascii() and number.isdigit()) else 0
