@@ -46,7 +46,8 @@ RELAXED = settings(
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 NUMBERS = st.integers(-(10**40), 10**40) | st.floats(allow_nan=False, allow_infinity=False)
 SCALARS = st.none() | st.booleans() | NUMBERS | TEXT
-FIELD_NAMES = TEXT | st.sampled_from(
+# Hypothesis takes words from the code it finds: an envelope, with rules of its own, is not what these tests are about.
+FIELD_NAMES = TEXT.filter(lambda name: name not in ("raw_json", "rawJson", "rawJSON")) | st.sampled_from(
     ["name", "type", "occurred", "headers", "query", "payload", "body", "envelope", "severity", "request_headers", "id"]
 )
 VALUES = st.recursive(

@@ -1,0 +1,13 @@
+"""With CONTENT_PATH=<checkout of demisto/content> the unit tests use the platform's own modules instead of our stand-ins."""
+
+import os
+import sys
+from pathlib import Path
+
+if content := os.environ.get("CONTENT_PATH"):
+    for folder in (
+        "Tests/demistomock",
+        "Packs/Base/Scripts/CommonServerPython",
+        "Packs/ApiModules/Scripts/CommonServerUserPython",
+    ):
+        sys.path.insert(0, str(Path(content, folder)))
