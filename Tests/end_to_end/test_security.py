@@ -175,7 +175,7 @@ def test_guesses_are_delayed_by_a_second_at_most_and_the_right_sender_never() ->
 
 def test_a_crowd_of_guessers_does_not_keep_the_right_sender_out(tmp_path: Path) -> None:
     with sandboxed(params=CREDENTIALS, script=lowered(tmp_path, MAX_CONNECTIONS=32)) as sandbox:
-        over = time.monotonic() + 3
+        over = time.monotonic() + 2
 
         def guess() -> None:
             while time.monotonic() < over:
@@ -190,16 +190,20 @@ def test_a_crowd_of_guessers_does_not_keep_the_right_sender_out(tmp_path: Path) 
             return statuses
 
         *_, statuses = in_parallel([*[guess] * 64, be_right])
-        assert len(statuses) > 20
+        assert len(statuses) > 10
         assert set(statuses) == {200}
 
 
 def test_guesses_are_one_log_line_with_counts(tmp_path: Path) -> None:
-    with sandboxed(params=CREDENTIALS, script=lowered(tmp_path, REPORT_SECONDS=2)) as sandbox:
+    with sandboxed(params=CREDENTIALS, script=lowered(tmp_path, REPORT_SECONDS=1)) as sandbox:
         in_parallel([lambda: ask(sandbox, BAD).status for _ in range(25)])
-        ask(sandbox, GOOD)
-        await_that(lambda: any("25 failed authentications" in text for _, text in sandbox.logs), 6)
-        assert sum("authentication" in text for _, text in sandbox.logs) == 1
+
+        def counts() -> list[int]:
+            lines = [text for _, text in sandbox.logs if "authentication" in text]
+            return [int(count) for line in lines for count in re.findall(r"(\d+) failed authentications", line)]
+
+        await_that(lambda: sum(counts()) == 25, 6)
+        assert len(counts()) <= 2  # the report may have come in the middle
 
 
 # ---- what an answer tells
@@ -346,7 +350,7 @@ def test_a_client_that_verifies_is_content(tls: Sandbox, pair: Pair) -> None:
 
 
 def test_port_scans_are_counted_and_leave_no_trace(tmp_path: Path, pair: Pair) -> None:
-    with sandboxed(params=pair.params, script=lowered(tmp_path, REPORT_SECONDS=2)) as sandbox:  # which asserts an empty stderr
+    with sandboxed(params=pair.params, script=lowered(tmp_path, REPORT_SECONDS=1)) as sandbox:  # which asserts an empty stderr
         for data in (b"", b"GET / HTTP/1.0\r\n\r\n", b"\x16\x03\x01\x00\x05hello", b"\x80\x2e\x01\x00\x02", bytes(1000)):
             with connect(sandbox) as connection:
                 connection.sendall(data)

@@ -1,4 +1,4 @@
-"""The soak in short: what `tox run -e soak` does in a quarter of an hour, in half a minute."""
+"""The soak in short: what `tox run -e soak` does in a quarter of an hour, in a quarter of a minute."""
 
 import subprocess
 import sys
@@ -14,11 +14,11 @@ def soak(*words: object) -> "subprocess.CompletedProcess[str]":
 
 
 def test_mixed_traffic_with_faults_balances_and_fuzzed_bytes_upset_nobody() -> None:
-    done = soak("--minutes", 0.3, "--inputs", 1000)
+    done = soak("--minutes", 0.2, "--inputs", 1000)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "incidents acknowledged" in done.stdout
     assert "fuzzed inputs: 1000" in done.stdout
-    assert done.stdout.count(" s of 18") >= 3  # it shows how it goes
+    assert done.stdout.count(" s of 12") >= 3  # it shows how it goes
 
 
 def test_senseless_amounts_are_refused() -> None:
