@@ -60,7 +60,8 @@ def calls_per_request(windows: dict[str, list[Window]]) -> list[Row]:
     window = max(windows["ours"], key=lambda window: window.calls.total() / window.incidents)
     others = window.calls.total() - window.calls["createIncidents"]
     peers = windows["peer pattern"][-1]
-    detail = f"peer {peers.calls.total() / max(1, peers.incidents):.1f}; ours {dict(window.calls)} for {window.incidents:,}"
+    detail = f"{window.calls['createIncidents']} and {others} others for {window.incidents:,}; "
+    detail += f"{peers.calls.total() / max(1, peers.incidents):.1f} (peer)"
     return [
         Row("64 connections: calls to XSOAR per request", 0.1, window.calls.total() / window.incidents, "", detail=detail),
         Row("64 connections: calls but createIncidents per second", 2, others / window.load.seconds, "/s"),

@@ -6,6 +6,7 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib import pyplot
+from matplotlib.ticker import LogLocator
 
 from .bench import Point
 
@@ -15,6 +16,7 @@ AXES = {
     "body": "body size in bytes, 8 connections, createIncidents instant",
     "latency": "createIncidents latency in ms, 256 connections",
 }
+WINDOWS = {"latency": ", windows of 4 s"}  # past it the peer pattern answers nobody, which no percentile shows
 STYLES = {
     "ours": {"color": "#0b6e4f", "marker": "o"},
     "peer pattern": {"color": "#c1440e", "marker": "s"},
@@ -32,7 +34,7 @@ def draw_growth(name: str, points: list[Point], folder: Path) -> Path:
     """Draw throughput and p99 side by side."""
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(12, 5), layout="constrained")
     draw_panel(left, name, points, "throughput in requests per second", lambda point: point.rate)
-    draw_panel(right, name, points, "p99 latency in ms", lambda point: point.p99 * 1000)
+    draw_panel(right, name, points, f"p99 latency in ms{WINDOWS.get(name, '')}", lambda point: point.p99 * 1000)
     if name == "latency":
         limit = sorted({point.x for point in points if point.x > 0})
         left.plot(limit, [256_000 / x for x in limit], color="#999999", linestyle=":", label="limit: connections / latency")
@@ -54,6 +56,7 @@ def draw_panel(axes: Any, name: str, points: list[Point], label: str, of: Callab
     axes.set_yscale("log")
     ticks = sorted({point.x for point in points})
     axes.set_xticks(ticks, [short(tick) for tick in ticks], minor=False)
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=20))
     axes.minorticks_off()
     axes.yaxis.set_major_formatter(lambda value, _: short(value))
     axes.set_xlabel(AXES[name])
