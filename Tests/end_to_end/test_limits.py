@@ -295,6 +295,26 @@ def test_a_million_charset_names_would_not_fill_the_memory(own: Sandbox) -> None
     assert memory_mib(own) - before < 5
 
 
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        b"b*0=c; b*",
+        b"b*1=d; charset*1*=%zz",
+        b"charset*=utf-8''%ff",
+        b"charset",
+        b'charset="',
+        b"=",
+        b";;",
+        b"charset=\xff",
+        b"b*99=1; b*0=2",
+    ],
+)
+@pytest.mark.parametrize("kind", [b"a", b"application/json", b"multipart/form-data", b"application/x-www-form-urlencoded"])
+def test_broken_parameters_of_a_content_type_are_nobodys_failure(webhook: Sandbox, kind: bytes, parameters: bytes) -> None:
+    answer = ask(webhook, post(b'{"a": 1}', b"Content-Type: %b; %b" % (kind, parameters)))
+    assert answer.status == 200  # JSON is JSON under any type
+
+
 # ---- time
 
 HALVES = {

@@ -148,6 +148,7 @@ def mutated(draw: st.DrawFn) -> bytes:
     return data[: draw(st.integers(0, len(data)))] if draw(st.integers(0, 2)) == 0 else data
 
 
+BODY_SPICES = b'{}[]",:\\u0d8Z-.eE &=%+\r\n\0\x1b\x80\xc3\xff'
 SPICES = (b"\r\n", b"\r\n\r\n", b"\n", b"\0", b"\xff", b":", b" ", b"%", b"{", b"[", b'"', b"0\r\n\r\n", b"POST / HTTP/1.1\r\n")
 INPUTS = st.one_of(whole(), whole(), requests(), mutated(), st.binary(max_size=200))
 
@@ -156,9 +157,13 @@ def variants(data: bytes) -> Iterator[bytes]:
     """Yield the input, and some more with a few bytes changed, the same ones each time."""
     yield data
     chance = random.Random(zlib.crc32(data))
-    for _ in range(VARIANTS):
+    body = data.find(b"\r\n\r\n") + 4
+    for number in range(VARIANTS):
         changed = bytearray(data)
         for _ in range(chance.randint(1, 3)):
+            if number % 2 and 3 < body < len(data):  # within the body and of the same length: the framing stays right
+                changed[chance.randrange(body, len(data))] = chance.choice(BODY_SPICES)
+                continue
             place = chance.randint(0, len(changed))
             changed[place : place + chance.choice((0, 0, 1, 1, 4, 30))] = chance.choice(
                 (b"", chance.randbytes(1), chance.choice(SPICES), changed[place : place + 5] * 2)

@@ -439,14 +439,23 @@ class ContentType(NamedTuple):
         if header in CONTENT_TYPES:
             return CONTENT_TYPES[header]
         content_type = cls(header.partition(";")[0].strip().lower(), "", header)
-        charset = content_type.message().get_param("charset")
-        return content_type._replace(charset=usable_charset(charset)) if isinstance(charset, str) else content_type
+        charset = content_type.parameter("charset")
+        return content_type._replace(charset=usable_charset(charset)) if charset else content_type
 
-    def message(self) -> email.message.Message:
-        """Return a message that has this header, for the standard library's parser of parameters."""
+    @property
+    def bounded_header(self) -> str:
+        """The header, or without its parameters where they are too long to be parsed."""
+        return self.header if len(self.header) <= MAX_CONTENT_TYPE_CHARACTERS else self.name
+
+    def parameter(self, name: str) -> str:
+        """Return one of the header's parameters by the standard library's parser, or an empty string."""
         message = email.message.Message()
-        message["Content-Type"] = self.header if len(self.header) <= MAX_CONTENT_TYPE_CHARACTERS else self.name
-        return message
+        message["Content-Type"] = self.bounded_header
+        try:
+            value = message.get_param(name)
+        except (TypeError, ValueError):  # it does not foresee every broken continuation (RFC 2231)
+            return ""
+        return value if isinstance(value, str) else ""
 
 
 CONTENT_TYPES = {  # what nearly every request says, parsed beforehand
@@ -665,13 +674,13 @@ class MultipartRequest(bottle.BaseRequest):
 
 def read_multipart(body: bytes, content_type: ContentType) -> list[Any] | None:
     """The fields and files of a multipart form as one object; raises Refusal when it is broken."""
-    boundary = content_type.message().get_boundary("")
+    boundary = content_type.parameter("boundary")
     if body.count(b"--" + boundary.encode("latin-1", "replace")) > MAX_FORM_FIELDS + 1:
         raise Refusal(413, f"The form has more than {MAX_FORM_FIELDS} parts; send fewer, or JSON.")
     environ = {
         "wsgi.input": io.BytesIO(body),
         "CONTENT_LENGTH": str(len(body)),
-        "CONTENT_TYPE": content_type.message()["Content-Type"],
+        "CONTENT_TYPE": content_type.bounded_header,
     }
     try:
         form = MultipartRequest(environ).POST
