@@ -76,6 +76,7 @@ MAX_NAME_CHARACTERS = 600  # longer titles are refused by XSOAR's database
 MAX_BODY_BYTES = 25 * MIB  # GitHub's largest delivery
 MAX_BODIES_BYTES = 256 * MIB  # of all large bodies being worked on at once, so that many of them cannot fill the memory
 SMALL_BODY_BYTES = 64 * KIB  # up to here a body is free of that budget and is parsed on the hub, see the README's figures
+ENCODE_LEVELS = 3  # of a large payload encoded piece by piece: {"events": [{...}, {...}]}
 MAX_ITEMS = 1000  # incidents from one request
 MAX_NESTING = 200  # levels; every supported Python parses it, and no alert comes near
 MAX_NUMBER_DIGITS = 308  # beyond it a number fits no double, which is what XSOAR would read it as
@@ -109,7 +110,7 @@ RETRY_AFTER_SECONDS = 5
 
 MAX_SAMPLES = 20
 MAX_SAMPLE_BYTES = 64 * KIB
-MAX_LARGE_SAMPLES = 4  # waiting to be cut down; of a flood of larger ones the newest
+MAX_LARGE_SAMPLES = 4  # kept whole until the next flush; of a flood of larger ones the newest
 MAX_FOUND_IDS = 5000
 MAX_KEY_CHARACTERS = 200
 FLUSH_SECONDS = 3.0  # from an incident to the integration context
@@ -161,9 +162,18 @@ class Malformed(Refusal):
 _encode_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # built once: json.dumps would each time
 
 
-def to_json(value: Any) -> str:
+def _encode_in_pieces(value: Any, levels: int) -> str:
+    """As _encode_json, which keeps all other threads waiting to its end; here they get their turn between two children."""
+    if levels and isinstance(value, dict):
+        return f"{{{','.join(f'{_encode_json(key)}:{_encode_in_pieces(child, levels - 1)}' for key, child in value.items())}}}"
+    if levels and isinstance(value, list):
+        return f"[{','.join([_encode_in_pieces(child, levels - 1) for child in value])}]"
+    return _encode_json(value)
+
+
+def to_json(value: Any, large: bool = False) -> str:
     """Return a value as compact JSON in which the platform's error marker cannot be found, yet is whole once parsed."""
-    text = _encode_json(value)
+    text = _encode_in_pieces(value, ENCODE_LEVELS) if large else _encode_json(value)
     return text.replace(ERROR_MARKER, "\\u005b" + ERROR_MARKER[1:]) if ERROR_MARKER in text else text
 
 
@@ -830,6 +840,7 @@ class Request(NamedTuple):
 
     headers: dict[str, str]
     query: dict[str, Any]
+    large: bool = False  # its body, which is therefore handled on a second thread
 
 
 def describe_request(headers: dict[str, str], query_string: str, hidden_header: str) -> Request:
@@ -891,7 +902,7 @@ def make_incident(item: Any, request: Request, settings: Settings, now: datetime
         _add(raw, "query", request.query)
     for name, value in settings.mirroring:
         _add(raw, name, value)
-    fields["rawJSON"] = to_json(raw)
+    fields["rawJSON"] = to_json(raw, request.large)
     key = event_key(raw, settings.duplication_paths) if settings.duplication_paths else None
     return Incident(fields, key, incident_size(fields))
 
@@ -1169,8 +1180,8 @@ class Line:
 
         try:
             return self._thread.run(timed)
-        except json.JSONDecodeError as failure:  # a ValueError too, so it comes first
-            raise Unintelligible(str(failure)) from None
+        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as failure:  # kinds of the next two, so they come first
+            raise Unintelligible(f"{type(failure).__name__}: {failure}") from None
         except (ValueError, RuntimeError) as failure:  # RuntimeError: the platform's lock was not to be had, nothing was sent
             raise Refused(str(failure)) from None
         except Exception as failure:
@@ -1399,17 +1410,17 @@ class Writer:
         return [ticket.outcome or UNKNOWN for ticket in delivery.tickets]
 
     def run(self) -> None:
-        """Write for ever; a failure of ours settles what it met as unknown and is reported."""
+        """Write for ever; a failure of ours settles all that it met, what was on the wire as unknown, and is reported."""
         while True:
             try:
                 self._write_next()
             except Exception as error:
                 self._line.error(f"The incident writer failed: {type(error).__name__}: {error}")
+                queued = set(self._queue)
                 for delivery in list(self._live):
-                    for ticket in delivery.tickets:
-                        if ticket.in_flight:
-                            self._settle(ticket, UNKNOWN)
-                self._refused = [ticket for ticket in self._refused if ticket.outcome is None]
+                    for ticket in delivery.tickets if delivery not in queued else ():
+                        self._settle(ticket, UNKNOWN if ticket.in_flight else OUTAGE)
+                self._refused = []
                 gevent.sleep(RETRY_PAUSE_SECONDS)
 
     def _write_next(self) -> None:
@@ -1563,6 +1574,8 @@ class Writer:
         Ends when as many deliveries wait as were answered, or when a gap of a 25th of the call stays quiet: a lone
         request that meets two of them waits less than a tenth longer than its call.
         """
+        if answered < 2:  # the only sender that may come back ends the wait for work as well
+            return
         gap = min(max(seconds / 25, 0.001), 0.02)
         self._target = answered
         while len(self._queue) < answered and not self._closed:
@@ -1609,7 +1622,6 @@ class Memory:
         self._remember_events = remember_events
         self._samples: deque[dict[str, Any]] = deque(maxlen=MAX_SAMPLES)
         self._large: deque[dict[str, Any]] = deque(maxlen=MAX_LARGE_SAMPLES)
-        self._large_waiting = Event()
         self._found: OrderedDict[str, dict[str, Any]] = OrderedDict()
         self._claims: dict[str, AsyncResult] = {}
         self._changed = Event()
@@ -1617,24 +1629,10 @@ class Memory:
         self.loaded = Event()
 
     def add_sample(self, incident: Incident) -> None:
-        """Keep a created incident as a sample; one over MAX_SAMPLE_BYTES is cut down later, off the request's path."""
-        if not self._store_samples:
-            return
-        if incident.size > MAX_SAMPLE_BYTES // 2:  # as a string within a string it may grow to twice its size
-            self._large.append(incident.fields)
-            self._large_waiting.set()
-            return
-        self._samples.append(incident.fields)
+        """Keep a created incident as a sample; one over MAX_SAMPLE_BYTES is cut down at the next flush, off the request's path."""
+        # As a string within a string it may grow to twice its size.
+        (self._large if incident.size > MAX_SAMPLE_BYTES // 2 else self._samples).append(incident.fields)
         self._changed.set()
-
-    def cut_large_samples(self) -> None:
-        """Cut samples down for ever, beside the requests."""
-        while True:
-            self._large_waiting.wait()
-            self._large_waiting.clear()
-            while self._large:
-                self._samples.append(self._parser.run(small_sample, self._large.popleft()))
-                self._changed.set()
 
     def claim(self, key: str) -> "AsyncResult | None":
         """Return None when the caller is the first to bring this event, who then settles it; else the claim to await."""
@@ -1657,9 +1655,7 @@ class Memory:
             while len(self._found) > MAX_FOUND_IDS:
                 self._found.popitem(last=False)
             self._changed.set()
-        claim = self._claims.pop(key, None)
-        if claim is not None:
-            claim.set(metadata)
+        self._claims.pop(key).set(metadata)
 
     def run(self) -> None:
         """Load what is there, then flush changes for ever, one flush for all of FLUSH_SECONDS."""
@@ -1678,6 +1674,8 @@ class Memory:
         if not self._changed.is_set():
             return True
         self._changed.clear()
+        while self._large:
+            self._samples.append(self._parser.run(small_sample, self._large.popleft()))
         if self._synchronize(write=True):
             return True
         self._changed.set()
@@ -1763,7 +1761,7 @@ def _read_context(key: str, text: Any, damages: list[str]) -> Any:
 def small_sample(incident: dict[str, Any]) -> dict[str, Any]:
     """Return an incident of at most MAX_SAMPLE_BYTES as JSON: its long strings cut and marked, then its long lists."""
     try:
-        raw = json.loads(incident.get("rawJSON") or "{}")
+        raw = _parse_large_json(incident.get("rawJSON") or "{}")
     except (ValueError, RecursionError):
         raw = {"body": incident.get("rawJSON")}
     small: dict[str, Any] = {}
@@ -2333,7 +2331,7 @@ class Application:
         large = len(body) > SMALL_BODY_BYTES or (body and "content-encoding" in headers)
         understand = self._understand
         incidents = (
-            self._parser.run(understand, body, headers, query_string) if large else understand(body, headers, query_string)
+            self._parser.run(understand, body, headers, query_string, True) if large else understand(body, headers, query_string)
         )
         if self._settings.duplication_paths:
             outcomes, duplicates = self._submit_new(incidents)
@@ -2347,10 +2345,12 @@ class Application:
         self._guard.counts["incidents created"] += len(created) - len(duplicates)
         return self._parser.run(encode_answer, created) if large else encode_answer(created)
 
-    def _understand(self, body: bytes, headers: dict[str, str], query_string: str) -> list[Incident]:
+    def _understand(self, body: bytes, headers: dict[str, str], query_string: str, large: bool = False) -> list[Incident]:
         settings = self._settings
         items = read_payload(body, headers.get("content-type", ""), headers.get("content-encoding", ""))
         request = describe_request(headers, query_string, settings.authenticator.hidden_header)
+        if large:
+            request = request._replace(large=True)
         return make_incidents(items, request, settings, datetime.now(UTC))
 
     def _submit_new(self, incidents: list[Incident]) -> tuple[list[Outcome], set[int]]:
@@ -2495,7 +2495,6 @@ class Service:
         for task in (
             self._writer.run,
             self._memory.run,
-            self._memory.cut_large_samples,
             self._tick,
             self._flush_line,
             self._serve,
@@ -2517,7 +2516,7 @@ class Service:
     def _serve(self) -> None:
         """Listen, and again after every trouble, with pauses that grow up to MAX_RESTART_PAUSE_SECONDS."""
         pause = 1.0
-        while not self._stop.is_set():
+        while True:
             try:
                 server = self._start_server()
             except (SettingError, OSError) as error:
