@@ -33,8 +33,8 @@ def lowered(folder: Path, **constants: Any) -> Path:
     for name, value in constants.items():
         text, count = re.subn(rf"^{name} = [^#\n]*", f"{name} = {value}  ", text, flags=re.MULTILINE)
         assert count == 1, f"the integration has no constant {name}"
-    folder.mkdir(parents=True, exist_ok=True)
-    copy = folder / INTEGRATION.name
+    copy = folder / "lowered" / INTEGRATION.name  # pyproject.toml counts what runs in a folder of this name as the integration's
+    copy.parent.mkdir(parents=True, exist_ok=True)
     copy.write_text(text, encoding="utf-8")
     shutil.copy(INTEGRATION.with_suffix(".yml"), copy.with_suffix(".yml"))
     return copy
