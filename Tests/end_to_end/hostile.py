@@ -51,7 +51,8 @@ def broken(script: Path, line: str, instead: str) -> Path:
 def shell_limited(folder: Path, limit: str) -> str:
     """Return an interpreter that runs ours under a limit of the shell's ``ulimit``, such as ``-n 160``."""
     wrapper = folder / "limited-python"
-    wrapper.write_text(f'#!/bin/sh\nulimit {limit}\nexec "{sys.executable}" "$@"\n')
+    # Coverage has nothing to look for there: what it cannot write whole, its report would complain of.
+    wrapper.write_text(f'#!/bin/sh\nunset COVERAGE_PROCESS_CONFIG\nulimit {limit}\nexec "{sys.executable}" "$@"\n')
     wrapper.chmod(0o755)
     return str(wrapper)
 
