@@ -21,6 +21,7 @@ import pytest
 from Tests.end_to_end.hostile import (
     MIB,
     ask,
+    broken,
     certificate,
     connect,
     in_parallel,
@@ -34,7 +35,7 @@ from Tests.end_to_end.hostile import (
 )
 from Tests.end_to_end.sender import Answer, await_that
 from Tests.sandbox import Faults, Sandbox, free_port
-from Tests.sandbox.descriptor import load
+from Tests.sandbox.descriptor import INTEGRATION, load
 from Tests.sandbox.store import Incident
 
 MARKER = "[ERROR-fd5a7750-7182-4b38-90ba-091824478903]"
@@ -215,6 +216,23 @@ def test_what_xsoar_did_not_get_in_time_is_withdrawn_and_what_it_has_is_awaited(
         assert numbers_of(sandbox.incidents()) == [1]  # what was withdrawn is not sent behind the sender's back
 
 
+def test_the_part_of_an_array_that_xsoar_did_not_get_in_time_is_withdrawn(tmp_path: Path) -> None:
+    script = lowered(tmp_path, WITHDRAW_SECONDS=1, MAX_CALL_BYTES="1 * MIB")  # two calls, for what is one request
+    with sandboxed(script=script) as sandbox, connect(sandbox) as connection:
+        sandbox.faults.hang.set()
+        connection.sendall(post(json.dumps([{"n": number, "text": "x" * MIB} for number in (1, 2)]).encode()))
+        await_that(lambda: sandbox.calls["createIncidents"])
+        time.sleep(2.5)
+        sandbox.faults.hang.clear()
+        answer = read_answer(connection)
+        assert answer and answer.status == 503
+        assert answer.error.startswith("[1]: XSOAR did not get to it in time")
+        assert answer.error.endswith("Created: 1.")
+        assert ask(sandbox, post(numbered(3))).status == 200
+        assert numbers_of(sandbox.incidents()) == [1, 3]
+        assert sandbox.calls["createIncidents"] == 2
+
+
 def test_a_hanging_xsoar_does_not_fill_the_memory(tmp_path: Path) -> None:
     with sandboxed(script=lowered(tmp_path, WITHDRAW_SECONDS=1, MAX_QUEUED_BYTES="48 * MIB")) as sandbox:
         sandbox.faults.hang.set()
@@ -265,6 +283,16 @@ def test_an_array_refused_in_part_names_the_places_and_what_was_created(webhook:
     for number in created:
         assert number in answer.error
     assert sorted(numbers_of(webhook.incidents())) == [0, 1, 2, 3, 5, 6, 7, 9]
+
+
+def test_when_the_first_of_an_event_is_refused_the_next_one_is_created() -> None:
+    with sandboxed(params={"duplication_key": "n"}) as sandbox:
+        sandbox.faults.reject = "bad"
+        answer = ask(sandbox, post(b'[{"n": 1, "name": "bad"}, {"n": 1, "name": "good"}, {"n": 2}]'))
+        assert answer.status == 502
+        assert answer.error.startswith("[0]: XSOAR refuses it. Created: 2, 1.")
+        assert sorted(numbers_of(sandbox.incidents())) == [1, 2]
+        assert ask(sandbox, post(b'{"n": 1}')).json[0]["duplicate"] is True
 
 
 def test_a_lone_refused_incident_is_503_after_a_few_seconds(tmp_path: Path) -> None:
@@ -523,7 +551,9 @@ def test_a_wire_that_closes_in_a_call_answers_502_and_ends_the_process() -> None
         assert "closed the connection" in last_words(sandbox)
 
 
-def test_a_wire_whose_other_half_closes_ends_the_process_too() -> None:
+@contextlib.contextmanager
+def bare_wire() -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """Run the integration without a sandbox until it listens, and give its process and its port."""
     port = free_port()
     descriptor = load()
     params = descriptor.params({"longRunningPort": str(port)})
@@ -532,7 +562,7 @@ def test_a_wire_whose_other_half_closes_ends_the_process_too() -> None:
         [sys.executable, "-P", str(LOOP)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         try:
-            assert process.stdin and process.stdout and process.stderr
+            assert process.stdin and process.stdout
             process.stdin.write(json.dumps(command) + "\n")
             process.stdin.flush()
             while "listens" not in process.stdout.readline():
@@ -540,11 +570,22 @@ def test_a_wire_whose_other_half_closes_ends_the_process_too() -> None:
                 process.stdin.flush()
             process.stdin.write("{}\n")
             process.stdin.flush()
-            process.stdout.close()  # stdin stays open
-            assert process.wait(8) not in (None, 0)
-            assert "closed the connection" in process.stderr.read()
+            yield process, port
         finally:
             process.kill()
+
+
+def test_a_wire_whose_other_half_closes_ends_the_process_too() -> None:
+    with bare_wire() as (process, port):
+        assert process.stdout and process.stderr
+        process.stdout.close()  # stdin stays open
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+            connection.sendall(post())
+            answer = read_answer(connection)
+        assert answer and answer.status == 502
+        assert "may have been created" in answer.error
+        assert process.wait(8) not in (None, 0)
+        assert "closed the connection" in process.stderr.read()
 
 
 # ---- integration context
@@ -640,7 +681,7 @@ def test_requests_wait_for_the_seen_events_only_so_long(tmp_path: Path) -> None:
     with Sandbox(script=script, params={"duplication_key": "n"}, faults=faults) as sandbox:
         answer = ask(sandbox, post(b'{"n": 1}'), timeout=5)
         assert answer.status == 503
-        sandbox.stop(grace=1)
+        sandbox.stop(grace=3)
 
 
 # ---- the process
@@ -682,6 +723,23 @@ def test_sigterm_ends_the_process_in_time_though_xsoar_hangs(tmp_path: Path) -> 
             assert "may have been created" in answer.error  # it was on its way
         assert sandbox.wait_exit(5) == 0
         assert time.monotonic() - started < 4  # DRAIN_SECONDS and 2: SIGKILL comes 10 s after SIGTERM
+
+
+def test_sigterm_answers_who_waits_for_the_first_of_his_event_too(tmp_path: Path) -> None:
+    with sandboxed(script=lowered(tmp_path, DRAIN_SECONDS=1), params={"duplication_key": "n"}) as sandbox:
+        sandbox.faults.hang.set()
+        with connect(sandbox) as first, connect(sandbox) as second:
+            first.sendall(post(b'{"n": 1}'))
+            await_that(lambda: sandbox.calls["createIncidents"])
+            second.sendall(post(b'{"n": 1}'))
+            time.sleep(0.2)
+            sandbox.terminate()
+            answers = [read_answer(first), read_answer(second)]
+        assert [answer and answer.status for answer in answers] == [503, 503]
+        assert [answer and "may have been created" in answer.error for answer in answers] == [True, False]
+        sandbox.faults.hang.clear()  # XSOAR's answer finds nobody who waits for it
+        assert sandbox.wait_exit(5) == 0
+        assert numbers_of(sandbox.incidents()) == [1]
 
 
 def test_samples_and_seen_events_of_the_last_moment_survive_sigterm() -> None:
@@ -800,3 +858,57 @@ def test_a_certificate_is_looked_at_again_while_the_webhook_runs(tmp_path: Path)
         time.sleep(0.5)
         assert not sandbox.health
         await_that(lambda: "expires in" in sandbox.health, 8)
+
+
+# ---- failures of ours
+
+
+def test_a_failure_over_a_request_is_500_and_its_place_is_logged(tmp_path: Path) -> None:
+    with sandboxed(script=lowered(tmp_path, MAX_JSON_CONTAINERS=None)) as sandbox:
+        failed = ask(sandbox, post(b'{"told": "in confidence"}'))
+        assert failed.status == 500
+        assert "its log says why" in failed.error
+        assert ask(sandbox, post(b"no JSON")).status == 200
+        line = INTEGRATION.read_text(encoding="utf-8").splitlines().index("    if containers > MAX_JSON_CONTAINERS:") + 1
+        await_that(lambda: ("error", f"A request failed in parse_json, line {line}: TypeError") in sandbox.logs)
+        assert "confidence" not in str(sandbox.logs)
+
+
+def test_a_failure_of_the_writer_costs_the_incidents_it_was_at(tmp_path: Path) -> None:
+    script = broken(lowered(tmp_path), "    if not isinstance(answer, list):", "    if not len(answer):")
+    with sandboxed(script=script) as sandbox:
+        sandbox.faults.answer = lambda _: "5"
+        failed = ask(sandbox, post(numbered(1)))
+        assert failed.status == 502
+        assert "may have been created" in failed.error
+        sandbox.faults.answer = None
+        assert ask(sandbox, post(numbered(2))).status == 200
+        assert numbers_of(sandbox.incidents()) == [1, 2]
+        await_that(lambda: "The incident writer failed: TypeError" in str(sandbox.logs))
+
+
+def test_a_task_that_fails_is_started_again(tmp_path: Path) -> None:
+    with sandboxed(script=lowered(tmp_path, REPORT_SECONDS=None)) as sandbox:
+        await_that(lambda: str(sandbox.logs).count("tick failed and is started again: TypeError") > 1)
+        assert ask(sandbox, post()).status == 200
+
+
+def test_a_server_that_ends_is_started_again(tmp_path: Path) -> None:
+    indent = " " * 20
+    script = lowered(tmp_path, CERTIFICATE_CHECK_SECONDS=2)
+    with sandboxed(script=broken(script, f"{indent}self._check_certificate(server.tls)", f"{indent}server.stop()")) as sandbox:
+        await_that(lambda: ("error", "The server ended unexpectedly and is started again.") in sandbox.logs)
+        await_that(lambda: "Server: recovered" in str(sandbox.logs))
+        assert ask(sandbox, post()).status == 200
+
+
+def test_a_service_that_cannot_be_put_together_is_tried_again(tmp_path: Path) -> None:
+    obstacle = tmp_path / "obstacle"
+    obstacle.touch()
+    line = f"{' ' * 8}self._stop = Event()"
+    script = broken(lowered(tmp_path), line, f"{line} if not Path({str(obstacle)!r}).exists() else 1 / 0")
+    with sandboxed(script=script, wait=0) as sandbox:
+        await_that(lambda: sandbox.health == "Generic Webhook failed and is started again: ZeroDivisionError")
+        obstacle.unlink()
+        await_that(lambda: not sandbox.health)
+        assert ask(sandbox, post()).status == 200

@@ -555,6 +555,13 @@ def test_a_body_that_looks_like_a_request_is_a_body(webhook: Sandbox) -> None:
     assert len(webhook.incidents()) == before + 2
 
 
+def test_a_body_in_many_tiny_chunks_is_whole(webhook: Sandbox) -> None:
+    body = json.dumps({"name": "grain by grain", "text": "x" * 200}).encode()
+    answer = ask(webhook, chunked(*(body[place : place + 1] for place in range(len(body)))))
+    assert answer.status == 200
+    assert json.loads(answer.json[0]["rawJSON"])["text"] == "x" * 200
+
+
 def test_requests_in_one_piece_are_answered_in_order(webhook: Sandbox) -> None:
     with connect(webhook) as connection:
         connection.sendall(b"\r\n" + b"".join(post(b'{"name": "%d"}' % number) for number in range(50)))

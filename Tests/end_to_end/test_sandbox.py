@@ -392,6 +392,13 @@ def test_a_container_that_does_not_listen_is_reported_with_what_it_said(tmp_path
         Sandbox(script=script, wait=5).start()
 
 
+def test_a_traceback_names_the_scripts_own_file_and_lines(tmp_path: Path) -> None:
+    script = tmp_path / "broken.py"
+    script.write_text("import demistomock as demisto\nfrom CommonServerPython import *  # noqa\n\nreturn_results(1 / 0)\n")
+    with pytest.raises(ContainerError, match=rf'File "{script}", line 4, in <module>'):
+        Sandbox(script=script, wait=5).start()
+
+
 def test_the_containers_environment_can_be_set_and_emptied(
     make_sandbox: Make, probe: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ import base64
 import contextlib
 import json
 import re
+import socket
 import ssl
 import subprocess
 import time
@@ -23,6 +24,7 @@ from Tests.end_to_end.hostile import (
     lowered,
     port_of,
     post,
+    read_answer,
     sandboxed,
     watching,
 )
@@ -171,6 +173,22 @@ def test_guesses_are_delayed_by_a_second_at_most_and_the_right_sender_never() ->
             statuses = in_parallel([lambda: ask(sandbox, BAD).status for _ in range(100)])
         assert statuses == [401] * 100
         assert max(waits) < 0.5
+
+
+def test_of_many_guessers_the_one_silent_longest_is_forgotten(tmp_path: Path) -> None:
+    def seconds(address: str) -> float:
+        started = time.monotonic()
+        with socket.create_connection(("127.0.0.1", port_of(sandbox)), 10, (address, 0)) as connection:
+            connection.sendall(post(b"", basic(password=WRONG)))
+            answer = read_answer(connection)
+        assert answer and answer.status == 401
+        return time.monotonic() - started
+
+    with sandboxed(params=CREDENTIALS, script=lowered(tmp_path, MAX_FAILING_ADDRESSES=2)) as sandbox:
+        assert [seconds("127.0.0.1") for _ in range(7)][-1] > 0.5
+        for address in ("127.0.0.2", "127.0.0.3"):
+            seconds(address)
+        assert seconds("127.0.0.1") < 0.5
 
 
 def test_a_crowd_of_guessers_does_not_keep_the_right_sender_out(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ INTEGRATION = ROOT / "Packs/GenericWebhook/Integrations/GenericWebhook/GenericWe
 BOOLEAN, CREDENTIALS, MULTI_SELECT = 8, 9, 16
 BOOLEANS = {"true": True, "yes": True, "1": True, "on": True, "false": False, "no": False, "0": False, "off": False, "": False}
 # The platform's own order: the server prepends CommonServerPython, and these two lines are all it takes out of a script.
-IMPORT_LINES = re.compile(r"^(?:import demistomock as demisto|from CommonServerPython import \*)(?:[ \t].*)?$\n?", re.MULTILINE)
+# They are left blank, so that every other line keeps its number.
+IMPORT_LINES = re.compile(r"^(?:import demistomock as demisto|from CommonServerPython import \*)(?:[ \t].*)?$", re.MULTILINE)
 
 
 class DescriptorError(Exception):
@@ -58,10 +59,15 @@ class Descriptor:
     code: str
     parameters: dict[str, Parameter] = field(default_factory=lambda: dict(FALLBACK))
     strict: bool = True  # False: a name that is not declared is handed over as it is
+    file: Path | None = None  # where the code stands; None for a pack's, whose lines are no file's
 
     def script(self) -> str:
-        """Return the text the loop runs: CommonServerPython and the integration, in one namespace."""
-        return IMPORT_LINES.sub("", common_server_python()) + "\n" + IMPORT_LINES.sub("", self.code)
+        """Return the text the loop runs: CommonServerPython and the integration, in one namespace.
+
+        Between them stands, where there is one, the name of the integration's file: a comment, to which the loop pays heed.
+        """
+        place = f"# file: {self.file}\n" if self.file else ""
+        return IMPORT_LINES.sub("", common_server_python()) + "\n" + place + IMPORT_LINES.sub("", self.code)
 
     def params(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return what `demisto.params()` shall return; raises DescriptorError for a name nobody declared."""
@@ -128,8 +134,8 @@ def load(script: Path | None = None, pack: Path | None = None) -> Descriptor:
         raise DescriptorError(f"The integration's code cannot be read: {error}") from error
     declared = path.with_suffix(".yml")
     if declared.exists():
-        return Descriptor(code, parameters_of(parse_yaml(declared.read_bytes())))
-    return Descriptor(code, strict=script is None)
+        return Descriptor(code, parameters_of(parse_yaml(declared.read_bytes())), file=path.resolve())
+    return Descriptor(code, strict=script is None, file=path.resolve())
 
 
 def from_pack(pack: Path) -> Descriptor:

@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+import socket
 import zlib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -1407,6 +1408,24 @@ def results(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     monkeypatch.setattr(demisto, "results", handed.append)
     monkeypatch.setattr(demisto, "incidents", handed.append)
     yield handed
+
+
+class TestGuard:
+    def test_an_evicted_connection_gets_no_more_time(self) -> None:
+        """
+        Given: a connection that was evicted while the last of its body was already here
+        When: its body is complete
+        Then: it stays forgotten, and its time is not prolonged
+        """
+        guard = webhook.Guard(webhook.Line())
+        with socket.socket() as sock:
+            connection = guard.open(sock)
+            assert connection is not None
+            deadline = connection.deadline
+            guard.close(connection)
+            guard.work(connection)
+        assert connection.deadline == deadline
+        assert not guard.reading()
 
 
 def run_main(monkeypatch: pytest.MonkeyPatch, command: str, **params: Any) -> None:
