@@ -20,6 +20,7 @@ import hashlib
 import hmac
 import http
 import io
+import itertools
 import json
 import math
 import os
@@ -93,6 +94,7 @@ MAX_CHUNK_LINE_BYTES = 1 * KIB
 REQUEST_SECONDS = 30  # for the TLS handshake, the headers and the body together
 IDLE_SECONDS = 60  # a kept-alive connection without a request
 MAX_CONNECTIONS = 4096
+EVICTION_CANDIDATES = 64  # looked at when full, so that a crowd does not make each newcomer expensive
 SPARE_DESCRIPTORS = 100  # of the process's limit, for everything that is no connection
 REQUESTS_IN_A_ROW = 8  # from one connection before the others get their turn: a pipeline never makes us wait for its bytes
 LINGER_BYTES = 64 * KIB  # read on after refusing a body, so that the sender sees the answer and no reset
@@ -1629,9 +1631,9 @@ class Memory:
         self.loaded = Event()
 
     def add_sample(self, incident: Incident) -> None:
-        """Keep a created incident as a sample; one over MAX_SAMPLE_BYTES is cut down at the next flush, off the request's path."""
-        # As a string within a string it may grow to twice its size.
-        (self._large if incident.size > MAX_SAMPLE_BYTES // 2 else self._samples).append(incident.fields)
+        """Keep a created incident as a sample; a large one is cut down at the next flush, off the request's path."""
+        large = incident.size > MAX_SAMPLE_BYTES // 2  # as a string within a string it may grow to twice its size
+        (self._large if large else self._samples).append(incident.fields)
         self._changed.set()
 
     def claim(self, key: str) -> "AsyncResult | None":
@@ -1838,10 +1840,11 @@ class Guard:
         """Register a new connection and return it; None when it is one too many.
 
         When full, the oldest connection without complete headers makes room, else the longest idle, else the oldest
-        without a complete body.
+        without a complete body. One whose bytes are here and only wait for their turn comes after all of these.
         """
         if sum(map(len, self._groups)) >= self._most:
-            victim = next((connection for group in self._groups[:3] for connection in group), None)
+            silent = itertools.filterfalse(self._has_bytes, itertools.islice(self._arriving, EVICTION_CANDIDATES))
+            victim = next(itertools.chain(silent, self._idle, self._reading, self._arriving), None)
             if victim is None:
                 self.counts["connections refused"] += 1
                 return None
@@ -1851,6 +1854,12 @@ class Guard:
         connection = Connection(sock, time.monotonic())
         self._arriving[connection] = None
         return connection
+
+    @staticmethod
+    def _has_bytes(connection: Connection) -> bool:
+        poll = select.poll()
+        poll.register(connection.sock.fileno(), select.POLLIN)
+        return bool(poll.poll(0))
 
     def close(self, connection: Connection) -> None:
         """Forget a connection."""
