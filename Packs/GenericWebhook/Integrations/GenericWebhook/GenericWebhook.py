@@ -77,7 +77,7 @@ MAX_NAME_CHARACTERS = 600  # longer titles are refused by XSOAR's database
 MAX_BODY_BYTES = 25 * MIB  # GitHub's largest delivery
 MAX_BODIES_BYTES = 256 * MIB  # of all large bodies being worked on at once, so that many of them cannot fill the memory
 SMALL_BODY_BYTES = 64 * KIB  # up to here a body is free of that budget and is parsed on the hub, see the README's figures
-ENCODE_LEVELS = 3  # of a large payload encoded piece by piece: {"events": [{...}, {...}]}
+PIECE_ELEMENTS = 500  # of a large payload encoded at a time
 MAX_ITEMS = 1000  # incidents from one request
 MAX_NESTING = 200  # levels; every supported Python parses it, and no alert comes near
 MAX_NUMBER_DIGITS = 308  # beyond it a number fits no double, which is what XSOAR would read it as
@@ -164,18 +164,24 @@ class Malformed(Refusal):
 _encode_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # built once: json.dumps would each time
 
 
-def _encode_in_pieces(value: Any, levels: int) -> str:
-    """As _encode_json, which keeps all other threads waiting to its end; here they get their turn between two children."""
-    if levels and isinstance(value, dict):
-        return f"{{{','.join(f'{_encode_json(key)}:{_encode_in_pieces(child, levels - 1)}' for key, child in value.items())}}}"
-    if levels and isinstance(value, list):
-        return f"[{','.join([_encode_in_pieces(child, levels - 1) for child in value])}]"
-    return _encode_json(value)
+def _encode_in_pieces(value: Any, levels: int = 4) -> str:
+    """As _encode_json, which keeps all other threads waiting to its end; here they get their turn between two pieces."""
+    if not levels or not isinstance(value, (dict, list)) or not value:
+        return _encode_json(value)
+    if len(value) > PIECE_ELEMENTS:
+        kind, elements = (dict, iter(value.items())) if isinstance(value, dict) else (list, iter(value))
+        groups = iter(lambda: kind(itertools.islice(elements, PIECE_ELEMENTS)), kind())
+        pieces = [_encode_json(group)[1:-1] for group in groups]
+    elif isinstance(value, dict):
+        pieces = [f"{_encode_json(key)}:{_encode_in_pieces(child, levels - 1)}" for key, child in value.items()]
+    else:
+        pieces = [_encode_in_pieces(child, levels - 1) for child in value]
+    return ("{%s}" if isinstance(value, dict) else "[%s]") % ",".join(pieces)
 
 
 def to_json(value: Any, large: bool = False) -> str:
     """Return a value as compact JSON in which the platform's error marker cannot be found, yet is whole once parsed."""
-    text = _encode_in_pieces(value, ENCODE_LEVELS) if large else _encode_json(value)
+    text = _encode_in_pieces(value) if large else _encode_json(value)
     return text.replace(ERROR_MARKER, "\\u005b" + ERROR_MARKER[1:]) if ERROR_MARKER in text else text
 
 

@@ -1507,3 +1507,19 @@ class TestCommands:
         with pytest.raises(SystemExit):
             run_main(monkeypatch, "no-such-command", longRunningPort="8000")
         assert "no-such-command" in results[0]["Contents"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {},
+        [],
+        "text",
+        {"events": [{"id": number, "text": "ü\u2028"} for number in range(1200)], "empty": [[], {}], "none": None},
+        {str(number): number for number in range(1501)},
+        [[[[[[1]]]]], *range(500)],
+        ["[ERROR-1a2b3c4d-ERROR]", {"[ERROR-1a2b3c4d-ERROR]": [""] * 1000}],
+    ],
+)
+def test_a_large_payload_is_the_same_json_in_pieces(value: object) -> None:
+    assert GenericWebhook.to_json(value, large=True) == GenericWebhook.to_json(value)
