@@ -425,6 +425,7 @@ def test_only_the_sender_whose_incident_a_rule_dropped_gets_an_empty_array(webho
 
 UNREADABLE: dict[str, Callable[[list[Incident]], Any]] = {
     "text": lambda _: "this is no JSON",
+    "nested too deep": lambda _: "[" * 100_000,
     "half an array": lambda created: json.dumps(created)[:-20],
     "an empty line": lambda _: "",
     "an object": lambda created: {"data": created},

@@ -1522,4 +1522,4 @@ class TestCommands:
     ],
 )
 def test_a_large_payload_is_the_same_json_in_pieces(value: object) -> None:
-    assert GenericWebhook.to_json(value, large=True) == GenericWebhook.to_json(value)
+    assert webhook.to_json(value, large=True) == webhook.to_json(value)
