@@ -498,6 +498,18 @@ def test_a_large_sample_is_cut_and_marked_and_the_incident_is_whole(
     assert raw_of(sample)["short"] == "kept"
 
 
+def test_of_samples_too_large_to_wait_together_the_newest_is_stored() -> None:
+    with running(params={"store_samples": True}) as sender:
+        waiting = 12_000_000  # bytes: of three of them, two may wait for the next flush
+        incidents = [{"name": name, "text": name * waiting} for name in "abc"]
+        before = time.monotonic()
+        for incident in incidents:
+            sender.fields(json.dumps(incident))
+        within_one_flush = time.monotonic() - before < 3.0
+        samples = await_that(lambda: (found := sender.sandbox.run("fetch-incidents")) and names(found)[-1] == "c" and found, 30.0)
+        assert names(samples) == ["b", "c"] or not within_one_flush
+
+
 def test_nothing_is_stored_where_samples_are_off(webhook: Sender) -> None:
     webhook.post(b"{}")
     time.sleep(0.2)

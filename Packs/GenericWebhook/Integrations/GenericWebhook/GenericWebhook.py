@@ -112,7 +112,7 @@ RETRY_AFTER_SECONDS = 5
 
 MAX_SAMPLES = 20
 MAX_SAMPLE_BYTES = 64 * KIB
-MAX_LARGE_SAMPLES = 4  # kept whole until the next flush; of a flood of larger ones the newest
+MAX_LARGE_SAMPLES_BYTES = 25 * MIB  # kept whole until the next flush; of more the newest
 MAX_FOUND_IDS = 5000
 MAX_KEY_CHARACTERS = 200
 FLUSH_SECONDS = 3.0  # from an incident to the integration context
@@ -1629,7 +1629,7 @@ class Memory:
         self._store_samples = store_samples
         self._remember_events = remember_events
         self._samples: deque[dict[str, Any]] = deque(maxlen=MAX_SAMPLES)
-        self._large: deque[dict[str, Any]] = deque(maxlen=MAX_LARGE_SAMPLES)
+        self._large: deque[Incident] = deque(maxlen=MAX_SAMPLES)
         self._found: OrderedDict[str, dict[str, Any]] = OrderedDict()
         self._claims: dict[str, AsyncResult] = {}
         self._changed = Event()
@@ -1638,8 +1638,12 @@ class Memory:
 
     def add_sample(self, incident: Incident) -> None:
         """Keep a created incident as a sample; a large one is cut down at the next flush, off the request's path."""
-        large = incident.size > MAX_SAMPLE_BYTES // 2  # as a string within a string it may grow to twice its size
-        (self._large if large else self._samples).append(incident.fields)
+        if incident.size > MAX_SAMPLE_BYTES // 2:  # as a string within a string it may grow to twice its size
+            self._large.append(incident)
+            while len(self._large) > 1 and sum(waiting.size for waiting in self._large) > MAX_LARGE_SAMPLES_BYTES:
+                self._large.popleft()
+        else:
+            self._samples.append(incident.fields)
         self._changed.set()
 
     def claim(self, key: str) -> "AsyncResult | None":
@@ -1683,7 +1687,7 @@ class Memory:
             return True
         self._changed.clear()
         while self._large:
-            self._samples.append(self._parser.run(small_sample, self._large.popleft()))
+            self._samples.append(self._parser.run(small_sample, self._large.popleft().fields))
         if self._synchronize(write=True):
             return True
         self._changed.set()
