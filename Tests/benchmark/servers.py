@@ -57,10 +57,11 @@ class Sandboxed(Served):
 
     def __init__(self, name: str, script: Path | None = None, replaceable: bool = False) -> None:
         self.name = name
+        self.script = script
         self.replaceable = replaceable
-        self.sandbox = Sandbox(PARAMS, store=":memory:", script=script, quiet=True, wait=START_SECONDS)
 
     def __enter__(self) -> Self:
+        self.sandbox = Sandbox(PARAMS, store=":memory:", script=self.script, quiet=True, wait=START_SECONDS)
         self.sandbox.start()
         self.url = self.sandbox.container_url
         return self
@@ -90,7 +91,8 @@ class Sandboxed(Served):
     def drain(self) -> float:
         """Wait until what the load generator left behind is done, then forget all that was created; return the seconds it took.
 
-        Raises LoadError where that takes more than DRAIN_SECONDS, or starts a new container in place of a replaceable one.
+        Raises LoadError where that takes more than DRAIN_SECONDS, or starts a new sandbox in place of a replaceable one: a call
+        still under way in the old one may bring back what was forgotten.
         """
         started = time.monotonic()
         while not self.is_idle():
@@ -98,7 +100,8 @@ class Sandboxed(Served):
                 if not self.replaceable:
                     raise LoadError(f"{self.name} is still busy {DRAIN_SECONDS:.0f} s after the load's end.")
                 self.sandbox.kill()
-                self.sandbox.restart()
+                self.sandbox.stop()
+                self.__enter__()
                 break
         self.sandbox.reset()
         return time.monotonic() - started

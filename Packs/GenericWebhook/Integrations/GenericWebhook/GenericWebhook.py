@@ -294,9 +294,8 @@ def load_tls(certificate: str, key: str) -> "gevent_ssl.SSLContext | None":
             files = [Path(folder, name) for name in ("certificate.pem", "key.pem")]
             for file, text in zip(files, (certificate, key)):
                 file.write_text(text + "\n")
-            context.load_cert_chain(
-                files[0], files[1], password=lambda: ""
-            )  # without a password OpenSSL would ask on the terminal
+            # without a password OpenSSL would ask on the terminal
+            context.load_cert_chain(files[0], files[1], password=lambda: "")
     except ssl.SSLError as error:
         raise SettingError(*explain_tls_error(error, certificate, key)) from None
     except OSError as error:
@@ -1057,7 +1056,7 @@ def json_type(value: Any) -> str:
     return names.get(type(value), "null")
 
 
-RFC_3339_EXTRAS = re.compile(r"(?P<minutes>\d{2}:\d{2}:)(?P<second>60)")
+LEAP_SECOND = re.compile(r"(\d{2}:\d{2}:)60")
 
 
 def parse_date(text: str) -> str:
@@ -1065,7 +1064,7 @@ def parse_date(text: str) -> str:
 
     A leap second becomes the second before it. Raises ValueError.
     """
-    moment = datetime.fromisoformat(RFC_3339_EXTRAS.sub(r"\g<minutes>59", text.strip().upper(), count=1))
+    moment = datetime.fromisoformat(LEAP_SECOND.sub(r"\g<1>59", text.strip().upper(), count=1))
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     offset = moment.utcoffset() or timedelta()
@@ -2509,7 +2508,7 @@ class Service:
         self._stop = Event()
 
     def run(self) -> None:
-        """Serve until SIGTERM or until XSOAR's end of the wire closes."""
+        """Serve until SIGTERM or until XSOAR's end of the wire closes, then end the process, whatever else fails."""
         gevent.signal_handler(signal.SIGTERM, self._stop.set)
         for task in (
             self._writer.run,
@@ -2521,8 +2520,11 @@ class Service:
             gevent.spawn(self._keep_running, task)
         for mistake in self._settings.mistakes:
             self._line.report(str(mistake).partition(":")[0], str(mistake))
-        self._stop.wait()
-        self._shut_down()
+        try:
+            self._stop.wait()
+            self._shut_down()
+        finally:
+            os._exit(0)  # the script's end would only send the container's loop back to waiting
 
     def _keep_running(self, task: Callable[[], None]) -> None:
         while True:
@@ -2607,7 +2609,7 @@ class Service:
             os._exit(1)
 
     def _shut_down(self) -> None:
-        """After SIGTERM: finish what was accepted, refuse what comes later, flush, and end the process."""
+        """After SIGTERM: finish what was accepted, refuse what comes later, flush."""
         self._guard.stopping = True
         stopped = time.monotonic()
         while (passed := time.monotonic() - stopped) < DRAIN_SECONDS:
@@ -2624,7 +2626,6 @@ class Service:
             self._line.flush()
         with contextlib.suppress(OSError, ValueError):
             sys.stdout.flush()
-        os._exit(0)  # the script's end would only send the container's loop back to waiting
 
 
 def long_running_execution(settings: Settings) -> None:
@@ -2637,10 +2638,12 @@ def long_running_execution(settings: Settings) -> None:
         sys.stdout.reconfigure(write_through=False)  # type: ignore[union-attr]
     while True:
         try:
-            Service(settings).run()
+            service = Service(settings)
+            break
         except Exception as error:  # the command must not end
             demisto.updateModuleHealth(f"Generic Webhook failed and is started again: {type(error).__name__}")
             time.sleep(5)
+    service.run()
 
 
 def main() -> None:
