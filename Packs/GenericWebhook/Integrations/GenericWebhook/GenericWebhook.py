@@ -76,7 +76,7 @@ MAX_NAME_CHARACTERS = 600  # longer titles are refused by XSOAR's database
 
 MAX_BODY_BYTES = 25 * MIB  # GitHub's largest delivery
 MAX_BODIES_BYTES = 256 * MIB  # of all large bodies being worked on at once, so that many of them cannot fill the memory
-SMALL_BODY_BYTES = 64 * KIB  # up to here a body is free of that budget and is parsed on the hub, see the README's figures
+SMALL_BODY_BYTES = 32 * KIB  # up to here a body is free of that budget and is parsed on the hub, see the README's figures
 PIECE_ELEMENTS = 500  # of a large payload encoded at a time
 MAX_ITEMS = 1000  # incidents from one request
 MAX_NESTING = 200  # levels; every supported Python parses it, and no alert comes near
