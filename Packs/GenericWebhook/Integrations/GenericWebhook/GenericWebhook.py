@@ -429,9 +429,8 @@ def choose_authenticator(username: str, password: str) -> Authenticator:
 # ---------------------------------------------------------------------------------------------------------------------
 
 EXPECTED = 'POST a JSON object such as {"name": "...", "raw_json": {...}}, an array of them, JSON lines, a form or any text.'
-# Codecs that are no charset of any sender, and slow or surprising ones a stranger must not choose.
+# What Python calls a charset by another name, too; its codecs for escapes and host names have none.
 CHARSETS = {*encodings.aliases.aliases, *encodings.aliases.aliases.values(), "utf_8_sig"}
-REFUSED_CODECS = {"idna", "punycode", "unicode-escape", "raw-unicode-escape", "utf-7", "undefined"}
 BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -491,7 +490,7 @@ def usable_charset(name: str) -> str:
         bytes(4).decode(codec.name)  # refuses codecs that are no text encoding, such as zlib
     except (LookupError, ValueError):
         return ""
-    return "" if codec.name.replace("_", "-") in REFUSED_CODECS else codec.name
+    return "" if codec.name == "utf-7" else codec.name  # no sender means it, and it hides what a text says
 
 
 class UnreadableJson(ValueError):
@@ -531,7 +530,9 @@ def parse_json(text: str) -> Any:
     try:
         value = (_parse_json if len(text) <= SMALL_BODY_BYTES else _parse_large_json)(text)
     except json.JSONDecodeError as error:
-        raise UnreadableJson(f"{error.msg.removesuffix(':').rstrip()} at line {error.lineno}, column {error.colno}") from None
+        raise UnreadableJson(
+            f"{error.msg.rstrip(': ').removesuffix(' at')} at line {error.lineno}, column {error.colno}"
+        ) from None
     except RecursionError:
         raise UnreadableJson(f"it is nested deeper than {MAX_NESTING} levels") from None
     if containers > MAX_NESTING and _deeper_than(value, MAX_NESTING):
