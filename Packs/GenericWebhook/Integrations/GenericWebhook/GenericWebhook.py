@@ -42,7 +42,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, UTC
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 try:
@@ -85,7 +85,8 @@ MAX_FORM_FIELDS = 1000
 MAX_JSON_CONTAINERS = 1_000_000  # objects and arrays of one body: empty ones take forty times their bytes in memory
 MAX_GZIP_MEMBERS = 1000
 MAX_CONTENT_TYPE_CHARACTERS = 1000  # the standard library's parser is quadratic in them
-READ_BYTES = 64 * KIB  # read or unpacked at a time
+READ_BYTES = 64 * KIB  # of a body, read or unpacked at a time
+RECEIVE_BYTES = 16 * KIB  # of a request's head and, mostly, its whole body
 MAX_REQUEST_LINE_BYTES = 8 * KIB  # what common proxies allow
 MAX_HEADERS_BYTES = 32 * KIB
 MAX_HEADERS = 100
@@ -1817,13 +1818,13 @@ FREE_FAILURES = 3  # a typo or two is answered at once
 
 
 class Connection:
-    """An open connection: its socket and, in time.monotonic() seconds, until when its present step has to be done."""
+    """An open connection: its socket, the guard's group it is in and, in time.monotonic() seconds, how long it may stay there."""
 
-    __slots__ = ("deadline", "expired", "opened", "sock")
+    __slots__ = ("deadline", "expired", "group", "sock")
 
     def __init__(self, sock: Any, now: float) -> None:
         self.sock = sock
-        self.opened = now
+        self.group: OrderedDict[Connection, None] = OrderedDict()  # until the guard takes it in
         self.deadline = now + REQUEST_SECONDS
         self.expired = False
 
@@ -1862,6 +1863,7 @@ class Guard:
             self.close(victim)
             self._shut(victim, socket.SHUT_RDWR)
         connection = Connection(sock, time.monotonic())
+        connection.group = self._arriving
         self._arriving[connection] = None
         return connection
 
@@ -1873,33 +1875,32 @@ class Guard:
 
     def close(self, connection: Connection) -> None:
         """Forget a connection."""
-        for group in self._groups:
-            group.pop(connection, None)
+        connection.group.pop(connection, None)
 
     def idle(self, connection: Connection) -> None:
         """A request is answered: the connection may stay silent for IDLE_SECONDS."""
-        self._move(connection, self._idle, IDLE_SECONDS)
+        self._move(connection, self._idle, time.monotonic() + IDLE_SECONDS)
 
     def begin(self, connection: Connection) -> None:
         """The first byte of a request has come: REQUEST_SECONDS for the rest, on a new connection from its opening."""
-        if connection in self._idle:
-            self._move(connection, self._arriving, REQUEST_SECONDS)
+        if connection.group is self._idle:
+            self._move(connection, self._arriving, time.monotonic() + REQUEST_SECONDS)
 
     def read(self, connection: Connection) -> None:
         """The headers are complete."""
-        if self._arriving.pop(connection, self) is None:
-            self._reading[connection] = None
+        self._move(connection, self._reading, connection.deadline)
 
     def work(self, connection: Connection) -> None:
         """The body is complete: from here on the writer decides how long it takes."""
         self._move(connection, self._working, math.inf)
 
-    def _move(self, connection: Connection, group: OrderedDict[Connection, None], seconds: float) -> None:
-        for other in self._groups:
-            if other.pop(connection, self) is None:
-                connection.deadline = time.monotonic() + seconds
-                group[connection] = None
-                return
+    @staticmethod
+    def _move(connection: Connection, group: OrderedDict[Connection, None], deadline: float) -> None:
+        if connection in connection.group:  # else it is closed
+            del connection.group[connection]
+            group[connection] = None
+            connection.group = group
+            connection.deadline = deadline
 
     def reading(self) -> bool:
         """Return whether a body is on its way."""
@@ -1926,20 +1927,15 @@ class Guard:
         with contextlib.suppress(OSError):
             connection.sock._sock.shutdown(how)  # the plain socket's: of a TLS socket it would wait for the peer
 
-    @contextlib.contextmanager
-    def hold(self) -> Iterator["BodyBudget"]:
-        """Give a request a share of the memory for large bodies, and take it back."""
-        budget = BodyBudget(self)
-        try:
-            yield budget
-        finally:
-            self._bodies_bytes -= budget.taken
-
     def take(self, size: int) -> None:
         """Account for bytes of a large body; raises Unavailable when there are too many of them at once."""
         if self._bodies_bytes + size > MAX_BODIES_BYTES:
             raise Unavailable("Too many large bodies are being worked on; send this one again later.")
         self._bodies_bytes += size
+
+    def give_back(self, size: int) -> None:
+        """A large body is done with."""
+        self._bodies_bytes -= size
 
     def fail(self, address: str) -> float:
         """Count a failed authentication and return for how many seconds to delay its answer, at most 1."""
@@ -1960,33 +1956,91 @@ class Guard:
 
 
 class BodyBudget:
-    """What one request has taken of the memory for large bodies; small ones are free."""
+    """What one request has taken of the memory for large bodies, given back at its end; small ones are free."""
 
-    __slots__ = ("_guard", "_seen", "taken")
+    __slots__ = ("_guard", "_seen", "_taken")
 
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
         self._seen = 0
-        self.taken = 0
+        self._taken = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._guard.give_back(self._taken)
 
     def grow(self, size: int) -> None:
         """Account for ``size`` more bytes; raises Unavailable."""
         self._seen += size
         if self._seen > SMALL_BODY_BYTES:
-            self._guard.take(self._seen - self.taken)
-            self.taken = self._seen
+            self._guard.take(self._seen - self._taken)
+            self._taken = self._seen
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # HTTP: pywsgi, strict where it is too trusting
 # ---------------------------------------------------------------------------------------------------------------------
 
-REQUEST_LINE = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e\x80-\xff]+) HTTP/1\.([0-9])\r\n")
-HEADER_LINE = re.compile(rf"({HEADER_NAME}):([\t\x20-\x7e\x80-\xff]*)\r\n")
+REQUEST_LINE = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e\x80-\xff]+) HTTP/1\.([0-9])")
+HEADER_LINES = re.compile(rf"(?:{HEADER_NAME}:[\t\x20-\x7e\x80-\xff]*\r\n)*+")
 CHUNK_LINE = re.compile(rb"([0-9a-fA-F]{1,8})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?\r\n")
 SINGLE_HEADERS = {"content-length", "transfer-encoding", "host", "content-encoding", "expect"}  # twice is ambiguous
 COMMON_HEADERS = "Content-Type: application/json\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
+BLANK_LINE = b"\r\n\r\n"  # with the line break before it
 STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in http.HTTPStatus}
+
+
+class Reader:
+    """The bytes of a connection, received as they are asked for; an empty answer is the sender's end."""
+
+    __slots__ = ("_buffer", "_receive")
+
+    def __init__(self, sock: Any) -> None:
+        self._receive = sock.recv
+        self._buffer = b""
+
+    def wait(self) -> bool:
+        """Wait for the next byte and return whether there is one."""
+        return bool(self._buffer) or self._fill()
+
+    def until(self, mark: bytes, check: Callable[[bytes], None]) -> bytes:
+        """Return the bytes up to and with the mark; ``check`` may refuse what is before it, in part or once it is whole."""
+        while (end := self._buffer.find(mark)) < 0:
+            check(self._buffer)
+            if not self._fill():
+                return b""
+        check(self._buffer[:end])
+        end += len(mark)
+        found, self._buffer = self._buffer[:end], self._buffer[end:]
+        return found
+
+    def unread(self, data: bytes) -> None:
+        """Put bytes back before all others."""
+        self._buffer = data + self._buffer
+
+    def some(self, most: int) -> bytes:
+        """Return at least one byte and at most so many."""
+        if not self._buffer:
+            return self._receive(most)
+        found, self._buffer = self._buffer[:most], self._buffer[most:]
+        return found
+
+    def exactly(self, size: int) -> bytes:
+        """Return so many bytes, fewer only where the sender ends before them."""
+        found = self.some(size) if size else b""
+        if len(found) < size:
+            parts = bytearray(found)
+            while len(parts) < size and (part := self.some(size - len(parts))):
+                parts += part
+            return bytes(parts)
+        return found
+
+    def _fill(self) -> bool:
+        part = self._receive(RECEIVE_BYTES)
+        self._buffer += part
+        return bool(part)
 
 
 class Body:
@@ -2014,7 +2068,7 @@ class Body:
                 if len(parts) + size > MAX_BODY_BYTES:
                     raise too_large()
                 parts += self._read_exactly(size, budget)
-                if self._handler.rfile.read(2) != b"\r\n":
+                if self._handler.reader.exactly(2) != b"\r\n":
                     raise self._handler.cut_short("A chunk of the body is not as long as it says; send it again.")
                 if number % 64 == 0:
                     gevent.sleep(0)  # a flood of tiny chunks must not keep the hub
@@ -2024,38 +2078,75 @@ class Body:
         return body
 
     def _read_exactly(self, size: int, budget: BodyBudget) -> bytes:
-        rfile = self._handler.rfile
         if size <= READ_BYTES:  # in one piece
-            budget.grow(size)
-            part = rfile.read(size)
-            if len(part) != size:
-                raise self._handler.cut_short("The body ends before its Content-Length; send it whole.")
-            return part
+            return self._read_part(size, budget)
         parts = bytearray()
         while len(parts) < size:
-            part = rfile.read(min(READ_BYTES, size - len(parts)))
-            if not part:
-                raise self._handler.cut_short("The body ends before its Content-Length; send it whole.")
-            budget.grow(len(part))
-            parts += part
+            parts += self._read_part(min(READ_BYTES, size - len(parts)), budget)
             if len(parts) % MIB < READ_BYTES:
                 gevent.sleep(0)  # a fast sender must not keep the hub
         return bytes(parts)
 
+    def _read_part(self, size: int, budget: BodyBudget) -> bytes:
+        budget.grow(size)
+        part = self._handler.reader.exactly(size)
+        if len(part) < size:
+            raise self._handler.cut_short("The body ends before its Content-Length; send it whole.")
+        return part
+
     def _chunk_sizes(self) -> Iterator[int]:
-        rfile = self._handler.rfile
+        reader = self._handler.reader
         while True:
-            line = CHUNK_LINE.fullmatch(rfile.readline(MAX_CHUNK_LINE_BYTES))
+            line = CHUNK_LINE.fullmatch(reader.until(b"\n", bound_chunk_line))
             if not line:
                 raise self._handler.cut_short("A chunk of the body has no valid size; send it again.")
             size = int(line[1], 16)
             if not size:
                 break
             yield size
-        self._handler.read_headers()  # trailers, which nobody needs
+        reader.unread(b"\r\n")  # so that trailers, which nobody needs, end in a blank line even where there are none
+        parse_headers(self._handler.read_head())
 
     def __repr__(self) -> str:
         return "<body>"
+
+
+def bound_head(head: bytes) -> None:
+    """Raise Refusal (400, 414, 431) for a head, or what has come of it, that is too long or has a bare line feed."""
+    line_bytes = head.find(b"\r\n")
+    if line_bytes < 0:
+        line_bytes = len(head)
+    breaks = head.count(b"\r\n")
+    if line_bytes > MAX_REQUEST_LINE_BYTES:
+        raise Refusal(414, f"The request line is longer than {MAX_REQUEST_LINE_BYTES // KIB} KiB; shorten the URL.")
+    if len(head) - line_bytes > MAX_HEADERS_BYTES or breaks > MAX_HEADERS:
+        raise Refusal(431, f"The headers exceed {MAX_HEADERS_BYTES // KIB} KiB or {MAX_HEADERS} lines; send fewer.")
+    if head.count(b"\n") != breaks:
+        raise Malformed("A line of the request's head ends in a bare line feed; end each with CR LF.")
+
+
+def bound_chunk_line(line: bytes) -> None:
+    """Raise Malformed for a chunk's first line, or what has come of it, that is too long."""
+    if len(line) > MAX_CHUNK_LINE_BYTES:
+        raise Malformed(f"A chunk of the body has a first line over {MAX_CHUNK_LINE_BYTES} bytes; send no extensions.")
+
+
+def parse_headers(lines: str) -> dict[str, str]:
+    """Return values by lower-case name from header lines, repeated ones joined by commas; raises Malformed."""
+    if not HEADER_LINES.fullmatch(lines):
+        raise Malformed("A header is malformed: each is one line 'Name: value', without control characters.")
+    headers: dict[str, str] = {}
+    for line in lines.split("\r\n")[:-1]:
+        name, _, value = line.partition(":")
+        name = name.lower()
+        value = value.strip(" \t")
+        if name not in headers:
+            headers[name] = value
+        elif name in SINGLE_HEADERS:
+            raise Malformed(f"The header {name} is there twice; send it once.")
+        else:
+            headers[name] += ", " + value
+    return headers
 
 
 def too_large() -> Refusal:
@@ -2076,6 +2167,10 @@ class Handler(pywsgi.WSGIHandler):
     keep_alive_header = ""
     close_connection = False
     served = 0
+
+    def __init__(self, sock: Any, address: Any, server: Any) -> None:
+        self.reader = Reader(sock)
+        super().__init__(sock, address, server, rfile=self.reader)
 
     def handle(self) -> None:
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # Nagle and delayed ACK: 44 ms a request
@@ -2098,7 +2193,7 @@ class Handler(pywsgi.WSGIHandler):
         self.close_connection = False
         self.body = None
         try:
-            if not self.rfile.peek(1):
+            if not self.reader.wait():
                 return None
             self.guard.begin(self.connection)
             self.environ = self.read_request_head()
@@ -2124,16 +2219,12 @@ class Handler(pywsgi.WSGIHandler):
     def read_request_head(self) -> dict[str, Any]:
         """Read request line and headers and return the WSGI environment; raises Refusal (400, 408, 414, 431)."""
         self.command = ""
-        line = self.rfile.readline(MAX_REQUEST_LINE_BYTES + 1)
-        if line == b"\r\n":  # RFC 9112: one empty line before a request is to be ignored
-            line = self.rfile.readline(MAX_REQUEST_LINE_BYTES + 1)
-        if len(line) > MAX_REQUEST_LINE_BYTES:
-            raise Refusal(414, f"The request line is longer than {MAX_REQUEST_LINE_BYTES // KIB} KiB; shorten the URL.")
-        words = REQUEST_LINE.fullmatch(line.decode("latin-1"))
+        line, _, lines = self.read_head().partition("\r\n")
+        words = REQUEST_LINE.fullmatch(line)
         if not words:
-            raise self.cut_short("The request line is not valid HTTP/1.1.")
+            raise Malformed("The request line is not valid HTTP/1.1.")
         self.command, target, minor = words.groups()
-        headers = self.read_headers()
+        headers = parse_headers(lines)
         self.frame(headers, minor)
         path, _, query = target.partition("?")
         if path.lower().startswith(("http://", "https://")):  # the absolute form, http://host/path
@@ -2149,29 +2240,15 @@ class Handler(pywsgi.WSGIHandler):
         environ["webhook.address"] = self.client_address[0]
         return environ
 
-    def read_headers(self) -> dict[str, str]:
-        """Read header lines up to the blank one and return values by lower-case name; raises Refusal (400, 408, 431)."""
-        headers: dict[str, str] = {}
-        size = count = 0
-        while True:
-            line = self.rfile.readline(MAX_HEADERS_BYTES + 1)
-            if line == b"\r\n":
-                return headers
-            size += len(line)
-            count += 1
-            if size > MAX_HEADERS_BYTES or count > MAX_HEADERS:
-                raise Refusal(431, f"The headers exceed {MAX_HEADERS_BYTES // KIB} KiB or {MAX_HEADERS} lines; send fewer.")
-            match = HEADER_LINE.fullmatch(line.decode("latin-1"))
-            if not match:
-                raise self.cut_short("A header is malformed: each is one line 'Name: value', without control characters.")
-            name = match[1].lower()
-            value = match[2].strip(" \t")
-            if name not in headers:
-                headers[name] = value
-            elif name in SINGLE_HEADERS:
-                raise Malformed(f"The header {name} is there twice; send it once.")
-            else:
-                headers[name] += ", " + value
+    def read_head(self) -> str:
+        """Return the lines up to a blank one, each with its line break; raises Refusal (400, 408, 414, 431).
+
+        One empty line before them is ignored: RFC 9112 asks for that before a request.
+        """
+        head = self.reader.until(BLANK_LINE, bound_head)
+        if not head:
+            raise self.cut_short("The request ends before its headers do; send it whole.")
+        return head[:-2].decode("latin-1").removeprefix("\r\n")
 
     def frame(self, headers: dict[str, str], minor: str) -> None:
         """Find out where the body ends and whether the connection stays open; raises Malformed where that is in doubt."""
@@ -2245,7 +2322,7 @@ class Handler(pywsgi.WSGIHandler):
                     self.socket.shutdown(socket.SHUT_WR)
                 left = LINGER_BYTES
                 while left > 0:
-                    part = self.rfile.read1(left)
+                    part = self.reader.some(left)
                     if not part:
                         break
                     left -= len(part)
@@ -2326,10 +2403,11 @@ class Application:
         headers: dict[str, str] = environ["webhook.headers"]
         guard = self._guard
         self._authenticate(headers, environ["webhook.address"])
-        supported_encoding(headers.get("content-encoding", ""))
+        if "content-encoding" in headers:
+            supported_encoding(headers["content-encoding"])
         if guard.stopping:
             raise Unavailable("The webhook is stopping; send this again in a moment.")
-        with guard.hold() as budget:
+        with BodyBudget(guard) as budget:
             body = environ["webhook.body"].read(budget)
             guard.accepted += 1
             try:
