@@ -525,6 +525,11 @@ def test_crooked_framing_is_one_400_and_the_end_of_the_connection(webhook: Sandb
     assert len(webhook.incidents()) == before
 
 
+@pytest.mark.parametrize("data", [b"\x16\x03\x01\r\n", b"HELO a\r\n", b"POST / HTTP/1.1\n"], ids=["TLS", "mail", "line feed"])
+def test_what_is_no_http_is_told_so_at_once(webhook: Sandbox, data: bytes) -> None:
+    assert ask(webhook, data, timeout=5).status == 400  # though the head might go on
+
+
 @pytest.mark.parametrize(
     "data",
     [

@@ -1988,6 +1988,7 @@ HEADER_LINES = re.compile(rf"(?:{HEADER_NAME}:[\t\x20-\x7e\x80-\xff]*\r\n)*+")
 CHUNK_LINE = re.compile(rb"([0-9a-fA-F]{1,8})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?\r\n")
 SINGLE_HEADERS = {"content-length", "transfer-encoding", "host", "content-encoding", "expect"}  # twice is ambiguous
 COMMON_HEADERS = "Content-Type: application/json\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
+BAD_REQUEST_LINE = "The request line is not valid HTTP/1.1."
 BLANK_LINE = b"\r\n\r\n"  # with the line break before it
 STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in http.HTTPStatus}
 
@@ -2112,7 +2113,7 @@ class Body:
 
 
 def bound_head(head: bytes) -> None:
-    """Raise Refusal (400, 414, 431) for a head, or what has come of it, that is too long or has a bare line feed."""
+    """Raise Refusal (400, 414, 431) for a head, or what has come of it, that is too long or no head of HTTP/1."""
     line_bytes = head.find(b"\r\n")
     if line_bytes < 0:
         line_bytes = len(head)
@@ -2123,6 +2124,8 @@ def bound_head(head: bytes) -> None:
         raise Refusal(431, f"The headers exceed {MAX_HEADERS_BYTES // KIB} KiB or {MAX_HEADERS} lines; send fewer.")
     if head.count(b"\n") != breaks:
         raise Malformed("A line of the request's head ends in a bare line feed; end each with CR LF.")
+    if breaks and line_bytes and head.find(b" HTTP/1.", 0, line_bytes) < 0:  # TLS or a port scan: no end would ever come
+        raise Malformed(BAD_REQUEST_LINE)
 
 
 def bound_chunk_line(line: bytes) -> None:
@@ -2222,7 +2225,7 @@ class Handler(pywsgi.WSGIHandler):
         line, _, lines = self.read_head().partition("\r\n")
         words = REQUEST_LINE.fullmatch(line)
         if not words:
-            raise Malformed("The request line is not valid HTTP/1.1.")
+            raise Malformed(BAD_REQUEST_LINE)
         self.command, target, minor = words.groups()
         headers = parse_headers(lines)
         self.frame(headers, minor)
