@@ -1522,7 +1522,8 @@ class Writer:
                     pieces += [piece[middle:], piece[:middle]]
                 else:
                     undecided.append(piece)
-        return accepted, [ticket for piece in [alone, *undecided] for ticket in piece if ticket.outcome is None]
+        # What stood alone goes to the end: the next attempt is for another one, else a good one behind bad ones had no turn.
+        return accepted, [ticket for piece in [*undecided, alone] for ticket in piece if ticket.outcome is None]
 
     @staticmethod
     def _cut(tickets: list[Ticket]) -> list[list[Ticket]]:

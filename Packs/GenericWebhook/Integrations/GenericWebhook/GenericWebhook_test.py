@@ -5,14 +5,18 @@ import codecs
 import gzip
 import json
 import socket
+import threading
+import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import demistomock as demisto
 import GenericWebhook as webhook
+import gevent
 import pytest
 import trustme
 from cryptography import x509
@@ -69,6 +73,22 @@ class TestRefusal:
         busy = webhook.Unavailable("busy")
         assert busy.status == 503
         assert int(busy.headers["Retry-After"]) > 0
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {},
+        [],
+        "text",
+        {"events": [{"id": number, "text": "ü\u2028"} for number in range(1200)], "empty": [[], {}], "none": None},
+        {str(number): number for number in range(1501)},
+        [[[[[[1]]]]], *range(500)],
+        ["[ERROR-1a2b3c4d-ERROR]", {"[ERROR-1a2b3c4d-ERROR]": [""] * 1000}],
+    ],
+)
+def test_a_large_payload_is_the_same_json_in_pieces(value: object) -> None:
+    assert webhook.to_json(value, large=True) == webhook.to_json(value)
 
 
 # ---- settings: every mistake names the parameter and the mend
@@ -1553,6 +1573,415 @@ class TestMatchCreated:
             webhook.match_created([sent_incident("1")], answer)
 
 
+# ---- the writer
+
+
+class Xsoar:
+    """createIncidents as a test wants it; each call notes the names it was given."""
+
+    def __init__(self) -> None:
+        self.calls: list[list[str]] = []
+        self.created: list[str] = []
+        self.refused: Callable[[list[str]], bool] = lambda names: False
+        self.dropped: set[str] = set()
+        self.entered = threading.Event()
+        self.hold = threading.Event()
+        self.hold.set()
+
+    def create(self, incidents: list[dict[str, Any]], lastRun: Any = None, userID: Any = None) -> Any:
+        names = [incident["name"] for incident in incidents]
+        self.calls.append(names)
+        self.entered.set()
+        assert self.hold.wait(10)
+        if self.refused(names):
+            raise ValueError("no, thank you")
+        kept = [incident for incident in incidents if incident["name"] not in self.dropped]
+        self.created += [incident["name"] for incident in kept]
+        return [{**incident, "id": f"id of {incident['name']}"} for incident in kept]
+
+
+class Desk:
+    """A writer at work before an XSOAR, and senders that wait for its answers."""
+
+    def __init__(self, xsoar: Xsoar) -> None:
+        self.xsoar = xsoar
+        self.line = webhook.Line()
+        self.writer = webhook.Writer(self.line)
+        self.at_work = gevent.spawn(self.writer.run)
+
+    def send(self, *names: str, size: int = 100) -> gevent.Greenlet:
+        """Submit incidents of these names as one request."""
+        greenlet = gevent.spawn(self.writer.submit, [incident_named(name, size) for name in names])
+        gevent.sleep(0)
+        return greenlet
+
+    def send_behind_a_call(self, *requests: str, size: int = 100) -> list[gevent.Greenlet]:
+        """Submit requests, their names separated by spaces, while a call is in flight, and let it go; the call's own is first."""
+        self.xsoar.hold.clear()
+        first = self.send("first")
+        await_in_hub(self.xsoar.entered.is_set)
+        behind = [self.send(*names.split(), size=size) for names in requests]
+        self.xsoar.hold.set()
+        return [first, *behind]
+
+    def troubles(self) -> str:
+        """The instance's health as it would be shown."""
+        return " ".join(self.line._troubles.values())
+
+
+def incident_named(name: str, size: int = 100) -> webhook.Incident:
+    return webhook.Incident({"name": name, "occurred": "2024-05-01T12:00:00Z", "rawJSON": json.dumps({"n": name})}, None, size)
+
+
+def await_in_hub(condition: Callable[[], bool], seconds: float = 10) -> None:
+    """Let the greenlets work until something is true."""
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it did not come true"
+        gevent.sleep(0.002)
+
+
+def outcomes_of(sender: gevent.Greenlet) -> list[webhook.Outcome]:
+    outcomes: list[webhook.Outcome] = sender.get(timeout=10)
+    return outcomes
+
+
+def ids_of(sender: gevent.Greenlet) -> list[str]:
+    """Return the ids a sender is answered, all of them with 200."""
+    outcomes = outcomes_of(sender)
+    assert [outcome.status for outcome in outcomes] == [200] * len(outcomes)
+    return [outcome.created["id"] for outcome in outcomes if outcome.created]
+
+
+@pytest.fixture
+def desk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    xsoar = Xsoar()
+    monkeypatch.setattr(demisto, "createIncidents", xsoar.create)
+    monkeypatch.setattr(webhook, "RETRY_PAUSE_SECONDS", 0.02)
+    monkeypatch.setattr(webhook, "LONE_RETRY_SECONDS", 0.3)
+    desk = Desk(xsoar)
+    yield desk
+    xsoar.hold.set()
+    desk.at_work.kill()
+
+
+class TestWriter:
+    def test_a_lone_request_is_a_call_of_its_own(self, desk: Desk) -> None:
+        """
+        Given: an idle writer
+        When: requests come one after the other
+        Then: each is one call with its own incidents, and gets these back in its order
+        """
+        assert ids_of(desk.send("a", "b")) == ["id of a", "id of b"]
+        assert ids_of(desk.send("c")) == ["id of c"]
+        assert desk.xsoar.calls == [["a", "b"], ["c"]]
+        assert (desk.writer.calls, desk.writer.created) == (2, 3)
+
+    def test_what_arrives_during_a_call_goes_in_the_next_one(self, desk: Desk) -> None:
+        """
+        Given: a call in flight
+        When: four requests come, two of them with several incidents
+        Then: the next call takes them all in order, and each sender gets exactly its own
+        """
+        senders = desk.send_behind_a_call("a", "b c", "d", "e f")
+        assert [ids_of(sender) for sender in senders[1:]] == [
+            ["id of a"],
+            ["id of b", "id of c"],
+            ["id of d"],
+            ["id of e", "id of f"],
+        ]
+        assert desk.xsoar.calls == [["first"], ["a", "b", "c", "d", "e", "f"]]
+
+    def test_a_call_is_bounded_by_count_and_a_request_stays_in_one_call(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        Given: calls of at most three incidents
+        When: requests of one to five incidents wait
+        Then: a call takes whole requests up to exactly three; only one that is larger than a call is cut
+        """
+        monkeypatch.setattr(webhook, "MAX_CALL_INCIDENTS", 3)
+        for sender in desk.send_behind_a_call("a b", "c", "d e", "f g", "h i j k l"):
+            ids_of(sender)
+        assert desk.xsoar.calls == [["first"], ["a", "b", "c"], ["d", "e"], ["f", "g"], ["h", "i", "j"], ["k", "l"]]
+
+    def test_a_call_is_bounded_by_bytes(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        """
+        Given: calls of at most 1,000 bytes
+        When: requests of incidents of 500 bytes wait, and one of incidents of 1,001
+        Then: a call takes exactly 1,000 bytes, and what is larger goes alone
+        """
+        monkeypatch.setattr(webhook, "MAX_CALL_BYTES", 1000)
+        for sender in desk.send_behind_a_call("a", "b", "c", "d e f", size=500):
+            ids_of(sender)
+        assert desk.xsoar.calls == [["first"], ["a", "b"], ["c"], ["d", "e"], ["f"]]
+        assert ids_of(desk.send("g", "h", size=1001)) == ["id of g", "id of h"]
+        assert desk.xsoar.calls[5:] == [["g"], ["h"]]
+
+    @pytest.mark.parametrize("bad", [{"c"}, {"a"}, {"h"}, {"b", "g"}, {"c", "d"}])
+    def test_a_refused_batch_is_split_until_the_bad_ones_stand_alone(self, desk: Desk, bad: set[str]) -> None:
+        """
+        Given: eight requests in one batch, one or two of which XSOAR refuses
+        When: they are written
+        Then: the bad ones are 502, all others 200, and nothing is created twice
+        """
+        desk.xsoar.refused = lambda names: bool(bad & set(names))
+        senders = desk.send_behind_a_call(*"abcdefgh")
+        statuses = {name: outcomes_of(sender)[0] for name, sender in zip("abcdefgh", senders[1:])}
+        assert {name for name, outcome in statuses.items() if outcome == webhook.BAD} == bad
+        assert {name for name, outcome in statuses.items() if outcome.status == 200} == set("abcdefgh") - bad
+        assert sorted(desk.xsoar.created) == sorted({"first", *"abcdefgh"} - bad)
+        assert desk.troubles() == ""
+
+    def test_an_array_refused_in_part_tells_its_parts_apart(self, desk: Desk) -> None:
+        """
+        Given: one request with four incidents, the third of which XSOAR refuses
+        When: it is written
+        Then: three are created, one is bad, in the request's order
+        """
+        desk.xsoar.refused = lambda names: "c" in names
+        outcomes = outcomes_of(desk.send("a", "b", "c", "d"))
+        assert [outcome.status for outcome in outcomes] == [200, 200, 502, 200]
+        assert outcomes[2] == webhook.BAD
+
+    def test_a_bad_incident_is_found_in_few_calls(self, desk: Desk) -> None:
+        """
+        Given: 128 incidents in one batch, one of them bad
+        When: they are written
+        Then: it takes two calls for each halving, not one for each incident
+        """
+        names = [f"n{number}" for number in range(128)]
+        desk.xsoar.refused = lambda called: "n77" in called
+        outcomes = outcomes_of(desk.send(*names))
+        assert [place for place, outcome in enumerate(outcomes) if outcome.status != 200] == [77]
+        assert len(desk.xsoar.calls) <= 1 + 2 * 7
+
+    def test_a_lone_refused_incident_is_retried_for_a_while_and_then_503(self, desk: Desk) -> None:
+        """
+        Given: a lone incident that XSOAR refuses, which may be bad or meet an outage
+        When: nothing else comes
+        Then: it is retried with growing pauses, shown in the health, and answered 503 after LONE_RETRY_SECONDS
+        """
+        desk.xsoar.refused = lambda names: True
+        started = time.monotonic()
+        sender = desk.send("a")
+        await_in_hub(lambda: desk.troubles() != "")
+        assert desk.troubles() == "XSOAR refuses to create incidents, they are retried: no, thank you"
+        assert outcomes_of(sender) == [webhook.OUTAGE]
+        assert time.monotonic() - started >= 0.3
+        assert 3 <= len(desk.xsoar.calls) <= 7  # 0.02 + 0.04 + 0.08 + 0.16 s, and the last one
+        gevent.sleep(0.1)
+        assert len(desk.xsoar.calls) <= 7  # nobody waits for it any more
+
+    def test_in_an_outage_nobody_is_bad_and_all_are_created_once_it_is_over(self, desk: Desk) -> None:
+        """
+        Given: an XSOAR that refuses everything
+        When: six incidents wait for longer than a lone one would, and then it recovers
+        Then: all are created, once, and the health shows the outage and clears
+        """
+        desk.xsoar.refused = lambda names: True
+        senders = [desk.send(name) for name in "abcdef"]
+        gevent.sleep(0.5)
+        assert not any(sender.ready() for sender in senders)
+        assert desk.troubles().startswith("XSOAR refuses to create incidents")
+        assert len(desk.xsoar.calls) < 40  # six or seven an attempt, and the pauses grow
+        desk.xsoar.refused = lambda names: False
+        assert [ids_of(sender) for sender in senders] == [[f"id of {name}"] for name in "abcdef"]
+        assert sorted(desk.xsoar.created) == list("abcdef")
+        assert desk.troubles() == ""
+        assert desk.writer._pause == webhook.RETRY_PAUSE_SECONDS
+
+    def test_the_first_success_makes_those_still_refused_bad(self, desk: Desk) -> None:
+        """
+        Given: two bad incidents that XSOAR refuses, which for itself looks like an outage
+        When: a good one comes
+        Then: it is created at once, and the two are 502
+        """
+        desk.xsoar.refused = lambda names: bool({"x", "y"} & set(names))
+        bad = desk.send("x"), desk.send("y")
+        await_in_hub(lambda: desk.troubles() != "")
+        assert ids_of(desk.send("good")) == ["id of good"]
+        assert [outcomes_of(sender) for sender in bad] == [[webhook.BAD], [webhook.BAD]]
+        assert desk.troubles() == ""
+
+    def test_an_answer_that_is_none_settles_all_as_unknown(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        """
+        Given: an answer that is no JSON, or no list of incidents
+        When: two incidents were in the call
+        Then: both may exist: 502, nothing is sent again, the next request is served
+        """
+        for answer in (json.JSONDecodeError("no JSON", "", 0), 7):
+            calls: list[int] = []
+
+            def create(incidents: list[dict[str, Any]], answer: Any = answer, calls: list[int] = calls) -> Any:
+                calls.append(len(incidents))
+                if isinstance(answer, Exception):
+                    raise answer
+                return answer
+
+            monkeypatch.setattr(demisto, "createIncidents", create)
+            assert outcomes_of(desk.send("a", "b")) == [webhook.UNKNOWN, webhook.UNKNOWN]
+            assert calls == [2]
+        assert any("createIncidents of 2 incidents" in text for _, text in desk.line._lines)
+        monkeypatch.setattr(demisto, "createIncidents", desk.xsoar.create)
+        assert ids_of(desk.send("c")) == ["id of c"]
+
+    def test_what_a_rule_drops_is_created_for_nobody(self, desk: Desk) -> None:
+        """
+        Given: a pre-processing rule that drops one incident of three
+        When: they are written
+        Then: its sender gets 200 and no incident, the others theirs
+        """
+        desk.xsoar.dropped = {"b"}
+        assert outcomes_of(desk.send("a", "b", "c"))[1] == webhook.Outcome(200, None)
+        assert desk.xsoar.created == ["a", "c"]
+        assert desk.writer.created == 2
+
+    def test_a_full_queue_refuses_at_once(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        """
+        Given: a queue bounded to four incidents, or to 400 bytes, and a call in flight
+        When: more come than fit
+        Then: exactly what fits is taken, the rest is told to come again, and afterwards there is room again
+        """
+        for bounds in ({"MAX_QUEUED_INCIDENTS": 4}, {"MAX_QUEUED_BYTES": 400}):
+            with monkeypatch.context() as patched:
+                for name, value in bounds.items():
+                    patched.setattr(webhook, name, value)
+                desk.xsoar.entered.clear()
+                desk.xsoar.hold.clear()
+                taken = [desk.send("first")]
+                await_in_hub(desk.xsoar.entered.is_set)
+                taken += [desk.send("a", "b")]
+                with pytest.raises(webhook.Unavailable, match="the queue is full"):
+                    desk.send("c", "d").get(timeout=10)
+                taken += [desk.send("e")]
+                with pytest.raises(webhook.Unavailable):
+                    desk.send("f").get(timeout=10)
+                desk.xsoar.hold.set()
+                assert [len(ids_of(sender)) for sender in taken] == [1, 2, 1]
+                assert len(ids_of(desk.send(*"ghijklmn"))) == 8  # an idle writer takes a request of any size
+        assert (desk.writer._incidents, desk.writer._bytes, len(desk.writer._live)) == (0, 0, 0)
+
+    def test_what_waits_too_long_is_withdrawn_and_what_is_sent_is_awaited(self, desk: Desk) -> None:
+        """
+        Given: an incident in flight and two that wait, one of which came later
+        When: the time is up for all but the last
+        Then: only the waiting one is answered 503 and never sent
+        """
+        desk.xsoar.hold.clear()
+        in_flight = desk.send("a")
+        await_in_hub(desk.xsoar.entered.is_set)
+        waiting = desk.send("b", "c")
+        gevent.sleep(0.05)
+        late = desk.send("d")
+        first_arrival = min(delivery.accepted for delivery in desk.writer._live)
+        desk.writer.withdraw(first_arrival + webhook.WITHDRAW_SECONDS - 0.001)
+        assert not waiting.ready()
+        desk.writer.withdraw(first_arrival + webhook.WITHDRAW_SECONDS + 0.04)
+        assert outcomes_of(waiting) == [webhook.WITHDRAWN, webhook.WITHDRAWN]
+        assert not in_flight.ready()
+        desk.xsoar.hold.set()
+        assert (ids_of(in_flight), ids_of(late)) == (["id of a"], ["id of d"])
+        assert desk.xsoar.calls == [["a"], ["d"]]
+
+    def test_what_an_outage_kept_too_long_is_withdrawn_as_that(self, desk: Desk) -> None:
+        """
+        Given: two incidents that XSOAR refuses
+        When: their time is up
+        Then: 503 that names the outage, and they are not sent any more
+        """
+        desk.xsoar.refused = lambda names: True
+        senders = desk.send("a"), desk.send("b")
+        await_in_hub(lambda: len(desk.writer._refused) == 2)
+        desk.writer.withdraw(time.monotonic() + webhook.WITHDRAW_SECONDS)
+        assert [outcomes_of(sender) for sender in senders] == [[webhook.OUTAGE], [webhook.OUTAGE]]
+        desk.xsoar.refused = lambda names: False
+        assert ids_of(desk.send("c")) == ["id of c"]
+        assert desk.xsoar.created == ["c"]
+
+    def test_closing_settles_everything(self, desk: Desk) -> None:
+        """
+        Given: an incident in flight and one that waits
+        When: the writer closes
+        Then: the first may have been created, the second was not, and so is whatever comes later
+        """
+        desk.xsoar.hold.clear()
+        in_flight = desk.send("a")
+        await_in_hub(desk.xsoar.entered.is_set)
+        waiting = desk.send("b")
+        desk.writer.close()
+        assert outcomes_of(in_flight) == [webhook.STOPPED_IN_FLIGHT]
+        assert outcomes_of(waiting) == [webhook.STOPPING]
+        assert outcomes_of(desk.send("c", "d")) == [webhook.STOPPING, webhook.STOPPING]
+        desk.xsoar.hold.set()
+        gevent.sleep(0.05)
+        assert desk.xsoar.calls == [["a"]]
+
+    def test_a_failure_of_ours_settles_what_it_met_and_the_writer_goes_on(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        Given: a failure nobody foresaw, while XSOAR's answer is read
+        When: the writer meets it, with another request in the queue
+        Then: what was on the wire may have been created, the failure is logged, the queue is served
+        """
+
+        def fail(sent: Any, answer: Any) -> Any:
+            monkeypatch.undo()
+            raise KeyError("unforeseen")
+
+        monkeypatch.setattr(webhook, "match_created", fail)
+        monkeypatch.setattr(demisto, "createIncidents", desk.xsoar.create)
+        senders = desk.send_behind_a_call("a")
+        assert outcomes_of(senders[0]) == [webhook.UNKNOWN]
+        monkeypatch.setattr(demisto, "createIncidents", desk.xsoar.create)
+        assert ids_of(senders[1]) == ["id of a"]
+        assert any("The incident writer failed: KeyError" in text for _, text in desk.line._lines)
+
+    def test_senders_that_come_back_at_once_share_the_next_call(self, desk: Desk) -> None:
+        """
+        Given: eight senders, each of which posts again as soon as it is answered
+        When: each posts five times
+        Then: after the first call they travel together, not one ahead of seven
+        """
+
+        def post_again(name: str) -> None:
+            for turn in range(5):
+                assert len(desk.writer.submit([incident_named(f"{name}{turn}")])) == 1
+                gevent.sleep(0)
+
+        senders = [gevent.spawn(post_again, name) for name in "abcdefgh"]
+        gevent.joinall(senders, timeout=10, raise_error=True)
+        assert len(desk.xsoar.created) == 40
+        assert len(desk.xsoar.calls) <= 7
+
+    def test_a_call_of_one_sender_is_followed_at_once(self, desk: Desk) -> None:
+        """
+        Given: a writer whose call had one sender
+        When: that sender posts again and again
+        Then: it never waits for others to come back
+        """
+        waits: list[float] = []
+        gather = desk.writer._gathered
+        desk.writer._gathered = SimpleNamespace(set=gather.set, clear=gather.clear, wait=waits.append)
+        for turn in range(5):
+            assert len(ids_of(desk.send(f"a{turn}"))) == 1
+        assert waits == []
+
+    def test_a_good_incident_between_bad_ones_is_created(self, desk: Desk) -> None:
+        """
+        Given: a batch in which good incidents are among bad ones, so that each half of it is refused
+        When: nothing else comes that could tell bad ones from an outage
+        Then: each gets its turn alone, the good ones are created and the bad ones 502
+        """
+        desk.xsoar.refused = lambda names: any(name.startswith("bad") for name in names)
+        names = ["bad1", "bad2", "good1", "bad3", "bad4", "good2", "bad5"]
+        senders = desk.send_behind_a_call(*names)[1:]
+        statuses = [outcomes_of(sender)[0].status for sender in senders]
+        assert statuses == [502, 502, 200, 502, 502, 200, 502]
+        assert sorted(desk.xsoar.created) == ["first", "good1", "good2"]
+
+
 # ---- the commands
 
 
@@ -1662,19 +2091,3 @@ class TestCommands:
         with pytest.raises(SystemExit):
             run_main(monkeypatch, "no-such-command", longRunningPort="8000")
         assert "no-such-command" in results[0]["Contents"]
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        {},
-        [],
-        "text",
-        {"events": [{"id": number, "text": "ü\u2028"} for number in range(1200)], "empty": [[], {}], "none": None},
-        {str(number): number for number in range(1501)},
-        [[[[[[1]]]]], *range(500)],
-        ["[ERROR-1a2b3c4d-ERROR]", {"[ERROR-1a2b3c4d-ERROR]": [""] * 1000}],
-    ],
-)
-def test_a_large_payload_is_the_same_json_in_pieces(value: object) -> None:
-    assert webhook.to_json(value, large=True) == webhook.to_json(value)
