@@ -5,6 +5,7 @@ import gzip
 import json
 import re
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -160,6 +161,14 @@ def test_packed_bodies_are_counted_unpacked(webhook: Sandbox) -> None:
         assert ask(webhook, post(gzip.compress(text, 1), b"Content-Encoding: gzip", b"Content-Type: text/plain")).status == status
 
 
+def test_large_bodies_leave_nothing_behind(own: Sandbox) -> None:
+    text, refused = b"x" * (8 * MIB), b'{"a": "' + b"x" * (8 * MIB)
+    for _ in range(15):
+        assert ask(own, post(refused, b"Content-Type: application/json")).status == 400
+        assert ask(own, post(text, b"Content-Type: text/plain")).status == 200
+    assert memory_mib(own, peak=True) < WORST_BODY_MIB / 2  # each kept until Python's collector comes: 300 MiB and more
+
+
 def test_large_bodies_are_bounded_all_together_and_small_ones_always_pass(tmp_path: Path) -> None:
     large = post(b"x" * (2 * MIB), b"Content-Type: text/plain")
     with sandboxed(script=lowered(tmp_path, MAX_BODIES_BYTES="4 * MIB")) as sandbox:
@@ -265,6 +274,58 @@ def test_the_head_is_bounded(webhook: Sandbox, fits: bytes, too_much: bytes, sta
     [answer] = answers_to(webhook, too_much + post())  # what follows is never read as a request
     assert answer.status == status
     assert answer.error
+
+
+HUNDRED_LINES = post(b"{}", *[b"X-%d: 1" % n for n in range(98)])
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (HUNDRED_LINES, 200),
+        (post(b"{}", target=b"/?" + b"q" * (8 * KIB - 16)), 200),
+        (post(b"{}", b"X: " + b"x" * (32 * KIB - 33)), 200),
+        (chunked(b"{}", end=b"0\r\n" + b"X: 1\r\n" * 100 + b"\r\n"), 200),
+        (b"\r\n" + HUNDRED_LINES, 200),
+        (b"\r\n" + post(target=b"/?" + b"q" * (8 * KIB)), 414),
+        (b"\r\n\r\n" + post(), 400),
+    ],
+    ids=["number of headers", "request line", "bytes of headers", "trailers", "empty line", "long line", "two empty lines"],
+)
+def test_what_is_exactly_at_a_limit_passes_however_it_is_cut(webhook: Sandbox, data: bytes, status: int) -> None:
+    end = data.find(b"\r\n\r\n", 4) if b"chunked" not in data else data.rfind(b"\r\n\r\n")
+    line = data.find(b"\r\n", 2)
+    for cut in (0, 1, line, line + 1, end, end + 1, end + 2, end + 3, end + 4):
+        with connect(webhook) as connection:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection.sendall(data[:cut])
+            time.sleep(0.05)
+            with contextlib.suppress(ConnectionError):
+                connection.sendall(data[cut:])
+            answer = read_answer(connection)
+            assert answer is not None and answer.status == status, (cut, answer)
+
+
+@pytest.mark.parametrize("more", [b"\r\n", b"\r\n\r"])
+def test_an_empty_line_behind_a_request_begins_no_other(hasty: Sandbox, more: bytes) -> None:
+    with connect(hasty) as connection:
+        connection.sendall(post() + more)
+        answer = read_answer(connection)
+        assert answer is not None and answer.status == 200
+        time.sleep(REQUEST_SECONDS + 0.6)  # longer than a request may take, shorter than a connection may be idle
+        if more == b"\r\n":
+            connection.sendall(GET)
+            answer = read_answer(connection)
+            assert answer is not None and answer.status == 200
+
+
+@pytest.mark.parametrize("data", [post(b"{}", b"Connection: close"), b"POST / HTTP/1.0\r\nContent-Length: 2\r\n\r\n{}"])
+def test_an_answer_reaches_a_sender_who_goes_on_sending(webhook: Sandbox, data: bytes) -> None:
+    with connect(webhook) as connection:
+        connection.sendall(data + bytes(60 * KIB))
+        time.sleep(0.2)
+        answer = read_answer(connection)
+        assert answer is not None and answer.status == 200
 
 
 @pytest.mark.parametrize("status", [414, 431])
@@ -394,9 +455,24 @@ def test_half_a_request_over_tls_is_gone_in_time(hasty_tls: Sandbox, pair: Pair)
     def stop_half_way(half: bytes) -> None:
         with pair.trusting.wrap_socket(connect(hasty_tls), server_hostname="127.0.0.1") as connection:
             connection.sendall(half)
+            answer = read_answer(connection) if half else None
+            assert answer is None or answer.status == 408, half
+            assert (answer is None) == (not half), half
             assert ended(connection, REQUEST_SECONDS + SWEEP_SECONDS + 0.5), half
 
     in_parallel([partial(stop_half_way, half) for half in HALVES.values()])
+
+
+def test_connections_that_reset_before_tls_begins_leave_nothing_behind(tmp_path: Path, pair: Pair) -> None:
+    with sandboxed(script=lowered(tmp_path, MAX_CONNECTIONS=16), params=pair.params) as sandbox:
+        for _ in range(60):
+            with connect(sandbox) as connection:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closing resets
+        for _ in range(3):
+            with pair.trusting.wrap_socket(connect(sandbox), server_hostname="127.0.0.1") as connection:
+                connection.sendall(GET)
+                answer = read_answer(connection)
+                assert answer is not None and answer.status == 200
 
 
 def test_an_idle_connection_is_closed_and_a_used_one_is_not(hasty: Sandbox) -> None:

@@ -24,6 +24,7 @@ import io
 import itertools
 import json
 import math
+import operator
 import os
 import re
 import resource
@@ -52,6 +53,7 @@ try:
     from gevent import pywsgi
     from gevent import ssl as gevent_ssl
     from gevent.event import AsyncResult, Event
+    from gevent.lock import Semaphore
     from gevent.threadpool import ThreadPool
 except ModuleNotFoundError as missing:
     sentence = (
@@ -78,6 +80,7 @@ MAX_NAME_CHARACTERS = 600  # longer titles are refused by XSOAR's database
 MAX_BODY_BYTES = 25 * MIB  # GitHub's largest delivery
 MAX_BODIES_BYTES = 256 * MIB  # of all large bodies being worked on at once, so that many of them cannot fill the memory
 SMALL_BODY_BYTES = 32 * KIB  # up to here a body is free of that budget and is parsed on the hub, see the README's figures
+MANY_ITEMS = 20  # of a small body, each of which takes all headers along: more are made on the second thread
 PIECE_ELEMENTS = 500  # of a large payload encoded at a time
 MAX_ITEMS = 1000  # incidents from one request
 MAX_NESTING = 200  # levels; every supported Python parses it, and no alert comes near
@@ -108,6 +111,8 @@ MAX_CALL_INCIDENTS = 1000  # one request's array goes in one call
 MAX_CALL_BYTES = 4 * MIB  # one line the server has to read and answer in a piece
 WITHDRAW_SECONDS = 55  # reverse proxies give up after 60
 LONE_RETRY_SECONDS = 5  # a lone refused incident may be bad or meet an outage: past this its sender decides
+MAX_GATHER_SECONDS = 0.25  # after a call, for the senders just answered; 512 of them come back within 0.1 s
+CALLS_IN_A_ROW = 8  # of splitting and retrying before new arrivals get theirs
 RETRY_PAUSE_SECONDS = 0.1  # doubles up to the next line
 MAX_RETRY_PAUSE_SECONDS = 2.0
 RETRY_AFTER_SECONDS = 5
@@ -169,10 +174,11 @@ def _make_encode_json() -> Callable[[Any], str]:
     JSONEncoder.encode prepares its part in C for each value anew, which is a twentieth of a small request's work.
     """
     encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
-    make = getattr(json.encoder, "c_make_encoder", None)
-    if make is None:
+    try:
+        make = json.encoder.c_make_encoder  # type: ignore[attr-defined]
+        encode = make(None, encoder.default, json.encoder.encode_basestring, None, ":", ",", False, False, True)
+    except (AttributeError, TypeError):  # it is no documented part of Python
         return encoder.encode
-    encode = make(None, encoder.default, json.encoder.encode_basestring, None, ":", ",", False, False, True)
     return lambda value: "".join(encode(value, 0))
 
 
@@ -304,6 +310,7 @@ def load_tls(certificate: str, key: str) -> "gevent_ssl.SSLContext | None":
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20")
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_CIPHER_SERVER_PREFERENCE | ssl.OP_NO_RENEGOTIATION
+    context.options |= ssl.OP_IGNORE_UNEXPECTED_EOF  # our own end of reading is one, after which OpenSSL would not let us answer
     try:
         with tempfile.TemporaryDirectory() as folder:  # readable by this user only, gone once loaded
             files = [Path(folder, name) for name in ("certificate.pem", "key.pem")]
@@ -357,6 +364,8 @@ def certificate_trouble(context: ssl.SSLContext, certificate: str) -> str:
     except ssl.SSLCertVerificationError as error:
         reason = {9: "is not valid yet", 10: "has expired"}.get(error.verify_code)
         return f"Certificate: it {reason}; paste a valid one, senders that verify it refuse to connect." if reason else ""
+    except ssl.SSLError:
+        return "Certificate: no common client can shake hands with it; use an RSA key or one on the curve P-256."
     days = (ssl.cert_time_to_seconds(client.getpeercert()["notAfter"]) - time.time()) / 86_400  # type: ignore[index,arg-type]
     if days > CERTIFICATE_WARNING_DAYS:
         return ""
@@ -539,9 +548,7 @@ def parse_json(text: str) -> Any:
 
     Numbers no double can hold become strings of their digits; of duplicate keys the last one wins.
     """
-    containers = text.count("{") + text.count("[")
-    if containers > MAX_JSON_CONTAINERS:
-        raise UnreadableJson(f"it holds more than {MAX_JSON_CONTAINERS} objects and arrays")
+    containers = count_containers(text)
     try:
         value = (_parse_json if len(text) <= SMALL_BODY_BYTES else _parse_large_json)(text)
     except json.JSONDecodeError as error:
@@ -557,27 +564,29 @@ def parse_json(text: str) -> Any:
     return value
 
 
+def count_containers(text: str) -> int:
+    """Return how many objects and arrays a JSON text may hold; raises UnreadableJson where that is too many."""
+    containers = text.count("{") + text.count("[")
+    if containers > MAX_JSON_CONTAINERS:
+        raise UnreadableJson(f"it holds more than {MAX_JSON_CONTAINERS} objects and arrays")
+    return containers
+
+
 def _deeper_than(value: Any, levels: int) -> bool:
-    level = [value]
+    level = [value] if isinstance(value, (dict, list)) else []
     for _ in range(levels):
-        level = (
-            [
-                child
-                for container in level
-                for child in (container.values() if isinstance(container, dict) else container)
-                if isinstance(child, (dict, list))
-            ]
-            if level and isinstance(level[0], (dict, list))
-            else []
-        )
-        if not level:
-            return False
-    return True
+        level = [
+            child
+            for container in level
+            for child in (container.values() if isinstance(container, dict) else container)
+            if isinstance(child, (dict, list))
+        ]
+    return bool(level)
 
 
 def _refuse_lone_surrogates(value: Any) -> None:
     try:
-        _encode_json(value).encode()
+        _encode_in_pieces(value).encode()
     except UnicodeEncodeError:
         raise UnreadableJson("a \\u escape names half of a surrogate pair, which is no character") from None
 
@@ -667,9 +676,13 @@ def read_declared_json(body: bytes, content_type: ContentType) -> list[Any]:
 def read_json_lines(body: bytes, content_type: ContentType) -> list[Any]:
     """JSON lines: a value per line that is not blank, and 400 that names the line when one is broken."""
     try:
-        lines = io.StringIO(decode_json_text(body, content_type), newline="\n")  # line by line: a million lines cost nothing
+        text = decode_json_text(body, content_type)
+        count_containers(text)
     except UnicodeDecodeError as error:
         raise Malformed(f"The body is not valid {error.encoding} at byte {error.start}; send JSON lines as UTF-8.") from None
+    except UnreadableJson as error:
+        raise Malformed(f"The body is not the JSON lines its Content-Type says: {error}.") from None
+    lines = io.StringIO(text, newline="\n")  # line by line: a million lines cost nothing
     values = []
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -708,7 +721,7 @@ class MultipartRequest(bottle.BaseRequest):
 def read_multipart(body: bytes, content_type: ContentType) -> list[Any] | None:
     """The fields and files of a multipart form as one object; raises Refusal when it is broken."""
     boundary = content_type.parameter("boundary")
-    if body.count(b"--" + boundary.encode("latin-1", "replace")) > MAX_FORM_FIELDS + 1:
+    if boundary and body.count(b"--" + boundary.encode("latin-1", "replace")) > MAX_FORM_FIELDS + 1:
         raise Refusal(413, f"The form has more than {MAX_FORM_FIELDS} parts; send fewer, or JSON.")
     environ = {
         "wsgi.input": io.BytesIO(body),
@@ -762,14 +775,14 @@ def text_or_base64(body: bytes, content_type: ContentType) -> dict[str, str]:
     Text that its charset cannot decode is kept both ways: readable with replacement characters, and whole.
     """
     declared = content_type.name.startswith("text/") or content_type.name.endswith(("xml", "csv", "urlencoded", "javascript"))
-    encoded = {"body_base64": base64.b64encode(body).decode()}
     try:
         text = decode_text(body, content_type)
     except UnicodeDecodeError:
-        if not declared and not content_type.charset:
-            return encoded
-        return {"body": body.decode("utf-8", "replace"), **encoded}
-    return encoded if CONTROL_CHARACTERS.search(text) and not declared else {"body": text}
+        whole = {"body_base64": base64.b64encode(body).decode()}
+        return {"body": body.decode("utf-8", "replace"), **whole} if declared or content_type.charset else whole
+    if CONTROL_CHARACTERS.search(text) and not declared:
+        return {"body_base64": base64.b64encode(body).decode()}
+    return {"body": text}
 
 
 class BodyKind(NamedTuple):
@@ -846,8 +859,7 @@ def _read_undeclared_json_lines(body: bytes, content_type: ContentType) -> list[
 
 RAW_SPELLINGS = ("raw_json", "rawJson", "rawJSON")
 SEVERITIES = {"unknown": 0, "informational": 0.5, "info": 0.5, "low": 1, "medium": 2, "high": 3, "critical": 4}
-HIDDEN_HEADERS = ("authorization", "proxy-authorization", "cookie")
-HIDDEN_HEADER_PARTS = ("signature", "hmac")
+HIDDEN_HEADER_PARTS = ("authorization", "cookie", "signature", "hmac", "token", "api-key", "apikey", "secret", "password")
 
 
 class Incident(NamedTuple):
@@ -866,7 +878,7 @@ class Request(NamedTuple):
     large: bool = False  # its body, which is therefore handled on a second thread
 
 
-def describe_request(headers: dict[str, str], query_string: str, hidden_header: str) -> Request:
+def describe_request(headers: dict[str, str], query_string: str, hidden_header: str, large: bool = False) -> Request:
     """Return the parts of a request that are kept in rawJSON, without anything that proves who sent it."""
     kept = {
         name: value if value.isascii() else _header_text(value)
@@ -874,17 +886,17 @@ def describe_request(headers: dict[str, str], query_string: str, hidden_header: 
         if name != hidden_header and not _tells_secrets(name)
     }
     if not query_string:
-        return Request(kept, {})
+        return Request(kept, {}, large)
     try:
         pairs = parse_qsl(query_string, keep_blank_values=True, errors="replace", max_num_fields=MAX_FORM_FIELDS)
     except ValueError:
         raise Malformed(f"The query string has more than {MAX_FORM_FIELDS} fields; send them in the body.") from None
-    return Request(kept, collect_fields(pairs))
+    return Request(kept, collect_fields(pairs), large)
 
 
 @functools.lru_cache(maxsize=1024)
 def _tells_secrets(name: str) -> bool:
-    return name in HIDDEN_HEADERS or any(part in name for part in HIDDEN_HEADER_PARTS)
+    return any(part in name for part in HIDDEN_HEADER_PARTS)
 
 
 def _header_text(value: str) -> str:
@@ -1144,9 +1156,12 @@ class NativeThread:
     def run(self, function: Callable[..., Any], *args: Any) -> Any:
         """Return what the function returns, or raise what it raises."""
         value, error = self._pool.apply(self._attempt, (function, args))
-        if error is not None:
-            raise error
-        return value
+        try:
+            if error is not None:
+                raise error
+            return value
+        finally:
+            del error  # else it keeps its traceback, which keeps this frame: a large body would stay until it is collected
 
     @staticmethod
     def _attempt(function: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, Exception | None]:
@@ -1185,7 +1200,6 @@ class Line:
         self._troubles: dict[str, str] = {}
         self._reported_health: str | None = None
         self._last_heartbeat: float | None = None  # None while the platform's own thread lives
-        self.broken = False
 
     def call(self, function: Callable[..., Any], *args: Any) -> Any:
         """Run a function that talks to XSOAR on the native thread and return what it returns.
@@ -1205,11 +1219,11 @@ class Line:
         try:
             return self._thread.run(timed)
         except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as failure:  # kinds of the next two, so they come first
-            raise Unintelligible(f"{type(failure).__name__}: {failure}") from None
+            raise Unintelligible(self._safe(f"{type(failure).__name__}: {failure}")) from None
         except (ValueError, RuntimeError) as failure:  # RuntimeError: the platform's lock was not to be had, nothing was sent
-            raise Refused(str(failure)) from None
+            raise Refused(self._safe(str(failure))) from None
         except Exception as failure:
-            raise Unintelligible(f"{type(failure).__name__}: {failure}") from None
+            raise Unintelligible(self._safe(f"{type(failure).__name__}: {failure}")) from None
         finally:
             if seconds > HEARTBEAT_LOCK_SECONDS - 5 and self._last_heartbeat is None:
                 self._last_heartbeat = 0.0
@@ -1254,13 +1268,14 @@ class Line:
             with contextlib.suppress(Refused, Unintelligible):
                 self.call(demisto.heartbeat, "the webhook is alive")
 
-    def watch(self) -> None:
-        """Set ``broken`` once XSOAR's end of the wire is closed, which nothing else would notice while it is idle."""
+    def is_broken(self) -> bool:
+        """Return whether XSOAR's end of the wire is closed, which nothing else would notice while it is idle."""
         poll = select.poll()
         with contextlib.suppress(OSError, ValueError, AttributeError):
             for end in (sys.stdin, sys.stdout):
                 poll.register(end.fileno(), 0)  # errors and hang-ups are always told
-            self.broken = bool(poll.poll(0))
+            return bool(poll.poll(0))
+        return False
 
     def _safe(self, text: str) -> str:
         text = plain_field(text)
@@ -1281,6 +1296,7 @@ EVIDENCE = (
     ("details",),
     ("name",),
 )
+FRACTION = re.compile(r"\.[0-9]+")
 AMBIGUOUS: dict[str, Any] = {"ambiguous": True}  # XSOAR created something, and nothing tells whether it is this one
 
 
@@ -1328,11 +1344,12 @@ def _match_by_evidence(sent: list[dict[str, Any]], created: list[dict[str, Any]]
             places[place] = item
             del free[place]
         created = unmatched
-    # Objects that tell nothing but an ID: one for each is in order, as the platform says; any other number tells nothing.
+    # Objects that tell nothing but an ID: one for each is in order, as the platform says. Whatever else is left over may be
+    # any of those that are missing.
     bare = [item for item in created if len(sent) == 1 or not any(name in item for fields in EVIDENCE for name in fields)]
-    if len(bare) == len(free):
+    if len(bare) == len(created) == len(free):
         places = [bare.pop(0) if place in free else item for place, item in enumerate(places)]
-    elif bare:
+    elif created:
         doubtful += free
     for place in doubtful:
         places[place] = AMBIGUOUS
@@ -1341,7 +1358,14 @@ def _match_by_evidence(sent: list[dict[str, Any]], created: list[dict[str, Any]]
 
 def _evidence(incident: dict[str, Any], fields: tuple[str, ...]) -> tuple[str, ...]:
     values = [incident.get(name) for name in fields]
-    return tuple(value if isinstance(value, str) else _encode_json(value) for value in values) if all(values) else ()
+    if not all(values):
+        return ()
+    texts = [value if isinstance(value, str) else _encode_json(value) for value in values]
+    return tuple(_as_go_writes(text) if name == "occurred" else text for name, text in zip(fields, texts))
+
+
+def _as_go_writes(moment: str) -> str:
+    return FRACTION.sub(lambda fraction: fraction[0].rstrip("0").rstrip("."), moment)  # without zeros at the fraction's end
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -1359,6 +1383,7 @@ class Outcome(NamedTuple):
 
 BAD = Outcome(502, reason="XSOAR refuses it")
 UNKNOWN = Outcome(502, reason="XSOAR's answer could not be read, it may have been created")
+FULL = Outcome(503, reason="XSOAR is slower than the events come in, and the queue is full")
 OUTAGE = Outcome(503, reason="XSOAR refuses every incident at the moment")
 WITHDRAWN = Outcome(503, reason="XSOAR did not get to it in time")
 STOPPING = Outcome(503, reason="the webhook is stopping")
@@ -1389,7 +1414,7 @@ class Delivery:
         self.tickets = [Ticket(self, incident) for incident in incidents]
         self.size = sum(incident.size for incident in incidents)
         self.open = len(incidents)
-        self.settled = AsyncResult()
+        self.settled = Event()
 
 
 class Writer:
@@ -1398,40 +1423,39 @@ class Writer:
     def __init__(self, line: Line) -> None:
         self._line = line
         self._queue: deque[Delivery] = deque()
-        self._refused: list[Ticket] = []  # refused while nothing succeeded: bad ones or an outage
+        self._refused: list[list[Ticket]] = []  # in pieces, each for a call: bad ones or an outage
         self._live: OrderedDict[Delivery, None] = OrderedDict()  # by age, for withdrawing
         self._bytes = 0
         self._incidents = 0
         self._work = Event()
         self._gathered = Event()
         self._target = 0
-        self._arrivals = 0
         self._pause = RETRY_PAUSE_SECONDS
         self._retry_at = 0.0
+        self._accepted_at = 0.0
         self._reason = ""
         self._closed = False
-        self.calls = 0
-        self.created = 0
 
     def submit(self, incidents: list[Incident]) -> list[Outcome]:
-        """Wait until every incident is settled and return their outcomes in order; raises Unavailable when the queue is full."""
+        """Wait until every incident is settled and return their outcomes in order."""
         if self._closed:
             return [STOPPING] * len(incidents)
         delivery = Delivery(incidents, time.monotonic())
         if self._incidents and (
             self._incidents + delivery.open > MAX_QUEUED_INCIDENTS or self._bytes + delivery.size > MAX_QUEUED_BYTES
         ):
-            raise Unavailable("XSOAR is slower than the events come in, and the queue is full; send this one again later.")
+            return [FULL] * len(incidents)
         self._live[delivery] = None
         self._incidents += delivery.open
         self._bytes += delivery.size
         self._queue.append(delivery)
-        self._arrivals += 1
         self._work.set()
         if len(self._queue) >= self._target:
             self._gathered.set()
-        delivery.settled.get()
-        return [ticket.outcome or UNKNOWN for ticket in delivery.tickets]
+        delivery.settled.wait()
+        outcomes = [ticket.outcome or UNKNOWN for ticket in delivery.tickets]
+        delivery.tickets = []  # which know it as it knows them: a large answer would stay until the two are collected
+        return outcomes
 
     def run(self) -> None:
         """Write for ever; a failure of ours settles all that it met, what was on the wire as unknown, and is reported."""
@@ -1439,7 +1463,7 @@ class Writer:
             try:
                 self._write_next()
             except Exception as error:
-                self._line.error(f"The incident writer failed: {type(error).__name__}: {error}")
+                self._line.error(f"The incident writer failed: {type(error).__name__}")
                 queued = set(self._queue)
                 for delivery in list(self._live):
                     for ticket in delivery.tickets if delivery not in queued else ():
@@ -1450,26 +1474,15 @@ class Writer:
     def _write_next(self) -> None:
         self._wait_for_work()
         fresh = self._next_batch()
-        due = time.monotonic() >= self._retry_at
-        retried = [ticket for ticket in self._refused if ticket.outcome is None]
-        self._refused = []
+        waiting, self._refused = self._refused, []
         started = time.monotonic()
-        answered = {ticket.delivery for ticket in fresh}
-        outage = bool(retried)
+        due = started >= self._retry_at
         # New arrivals go first and on their own: were a refused one among them, they would pay for it.
-        accepted, refused = self._write(fresh, split=due or not outage) if fresh else (False, [])
-        if retried and (accepted or due):
-            accepted, refused_again = self._write(retried, split=True, accepted=accepted)
-            refused += refused_again
-        else:
-            refused += retried
-        if accepted:
-            for ticket in refused:
-                self._settle(ticket, BAD)
-            refused = []
-        self._after(refused, accepted, due or not outage)
-        if not refused:
-            self._gather(len(answered), time.monotonic() - started)
+        pieces = self._cut(fresh) + (waiting if due else [])
+        accepted, self._refused = self._write(pieces, [] if due else waiting, probing=due or not waiting)
+        self._after(accepted, due or not waiting)
+        if not self._refused:
+            self._gather(len({ticket.delivery for ticket in fresh}), time.monotonic() - started)
 
     def _wait_for_work(self) -> None:
         """Return when there is something to write: a queue, or refused incidents whose pause is over."""
@@ -1497,36 +1510,49 @@ class Writer:
             size += delivery.size
         return batch
 
-    def _write(self, tickets: list[Ticket], split: bool, accepted: bool = False) -> tuple[bool, list[Ticket]]:
-        """Write tickets and split what is refused until bad ones stand alone; return whether any was accepted, and the refused.
+    def _write(self, pieces: list[list[Ticket]], aside: list[list[Ticket]], probing: bool) -> tuple[bool, list[list[Ticket]]]:
+        """Write pieces, each in a call, and split what is refused; return whether any was accepted, and what is to be retried.
 
-        Before anything is accepted, only the way down to one incident is split: when that one and its neighbours are
-        refused as well, it looks like an outage, and 2n more refusals would not tell more.
+        A ticket is bad when XSOAR refuses it alone though it has accepted others since it first refused it. Until then it
+        may as well be an outage: only the way down to one ticket is split (``probing``), for 2n more refusals would not
+        tell more, and the rest is put aside until something is accepted.
         """
-        pieces = list(reversed(self._cut(tickets)))
-        undecided: list[list[Ticket]] = []
-        alone: list[Ticket] = []
-        while pieces:
+        pieces, aside = pieces[::-1], list(aside)
+        alone: list[list[Ticket]] = []
+        calls = 0
+        accepted = False
+        while pieces and not (self._queue and calls >= CALLS_IN_A_ROW and (accepted or alone)):
             piece = [ticket for ticket in pieces.pop() if ticket.outcome is None]
             if not piece:
                 continue
+            calls += 1
             if self._call(piece):
                 accepted = True
-                pieces += undecided
-                undecided = []
-            elif not all(ticket.outcome for ticket in piece):
-                if len(piece) == 1:
-                    alone += piece
-                elif accepted or (split and not alone):
-                    middle = len(piece) // 2
-                    pieces += [piece[middle:], piece[:middle]]
+                pieces = [*alone, *reversed(aside), *pieces]
+                aside, alone = [], []
+            elif piece[0].outcome is None:  # refused, and not settled because nobody knows what was created
+                known = all(ticket.first_refused < self._accepted_at for ticket in piece)
+                if len(piece) > 1 and (known or (probing and not alone)):
+                    pieces += self._halve(piece)
+                elif known:
+                    self._settle(piece[0], BAD)
                 else:
-                    undecided.append(piece)
+                    (aside if len(piece) > 1 else alone).append(piece)
+        left = [*reversed(pieces), *aside, *alone]
         # What stood alone goes to the end: the next attempt is for another one, else a good one behind bad ones had no turn.
-        return accepted, [ticket for piece in [*undecided, alone] for ticket in piece if ticket.outcome is None]
+        return accepted, left if accepted else self._cut([ticket for piece in left for ticket in piece])
+
+    @staticmethod
+    def _halve(piece: list[Ticket]) -> list[list[Ticket]]:
+        """Return two parts, the first one last: cut between requests where there are several, for one may be all bad."""
+        middle = len(piece) // 2
+        borders = [place for place in range(1, len(piece)) if piece[place].delivery is not piece[place - 1].delivery]
+        border = min(borders, key=lambda place: abs(place - middle), default=middle)
+        return [piece[border:], piece[:border]]
 
     @staticmethod
     def _cut(tickets: list[Ticket]) -> list[list[Ticket]]:
+        """Return tickets in pieces within the bounds of a call."""
         pieces: list[list[Ticket]] = [[]]
         size = 0
         for ticket in tickets:
@@ -1541,7 +1567,6 @@ class Writer:
         """Make one createIncidents call; return whether XSOAR accepted it, having settled all it decides."""
         for ticket in piece:
             ticket.in_flight = True
-        self.calls += 1
         sent = [ticket.fields for ticket in piece]
         try:
             places = match_created(sent, self._line.create_incidents(sent))
@@ -1558,14 +1583,13 @@ class Writer:
             return False
         for ticket, created in zip(piece, places):
             self._settle(ticket, UNKNOWN if created is AMBIGUOUS else Outcome(200, created))
-        self.created += sum(created is not None for created in places)
+        self._accepted_at = time.monotonic()
         return True
 
     def _settle(self, ticket: Ticket, outcome: Outcome) -> None:
         if ticket.outcome is not None:
             return
         ticket.outcome = outcome
-        ticket.fields = {}  # its memory is free, however long the call it belongs to takes
         ticket.in_flight = False
         self._incidents -= 1
         self._bytes -= ticket.size
@@ -1573,40 +1597,42 @@ class Writer:
         delivery.open -= 1
         if not delivery.open:
             self._live.pop(delivery, None)
-            delivery.settled.set(None)
+            delivery.settled.set()
 
-    def _after(self, refused: list[Ticket], accepted: bool, was_due: bool) -> None:
-        """Plan the next attempt for what is refused while nothing succeeds, and show the outage in the instance's health."""
+    def _after(self, accepted: bool, was_due: bool) -> None:
+        """Plan the next attempt for what is refused, and show an outage in the instance's health."""
         now = time.monotonic()
-        if len(refused) == 1 and not self._queue and now - refused[0].first_refused >= LONE_RETRY_SECONDS:
-            self._settle(refused.pop(), OUTAGE)
-        self._refused = refused
+        lone = self._refused[0][0] if sum(map(len, self._refused)) == 1 else None
+        if lone and not self._queue and now - lone.first_refused >= LONE_RETRY_SECONDS:
+            self._settle(lone, OUTAGE)
+            self._refused = []
         if accepted:
             self._line.report("XSOAR", "")
-        if not refused:
+        if accepted or not self._refused:
             self._pause = RETRY_PAUSE_SECONDS
+            self._retry_at = now  # what is left made room for new arrivals
             return
         if was_due:
             self._retry_at = now + self._pause
             self._pause = min(self._pause * 2, MAX_RETRY_PAUSE_SECONDS)
-        if len(refused) == 1:
-            self._retry_at = min(self._retry_at, refused[0].first_refused + LONE_RETRY_SECONDS)
+        if lone:
+            self._retry_at = min(self._retry_at, lone.first_refused + LONE_RETRY_SECONDS)
         self._line.report("XSOAR", f"XSOAR refuses to create incidents, they are retried: {self._reason[:300]}")
 
     def _gather(self, answered: int, seconds: float) -> None:
         """After a call, let the senders just answered come back, so that the next call takes all of them.
 
-        Ends when as many deliveries wait as were answered, or when a gap of a 25th of the call stays quiet: a lone
-        request that meets two of them waits less than a tenth longer than its call.
+        Ends when as many deliveries wait as were answered, when a gap of a 25th of the call stays quiet (a lone request
+        that meets two of them waits less than a tenth longer than its call), or after MAX_GATHER_SECONDS.
         """
         if answered < 2:  # the only sender that may come back ends the wait for work as well
             return
+        until = time.monotonic() + MAX_GATHER_SECONDS
         gap = min(max(seconds / 25, 0.001), 0.02)
         self._target = answered
-        while len(self._queue) < answered and not self._closed:
-            before = self._arrivals
+        while (waiting := len(self._queue)) < answered and not self._closed and time.monotonic() < until:
             self._gathered.clear()
-            if self._gathered.wait(gap) or self._arrivals == before:
+            if self._gathered.wait(gap) or len(self._queue) <= waiting:
                 break
         self._target = 0
 
@@ -1650,6 +1676,7 @@ class Memory:
         self._found: OrderedDict[str, dict[str, Any]] = OrderedDict()
         self._claims: dict[str, AsyncResult] = {}
         self._changed = Event()
+        self._flushing = Semaphore()  # the last flush waits for one that is under way
         self._damage_reported = False
         self.loaded = Event()
 
@@ -1664,27 +1691,27 @@ class Memory:
         self._changed.set()
 
     def claim(self, key: str) -> "AsyncResult | None":
-        """Return None when the caller is the first to bring this event, who then settles it; else the claim to await."""
+        """Return None when the caller is the first to bring this event, who then settles it; else its outcome, to be awaited."""
         known = self._found.get(key)
         if known is not None:
             claim = AsyncResult()
-            claim.set(known)
+            claim.set(Outcome(200, known))
             return claim
         claim = self._claims.get(key)
         if claim is None:
             self._claims[key] = AsyncResult()
         return claim
 
-    def settle(self, key: str, created: dict[str, Any] | None) -> None:
-        """Remember a claimed event once its incident exists; without one the event is free to come again."""
-        metadata = None
-        if created is not None:
-            metadata = {name: value for name, value in created.items() if name in ("id", "name", "type", "occurred")}
+    def settle(self, key: str, outcome: Outcome) -> None:
+        """Tell a claimed event's outcome to all who wait for it; without an incident the event is free to come again."""
+        if outcome.created is not None:
+            metadata = {name: value for name, value in outcome.created.items() if name in ("id", "name", "type", "occurred")}
             self._found[key] = metadata
             while len(self._found) > MAX_FOUND_IDS:
                 self._found.popitem(last=False)
             self._changed.set()
-        self._claims.pop(key).set(metadata)
+            outcome = Outcome(200, metadata)
+        self._claims.pop(key).set(outcome)
 
     def run(self) -> None:
         """Load what is there, then flush changes for ever, one flush for all of FLUSH_SECONDS."""
@@ -1700,15 +1727,16 @@ class Memory:
 
     def flush(self) -> bool:
         """Write what changed to the integration context and return whether that worked."""
-        if not self._changed.is_set():
-            return True
-        self._changed.clear()
-        while self._large:
-            self._samples.append(self._parser.run(small_sample, self._large.popleft().fields))
-        if self._synchronize(write=True):
-            return True
-        self._changed.set()
-        return False
+        with self._flushing:
+            if not self._changed.is_set():
+                return True
+            self._changed.clear()
+            while self._large:
+                self._samples.append(self._parser.run(small_sample, self._large.popleft().fields))
+            if self._synchronize(write=True):
+                return True
+            self._changed.set()
+            return False
 
     def _synchronize(self, write: bool) -> bool:
         samples = list(self._samples)
@@ -2019,18 +2047,25 @@ class Reader:
         self._buffer = b""
 
     def wait(self) -> bool:
-        """Wait for the next byte and return whether there is one."""
-        return bool(self._buffer) or self._fill()
+        """Wait for the next request's first byte and return whether there is one; an empty line before it is left out.
+
+        RFC 9112, 2.2: some senders put one behind a body.
+        """
+        while self._buffer in (b"", b"\r", b"\r\n"):
+            if not self._fill():
+                return False
+        self._buffer = self._buffer.removeprefix(b"\r\n")
+        return True
 
     def until(self, mark: bytes, check: Callable[[bytes], None]) -> bytes:
-        """Return the bytes up to and with the mark; ``check`` may refuse what is before it, in part or once it is whole."""
+        """Return the bytes up to and with the mark; ``check`` may refuse them, in part or once they are whole."""
         while (end := self._buffer.find(mark)) < 0:
             check(self._buffer)
             if not self._fill():
                 return b""
-        check(self._buffer[:end])
         end += len(mark)
         found, self._buffer = self._buffer[:end], self._buffer[end:]
+        check(found)
         return found
 
     def unread(self, data: bytes) -> None:
@@ -2122,25 +2157,21 @@ class Body:
                 break
             yield size
         reader.unread(b"\r\n")  # so that trailers, which nobody needs, end in a blank line even where there are none
-        parse_headers(self._handler.read_head())
-
-    def __repr__(self) -> str:
-        return "<body>"
+        parse_headers(self._handler.read_head().removeprefix("\r\n"))
 
 
 def bound_head(head: bytes) -> None:
     """Raise Refusal (400, 414, 431) for a head, or what has come of it, that is too long or no head of HTTP/1."""
-    line_bytes = head.find(b"\r\n")
-    if line_bytes < 0:
-        line_bytes = len(head)
-    breaks = head.count(b"\r\n")
-    if line_bytes > MAX_REQUEST_LINE_BYTES:
+    lines = head.rstrip(b"\r\n")  # what is, or may become, the blank line does not count
+    breaks = lines.count(b"\r\n")
+    first = lines.find(b"\r\n") if breaks else len(lines)
+    if first > MAX_REQUEST_LINE_BYTES:
         raise Refusal(414, f"The request line is longer than {MAX_REQUEST_LINE_BYTES // KIB} KiB; shorten the URL.")
-    if len(head) - line_bytes > MAX_HEADERS_BYTES or breaks > MAX_HEADERS:
+    if len(lines) - first > MAX_HEADERS_BYTES or breaks > MAX_HEADERS:
         raise Refusal(431, f"The headers exceed {MAX_HEADERS_BYTES // KIB} KiB or {MAX_HEADERS} lines; send fewer.")
-    if head.count(b"\n") != breaks:
+    if head.count(b"\n") != head.count(b"\r\n"):
         raise Malformed("A line of the request's head ends in a bare line feed; end each with CR LF.")
-    if breaks and line_bytes and head.find(b" HTTP/1.", 0, line_bytes) < 0:  # TLS or a port scan: no end would ever come
+    if first and b"\n" in head and head.find(b" HTTP/1.", 0, first) < 0:  # TLS or a port scan: no end would ever come
         raise Malformed(BAD_REQUEST_LINE)
 
 
@@ -2199,6 +2230,8 @@ class Handler(pywsgi.WSGIHandler):
         if known is None:
             self.close_connection = True
             self.reply(Unavailable("Too many connections are at work; try again later."))
+            with contextlib.suppress(OSError):  # what is unread would reset the connection; there is no time to linger
+                self.socket._sock.recv(LINGER_BYTES)
             self.socket.close()
             return
         try:
@@ -2208,7 +2241,6 @@ class Handler(pywsgi.WSGIHandler):
 
     def handle_one_request(self) -> bool | None:
         """Answer one request and return True where another may follow on the connection."""
-        self.headers_sent = False
         self.close_connection = False
         self.body = None
         try:
@@ -2223,10 +2255,7 @@ class Handler(pywsgi.WSGIHandler):
             self.reply(refusal)
         except OSError:  # the sender has gone
             return None
-        if self.body is not None and not self.body.complete:
-            self.linger()
-            return None
-        if self.close_connection:
+        if self.close_connection or (self.body is not None and not self.body.complete):
             self.linger()
             return None
         self.guard.idle(self.connection)
@@ -2260,14 +2289,11 @@ class Handler(pywsgi.WSGIHandler):
         return environ
 
     def read_head(self) -> str:
-        """Return the lines up to a blank one, each with its line break; raises Refusal (400, 408, 414, 431).
-
-        One empty line before them is ignored: RFC 9112 asks for that before a request.
-        """
+        """Return the lines up to a blank one, each with its line break; raises Refusal (400, 408, 414, 431)."""
         head = self.reader.until(BLANK_LINE, bound_head)
         if not head:
             raise self.cut_short("The request ends before its headers do; send it whole.")
-        return head[:-2].decode("latin-1").removeprefix("\r\n")
+        return head[:-2].decode("latin-1")
 
     def frame(self, headers: dict[str, str], minor: str) -> None:
         """Find out where the body ends and whether the connection stays open; raises Malformed where that is in doubt."""
@@ -2278,7 +2304,7 @@ class Handler(pywsgi.WSGIHandler):
             raise Malformed("Content-Length is no number of bytes.")
         expects_continue = minor != "0" and headers.get("expect", "").lower() == "100-continue"
         self.body = Body(self, int(length or 0), encoding is not None, expects_continue)
-        wishes = headers.get("connection", "").lower()
+        wishes = [wish.strip() for wish in headers.get("connection", "").lower().split(",")]
         self.close_connection = "close" in wishes or (minor == "0" and "keep-alive" not in wishes)
         self.keep_alive_header = "Connection: keep-alive\r\n" if minor == "0" and not self.close_connection else ""
 
@@ -2295,7 +2321,7 @@ class Handler(pywsgi.WSGIHandler):
         try:
             parts = application(self.environ, self.start_response)
             content = b"".join(parts)
-        except (ConnectionError, ssl.SSLError):  # the sender has gone
+        except OSError:  # the sender has gone; nothing else here waits for a device
             raise
         except Exception as error:
             self.server.report_failure(error)
@@ -2327,24 +2353,23 @@ class Handler(pywsgi.WSGIHandler):
             f"HTTP/1.1 {self.status}\r\n{self.server.date_header()}{COMMON_HEADERS}{extra}{connection}"
             f"Content-Length: {len(content)}\r\n\r\n"
         ).encode("latin-1")
-        data = head + content if self.command != "HEAD" else head
+        data = head + content if self.command.upper() != "HEAD" else head
         self.connection.deadline = time.monotonic() + REQUEST_SECONDS
         sent = self.socket.send(data)  # sendall asks the socket for its buffer's size first
         if sent < len(data):
             self.socket.sendall(memoryview(data)[sent:])
 
     def linger(self) -> None:
-        """After a refusal read on a little: a connection closed over unread bytes resets, and the answer is lost."""
+        """Before closing, read on a little: a connection closed over unread bytes resets, and the answer is lost."""
+        secure = isinstance(self.socket, gevent_ssl.SSLSocket)  # its shutdown would wait for the peer
+        if secure and self.body is not None and self.body.complete:
+            return
         with contextlib.suppress(OSError, ValueError), gevent.Timeout(LINGER_SECONDS, False):
-            if self.body is None or not self.body.complete:
-                if not isinstance(self.socket, gevent_ssl.SSLSocket):  # whose shutdown would wait for the peer
-                    self.socket.shutdown(socket.SHUT_WR)
-                left = LINGER_BYTES
-                while left > 0:
-                    part = self.reader.some(left)
-                    if not part:
-                        break
-                    left -= len(part)
+            if not secure:
+                self.socket.shutdown(socket.SHUT_WR)
+            left = LINGER_BYTES
+            while left > 0 and (part := self.reader.some(left)):
+                left -= len(part)
 
 
 class Server(pywsgi.WSGIServer):
@@ -2373,9 +2398,10 @@ class Server(pywsgi.WSGIServer):
         connection = self.guard.open(client_socket)
         if connection is None:
             return
-        tls_socket = self.tls.wrap_socket(client_socket, server_side=True, do_handshake_on_connect=False)
-        connection.sock = tls_socket  # wrapping took the plain socket's descriptor over
-        try:
+        tls_socket = client_socket
+        try:  # a connection that is reset by now cannot even be wrapped
+            tls_socket = self.tls.wrap_socket(client_socket, server_side=True, do_handshake_on_connect=False)
+            connection.sock = tls_socket  # wrapping took the plain socket's descriptor over
             tls_socket.do_handshake()
             self.connections[tls_socket] = connection
             self.handle(tls_socket, address)
@@ -2410,8 +2436,11 @@ class Server(pywsgi.WSGIServer):
 class Application:
     """What happens to a request, from its headers to its answer; it calls XSOAR zero times by itself."""
 
-    def __init__(self, settings: Settings, writer: Writer, memory: Memory, guard: Guard, parser: NativeThread) -> None:
+    def __init__(
+        self, settings: Settings, line: Line, writer: Writer, memory: Memory, guard: Guard, parser: NativeThread
+    ) -> None:
         self._settings = settings
+        self._line = line
         self._writer = writer
         self._memory = memory
         self._guard = guard
@@ -2430,7 +2459,12 @@ class Application:
             body = environ["webhook.body"].read(budget)
             guard.accepted += 1
             try:
-                return self._create(body, headers, environ["QUERY_STRING"])
+                large = len(body) > SMALL_BODY_BYTES or "content-encoding" in headers
+                incidents = self._understand(body, headers, environ["QUERY_STRING"], large)
+                budget.grow(max(0, sum(incident.size for incident in incidents) - len(body)))
+                del body  # its incidents are all that is needed while XSOAR takes them
+                created = self._create(incidents)
+                return self._parser.run(encode_answer, created, True) if large else encode_answer(created)
             finally:
                 guard.accepted -= 1
 
@@ -2443,31 +2477,30 @@ class Application:
                 gevent.sleep(delay)
             raise
 
-    def _create(self, body: bytes, headers: dict[str, str], query_string: str) -> bytes:
-        large = len(body) > SMALL_BODY_BYTES or (body and "content-encoding" in headers)
-        understand = self._understand
-        incidents = (
-            self._parser.run(understand, body, headers, query_string, True) if large else understand(body, headers, query_string)
-        )
+    def _understand(self, body: bytes, headers: dict[str, str], query_string: str, large: bool) -> list[Incident]:
+        """Return the incidents a request asks for; a large body, and many incidents, are made on the second thread."""
+        run = self._parser.run if large else operator.call
+        items = run(read_payload, body, headers.get("content-type", ""), headers.get("content-encoding", ""))
+        request = describe_request(headers, query_string, self._settings.authenticator.hidden_header, large)
+        if len(items) > MANY_ITEMS:
+            run = self._parser.run
+        incidents: list[Incident] = run(make_incidents, items, request, self._settings, datetime.now(UTC))
+        return incidents
+
+    def _create(self, incidents: list[Incident]) -> list[dict[str, Any]]:
+        """Return what XSOAR created of the incidents, and has created of duplicates; raises Refusal (502, 503)."""
         if self._settings.duplication_paths:
             outcomes, duplicates = self._submit_new(incidents)
         else:
             outcomes, duplicates = self._writer.submit(incidents), set()
+        new = [place for place, outcome in enumerate(outcomes) if outcome.created is not None and place not in duplicates]
+        self._guard.counts["incidents created"] += len(new)
         if self._settings.store_samples:
-            for place, incident in enumerate(incidents):
-                if outcomes[place].created is not None and place not in duplicates:
-                    self._memory.add_sample(incident)
-        created = self._metadata(outcomes, duplicates)
-        self._guard.counts["incidents created"] += len(created) - len(duplicates)
-        return self._parser.run(encode_answer, created) if large else encode_answer(created)
-
-    def _understand(self, body: bytes, headers: dict[str, str], query_string: str, large: bool = False) -> list[Incident]:
-        settings = self._settings
-        items = read_payload(body, headers.get("content-type", ""), headers.get("content-encoding", ""))
-        request = describe_request(headers, query_string, settings.authenticator.hidden_header)
-        if large:
-            request = request._replace(large=True)
-        return make_incidents(items, request, settings, datetime.now(UTC))
+            for place in new:
+                self._memory.add_sample(incidents[place])
+        if any(outcome.status != 200 for outcome in outcomes):
+            raise self._refuse(outcomes, partly=bool(new))
+        return [outcome.created for outcome in outcomes if outcome.created is not None]
 
     def _submit_new(self, incidents: list[Incident]) -> tuple[list[Outcome], set[int]]:
         """Submit the incidents whose event is new and return all outcomes, and the places of those that are duplicates."""
@@ -2484,48 +2517,43 @@ class Application:
             for place, claim in claims.items():
                 if claim is None:
                     continue
-                metadata = claim.get()
-                if metadata is None:  # the first one failed: now this one is the first
+                outcome = claim.get()
+                if outcome.created is not None:
+                    outcomes[place] = Outcome(200, {**outcome.created, "duplicate": True})
+                    duplicates.add(place)
+                elif outcome == BAD or outcome.status == 200:  # refused, or dropped by a rule: now this one is the first
                     open_places.append(place)
-                    continue
-                outcomes[place] = Outcome(200, {**metadata, "duplicate": True})
-                duplicates.add(place)
+                else:  # what is true of the first one is true of all that wait for it, and not one after the other
+                    outcomes[place] = outcome
         return [outcomes[place] for place in range(len(incidents))], duplicates
 
     def _submit_claimed(self, incidents: list[Incident]) -> list[Outcome]:
-        outcomes: list[Outcome] = []
+        outcomes = [UNKNOWN] * len(incidents)
         try:
             outcomes = self._writer.submit(incidents) if incidents else []
+            return outcomes
         finally:
-            for place, incident in enumerate(incidents):
+            for incident, outcome in zip(incidents, outcomes):
                 if incident.key:
-                    self._memory.settle(incident.key, outcomes[place].created if outcomes else None)
-        return outcomes
+                    self._memory.settle(incident.key, outcome)
 
-    @staticmethod
-    def _metadata(outcomes: list[Outcome], duplicates: set[int]) -> list[dict[str, Any]]:
-        """Return what XSOAR created; raises Refusal (502, 503) that names the places it did not, and the ids it did."""
-        created = [outcome.created for outcome in outcomes if outcome.created is not None]
+    def _refuse(self, outcomes: list[Outcome], partly: bool) -> Refusal:
+        """Return the refusal (502, 503) that names the places XSOAR did not create, and the ids it did."""
         failed = [(place, outcome) for place, outcome in enumerate(outcomes) if outcome.status != 200]
-        if not failed:
-            return created
-        status = max((outcome.status for _, outcome in failed if outcome.status == 502), default=503)
         places = ", ".join(f"[{place}]" for place, _ in failed) + ": " if len(outcomes) > 1 else ""
         reasons = "; ".join(dict.fromkeys(outcome.reason for _, outcome in failed))
-        ids = [str(item.get("id")) for item in created]
-        done = f" Created: {', '.join(ids)}." if ids else ""
+        if not partly and all(outcome.status == 503 for _, outcome in failed):
+            return Unavailable(f"{places}{reasons}. Send this again later.")
+        ids = [str(outcome.created.get("id")) for outcome in outcomes if outcome.created is not None]
+        sentence = f"{places}{reasons}." + (f" Created: {', '.join(ids)}." if ids else "")
         request_id = uuid.uuid4().hex[:12]
-        sentence = f"{places}{reasons}.{done}"
-        raise Refusal(
-            status,
-            sentence if status == 503 else f"{sentence} Request {request_id}.",
-            **({"Retry_After": str(RETRY_AFTER_SECONDS)} if status == 503 else {}),
-        )
+        self._line.info(f"Request {request_id} was answered 502. {sentence}")
+        return Refusal(502, f"{sentence} Request {request_id}.")
 
 
-def encode_answer(created: list[dict[str, Any]]) -> bytes:
+def encode_answer(created: list[dict[str, Any]], large: bool = False) -> bytes:
     """Return the JSON array a sender gets, as bytes."""
-    return _encode_json(created).encode("utf-8", "replace")
+    return (_encode_in_pieces(created) if large else _encode_json(created)).encode("utf-8", "replace")
 
 
 def report_alive(environ: dict[str, Any]) -> bytes:
@@ -2602,7 +2630,7 @@ class Service:
         self._writer = Writer(self._line)
         parser = NativeThread()  # large bodies, so that parsing them does not stall the small ones
         self._memory = Memory(self._line, parser, settings.store_samples, bool(settings.duplication_paths))
-        self._app = build_app(Application(settings, self._writer, self._memory, self._guard, parser))
+        self._app = build_app(Application(settings, self._line, self._writer, self._memory, self._guard, parser))
         self._stop = Event()
 
     def run(self) -> None:
@@ -2629,7 +2657,7 @@ class Service:
             try:
                 return task()
             except Exception as error:
-                self._line.error(f"{task.__name__.strip('_')} failed and is started again: {type(error).__name__}: {error}")
+                self._line.error(f"{task.__qualname__} failed and is started again: {type(error).__name__}")
                 gevent.sleep(1)
 
     def _serve(self) -> None:
@@ -2658,10 +2686,10 @@ class Service:
         if self._settings.port is None:
             raise SettingError("Listen Port", "it is empty; enter a free port such as 8000 and save the instance.")
         tls = load_tls(self._settings.certificate, self._settings.key)
+        self._check_certificate(tls)
         server = Server(("0.0.0.0", self._settings.port), self._app, self._guard, self._line, tls)  # noqa: S104  # nosec B104
         server.start()
         self._line.info(f"Generic Webhook listens on port {self._settings.port} ({'HTTPS' if tls else 'HTTP'}).")
-        self._check_certificate(tls)
         return server
 
     def _check_certificate(self, tls: Any) -> None:
@@ -2681,8 +2709,7 @@ class Service:
             now = time.monotonic()
             self._guard.sweep(now)
             self._writer.withdraw(now)
-            self._line.watch()
-            if self._line.broken:
+            if self._line.is_broken():
                 self._end_broken()
             if now - reported >= REPORT_SECONDS:
                 reported = now
@@ -2722,8 +2749,6 @@ class Service:
             self._memory.flush()
             self._line.info("Generic Webhook stops.")  # goes behind a flush of the memory that is under way
             self._line.flush()
-        with contextlib.suppress(OSError, ValueError):
-            sys.stdout.flush()
 
 
 def long_running_execution(settings: Settings) -> None:

@@ -1675,7 +1675,6 @@ class TestWriter:
         assert ids_of(desk.send("a", "b")) == ["id of a", "id of b"]
         assert ids_of(desk.send("c")) == ["id of c"]
         assert desk.xsoar.calls == [["a", "b"], ["c"]]
-        assert (desk.writer.calls, desk.writer.created) == (2, 3)
 
     def test_what_arrives_during_a_call_goes_in_the_next_one(self, desk: Desk) -> None:
         """
@@ -1835,7 +1834,6 @@ class TestWriter:
         desk.xsoar.dropped = {"b"}
         assert outcomes_of(desk.send("a", "b", "c"))[1] == webhook.Outcome(200, None)
         assert desk.xsoar.created == ["a", "c"]
-        assert desk.writer.created == 2
 
     def test_a_full_queue_refuses_at_once(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
         """
@@ -1852,11 +1850,9 @@ class TestWriter:
                 taken = [desk.send("first")]
                 await_in_hub(desk.xsoar.entered.is_set)
                 taken += [desk.send("a", "b")]
-                with pytest.raises(webhook.Unavailable, match="the queue is full"):
-                    desk.send("c", "d").get(timeout=10)
+                assert outcomes_of(desk.send("c", "d")) == [webhook.FULL, webhook.FULL]
                 taken += [desk.send("e")]
-                with pytest.raises(webhook.Unavailable):
-                    desk.send("f").get(timeout=10)
+                assert outcomes_of(desk.send("f")) == [webhook.FULL]
                 desk.xsoar.hold.set()
                 assert [len(ids_of(sender)) for sender in taken] == [1, 2, 1]
                 assert len(ids_of(desk.send(*"ghijklmn"))) == 8  # an idle writer takes a request of any size
@@ -1892,7 +1888,7 @@ class TestWriter:
         """
         desk.xsoar.refused = lambda names: True
         senders = desk.send("a"), desk.send("b")
-        await_in_hub(lambda: len(desk.writer._refused) == 2)
+        await_in_hub(lambda: sum(map(len, desk.writer._refused)) == 2)
         desk.writer.withdraw(time.monotonic() + webhook.WITHDRAW_SECONDS)
         assert [outcomes_of(sender) for sender in senders] == [[webhook.OUTAGE], [webhook.OUTAGE]]
         desk.xsoar.refused = lambda names: False
