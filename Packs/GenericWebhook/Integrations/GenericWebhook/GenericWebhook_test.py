@@ -378,9 +378,9 @@ def encrypted(key: str, kind: serialization.PrivateFormat) -> str:
     return loaded.private_bytes(serialization.Encoding.PEM, kind, serialization.BestAvailableEncryption(b"passphrase")).decode()
 
 
-def certificate_for_clients_only() -> tuple[str, str]:
-    """Return a certificate that is valid and yet not meant for servers, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
+def certificate_of(usage: x509.ObjectIdentifier, curve: ec.EllipticCurve) -> tuple[str, str]:
+    """Return a certificate that is valid for something, its key on a curve, and the key."""
+    key = ec.generate_private_key(curve)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "example.com")])
     built = (
         x509.CertificateBuilder()
@@ -390,7 +390,7 @@ def certificate_for_clients_only() -> tuple[str, str]:
         .serial_number(x509.random_serial_number())
         .not_valid_before(datetime.now(UTC) - timedelta(days=1))
         .not_valid_after(datetime.now(UTC) + timedelta(days=365))
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([usage]), critical=True)
         .sign(key, hashes.SHA256())
     )
     form = serialization.PrivateFormat.PKCS8
@@ -549,10 +549,23 @@ class TestCertificate:
         When: its dates are looked at
         Then: nothing is said about them
         """
-        certificate, key = certificate_for_clients_only()
+        certificate, key = certificate_of(ExtendedKeyUsageOID.CLIENT_AUTH, ec.SECP256R1())
         context = webhook.load_tls(certificate, key)
         assert context is not None
         assert webhook.certificate_trouble(context, certificate) == ""
+
+    def test_a_key_no_client_can_use_is_told(self) -> None:
+        """
+        Given: a certificate whose key is on a curve of no TLS client
+        When: it is looked at
+        Then: the sentence says what to use, and nothing is raised
+        """
+        certificate, key = certificate_of(ExtendedKeyUsageOID.SERVER_AUTH, ec.SECP256K1())
+        context = webhook.load_tls(certificate, key)
+        assert context is not None
+        assert webhook.certificate_trouble(context, certificate) == (
+            "Certificate: no common client can shake hands with it; use an RSA key or one on the curve P-256."
+        )
 
 
 # ---- payload
@@ -565,6 +578,7 @@ CODECS_THAT_ARE_NO_CHARSET = (
     *("utf-7", "unicode-1-1-utf-7", "idna", "punycode", "undefined", "unicode_escape", "raw-unicode-escape"),
     *("zlib", "hex", "rot13", "\0", "x" * 999),
 )
+NOT_LINES = "The body is not the JSON lines its Content-Type says: it holds more than 1000000 objects and arrays."
 NO_MULTIPART = "The body is no multipart form with the boundary its Content-Type names; send it whole."
 
 
@@ -693,7 +707,9 @@ class TestPayload:
                 400,
                 f"{NOT_JSON}: it holds more than 1000000 objects and arrays.",
             ),
+            (b"[]" * 20 + b"\n" + b'{"a":[' + b"[]," * 999_999 + b"1]}\n[]", "application/x-ndjson", 400, NOT_LINES),
             (b"no boundary", "multipart/form-data", 400, NO_MULTIPART),
+            (b"--" * 2000, "multipart/form-data", 400, NO_MULTIPART),
             (b"--x\r\nbroken", "multipart/form-data; boundary=b", 400, NO_MULTIPART),
         ],
     )
@@ -867,6 +883,9 @@ class TestContentEncoding:
             (gzip.compress(b"[") + gzip.compress(b"1]"), "gzip"),
             (zlib.compress(b"[1]"), "deflate"),
             (raw_deflate(b"[1]"), "deflate"),
+            (b"\x00\x03\x00\xfc\xff[1]" + raw_deflate(b""), "deflate"),
+            (b"\x08\x03\x00\xfc\xff[1]" + raw_deflate(b""), "deflate"),
+            (b"\x00\x1f\x00\xe0\xff" + b" " * 28 + b"[1]" + raw_deflate(b""), "deflate"),
             (b"[1]", "identity"),
             (b"[1]", ""),
         ],
@@ -1085,6 +1104,10 @@ class TestEnvelope:
         with pytest.raises(webhook.Malformed, match=f"^{name}: ") as refusal:
             incident_of(bad)
         assert words in refusal.value.sentence
+        with pytest.raises(webhook.Malformed, match=f"^{name}: "):
+            webhook.make_incidents([bad], NO_REQUEST, settings(), NOW)
+        with pytest.raises(webhook.Malformed, match=rf"^\[0\]\.{name}: "):
+            webhook.make_incidents(webhook.Array([bad]), NO_REQUEST, settings(), NOW)
         with pytest.raises(webhook.Malformed, match=rf"^\[1\]\.{name}: "):
             webhook.make_incidents([{}, bad], NO_REQUEST, settings(), NOW)
 
@@ -1096,6 +1119,7 @@ class TestEnvelope:
             (4, 4),
             ("unknown", 0),
             ("Informational", 0.5),
+            ("info", 0.5),
             (" LOW ", 1),
             ("medium", 2),
             ("critical", 4),
@@ -1159,14 +1183,19 @@ class TestRequest:
             "authorization": "a",
             "proxy-authorization": "b",
             "cookie": "c",
-            "x-token": "d",
+            "x-agreed": "d",
+            "x-gitlab-token": "d",
+            "x-api-key": "d",
+            "set-cookie": "d",
+            "x-forwarded-authorization": "d",
+            "client-secret": "d",
             "x-hub-signature-256": "e",
             "x-hmac-sha1": "f",
             "x-note": "grüße".encode().decode("latin-1"),
             "x-old": "gr\xfc",
             "user-agent": "curl",
         }
-        described = webhook.describe_request(headers, "a=1&b=2&b=3&c=&b=4&d=%C3%A9", "x-token")
+        described = webhook.describe_request(headers, "a=1&b=2&b=3&c=&b=4&d=%C3%A9", "x-agreed")
         assert described.headers == {"x-note": "grüße", "x-old": "grü", "user-agent": "curl"}
         assert described.query == {"a": "1", "b": ["2", "3", "4"], "c": "", "d": "é"}
 
@@ -1552,15 +1581,55 @@ class TestMatchCreated:
         places = webhook.match_created(sent, [{"id": "1", "name": "n", "occurred": sent[0]["occurred"]}])
         assert all(place is webhook.AMBIGUOUS for place in places)
 
-    @pytest.mark.parametrize("answer", ["ok", 5, {"error": "x"}])
-    def test_an_answer_of_no_known_shape_is_unintelligible(self, answer: Any) -> None:
+    @pytest.mark.parametrize("same", ["name", "rawJSON"])
+    def test_what_is_alike_in_one_thing_is_told_apart_by_the_other(self, same: str) -> None:
         """
-        Given: an answer that is no list of incidents
+        Given: two incidents of one name, or of one rawJSON, that come back the other way round
+        When: the answer is matched
+        Then: each has its own
+        """
+        sent = [sent_incident("1", "a"), sent_incident("2", "b")]
+        sent[1][same] = sent[0][same]
+        answer = [{**sent[1], "id": "2"}, {**sent[0], "id": "1"}]
+        if same == "rawJSON":  # which is the strongest evidence, so without names it would be anybody's
+            assert [place and place["name"] for place in webhook.match_created(sent, answer)] == ["a", "b"]
+        else:
+            assert [place and place["id"] for place in webhook.match_created(sent, answer)] == ["1", "2"]
+
+    def test_a_lone_incident_is_its_own_whatever_a_rule_made_of_it(self) -> None:
+        """
+        Given: one incident, of which a rule changed everything
+        When: the answer is matched
+        Then: it is the incident's
+        """
+        assert webhook.match_created([sent_incident("1")], [{"id": "1", "name": "renamed"}]) == [{"id": "1", "name": "renamed"}]
+
+    def test_what_a_rule_changed_beyond_recognition_is_ambiguous(self) -> None:
+        """
+        Given: two incidents, of which one comes back as it was and one changed in everything
+        When: the answer is matched
+        Then: the second may have been created: nobody is told that a rule dropped it
+        """
+        sent = [sent_incident("1", "a", "2024-05-01T12:00:01Z"), sent_incident("2", "b", "2024-05-01T12:00:02Z")]
+        answer = [{"id": "9", "name": "renamed"}, {**sent[0], "id": "1"}]
+        places = webhook.match_created(sent, answer)
+        assert places[0] == {**sent[0], "id": "1"}
+        assert places[1] is webhook.AMBIGUOUS
+
+    def test_a_time_is_recognized_as_go_writes_it(self) -> None:
+        """
+        Given: an answer that tells only the times, without zeros at a fraction's end
         When: it is matched
-        Then: Unintelligible, for something may have been created
+        Then: each incident has its own
         """
-        with pytest.raises(webhook.Unintelligible):
-            webhook.match_created([sent_incident("{}")], answer)
+        sent = [
+            sent_incident("1", "n", "2024-05-01T12:00:00.250000Z"),
+            sent_incident("2", "n", "2024-05-01T12:00:01.000000Z"),
+            sent_incident("3", "n", "2024-05-01T12:00:10Z"),
+        ]
+        times = ["2024-05-01T12:00:10Z", "2024-05-01T12:00:00.25Z", "2024-05-01T12:00:01Z"]
+        places = webhook.match_created(sent, [{"id": str(number), "occurred": time} for number, time in enumerate(times)])
+        assert [place and place["id"] for place in places] == ["1", "2", "0"]
 
     @pytest.mark.parametrize("answer", [[None], ["5"], [{}], "created", 7, {"error": "x"}])
     def test_an_answer_that_is_no_list_of_incidents_proves_nothing(self, answer: Any) -> None:
@@ -1933,6 +2002,112 @@ class TestWriter:
         monkeypatch.setattr(demisto, "createIncidents", desk.xsoar.create)
         assert ids_of(senders[1]) == ["id of a"]
         assert any("The incident writer failed: KeyError" in text for _, text in desk.line._lines)
+
+    @pytest.mark.parametrize(
+        "outcome, status",
+        [
+            *(("BAD", 502), ("UNKNOWN", 502), ("FULL", 503), ("OUTAGE", 503)),
+            *(("WITHDRAWN", 503), ("STOPPING", 503), ("STOPPED_IN_FLIGHT", 503)),
+        ],
+    )
+    def test_an_outcome_has_the_status_a_retry_understands(self, outcome: str, status: int) -> None:
+        """
+        Given: the ways an incident can fail
+        When: its sender is answered
+        Then: 502 where the same again would fail or double it, 503 where it may succeed later
+        """
+        assert getattr(webhook, outcome).status == status
+
+    def test_the_end_of_an_outage_makes_nobody_bad(self, desk: Desk) -> None:
+        """
+        Given: an outage that ends between the call with the new arrivals and the one with those that wait
+        When: those that wait are created
+        Then: the arrivals are tried again, and are created too
+        """
+        desk.xsoar.refused = lambda names: "old" not in desk.xsoar.created and ("old" not in names or len(desk.xsoar.calls) < 4)
+        old = desk.send("old")
+        await_in_hub(lambda: desk.troubles() != "")
+        arrivals = [desk.send(name) for name in "abcdef"]
+        assert ids_of(old) == ["id of old"]
+        assert [ids_of(sender) for sender in arrivals] == [[f"id of {name}"] for name in "abcdef"]
+
+    def test_an_array_of_bad_ones_makes_room_for_arrivals(self, desk: Desk) -> None:
+        """
+        Given: an array of 60 bad incidents, which takes 120 calls to find out
+        When: a good one arrives after each call
+        Then: it never waits for more calls than CALLS_IN_A_ROW
+        """
+        desk.xsoar.refused = lambda names: any(name.startswith("bad") for name in names)
+        assert ids_of(desk.send("first"))
+        array = desk.send(*(f"bad{number}" for number in range(60)), "good one of the array")
+        waited: list[int] = []
+        while not array.ready():
+            before = len(desk.xsoar.calls)
+            assert ids_of(desk.send(f"good{before}"))
+            waited.append(len(desk.xsoar.calls) - before)
+        assert [outcome.status for outcome in outcomes_of(array)] == [502] * 60 + [200]
+        assert max(waited[1:]) <= webhook.CALLS_IN_A_ROW + 2  # and that of its own, and one that was under way
+
+    def test_an_array_of_bad_ones_is_parted_from_others_first(self, desk: Desk) -> None:
+        """
+        Given: a batch of an array of 60 bad incidents and of one good one
+        When: nothing else comes
+        Then: the good one is created in the first attempt
+        """
+        desk.xsoar.refused = lambda names: any(name.startswith("bad") for name in names)
+        _, array, good = desk.send_behind_a_call(" ".join(f"bad{number}" for number in range(60)), "good")
+        assert ids_of(good) == ["id of good"]
+        place = next(place for place, names in enumerate(desk.xsoar.calls) if names == ["good"])
+        assert place <= 14
+        assert {outcome.status for outcome in outcomes_of(array)} == {502}
+
+    def test_a_lone_refused_incident_is_answered_in_time_though_the_pause_is_longer(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        Given: a pause between attempts that is longer than LONE_RETRY_SECONDS
+        When: XSOAR refuses a lone incident
+        Then: it is answered after LONE_RETRY_SECONDS, not after the pause
+        """
+        desk.writer._pause = 5.0
+        desk.xsoar.refused = lambda names: True
+        started = time.monotonic()
+        assert outcomes_of(desk.send("a")) == [webhook.OUTAGE]
+        assert time.monotonic() - started < 2
+        assert len(desk.xsoar.calls) == 2
+
+    def test_arrivals_of_an_outage_are_not_split_before_their_time(self, desk: Desk) -> None:
+        """
+        Given: incidents that wait for the end of an outage, their next attempt far away
+        When: four more arrive together and are refused
+        Then: that costs one call, and the others are not tried either
+        """
+        desk.writer._pause = 5.0
+        desk.xsoar.refused = lambda names: True
+        desk.send("x"), desk.send("y")
+        await_in_hub(lambda: sum(map(len, desk.writer._refused)) == 2)
+        calls = len(desk.xsoar.calls)
+        desk.send("a", "b", "c", "d")
+        await_in_hub(lambda: sum(map(len, desk.writer._refused)) == 6)
+        assert desk.xsoar.calls[calls:] == [["a", "b", "c", "d"]]
+
+    def test_senders_that_come_back_one_by_one_are_not_waited_for_long(self, desk: Desk) -> None:
+        """
+        Given: a burst that was answered
+        When: others arrive in a trickle that never leaves a quiet gap
+        Then: the next call leaves within MAX_GATHER_SECONDS all the same
+        """
+        senders = desk.send_behind_a_call(*(f"n{number}" for number in range(300)))
+        for sender in senders:
+            outcomes_of(sender)
+        started = time.monotonic()
+        calls = len(desk.xsoar.calls)
+        number = 0
+        while len(desk.xsoar.calls) == calls:
+            desk.send(f"trickle{number}")
+            number += 1
+            gevent.sleep(0)
+        assert time.monotonic() - started < 1
 
     def test_senders_that_come_back_at_once_share_the_next_call(self, desk: Desk) -> None:
         """
