@@ -10,13 +10,13 @@ from Tests.sandbox import Sandbox
 
 @pytest.mark.parametrize("module", ["bottle", "gevent"])
 def test_a_missing_module_is_a_sentence_in_the_health_and_in_test(tmp_path: Path, module: str) -> None:
-    Path(tmp_path, f"{module}.py").write_text(f"raise ModuleNotFoundError('no such module', name={module!r})\n")
+    Path(tmp_path, f"{module}.py").write_text(f"raise ModuleNotFoundError(\"No module named '{module}'\", name={module!r})\n")
     with Sandbox(env={"PYTHONPATH": str(tmp_path)}, wait=0) as sandbox:
         await_that(lambda: sandbox.health)
-        assert f"needs the Python module '{module}'" in sandbox.health
-        assert "Docker image" in sandbox.health
+        assert f"cannot run in this instance's Docker image: No module named '{module}'." in sandbox.health
+        assert "/docker_image_create" in sandbox.health
         results = str(sandbox.run("test-module"))
-        assert f"needs the Python module '{module}'" in results
+        assert f"cannot run in this instance's Docker image: No module named '{module}'." in results
         assert not sandbox.protocol_errors
         sandbox.break_pipe()
         assert sandbox.wait_exit(5) == 1  # the platform starts it again

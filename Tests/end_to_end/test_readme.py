@@ -13,13 +13,13 @@ from Tests.end_to_end.sender import Sender, running
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 ADDRESS = "http://127.0.0.1:8080/instance/execute/webhook"
-CELL_CODE = re.compile(r"(?<!`)`(curl [^`]+)`(?!`)")
-WANTED_STATUS = re.compile(r"\s#\s*([1-5][0-9]{2})\b.*$")
+CELL_CODE = re.compile(r"(?<!`)`((?:echo [^`]*\| )?curl [^`]+)`(?!`)")
+ROW_STATUS = re.compile(r"^\|[^|]*\|\s*([1-5][0-9]{2})\b")  # the second column says what a refused line is answered
 
 
-def curl_lines(text: str) -> list[str]:
-    """Return every shell line that begins with `curl `: lines of fenced blocks, and code in a table's cells."""
-    lines: list[str] = []
+def curl_lines(text: str) -> list[tuple[str, int]]:
+    """Return every shell line that posts, of fenced blocks and of a table's cells, and the status it shows."""
+    lines: list[tuple[str, int]] = []
     fenced = False
     continued = ""
     for line in text.splitlines():
@@ -33,10 +33,11 @@ def curl_lines(text: str) -> list[str]:
                 continue
             continued = ""
             if whole.startswith("curl "):
-                lines.append(whole)
+                lines.append((whole, 200))
         elif stripped.startswith("|"):
-            lines += [code.replace("\\|", "|") for code in CELL_CODE.findall(stripped)]
-    return [line for line in lines if ADDRESS in line]
+            status = ROW_STATUS.search(stripped)
+            lines += [(code.replace("\\|", "|"), int(status[1]) if status else 200) for code in CELL_CODE.findall(stripped)]
+    return [(line, status) for line, status in lines if ADDRESS in line]
 
 
 def test_the_lines_are_found_as_a_reader_sees_them() -> None:
@@ -45,17 +46,19 @@ curl {ADDRESS} -d prose
 ```sh
 curl {ADDRESS} -d block
   curl {ADDRESS} \\
-    -d continued # 400
+    -d continued
 echo curl {ADDRESS}
 ```
-| row | `curl {ADDRESS} -d 'a\\|b'` | `{{"a":1}}` | `curl {ADDRESS} -d second` |
+| row | what | `curl {ADDRESS} -d 'a\\|b'` | `{{"a":1}}` | `curl {ADDRESS} -d second` |
+| row | 400 with a sentence | `echo {{}} \\| curl {ADDRESS} -d @-` |
 | row | `curl https://my.demisto.live/instance/execute/webhook -d elsewhere` |
 """
     assert curl_lines(text) == [
-        f"curl {ADDRESS} -d block",
-        f"curl {ADDRESS} -d continued # 400",
-        f"curl {ADDRESS} -d 'a|b'",
-        f"curl {ADDRESS} -d second",
+        (f"curl {ADDRESS} -d block", 200),
+        (f"curl {ADDRESS} -d continued", 200),
+        (f"curl {ADDRESS} -d 'a|b'", 200),
+        (f"curl {ADDRESS} -d second", 200),
+        (f"echo {{}} | curl {ADDRESS} -d @-", 400),
     ]
 
 
@@ -63,7 +66,7 @@ LINES = curl_lines(README.read_text(encoding="utf-8")) if README.exists() else [
 
 
 def test_the_readme_shows_at_least_a_line_per_row() -> None:
-    assert len(LINES) >= 12
+    assert len(LINES) >= 14
 
 
 @pytest.fixture(scope="module")
@@ -72,11 +75,9 @@ def webhook() -> Iterator[Sender]:
         yield sender
 
 
-@pytest.mark.parametrize("line", LINES)
-def test_a_line_of_the_readme_does_what_it_shows(webhook: Sender, line: str) -> None:
-    wanted = WANTED_STATUS.search(line)
-    status = int(wanted[1]) if wanted else 200
-    command = WANTED_STATUS.sub("", line).replace(ADDRESS, webhook.sandbox.url)
+@pytest.mark.parametrize(("line", "status"), LINES)
+def test_a_line_of_the_readme_does_what_it_shows(webhook: Sender, line: str, status: int) -> None:
+    command = line.replace(ADDRESS, webhook.sandbox.url)
     before = len(webhook.sandbox.incidents())
     # The first curl of the line gets the options that tell the status; they change nothing of what is sent.
     script = command.replace("curl ", "curl -sS -w '\\n%{http_code}' ", 1)

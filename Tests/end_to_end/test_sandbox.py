@@ -954,6 +954,16 @@ def test_reset_forgets_what_an_earlier_run_kept(pack: Path, tmp_path: Path) -> N
     assert json.loads(run(*words).stdout) == []
 
 
+def test_the_incidents_subcommand_prints_what_is_stored(pack: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store.sqlite3"
+    kept = open_store(store, "webhook")
+    kept.create([{"name": "kept", "rawJSON": '{"note":"grüße"}'}, {"name": "too"}])
+    kept.close()
+    done = run("incidents", "--pack", pack, "--store", store)
+    assert done.returncode == 0
+    assert [json.loads(line)["name"] for line in done.stdout.splitlines()] == ["kept", "too"]
+
+
 def test_the_test_subcommand_is_the_test_button(pack: Path) -> None:
     good, bad, broken = (
         run("test", "--pack", pack, "--store", ":memory:", "--param", f"credentials={user}:") for user in ("", "bad", "context")

@@ -31,6 +31,11 @@ OLDEST_TIME = (1980, 1, 1, 0, 0, 0)  # of the zip format
 IMAGE_NAME = re.compile(r"([\w.-]+(:\d+)?/)?[a-z0-9]+([._/-]+[a-z0-9]+)*(:[\w][\w.-]{0,127})?(@sha256:[0-9a-f]{64})?", re.ASCII)
 
 
+def named_image(descriptor: Path) -> str:
+    """Returns the image a descriptor names."""
+    return re.findall(r"(?m)^  dockerimage: (.*)$", descriptor.read_text())[0]
+
+
 def set_docker_image(descriptor: Path, image: str) -> None:
     """Puts another image into a descriptor; raises ValueError unless it has exactly one."""
     text, count = re.subn(r"(?m)^(  dockerimage: ).*$", lambda match: match[1] + image, descriptor.read_text())
@@ -103,7 +108,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (OSError, RuntimeError, ValueError) as error:
         print(f"No zip was made. {error}", file=sys.stderr)
         return 1
-    print(f"{options.output.resolve()}\n{len(content):,} bytes, SHA-256 {hashlib.sha256(content).hexdigest()}")
+    image = options.docker_image or f"{named_image(ROOT / DESCRIPTOR)} (the descriptor's; --docker-image names another)"
+    print(f"{options.output.resolve()}\n{len(content):,} bytes, SHA-256 {hashlib.sha256(content).hexdigest()}\nimage: {image}")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The sandbox's command line: `python -m Tests.sandbox [serve|test|samples]` from the repository's root."""
+"""The sandbox's command line: `python -m Tests.sandbox [serve|test|samples|incidents]` from the repository's root."""
 
 import argparse
 import json
@@ -41,7 +41,8 @@ def main() -> int:
     options = parse_options(sys.argv[1:])
     try:
         sandbox = build(options)
-        return {"serve": serve, "test": test, "samples": samples}[options.command](sandbox)
+        commands = {"serve": serve, "test": test, "samples": samples, "incidents": incidents}
+        return commands[options.command](sandbox)
     except (ContainerError, DescriptorError) as error:
         Screen(out=sys.stderr).show(str(error), "red")
         return 2
@@ -54,8 +55,8 @@ def parse_options(words: list[str]) -> argparse.Namespace:
     """Return the parsed command line; ends the process with a sentence where it is wrong."""
     parser = argparse.ArgumentParser("python -m Tests.sandbox", description="A local XSOAR for the Generic Webhook integration.")
     add = parser.add_argument
-    add("command", nargs="?", choices=("serve", "test", "samples"), default="serve", help="serve (default): run the instance; "
-        "test: the Test button; samples: what the mapping wizard fetches")  # fmt: skip
+    add("command", nargs="?", choices=("serve", "test", "samples", "incidents"), default="serve", help="serve (default): run "
+        "the instance; test: the Test button; samples: what the mapping wizard fetches; incidents: all stored ones")  # fmt: skip
     add("--param", action="append", default=[], type=pair, metavar="NAME=VALUE", help="a parameter of the instance; NAME=@FILE "
         "reads a file; credentials=USER:PASSWORD or credentials=_header:NAME:VALUE")  # fmt: skip
     add("--instance", default="webhook", help="the instance's name (default: %(default)s)")
@@ -188,15 +189,23 @@ def test(sandbox: Sandbox) -> int:
 def samples(sandbox: Sandbox) -> int:
     """Fetch samples as the mapping wizard does and print them as JSON."""
     try:
-        incidents = sandbox.run("fetch-incidents")
+        fetched = sandbox.run("fetch-incidents")
     except CommandError as error:
         for line in str(error).splitlines():
             Screen(out=sys.stderr).show(plain(line), "red")
         return 1
     finally:
         sandbox.stop()
-    print(json.dumps(incidents, indent=2))
+    print(json.dumps(fetched, indent=2))
     return int(bool(sandbox.protocol_errors))
+
+
+def incidents(sandbox: Sandbox) -> int:
+    """Print the stored incidents as JSON, one a line."""
+    for incident in sandbox.incidents():
+        print(json.dumps(incident, ensure_ascii=False))
+    sandbox.stop()
+    return 0
 
 
 if __name__ == "__main__":

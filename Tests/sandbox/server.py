@@ -339,9 +339,9 @@ class Server:
     def _log(self, level: str, words: list[Any]) -> None:
         text = " ".join(map(str, words))
         self.logs.append((level, text))
-        if not self.screen.quiet and level in ("error", "exception", "print"):
+        if not self.screen.quiet and level != "debug":
             for line in text.splitlines():
-                self.screen.show(f"{level}: {plain(line)}", "dim" if level == "print" else "red")
+                self.screen.show(f"{level}: {plain(line)}", "dim" if level in ("print", "info") else "red")
 
     def _create_incidents(self, args: dict[str, Any], session: Session) -> Any:
         incidents = args.get("incidents") or []

@@ -42,12 +42,12 @@ import zlib
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, UTC
 from pathlib import Path
-from typing import Any, NamedTuple, Self
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 try:
+    from datetime import datetime, timedelta, UTC
+    from typing import Any, NamedTuple, Self
     import bottle
     import gevent
     from gevent import pywsgi
@@ -55,10 +55,11 @@ try:
     from gevent.event import AsyncResult, Event
     from gevent.lock import Semaphore
     from gevent.threadpool import ThreadPool
-except ModuleNotFoundError as missing:
+except ImportError as missing:
     sentence = (
-        f"Generic Webhook needs the Python module {missing.name!r}, which this instance's Docker image does not have. "
-        "Choose an image that holds bottle and gevent (the pack's README says how to make one) and enable the instance again."
+        f"Generic Webhook cannot run in this instance's Docker image: {missing}. Choose an image with Python 3.11 or newer, "
+        "bottle and gevent (in the War Room of XSOAR 6: /docker_image_create name=generic-webhook "
+        "base=demisto/python3:3.12.8.3296088 dependencies=bottle,gevent), and enable the instance again."
     )
     demisto.error(sentence)
     if demisto.command() != "long-running-execution":
