@@ -134,6 +134,10 @@ HEARTBEAT_LOCK_SECONDS = 60  # a call longer than this kills the platform's hear
 CERTIFICATE_WARNING_DAYS = 14
 CERTIFICATE_CHECK_SECONDS = 3600
 
+THREAD_STACK_BYTES = 16 * MIB  # Alpine's default overflows where the JSON parser goes as deep as Python lets it
+COLLECT_OBJECTS = 10_000  # young ones: Python's 700 are what 64 requests hold, and walking them again and again takes 4 %
+SWITCH_SECONDS = 0.0005  # until a busy thread gives way: Python's 5 ms, a few times a call of createIncidents, exceed the call
+
 ERROR_MARKER = "[ERROR-fd5a7750-7182-4b38-90ba-091824478903]"  # anywhere in an answer, it makes the platform raise
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -860,6 +864,7 @@ def _read_undeclared_json_lines(body: bytes, content_type: ContentType) -> list[
 
 RAW_SPELLINGS = ("raw_json", "rawJson", "rawJSON")
 SEVERITIES = {"unknown": 0, "informational": 0.5, "info": 0.5, "low": 1, "medium": 2, "high": 3, "critical": 4}
+BASIC_FIELDS = {"name", "type", "occurred", "rawJSON"}  # what is beyond them is rare and can be large
 HIDDEN_HEADER_PARTS = ("authorization", "cookie", "signature", "hmac", "token", "api-key", "apikey", "secret", "password")
 
 
@@ -950,9 +955,6 @@ def incident_size(fields: dict[str, Any]) -> int:
     if fields.keys() - BASIC_FIELDS:
         size += len(_encode_json({name: value for name, value in fields.items() if name != "rawJSON"}).encode())
     return size + MAX_NAME_CHARACTERS
-
-
-BASIC_FIELDS = {"name", "type", "occurred", "rawJSON"}  # what is beyond them is rare and can be large
 
 
 def _add(raw: dict[str, Any], name: str, value: Any) -> None:
@@ -1138,14 +1140,6 @@ def shorten_key(key: str) -> str:
 # ---------------------------------------------------------------------------------------------------------------------
 # Native threads: what would block the hub
 # ---------------------------------------------------------------------------------------------------------------------
-
-THREAD_STACK_BYTES = 16 * MIB  # Alpine's default overflows where the JSON parser goes as deep as Python lets it
-
-
-COLLECT_OBJECTS = 10_000  # young ones: Python's 700 are what 64 requests hold, and walking them again and again takes 4 %
-# A thread that comes back from a system call waits this long for a busy one to give way; Python's 5 ms, a few times a
-# call of createIncidents, are longer than the call.
-SWITCH_SECONDS = 0.0005
 
 
 class NativeThread:
@@ -1539,9 +1533,9 @@ class Writer:
                     self._settle(piece[0], BAD)
                 else:
                     (aside if len(piece) > 1 else alone).append(piece)
-        left = [*reversed(pieces), *aside, *alone]
         # What stood alone goes to the end: the next attempt is for another one, else a good one behind bad ones had no turn.
-        return accepted, left if accepted else self._cut([ticket for piece in left for ticket in piece])
+        left = [*reversed(pieces), *aside, *alone]
+        return accepted, left if accepted else self._cut([ticket for piece in left for ticket in piece if ticket.outcome is None])
 
     @staticmethod
     def _halve(piece: list[Ticket]) -> list[list[Ticket]]:
@@ -1554,10 +1548,10 @@ class Writer:
     @staticmethod
     def _cut(tickets: list[Ticket]) -> list[list[Ticket]]:
         """Return tickets in pieces within the bounds of a call."""
-        pieces: list[list[Ticket]] = [[]]
+        pieces: list[list[Ticket]] = []
         size = 0
         for ticket in tickets:
-            if pieces[-1] and (len(pieces[-1]) >= MAX_CALL_INCIDENTS or size + ticket.size > MAX_CALL_BYTES):
+            if not pieces or len(pieces[-1]) >= MAX_CALL_INCIDENTS or size + ticket.size > MAX_CALL_BYTES:
                 pieces.append([])
                 size = 0
             pieces[-1].append(ticket)

@@ -1889,7 +1889,9 @@ class TestWriter:
 
             monkeypatch.setattr(demisto, "createIncidents", create)
             assert outcomes_of(desk.send("a", "b")) == [webhook.UNKNOWN, webhook.UNKNOWN]
+            gevent.sleep(0.01)
             assert calls == [2]
+            assert desk.troubles() == ""  # that is no outage
         assert any("createIncidents of 2 incidents" in text for _, text in desk.line._lines)
         monkeypatch.setattr(demisto, "createIncidents", desk.xsoar.create)
         assert ids_of(desk.send("c")) == ["id of c"]
