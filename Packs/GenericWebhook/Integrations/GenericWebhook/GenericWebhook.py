@@ -2046,10 +2046,13 @@ class Reader:
 
         RFC 9112, 2.2: some senders put one behind a body.
         """
-        while self._buffer in (b"", b"\r", b"\r\n"):
-            if not self._fill():
-                return False
-        self._buffer = self._buffer.removeprefix(b"\r\n")
+        if not self._buffer and not self._fill():
+            return False
+        if self._buffer[:1] == b"\r":
+            while self._buffer in (b"\r", b"\r\n"):
+                if not self._fill():
+                    return False
+            self._buffer = self._buffer.removeprefix(b"\r\n")
         return True
 
     def until(self, mark: bytes, check: Callable[[bytes], None]) -> bytes:
@@ -2299,7 +2302,8 @@ class Handler(pywsgi.WSGIHandler):
             raise Malformed("Content-Length is no number of bytes.")
         expects_continue = minor != "0" and headers.get("expect", "").lower() == "100-continue"
         self.body = Body(self, int(length or 0), encoding is not None, expects_continue)
-        wishes = [wish.strip() for wish in headers.get("connection", "").lower().split(",")]
+        connection = headers.get("connection")
+        wishes = [wish.strip() for wish in connection.lower().split(",")] if connection else []
         self.close_connection = "close" in wishes or (minor == "0" and "keep-alive" not in wishes)
         self.keep_alive_header = "Connection: keep-alive\r\n" if minor == "0" and not self.close_connection else ""
 
@@ -2456,7 +2460,8 @@ class Application:
             try:
                 large = len(body) > SMALL_BODY_BYTES or "content-encoding" in headers
                 incidents = self._understand(body, headers, environ["QUERY_STRING"], large)
-                budget.grow(max(0, sum(incident.size for incident in incidents) - len(body)))
+                if large or len(incidents) > MANY_ITEMS:
+                    budget.grow(max(0, sum(incident.size for incident in incidents) - len(body)))
                 del body  # its incidents are all that is needed while XSOAR takes them
                 created = self._create(incidents)
                 return self._parser.run(encode_answer, created, True) if large else encode_answer(created)
@@ -2493,7 +2498,7 @@ class Application:
         if self._settings.store_samples:
             for place in new:
                 self._memory.add_sample(incidents[place])
-        if any(outcome.status != 200 for outcome in outcomes):
+        if [outcome for outcome in outcomes if outcome.status != 200]:
             raise self._refuse(outcomes, partly=bool(new))
         return [outcome.created for outcome in outcomes if outcome.created is not None]
 
