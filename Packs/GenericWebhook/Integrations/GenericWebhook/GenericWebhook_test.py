@@ -3,6 +3,7 @@
 import base64
 import codecs
 import gzip
+import hashlib
 import json
 import socket
 import threading
@@ -696,7 +697,7 @@ class TestPayload:
                 "The form has more than 1000 fields; send fewer, or JSON.",
             ),
             (
-                b"--b\r\n\r\n" * 1100,
+                b"--b\r\n\r\n" * 1001 + b"--b--\r\n",
                 "multipart/form-data; boundary=b",
                 413,
                 "The form has more than 1000 parts; send fewer, or JSON.",
@@ -927,6 +928,16 @@ class TestContentEncoding:
         assert refusal.value.sentence == sentence
         if status == 415:
             assert refusal.value.headers == {"Accept-Encoding": "gzip, deflate"}
+
+    def test_a_raw_stream_may_look_back_as_far_as_deflate_can(self) -> None:
+        """
+        Given: a deflate body without a zlib header that repeats what came 32,000 bytes before
+        When: it is read
+        Then: it is what was packed
+        """
+        text = "".join(chr(32 + hash_byte % 90) for hash_byte in hashlib.sha512(b"seed").digest() * 4)
+        far = text + " " * 32_000 + text
+        assert webhook.read_payload(raw_deflate(far.encode()), "text/plain", "deflate") == [{"body": far}]
 
     def test_a_body_unpacked_to_exactly_the_limit_is_read(self) -> None:
         """
@@ -1294,7 +1305,7 @@ class TestEventKey:
             (("a",), "a:1"),
             (("missing", "b.c"), "b.c:x"),
             (("b.list.1.id",), "b.list.1.id:7"),
-            (("b.list.9.id", "b.list.x", "a.b", "nothing"), None),
+            (("b.list.2", "b.list.9.id", "b.list.x", "a.b", "nothing"), None),
             (("empty", "none", "zero"), "zero:0"),
             (("false",), "false:false"),
             (("b.list.0",), 'b.list.0:{"id":6}'),
@@ -1329,6 +1340,8 @@ class TestEventKey:
         keys = {webhook.event_key({"a": "x" * 500 + end}, ("a",)) for end in "12"}
         assert len(keys) == 2
         assert all(key and len(key) < 100 and key.startswith("a:sha256=") for key in keys)
+        assert webhook.shorten_key("a:" + "x" * 198) == "a:" + "x" * 198
+        assert webhook.shorten_key("a:" + "x" * 199).startswith("a:sha256=")
 
 
 class TestContext:
@@ -1823,6 +1836,9 @@ class TestWriter:
         outcomes = outcomes_of(desk.send(*names))
         assert [place for place, outcome in enumerate(outcomes) if outcome.status != 200] == [77]
         assert len(desk.xsoar.calls) <= 1 + 2 * 7
+        senders = desk.send_behind_a_call(*names)[1:]
+        assert [place for place, sender in enumerate(senders) if outcomes_of(sender) == [webhook.BAD]] == [77]
+        assert len(desk.xsoar.calls) <= 2 * (1 + 2 * 7) + 1
 
     def test_a_lone_refused_incident_is_retried_for_a_while_and_then_503(self, desk: Desk) -> None:
         """
@@ -2088,10 +2104,11 @@ class TestWriter:
         desk.xsoar.refused = lambda names: True
         desk.send("x"), desk.send("y")
         await_in_hub(lambda: sum(map(len, desk.writer._refused)) == 2)
-        calls = len(desk.xsoar.calls)
+        calls, retry_at = len(desk.xsoar.calls), desk.writer._retry_at
         desk.send("a", "b", "c", "d")
         await_in_hub(lambda: sum(map(len, desk.writer._refused)) == 6)
         assert desk.xsoar.calls[calls:] == [["a", "b", "c", "d"]]
+        assert desk.writer._retry_at == retry_at
 
     def test_senders_that_come_back_one_by_one_are_not_waited_for_long(self, desk: Desk) -> None:
         """
@@ -2127,6 +2144,31 @@ class TestWriter:
         gevent.joinall(senders, timeout=10, raise_error=True)
         assert len(desk.xsoar.created) == 40
         assert len(desk.xsoar.calls) <= 7
+
+    def test_senders_that_come_back_one_after_the_other_share_the_next_call(self, desk: Desk) -> None:
+        """
+        Given: ten senders, answered by one slow call
+        When: each posts again, some milliseconds after the one before
+        Then: one call takes them all
+        """
+
+        def slow(incidents: list[dict[str, Any]], *_: Any) -> Any:
+            time.sleep(0.5)  # on the native thread; a gap of 20 ms ends the gathering
+            return desk.xsoar.create(incidents)
+
+        senders = desk.send_behind_a_call(*"abcdefghij")[1:]
+        demisto.createIncidents = slow
+        for sender in senders:
+            outcomes_of(sender)
+        desk.xsoar.calls.clear()
+        gevent.joinall([desk.send(name) for name in "klmnopqrst"], timeout=10)
+        more = []
+        for name in "0123456789":
+            more.append(desk.send(name))
+            gevent.sleep(0.004)
+        for sender in more:
+            outcomes_of(sender)
+        assert len(desk.xsoar.calls[-1]) == 10
 
     def test_a_call_of_one_sender_is_followed_at_once(self, desk: Desk) -> None:
         """
