@@ -1298,6 +1298,9 @@ class TestDate:
 # ---- duplicates
 
 
+SETTINGS_WITH_KEY = settings(duplication_key="missing, id")
+
+
 class TestEventKey:
     @pytest.mark.parametrize(
         "paths, key",
@@ -1330,6 +1333,22 @@ class TestEventKey:
             "nothing": {},
         }
         assert webhook.event_key(raw, paths) == key
+
+    def test_an_incident_knows_its_key_and_its_size(self) -> None:
+        """
+        Given: an instance with a duplication key, and events of one length in ASCII, in UTF-8 and with long details
+        When: they become incidents
+        Then: each has its key, and a size that counts its bytes
+        """
+        made = [
+            webhook.make_incident({"raw_json": {"id": 7, "text": text}, "details": details}, NO_REQUEST, SETTINGS_WITH_KEY, NOW)
+            for text, details in (("x" * 5000, None), ("ü" * 5000, None), ("x" * 5000, "d" * 5000))
+        ]
+        assert [incident.key for incident in made] == ["id:7"] * 3
+        plain, wide, detailed = (incident.size for incident in made)
+        assert 5000 < plain < 6000
+        assert wide == plain + 5000
+        assert plain + 5000 < detailed < plain + 5200
 
     def test_a_long_value_becomes_its_digest(self) -> None:
         """
@@ -1947,9 +1966,9 @@ class TestWriter:
 
     def test_what_waits_too_long_is_withdrawn_and_what_is_sent_is_awaited(self, desk: Desk) -> None:
         """
-        Given: an incident in flight and two that wait, one of which came later
-        When: the time is up for all but the last
-        Then: only the waiting one is answered 503 and never sent
+        Given: an incident in flight and two requests that wait, one of which came later
+        When: the time is up for all but the last, and then for all
+        Then: those that wait are answered 503, each in its time, and never sent
         """
         desk.xsoar.hold.clear()
         in_flight = desk.send("a")
@@ -1963,9 +1982,13 @@ class TestWriter:
         desk.writer.withdraw(first_arrival + webhook.WITHDRAW_SECONDS + 0.04)
         assert outcomes_of(waiting) == [webhook.WITHDRAWN, webhook.WITHDRAWN]
         assert not in_flight.ready()
+        desk.writer.withdraw(first_arrival + webhook.WITHDRAW_SECONDS + 1)
+        assert outcomes_of(late) == [webhook.WITHDRAWN]
+        assert not desk.writer._queue
         desk.xsoar.hold.set()
-        assert (ids_of(in_flight), ids_of(late)) == (["id of a"], ["id of d"])
-        assert desk.xsoar.calls == [["a"], ["d"]]
+        assert ids_of(in_flight) == ["id of a"]
+        assert ids_of(desk.send("e")) == ["id of e"]
+        assert desk.xsoar.calls == [["a"], ["e"]]
 
     def test_what_an_outage_kept_too_long_is_withdrawn_as_that(self, desk: Desk) -> None:
         """
