@@ -169,6 +169,13 @@ def test_large_bodies_leave_nothing_behind(own: Sandbox) -> None:
     assert memory_mib(own, peak=True) < WORST_BODY_MIB / 2  # each kept until Python's collector comes: 300 MiB and more
 
 
+def test_many_packed_bodies_at_once_are_unpacked_one_by_one(own: Sandbox) -> None:
+    packed = gzip.compress(b"[" + b"{}," * 200_000 + b"{}]")  # under a KiB, and 15 MiB once it is parsed
+    statuses = in_parallel([lambda: ask(own, post(packed, b"Content-Encoding: gzip"), timeout=60).status for _ in range(20)])
+    assert statuses == [413] * 20
+    assert memory_mib(own, peak=True) < REFUSING_MIB
+
+
 def test_large_bodies_are_bounded_all_together_and_small_ones_always_pass(tmp_path: Path) -> None:
     large = post(b"x" * (2 * MIB), b"Content-Type: text/plain")
     with sandboxed(script=lowered(tmp_path, MAX_BODIES_BYTES="4 * MIB")) as sandbox:

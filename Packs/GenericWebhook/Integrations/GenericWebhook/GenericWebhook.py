@@ -24,7 +24,6 @@ import io
 import itertools
 import json
 import math
-import operator
 import os
 import re
 import resource
@@ -315,7 +314,8 @@ def load_tls(certificate: str, key: str) -> "gevent_ssl.SSLContext | None":
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20")
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_CIPHER_SERVER_PREFERENCE | ssl.OP_NO_RENEGOTIATION
-    context.options |= ssl.OP_IGNORE_UNEXPECTED_EOF  # our own end of reading is one, after which OpenSSL would not let us answer
+    # Our own end of reading is an unexpected one, after which OpenSSL 3 would not let us answer.
+    context.options |= getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
     try:
         with tempfile.TemporaryDirectory() as folder:  # readable by this user only, gone once loaded
             files = [Path(folder, name) for name in ("certificate.pem", "key.pem")]
@@ -1339,11 +1339,12 @@ def _match_by_evidence(sent: list[dict[str, Any]], created: list[dict[str, Any]]
             places[place] = item
             del free[place]
         created = unmatched
-    # Objects that tell nothing but an ID: one for each is in order, as the platform says. Whatever else is left over may be
-    # any of those that are missing.
-    bare = [item for item in created if len(sent) == 1 or not any(name in item for fields in EVIDENCE for name in fields)]
-    if len(bare) == len(created) == len(free):
-        places = [bare.pop(0) if place in free else item for place, item in enumerate(places)]
+    # What is left over as the only one is that of the only one that is missing, and objects that tell nothing but an ID
+    # are in order, as the platform says. Otherwise what is left over may be any of those that are missing.
+    bare = not any(name in item for item in created for fields in EVIDENCE for name in fields)
+    if len(created) == len(free) and (bare or len(free) == 1):
+        left = iter(created)
+        places = [next(left) if place in free else item for place, item in enumerate(places)]
     elif created:
         doubtful += free
     for place in doubtful:
@@ -1430,6 +1431,7 @@ class Writer:
         self._accepted_at = 0.0
         self._reason = ""
         self._closed = False
+        self._passed_over = False
 
     def submit(self, incidents: list[Incident]) -> list[Outcome]:
         """Wait until every incident is settled and return their outcomes in order."""
@@ -1468,13 +1470,15 @@ class Writer:
 
     def _write_next(self) -> None:
         self._wait_for_work()
-        fresh = self._next_batch()
+        fresh = [] if self._passed_over else self._next_batch()
         waiting, self._refused = self._refused, []
         started = time.monotonic()
         due = started >= self._retry_at
         # New arrivals go first and on their own: were a refused one among them, they would pay for it.
         pieces = self._cut(fresh) + (waiting if due else [])
         accepted, self._refused = self._write(pieces, [] if due else waiting, probing=due or not waiting)
+        # What arrivals left no call for has the next ones, else a steady load would never let it have its turn.
+        self._passed_over = bool(fresh and waiting) and any(piece is waiting[0] for piece in self._refused)
         self._after(accepted, due or not waiting)
         if not self._refused:
             self._gather(len({ticket.delivery for ticket in fresh}), time.monotonic() - started)
@@ -1535,7 +1539,9 @@ class Writer:
                     (aside if len(piece) > 1 else alone).append(piece)
         # What stood alone goes to the end: the next attempt is for another one, else a good one behind bad ones had no turn.
         left = [*reversed(pieces), *aside, *alone]
-        return accepted, left if accepted else self._cut([ticket for piece in left for ticket in piece if ticket.outcome is None])
+        if accepted:
+            return True, sorted(left, key=lambda piece: piece[0].delivery.accepted)
+        return False, self._cut([ticket for piece in left for ticket in piece if ticket.outcome is None])
 
     @staticmethod
     def _halve(piece: list[Ticket]) -> list[list[Ticket]]:
@@ -1598,7 +1604,7 @@ class Writer:
         """Plan the next attempt for what is refused, and show an outage in the instance's health."""
         now = time.monotonic()
         lone = self._refused[0][0] if sum(map(len, self._refused)) == 1 else None
-        if lone and not self._queue and now - lone.first_refused >= LONE_RETRY_SECONDS:
+        if lone and lone.first_refused and not self._queue and now - lone.first_refused >= LONE_RETRY_SECONDS:
             self._settle(lone, OUTAGE)
             self._refused = []
         if accepted:
@@ -1610,7 +1616,7 @@ class Writer:
         if was_due:
             self._retry_at = now + self._pause
             self._pause = min(self._pause * 2, MAX_RETRY_PAUSE_SECONDS)
-        if lone:
+        if lone and lone.first_refused:
             self._retry_at = min(self._retry_at, lone.first_refused + LONE_RETRY_SECONDS)
         self._line.report("XSOAR", f"XSOAR refuses to create incidents, they are retried: {self._reason[:300]}")
 
@@ -2460,11 +2466,12 @@ class Application:
             try:
                 large = len(body) > SMALL_BODY_BYTES or "content-encoding" in headers
                 incidents = self._understand(body, headers, environ["QUERY_STRING"], large)
-                if large or len(incidents) > MANY_ITEMS:
+                many = large or len(incidents) > MANY_ITEMS
+                if many:
                     budget.grow(max(0, sum(incident.size for incident in incidents) - len(body)))
                 del body  # its incidents are all that is needed while XSOAR takes them
                 created = self._create(incidents)
-                return self._parser.run(encode_answer, created, True) if large else encode_answer(created)
+                return self._parser.run(encode_answer, created, True) if many else encode_answer(created)
             finally:
                 guard.accepted -= 1
 
@@ -2479,13 +2486,18 @@ class Application:
 
     def _understand(self, body: bytes, headers: dict[str, str], query_string: str, large: bool) -> list[Incident]:
         """Return the incidents a request asks for; a large body, and many incidents, are made on the second thread."""
-        run = self._parser.run if large else operator.call
-        items = run(read_payload, body, headers.get("content-type", ""), headers.get("content-encoding", ""))
-        request = describe_request(headers, query_string, self._settings.authenticator.hidden_header, large)
+        settings, now = self._settings, datetime.now(UTC)
+        request = describe_request(headers, query_string, settings.authenticator.hidden_header, large)
+        content = headers.get("content-type", ""), headers.get("content-encoding", "")
+        incidents: list[Incident]
+        if large:  # in one turn: between two of them, the parsed payloads of all others would be in memory as well
+            incidents = self._parser.run(lambda: make_incidents(read_payload(body, *content), request, settings, now))
+            return incidents
+        items = read_payload(body, *content)
         if len(items) > MANY_ITEMS:
-            run = self._parser.run
-        incidents: list[Incident] = run(make_incidents, items, request, self._settings, datetime.now(UTC))
-        return incidents
+            incidents = self._parser.run(make_incidents, items, request, settings, now)
+            return incidents
+        return make_incidents(items, request, settings, now)
 
     def _create(self, incidents: list[Incident]) -> list[dict[str, Any]]:
         """Return what XSOAR created of the incidents, and has created of duplicates; raises Refusal (502, 503)."""
@@ -2494,7 +2506,8 @@ class Application:
         else:
             outcomes, duplicates = self._writer.submit(incidents), set()
         new = [place for place, outcome in enumerate(outcomes) if outcome.created is not None and place not in duplicates]
-        self._guard.counts["incidents created"] += len(new)
+        if new:
+            self._guard.counts["incidents created"] += len(new)
         if self._settings.store_samples:
             for place in new:
                 self._memory.add_sample(incidents[place])
@@ -2509,6 +2522,7 @@ class Application:
         outcomes: dict[int, Outcome] = {}
         duplicates: set[int] = set()
         open_places = list(range(len(incidents)))
+        until = time.monotonic() + WITHDRAW_SECONDS
         while open_places:
             claims = {place: self._memory.claim(key) if (key := incidents[place].key) else None for place in open_places}
             first = [place for place, claim in claims.items() if claim is None]
@@ -2521,10 +2535,10 @@ class Application:
                 if outcome.created is not None:
                     outcomes[place] = Outcome(200, {**outcome.created, "duplicate": True})
                     duplicates.add(place)
-                elif outcome == BAD or outcome.status == 200:  # refused, or dropped by a rule: now this one is the first
+                elif (outcome == BAD or outcome.status == 200) and time.monotonic() < until:  # now this one is the first
                     open_places.append(place)
                 else:  # what is true of the first one is true of all that wait for it, and not one after the other
-                    outcomes[place] = outcome
+                    outcomes[place] = outcome if outcome.status != 200 else WITHDRAWN
         return [outcomes[place] for place in range(len(incidents))], duplicates
 
     def _submit_claimed(self, incidents: list[Incident]) -> list[Outcome]:
