@@ -2511,8 +2511,9 @@ class Application:
         if self._settings.store_samples:
             for place in new:
                 self._memory.add_sample(incidents[place])
-        if [outcome for outcome in outcomes if outcome.status != 200]:
-            raise self._refuse(outcomes, partly=bool(new))
+        failed = [(place, outcome) for place, outcome in enumerate(outcomes) if outcome.status != 200]
+        if failed:
+            raise self._refuse(outcomes, failed, partly=bool(new))
         return [outcome.created for outcome in outcomes if outcome.created is not None]
 
     def _submit_new(self, incidents: list[Incident]) -> tuple[list[Outcome], set[int]]:
@@ -2551,9 +2552,8 @@ class Application:
                 if incident.key:
                     self._memory.settle(incident.key, outcome)
 
-    def _refuse(self, outcomes: list[Outcome], partly: bool) -> Refusal:
+    def _refuse(self, outcomes: list[Outcome], failed: list[tuple[int, Outcome]], partly: bool) -> Refusal:
         """Return the refusal (502, 503) that names the places XSOAR did not create, and the ids it did."""
-        failed = [(place, outcome) for place, outcome in enumerate(outcomes) if outcome.status != 200]
         places = ", ".join(f"[{place}]" for place, _ in failed) + ": " if len(outcomes) > 1 else ""
         reasons = "; ".join(dict.fromkeys(outcome.reason for _, outcome in failed))
         if not partly and all(outcome.status == 503 for _, outcome in failed):
