@@ -77,7 +77,7 @@ MIB = 1024 * KIB
 DEFAULT_NAME = "Generic webhook triggered incident"
 MAX_NAME_CHARACTERS = 600  # longer titles are refused by XSOAR's database
 
-MAX_BODY_BYTES = 25 * MIB  # GitHub's largest delivery
+MAX_BODY_BYTES = 25 * MIB  # GitHub's largest submission
 MAX_BODIES_BYTES = 256 * MIB  # of all large bodies being worked on at once, so that many of them cannot fill the memory
 SMALL_BODY_BYTES = 32 * KIB  # up to here a body is free of that budget and is parsed on the hub, see the README's figures
 MANY_ITEMS = 20  # of a small body, each of which takes all headers along: more are made on the second thread
@@ -144,7 +144,7 @@ ERROR_MARKER = "[ERROR-fd5a7750-7182-4b38-90ba-091824478903]"  # anywhere in an 
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-class Refusal(Exception):
+class HTTPError(Exception):
     """An answer other than 200: an HTTP status, a sentence that says how to mend it, and headers."""
 
     def __init__(self, status: int, sentence: str, **headers: str) -> None:
@@ -158,14 +158,14 @@ class Refusal(Exception):
         return to_json({"error": self.sentence}).encode()
 
 
-class Unavailable(Refusal):
+class ServiceUnavailable(HTTPError):
     """503 with Retry-After: nothing was created, and the same request may succeed later."""
 
     def __init__(self, sentence: str) -> None:
         super().__init__(503, sentence, Retry_After=str(RETRY_AFTER_SECONDS))
 
 
-class Malformed(Refusal):
+class BadRequest(HTTPError):
     """400: the request has to be changed before it can succeed."""
 
     def __init__(self, sentence: str) -> None:
@@ -392,7 +392,7 @@ class Authenticator:
     hidden_header = ""  # lower case; never to be seen in an incident
 
     def check(self, headers: dict[str, str]) -> None:
-        """Raise Refusal (401) unless the headers (lower-case names, Latin-1 values) prove the sender."""
+        """Raise HTTPError (401) unless the headers (lower-case names, Latin-1 values) prove the sender."""
 
 
 class BasicAuthenticator(Authenticator):
@@ -409,7 +409,7 @@ class BasicAuthenticator(Authenticator):
         except binascii.Error:
             given = b""
         if not hmac.compare_digest(given, self.expected):
-            raise Refusal(
+            raise HTTPError(
                 401,
                 "Send the username and password of this webhook by Basic authentication (curl -u user:password).",
                 WWW_Authenticate='Basic realm="Generic Webhook", charset="UTF-8"',
@@ -426,14 +426,14 @@ class HeaderAuthenticator(Authenticator):
     def check(self, headers: dict[str, str]) -> None:
         given = headers.get(self.hidden_header, "").encode("latin-1")
         if not hmac.compare_digest(given, self.secret):
-            raise Refusal(401, "Send the verification token of this webhook in the request header agreed upon.")
+            raise HTTPError(401, "Send the verification token of this webhook in the request header agreed upon.")
 
 
 class DenyAll(Authenticator):
     """Lets nobody in: the instance's credentials are half filled in or malformed."""
 
     def check(self, headers: dict[str, str]) -> None:
-        raise Refusal(401, "This webhook lets nobody in until its Username and Password are corrected in XSOAR.")
+        raise HTTPError(401, "This webhook lets nobody in until its Username and Password are corrected in XSOAR.")
 
 
 def choose_authenticator(username: str, password: str) -> Authenticator:
@@ -614,17 +614,17 @@ def decode_json_text(body: bytes, content_type: ContentType) -> str:
 
 
 def supported_encoding(header: str) -> str:
-    """Return the one content encoding of a body, empty without any; raises Refusal (415)."""
+    """Return the one content encoding of a body, empty without any; raises HTTPError (415)."""
     encodings = [name for part in header.split(",") if (name := part.strip().lower()) not in ("", "identity")]
     if len(encodings) > 1 or (encodings and encodings[0] not in ("gzip", "x-gzip", "deflate")):
-        raise Refusal(
+        raise HTTPError(
             415, "Send the body with Content-Encoding gzip or deflate, or without any.", Accept_Encoding="gzip, deflate"
         )
     return encodings[0] if encodings else ""
 
 
 def unpack(body: bytes, encoding: str) -> bytes:
-    """Return the body without its content encoding, at most MAX_BODY_BYTES of it; raises Refusal (400, 413)."""
+    """Return the body without its content encoding, at most MAX_BODY_BYTES of it; raises HTTPError (400, 413)."""
     # 47: gzip or zlib by the stream's own header; senders disagree whether deflate has a zlib header, -15 is without.
     window = -15 if encoding == "deflate" and not _has_zlib_header(body) else 47
     unpacked = bytearray()
@@ -638,15 +638,17 @@ def unpack(body: bytes, encoding: str) -> bytes:
             part = body[position : position + READ_BYTES]  # in slices: what an unpacker leaves is copied each time
             unpacked += unpacker.decompress(part, MAX_BODY_BYTES + 1 - len(unpacked))
             if members > MAX_GZIP_MEMBERS:
-                raise Malformed(f"The body has more than {MAX_GZIP_MEMBERS} gzip members; pack it in one.")
+                raise BadRequest(f"The body has more than {MAX_GZIP_MEMBERS} gzip members; pack it in one.")
             if len(unpacked) > MAX_BODY_BYTES:
-                raise Refusal(413, f"The unpacked body is larger than {MAX_BODY_BYTES // MIB} MiB; send fewer events at a time.")
+                raise HTTPError(
+                    413, f"The unpacked body is larger than {MAX_BODY_BYTES // MIB} MiB; send fewer events at a time."
+                )
             position += len(part) - len(unpacker.unused_data) - len(unpacker.unconsumed_tail)
             unpacker = None if unpacker.eof else unpacker
     except zlib.error:
-        raise Malformed(f"The body is no {encoding} stream; send it packed, or without Content-Encoding.") from None
+        raise BadRequest(f"The body is no {encoding} stream; send it packed, or without Content-Encoding.") from None
     if unpacker is not None:
-        raise Malformed(f"The body ends before its {encoding} stream does; send it whole.")
+        raise BadRequest(f"The body ends before its {encoding} stream does; send it whole.")
     return bytes(unpacked)
 
 
@@ -672,9 +674,9 @@ def read_declared_json(body: bytes, content_type: ContentType) -> list[Any]:
     try:
         value = parse_json(decode_json_text(body, content_type))
     except UnicodeDecodeError as error:
-        raise Malformed(f"The body is not valid {error.encoding} at byte {error.start}; send the JSON as UTF-8.") from None
+        raise BadRequest(f"The body is not valid {error.encoding} at byte {error.start}; send the JSON as UTF-8.") from None
     except UnreadableJson as error:
-        raise Malformed(f"The body is not the JSON its Content-Type says: {error}.") from None
+        raise BadRequest(f"The body is not the JSON its Content-Type says: {error}.") from None
     return as_items(value)
 
 
@@ -684,9 +686,9 @@ def read_json_lines(body: bytes, content_type: ContentType) -> list[Any]:
         text = decode_json_text(body, content_type)
         count_containers(text)
     except UnicodeDecodeError as error:
-        raise Malformed(f"The body is not valid {error.encoding} at byte {error.start}; send JSON lines as UTF-8.") from None
+        raise BadRequest(f"The body is not valid {error.encoding} at byte {error.start}; send JSON lines as UTF-8.") from None
     except UnreadableJson as error:
-        raise Malformed(f"The body is not the JSON lines its Content-Type says: {error}.") from None
+        raise BadRequest(f"The body is not the JSON lines its Content-Type says: {error}.") from None
     lines = io.StringIO(text, newline="\n")  # line by line: a million lines cost nothing
     values = []
     for number, line in enumerate(lines, 1):
@@ -695,7 +697,7 @@ def read_json_lines(body: bytes, content_type: ContentType) -> list[Any]:
         try:
             values.append(parse_json(line.strip()))
         except UnreadableJson as error:
-            raise Malformed(f"Line {number} of the JSON lines is broken: {error}.") from None
+            raise BadRequest(f"Line {number} of the JSON lines is broken: {error}.") from None
         if len(values) > MAX_ITEMS:
             break  # refused by our caller, who need not read on
     return values
@@ -713,7 +715,7 @@ def read_form(body: bytes, content_type: ContentType) -> list[Any] | None:
     except UnicodeDecodeError:
         return None  # kept whole as text
     except ValueError:
-        raise Refusal(413, f"The form has more than {MAX_FORM_FIELDS} fields; send fewer, or JSON.") from None
+        raise HTTPError(413, f"The form has more than {MAX_FORM_FIELDS} fields; send fewer, or JSON.") from None
     return _form_items(fields)
 
 
@@ -724,10 +726,10 @@ class MultipartRequest(bottle.BaseRequest):
 
 
 def read_multipart(body: bytes, content_type: ContentType) -> list[Any] | None:
-    """The fields and files of a multipart form as one object; raises Refusal when it is broken."""
+    """The fields and files of a multipart form as one object; raises HTTPError when it is broken."""
     boundary = content_type.parameter("boundary")
     if boundary and body.count(b"--" + boundary.encode("latin-1", "replace")) > MAX_FORM_FIELDS + 1:
-        raise Refusal(413, f"The form has more than {MAX_FORM_FIELDS} parts; send fewer, or JSON.")
+        raise HTTPError(413, f"The form has more than {MAX_FORM_FIELDS} parts; send fewer, or JSON.")
     environ = {
         "wsgi.input": io.BytesIO(body),
         "CONTENT_LENGTH": str(len(body)),
@@ -738,7 +740,7 @@ def read_multipart(body: bytes, content_type: ContentType) -> list[Any] | None:
     except UnicodeDecodeError:
         return None  # kept whole as text
     except (bottle.HTTPError, ValueError):
-        raise Malformed("The body is no multipart form with the boundary its Content-Type names; send it whole.") from None
+        raise BadRequest("The body is no multipart form with the boundary its Content-Type names; send it whole.") from None
     return _form_items(
         (name or "", value if isinstance(value, str) else _uploaded_file(value)) for name, value in form.allitems()
     )
@@ -806,20 +808,20 @@ BODY_KINDS = (  # the README's table has the same rows
 
 
 def read_payload(body: bytes, content_type_header: str, content_encoding: str) -> list[Any]:
-    """Return the items of a request's body, one for each incident it asks for; raises Refusal (400, 413, 415).
+    """Return the items of a request's body, one for each incident it asks for; raises HTTPError (400, 413, 415).
 
     In this order: content encoding, charset, JSON under any type, the declared type, JSON lines, text, base64.
     """
     encoding = supported_encoding(content_encoding) if content_encoding else ""
     body = unpack(body, encoding) if encoding else body
     if not body.strip():
-        raise Malformed(f"The body is empty. {EXPECTED}")
+        raise BadRequest(f"The body is empty. {EXPECTED}")
     content_type = ContentType.parse(content_type_header)
     items = _read_items(body, content_type)
     if not items:
-        raise Malformed(f"The body holds no event. {EXPECTED}")
+        raise BadRequest(f"The body holds no event. {EXPECTED}")
     if len(items) > MAX_ITEMS:
-        raise Refusal(413, f"The body holds more than {MAX_ITEMS} events; send them in several requests.")
+        raise HTTPError(413, f"The body holds more than {MAX_ITEMS} events; send them in several requests.")
     return items
 
 
@@ -853,7 +855,7 @@ def _read_undeclared_json_lines(body: bytes, content_type: ContentType) -> list[
         return None
     try:
         items = read_json_lines(body, content_type)
-    except Refusal:
+    except HTTPError:
         return None
     return items if all(isinstance(item, dict) for item in items) else None
 
@@ -896,7 +898,7 @@ def describe_request(headers: dict[str, str], query_string: str, hidden_header: 
     try:
         pairs = parse_qsl(query_string, keep_blank_values=True, errors="replace", max_num_fields=MAX_FORM_FIELDS)
     except ValueError:
-        raise Malformed(f"The query string has more than {MAX_FORM_FIELDS} fields; send them in the body.") from None
+        raise BadRequest(f"The query string has more than {MAX_FORM_FIELDS} fields; send them in the body.") from None
     return Request(kept, collect_fields(pairs), large)
 
 
@@ -913,7 +915,7 @@ def _header_text(value: str) -> str:
 
 
 def make_incidents(items: list[Any], request: Request, settings: Settings, now: datetime) -> list[Incident]:
-    """Return the incidents for a request's items; raises Refusal (400) that names a wrong field, then none is to be created.
+    """Return the incidents for a request's items; raises HTTPError (400) that names a wrong field, then none is to be created.
 
     ``now`` (UTC) is the trigger time, used where an item names no other. In an array a wrong field is named by its place.
     """
@@ -929,7 +931,7 @@ def make_incident(item: Any, request: Request, settings: Settings, now: datetime
     payload = item if isinstance(item, dict) else {"body": item}
     spellings = [name for name in RAW_SPELLINGS if payload.get(name) is not None]
     if len(spellings) > 1:
-        raise Malformed(f"{place}{spellings[1]}: {spellings[0]} is there as well; send one of the two.")
+        raise BadRequest(f"{place}{spellings[1]}: {spellings[0]} is there as well; send one of the two.")
     if spellings:
         fields, raw = read_envelope(payload, spellings[0], place)
     else:
@@ -978,7 +980,7 @@ def read_bare(payload: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def read_envelope(payload: dict[str, Any], spelling: str, place: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return incident fields and rawJSON of our own format; raises Refusal (400) that names a wrong field."""
+    """Return incident fields and rawJSON of our own format; raises HTTPError (400) that names a wrong field."""
     raw = payload[spelling]
     if isinstance(raw, str):
         with contextlib.suppress(UnreadableJson):
@@ -996,7 +998,7 @@ def read_envelope(payload: dict[str, Any], spelling: str, place: str) -> tuple[d
             try:
                 fields[name] = ENVELOPE_FIELDS[name](value)
             except ValueError as error:
-                raise Malformed(f"{place}{name}: {error}") from None
+                raise BadRequest(f"{place}{name}: {error}") from None
             if name in ALTERED_FIELDS and fields[name] != value:
                 kept[name] = value
     if kept:
@@ -1171,18 +1173,18 @@ class NativeThread:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-class Refused(Exception):
+class XsoarRefused(Exception):
     """XSOAR answered a call with an error: it did nothing of it."""
 
 
-class Unintelligible(Exception):
+class UnreadableAnswer(Exception):
     """XSOAR's answer could not be read: whatever the call asked for may or may not have happened."""
 
 
 MIN_MASKED_CHARACTERS = 4  # a shorter secret is part of too many words
 
 
-class Line:
+class XsoarClient:
     """The wire to XSOAR: one native thread owns it, greenlets await it, and the hub never blocks on stdin.
 
     It also carries what is told beside the incidents: log lines (joined, one call a second) and the instance's health.
@@ -1199,7 +1201,7 @@ class Line:
     def call(self, function: Callable[..., Any], *args: Any) -> Any:
         """Run a function that talks to XSOAR on the native thread and return what it returns.
 
-        Raises Refused for an error XSOAR answered, Unintelligible for an answer that is none.
+        Raises XsoarRefused for an error XSOAR answered, UnreadableAnswer for an answer that is none.
         """
         seconds = 0.0
 
@@ -1214,17 +1216,17 @@ class Line:
         try:
             return self._thread.run(timed)
         except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as failure:  # kinds of the next two, so they come first
-            raise Unintelligible(self._safe(f"{type(failure).__name__}: {failure}")) from None
+            raise UnreadableAnswer(self._safe(f"{type(failure).__name__}: {failure}")) from None
         except (ValueError, RuntimeError) as failure:  # RuntimeError: the platform's lock was not to be had, nothing was sent
-            raise Refused(self._safe(str(failure))) from None
+            raise XsoarRefused(self._safe(str(failure))) from None
         except Exception as failure:
-            raise Unintelligible(self._safe(f"{type(failure).__name__}: {failure}")) from None
+            raise UnreadableAnswer(self._safe(f"{type(failure).__name__}: {failure}")) from None
         finally:
             if seconds > HEARTBEAT_LOCK_SECONDS - 5 and self._last_heartbeat is None:
                 self._last_heartbeat = 0.0
 
     def create_incidents(self, incidents: list[dict[str, Any]]) -> Any:
-        """Return XSOAR's answer to createIncidents; raises Refused or Unintelligible."""
+        """Return XSOAR's answer to createIncidents; raises XsoarRefused or UnreadableAnswer."""
         return self.call(demisto.createIncidents, incidents)
 
     def info(self, text: str) -> None:
@@ -1248,11 +1250,11 @@ class Line:
         """Send the waiting log lines, one call a level, and the health where it changed."""
         lines, self._lines = list(self._lines), deque(maxlen=self._lines.maxlen)
         for log in dict.fromkeys(log for log, _ in lines):
-            with contextlib.suppress(Refused, Unintelligible):
+            with contextlib.suppress(XsoarRefused, UnreadableAnswer):
                 self.call(log, self._safe("\n".join(text for level, text in lines if level == log)))
         health = self._safe(" ".join(self._troubles.values()))
         if health != self._reported_health:
-            with contextlib.suppress(Refused, Unintelligible):
+            with contextlib.suppress(XsoarRefused, UnreadableAnswer):
                 self.call(demisto.updateModuleHealth, health)
                 self._reported_health = health
 
@@ -1260,7 +1262,7 @@ class Line:
         """Send the heartbeat where a long call has ended the platform's own; ``now`` is time.monotonic()."""
         if self._last_heartbeat is not None and now - self._last_heartbeat >= HEARTBEAT_SECONDS:
             self._last_heartbeat = now
-            with contextlib.suppress(Refused, Unintelligible):
+            with contextlib.suppress(XsoarRefused, UnreadableAnswer):
                 self.call(demisto.heartbeat, "the webhook is alive")
 
     def is_broken(self) -> bool:
@@ -1298,16 +1300,16 @@ AMBIGUOUS: dict[str, Any] = {"ambiguous": True}  # XSOAR created something, and 
 def match_created(sent: list[dict[str, Any]], answer: Any) -> list[dict[str, Any] | None]:
     """Return for each incident sent the object XSOAR created for it, None where it created none.
 
-    AMBIGUOUS stands where objects came back that nothing tells apart. Raises Unintelligible for an answer of no known shape.
+    AMBIGUOUS stands where objects came back that nothing tells apart. Raises UnreadableAnswer for an answer of no known shape.
     """
     if isinstance(answer, dict) and "id" in answer:
         answer = [answer]
     if answer is None:  # how Go writes an empty list
         answer = []
     if not isinstance(answer, list):
-        raise Unintelligible("createIncidents answered with no list of incidents")
+        raise UnreadableAnswer("createIncidents answered with no list of incidents")
     if not all(isinstance(item, dict) and item for item in answer):
-        raise Unintelligible("createIncidents answered with something that is no incident")
+        raise UnreadableAnswer("createIncidents answered with something that is no incident")
     created: list[dict[str, Any]] = answer
     if len(created) == len(sent) and all(
         theirs.get("rawJSON") == ours["rawJSON"] and theirs.get("name") == ours["name"] for theirs, ours in zip(created, sent)
@@ -1377,8 +1379,8 @@ class Outcome(NamedTuple):
     reason: str = ""
 
 
-BAD = Outcome(502, reason="XSOAR refuses it")
-UNKNOWN = Outcome(502, reason="XSOAR's answer could not be read, it may have been created")
+REJECTED = Outcome(502, reason="XSOAR refuses it")
+MAYBE_CREATED = Outcome(502, reason="XSOAR's answer could not be read, it may have been created")
 FULL = Outcome(503, reason="XSOAR is slower than the events come in, and the queue is full")
 OUTAGE = Outcome(503, reason="XSOAR refuses every incident at the moment")
 WITHDRAWN = Outcome(503, reason="XSOAR did not get to it in time")
@@ -1386,13 +1388,13 @@ STOPPING = Outcome(503, reason="the webhook is stopping")
 STOPPED_IN_FLIGHT = Outcome(503, reason="the webhook is stopping, and XSOAR has not answered: it may have been created")
 
 
-class Ticket:
+class PendingIncident:
     """An incident on its way, and at last its outcome."""
 
-    __slots__ = ("delivery", "fields", "first_refused", "in_flight", "outcome", "size")
+    __slots__ = ("fields", "first_refused", "in_flight", "outcome", "size", "submission")
 
-    def __init__(self, delivery: "Delivery", incident: Incident) -> None:
-        self.delivery = delivery
+    def __init__(self, submission: "Submission", incident: Incident) -> None:
+        self.submission = submission
         self.fields = incident.fields
         self.size = incident.size
         self.outcome: Outcome | None = None
@@ -1400,14 +1402,14 @@ class Ticket:
         self.first_refused = 0.0
 
 
-class Delivery:
-    """What one request asks of the writer: its tickets, in the request's order, and a word when the last one is settled."""
+class Submission:
+    """What one request asks of the writer: its incidents in order, and an event for when the last one is settled."""
 
-    __slots__ = ("accepted", "open", "settled", "size", "tickets")
+    __slots__ = ("accepted", "open", "parts", "settled", "size")
 
     def __init__(self, incidents: list[Incident], now: float) -> None:
         self.accepted = now
-        self.tickets = [Ticket(self, incident) for incident in incidents]
+        self.parts = [PendingIncident(self, incident) for incident in incidents]
         self.size = sum(incident.size for incident in incidents)
         self.open = len(incidents)
         self.settled = Event()
@@ -1416,11 +1418,11 @@ class Delivery:
 class Writer:
     """Group commit: while one createIncidents is in flight arriving incidents queue up, and the next call takes them all."""
 
-    def __init__(self, line: Line) -> None:
-        self._line = line
-        self._queue: deque[Delivery] = deque()
-        self._refused: list[list[Ticket]] = []  # in pieces, each for a call: bad ones or an outage
-        self._live: OrderedDict[Delivery, None] = OrderedDict()  # by age, for withdrawing
+    def __init__(self, client: XsoarClient) -> None:
+        self._client = client
+        self._queue: deque[Submission] = deque()
+        self._rejected: list[list[PendingIncident]] = []  # in pieces, each for a call: bad ones or an outage
+        self._live: OrderedDict[Submission, None] = OrderedDict()  # by age, for withdrawing
         self._bytes = 0
         self._incidents = 0
         self._work = Event()
@@ -1437,21 +1439,21 @@ class Writer:
         """Wait until every incident is settled and return their outcomes in order."""
         if self._closed:
             return [STOPPING] * len(incidents)
-        delivery = Delivery(incidents, time.monotonic())
+        submission = Submission(incidents, time.monotonic())
         if self._incidents and (
-            self._incidents + delivery.open > MAX_QUEUED_INCIDENTS or self._bytes + delivery.size > MAX_QUEUED_BYTES
+            self._incidents + submission.open > MAX_QUEUED_INCIDENTS or self._bytes + submission.size > MAX_QUEUED_BYTES
         ):
             return [FULL] * len(incidents)
-        self._live[delivery] = None
-        self._incidents += delivery.open
-        self._bytes += delivery.size
-        self._queue.append(delivery)
+        self._live[submission] = None
+        self._incidents += submission.open
+        self._bytes += submission.size
+        self._queue.append(submission)
         self._work.set()
         if len(self._queue) >= self._target:
             self._gathered.set()
-        delivery.settled.wait()
-        outcomes = [ticket.outcome or UNKNOWN for ticket in delivery.tickets]
-        delivery.tickets = []  # which know it as it knows them: a large answer would stay until the two are collected
+        submission.settled.wait()
+        outcomes = [pending.outcome or MAYBE_CREATED for pending in submission.parts]
+        submission.parts = []  # which know it as it knows them: a large answer would stay until the two are collected
         return outcomes
 
     def run(self) -> None:
@@ -1460,68 +1462,70 @@ class Writer:
             try:
                 self._write_next()
             except Exception as error:
-                self._line.error(f"The incident writer failed: {type(error).__name__}")
+                self._client.error(f"The incident writer failed: {type(error).__name__}")
                 queued = set(self._queue)
-                for delivery in list(self._live):
-                    for ticket in delivery.tickets if delivery not in queued else ():
-                        self._settle(ticket, UNKNOWN if ticket.in_flight else OUTAGE)
-                self._refused = []
+                for submission in list(self._live):
+                    for pending in submission.parts if submission not in queued else ():
+                        self._settle(pending, MAYBE_CREATED if pending.in_flight else OUTAGE)
+                self._rejected = []
                 gevent.sleep(RETRY_PAUSE_SECONDS)
 
     def _write_next(self) -> None:
         self._wait_for_work()
         fresh = [] if self._passed_over else self._next_batch()
-        waiting, self._refused = self._refused, []
+        waiting, self._rejected = self._rejected, []
         started = time.monotonic()
         due = started >= self._retry_at
         # New arrivals go first and on their own: were a refused one among them, they would pay for it.
         pieces = self._cut(fresh) + (waiting if due else [])
-        accepted, self._refused = self._write(pieces, [] if due else waiting, probing=due or not waiting)
+        accepted, self._rejected = self._write(pieces, [] if due else waiting, probing=due or not waiting)
         # What arrivals left no call for has the next ones, else a steady load would never let it have its turn.
-        self._passed_over = bool(fresh and waiting) and any(piece is waiting[0] for piece in self._refused)
+        self._passed_over = bool(fresh and waiting) and any(piece is waiting[0] for piece in self._rejected)
         self._after(accepted, due or not waiting)
-        if not self._refused:
-            self._gather(len({ticket.delivery for ticket in fresh}), time.monotonic() - started)
+        if not self._rejected:
+            self._gather(len({pending.submission for pending in fresh}), time.monotonic() - started)
 
     def _wait_for_work(self) -> None:
         """Return when there is something to write: a queue, or refused incidents whose pause is over."""
         while not self._queue:
             self._work.clear()
-            if not self._refused:
+            if not self._rejected:
                 self._work.wait()
                 continue
             left = self._retry_at - time.monotonic()
             if left <= 0 or not self._work.wait(left):
                 return
-        if self._refused and time.monotonic() < self._retry_at:
+        if self._rejected and time.monotonic() < self._retry_at:
             gevent.sleep(RETRY_PAUSE_SECONDS / 2)  # in an outage arrivals share an attempt, else each would make its own
 
-    def _next_batch(self) -> list[Ticket]:
-        """Take deliveries off the queue up to the bounds of a call; a delivery stays in one piece."""
-        batch: list[Ticket] = []
+    def _next_batch(self) -> list[PendingIncident]:
+        """Take submissions off the queue up to the bounds of a call; a submission stays in one piece."""
+        batch: list[PendingIncident] = []
         size = 0
         while self._queue:
-            delivery = self._queue[0]
-            if batch and (len(batch) + len(delivery.tickets) > MAX_CALL_INCIDENTS or size + delivery.size > MAX_CALL_BYTES):
+            submission = self._queue[0]
+            if batch and (len(batch) + len(submission.parts) > MAX_CALL_INCIDENTS or size + submission.size > MAX_CALL_BYTES):
                 break
             self._queue.popleft()
-            batch += delivery.tickets
-            size += delivery.size
+            batch += submission.parts
+            size += submission.size
         return batch
 
-    def _write(self, pieces: list[list[Ticket]], aside: list[list[Ticket]], probing: bool) -> tuple[bool, list[list[Ticket]]]:
+    def _write(
+        self, pieces: list[list[PendingIncident]], aside: list[list[PendingIncident]], probing: bool
+    ) -> tuple[bool, list[list[PendingIncident]]]:
         """Write pieces, each in a call, and split what is refused; return whether any was accepted, and what is to be retried.
 
-        A ticket is bad when XSOAR refuses it alone though it has accepted others since it first refused it. Until then it
-        may as well be an outage: only the way down to one ticket is split (``probing``), for 2n more refusals would not
+        A pending is bad when XSOAR refuses it alone though it has accepted others since it first refused it. Until then it
+        may as well be an outage: only the way down to one pending is split (``probing``), for 2n more refusals would not
         tell more, and the rest is put aside until something is accepted.
         """
         pieces, aside = pieces[::-1], list(aside)
-        alone: list[list[Ticket]] = []
+        alone: list[list[PendingIncident]] = []
         calls = 0
         accepted = False
         while pieces and not (self._queue and calls >= CALLS_IN_A_ROW and (accepted or alone)):
-            piece = [ticket for ticket in pieces.pop() if ticket.outcome is None]
+            piece = [pending for pending in pieces.pop() if pending.outcome is None]
             if not piece:
                 continue
             calls += 1
@@ -1530,86 +1534,86 @@ class Writer:
                 pieces = [*alone, *reversed(aside), *pieces]
                 aside, alone = [], []
             elif piece[0].outcome is None:  # refused, and not settled because nobody knows what was created
-                known = all(ticket.first_refused < self._accepted_at for ticket in piece)
+                known = all(pending.first_refused < self._accepted_at for pending in piece)
                 if len(piece) > 1 and (known or (probing and not alone)):
                     pieces += self._halve(piece)
                 elif known:
-                    self._settle(piece[0], BAD)
+                    self._settle(piece[0], REJECTED)
                 else:
                     (aside if len(piece) > 1 else alone).append(piece)
         # What stood alone goes to the end: the next attempt is for another one, else a good one behind bad ones had no turn.
         left = [*reversed(pieces), *aside, *alone]
         if accepted:
-            return True, sorted(left, key=lambda piece: piece[0].delivery.accepted)
-        return False, self._cut([ticket for piece in left for ticket in piece if ticket.outcome is None])
+            return True, sorted(left, key=lambda piece: piece[0].submission.accepted)
+        return False, self._cut([pending for piece in left for pending in piece if pending.outcome is None])
 
     @staticmethod
-    def _halve(piece: list[Ticket]) -> list[list[Ticket]]:
+    def _halve(piece: list[PendingIncident]) -> list[list[PendingIncident]]:
         """Return two parts, the first one last: cut between requests where there are several, for one may be all bad."""
         middle = len(piece) // 2
-        borders = [place for place in range(1, len(piece)) if piece[place].delivery is not piece[place - 1].delivery]
+        borders = [place for place in range(1, len(piece)) if piece[place].submission is not piece[place - 1].submission]
         border = min(borders, key=lambda place: abs(place - middle), default=middle)
         return [piece[border:], piece[:border]]
 
     @staticmethod
-    def _cut(tickets: list[Ticket]) -> list[list[Ticket]]:
-        """Return tickets in pieces within the bounds of a call."""
-        pieces: list[list[Ticket]] = []
+    def _cut(parts: list[PendingIncident]) -> list[list[PendingIncident]]:
+        """Return parts in pieces within the bounds of a call."""
+        pieces: list[list[PendingIncident]] = []
         size = 0
-        for ticket in tickets:
-            if not pieces or len(pieces[-1]) >= MAX_CALL_INCIDENTS or size + ticket.size > MAX_CALL_BYTES:
+        for pending in parts:
+            if not pieces or len(pieces[-1]) >= MAX_CALL_INCIDENTS or size + pending.size > MAX_CALL_BYTES:
                 pieces.append([])
                 size = 0
-            pieces[-1].append(ticket)
-            size += ticket.size
+            pieces[-1].append(pending)
+            size += pending.size
         return pieces
 
-    def _call(self, piece: list[Ticket]) -> bool:
+    def _call(self, piece: list[PendingIncident]) -> bool:
         """Make one createIncidents call; return whether XSOAR accepted it, having settled all it decides."""
-        for ticket in piece:
-            ticket.in_flight = True
-        sent = [ticket.fields for ticket in piece]
+        for pending in piece:
+            pending.in_flight = True
+        sent = [pending.fields for pending in piece]
         try:
-            places = match_created(sent, self._line.create_incidents(sent))
-        except Refused as refusal:
-            for ticket in piece:
-                ticket.in_flight = False
-                ticket.first_refused = ticket.first_refused or time.monotonic()
+            places = match_created(sent, self._client.create_incidents(sent))
+        except XsoarRefused as refusal:
+            for pending in piece:
+                pending.in_flight = False
+                pending.first_refused = pending.first_refused or time.monotonic()
             self._reason = str(refusal)
             return False
-        except Unintelligible as failure:
-            self._line.error(f"createIncidents of {len(piece)} incidents: {failure}")
-            for ticket in piece:
-                self._settle(ticket, UNKNOWN)
+        except UnreadableAnswer as failure:
+            self._client.error(f"createIncidents of {len(piece)} incidents: {failure}")
+            for pending in piece:
+                self._settle(pending, MAYBE_CREATED)
             return False
-        for ticket, created in zip(piece, places):
-            self._settle(ticket, UNKNOWN if created is AMBIGUOUS else Outcome(200, created))
+        for pending, created in zip(piece, places):
+            self._settle(pending, MAYBE_CREATED if created is AMBIGUOUS else Outcome(200, created))
         self._accepted_at = time.monotonic()
         return True
 
-    def _settle(self, ticket: Ticket, outcome: Outcome) -> None:
-        if ticket.outcome is not None:
+    def _settle(self, pending: PendingIncident, outcome: Outcome) -> None:
+        if pending.outcome is not None:
             return
-        ticket.outcome = outcome
-        ticket.in_flight = False
+        pending.outcome = outcome
+        pending.in_flight = False
         self._incidents -= 1
-        self._bytes -= ticket.size
-        delivery = ticket.delivery
-        delivery.open -= 1
-        if not delivery.open:
-            self._live.pop(delivery, None)
-            delivery.settled.set()
+        self._bytes -= pending.size
+        submission = pending.submission
+        submission.open -= 1
+        if not submission.open:
+            self._live.pop(submission, None)
+            submission.settled.set()
 
     def _after(self, accepted: bool, was_due: bool) -> None:
         """Plan the next attempt for what is refused, and show an outage in the instance's health."""
         now = time.monotonic()
-        lone = self._refused[0][0] if sum(map(len, self._refused)) == 1 else None
+        lone = self._rejected[0][0] if sum(map(len, self._rejected)) == 1 else None
         if lone and lone.first_refused and not self._queue and now - lone.first_refused >= LONE_RETRY_SECONDS:
             self._settle(lone, OUTAGE)
-            self._refused = []
+            self._rejected = []
         if accepted:
-            self._line.report("XSOAR", "")
-        if accepted or not self._refused:
+            self._client.report("XSOAR", "")
+        if accepted or not self._rejected:
             self._pause = RETRY_PAUSE_SECONDS
             self._retry_at = now  # what is left made room for new arrivals
             return
@@ -1618,12 +1622,12 @@ class Writer:
             self._pause = min(self._pause * 2, MAX_RETRY_PAUSE_SECONDS)
         if lone and lone.first_refused:
             self._retry_at = min(self._retry_at, lone.first_refused + LONE_RETRY_SECONDS)
-        self._line.report("XSOAR", f"XSOAR refuses to create incidents, they are retried: {self._reason[:300]}")
+        self._client.report("XSOAR", f"XSOAR refuses to create incidents, they are retried: {self._reason[:300]}")
 
     def _gather(self, answered: int, seconds: float) -> None:
         """After a call, let the senders just answered come back, so that the next call takes all of them.
 
-        Ends when as many deliveries wait as were answered, when a gap of a 25th of the call stays quiet (a lone request
+        Ends when as many submissions wait as were answered, when a gap of a 25th of the call stays quiet (a lone request
         that meets two of them waits less than a tenth longer than its call), or after MAX_GATHER_SECONDS.
         """
         if answered < 2:  # the only sender that may come back ends the wait for work as well
@@ -1639,21 +1643,21 @@ class Writer:
 
     def withdraw(self, now: float) -> None:
         """Answer 503 for incidents that XSOAR did not get within WITHDRAW_SECONDS; ``now`` is time.monotonic()."""
-        for delivery in list(self._live):
-            if now - delivery.accepted < WITHDRAW_SECONDS:
+        for submission in list(self._live):
+            if now - submission.accepted < WITHDRAW_SECONDS:
                 break
-            for ticket in delivery.tickets:
-                if not ticket.in_flight:
-                    self._settle(ticket, OUTAGE if ticket.first_refused else WITHDRAWN)
+            for pending in submission.parts:
+                if not pending.in_flight:
+                    self._settle(pending, OUTAGE if pending.first_refused else WITHDRAWN)
         while self._queue and not self._queue[0].open:
             self._queue.popleft()
 
     def close(self, in_flight: Outcome = STOPPED_IN_FLIGHT) -> None:
         """Settle everything that is unfinished, and whatever comes later, as stopping."""
         self._closed = True
-        for delivery in list(self._live):
-            for ticket in delivery.tickets:
-                self._settle(ticket, in_flight if ticket.in_flight else STOPPING)
+        for submission in list(self._live):
+            for pending in submission.parts:
+                self._settle(pending, in_flight if pending.in_flight else STOPPING)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -1667,14 +1671,14 @@ FOUND_KEY = "found_ids"
 class Memory:
     """Samples for the mapping wizard and the events already seen; a background flush keeps the integration context abreast."""
 
-    def __init__(self, line: Line, parser: NativeThread, store_samples: bool, remember_events: bool) -> None:
-        self._line = line
+    def __init__(self, client: XsoarClient, parser: NativeThread, store_samples: bool, remember_events: bool) -> None:
+        self._client = client
         self._parser = parser
         self._store_samples = store_samples
         self._remember_events = remember_events
         self._samples: deque[dict[str, Any]] = deque(maxlen=MAX_SAMPLES)
         self._large: deque[Incident] = deque(maxlen=MAX_SAMPLES)
-        self._found: OrderedDict[str, dict[str, Any]] = OrderedDict()
+        self._seen: OrderedDict[str, dict[str, Any]] = OrderedDict()
         self._claims: dict[str, AsyncResult] = {}
         self._changed = Event()
         self._flushing = Semaphore()  # the last flush waits for one that is under way
@@ -1693,7 +1697,7 @@ class Memory:
 
     def claim(self, key: str) -> "AsyncResult | None":
         """Return None when the caller is the first to bring this event, who then settles it; else its outcome, to be awaited."""
-        known = self._found.get(key)
+        known = self._seen.get(key)
         if known is not None:
             claim = AsyncResult()
             claim.set(Outcome(200, known))
@@ -1707,9 +1711,9 @@ class Memory:
         """Tell a claimed event's outcome to all who wait for it; without an incident the event is free to come again."""
         if outcome.created is not None:
             metadata = {name: value for name, value in outcome.created.items() if name in ("id", "name", "type", "occurred")}
-            self._found[key] = metadata
-            while len(self._found) > MAX_FOUND_IDS:
-                self._found.popitem(last=False)
+            self._seen[key] = metadata
+            while len(self._seen) > MAX_FOUND_IDS:
+                self._seen.popitem(last=False)
             self._changed.set()
             outcome = Outcome(200, metadata)
         self._claims.pop(key).set(outcome)
@@ -1741,25 +1745,25 @@ class Memory:
 
     def _synchronize(self, write: bool) -> bool:
         samples = list(self._samples)
-        found = {key: metadata.get("id") for key, metadata in self._found.items()}
+        found = {key: metadata.get("id") for key, metadata in self._seen.items()}
         try:
-            stored_samples, stored_found, damage = self._line.call(self._exchange, samples, found, write)
-        except (Refused, Unintelligible) as error:
-            self._line.report("Integration context", f"The integration context cannot be reached, it is retried: {error}"[:300])
+            stored_samples, stored_found, damage = self._client.call(self._exchange, samples, found, write)
+        except (XsoarRefused, UnreadableAnswer) as error:
+            self._client.report("Integration context", f"The integration context cannot be reached, it is retried: {error}"[:300])
             self.loaded.set()
             return False
-        self._line.report("Integration context", "")
+        self._client.report("Integration context", "")
         if damage and not self._damage_reported:
             self._damage_reported = True
-            self._line.error(f"The integration context held damaged data, which is replaced: {damage}")
+            self._client.error(f"The integration context held damaged data, which is replaced: {damage}")
         if not write:
             self._samples = deque([*stored_samples, *self._samples][-MAX_SAMPLES:], maxlen=MAX_SAMPLES)
         for key, incident_id in reversed(stored_found.items()):
-            if key not in self._found:
-                self._found[key] = {} if incident_id is None else {"id": incident_id}
-                self._found.move_to_end(key, last=False)
-        while len(self._found) > MAX_FOUND_IDS:
-            self._found.popitem(last=False)
+            if key not in self._seen:
+                self._seen[key] = {} if incident_id is None else {"id": incident_id}
+                self._seen.move_to_end(key, last=False)
+        while len(self._seen) > MAX_FOUND_IDS:
+            self._seen.popitem(last=False)
         self.loaded.set()
         return True
 
@@ -1877,8 +1881,8 @@ class Connection:
 class Guard:
     """Keeps every connection within its time, all of them within their number, and counts what came of the requests."""
 
-    def __init__(self, line: Line) -> None:
-        self._line = line
+    def __init__(self, client: XsoarClient) -> None:
+        self._client = client
         soft_limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self._most = max(16, min(MAX_CONNECTIONS, soft_limit - SPARE_DESCRIPTORS))
         self._arriving: OrderedDict[Connection, None] = OrderedDict()  # without complete headers, oldest first
@@ -1973,9 +1977,9 @@ class Guard:
             connection.sock._sock.shutdown(how)  # the plain socket's: of a TLS socket it would wait for the peer
 
     def take(self, size: int) -> None:
-        """Account for bytes of a large body; raises Unavailable when there are too many of them at once."""
+        """Account for bytes of a large body; raises ServiceUnavailable when there are too many of them at once."""
         if self._bodies_bytes + size > MAX_BODIES_BYTES:
-            raise Unavailable("Too many large bodies are being worked on; send this one again later.")
+            raise ServiceUnavailable("Too many large bodies are being worked on; send this one again later.")
         self._bodies_bytes += size
 
     def give_back(self, size: int) -> None:
@@ -1996,7 +2000,7 @@ class Guard:
     def report(self) -> None:
         """Log the counters as one line and begin anew; nothing is logged where nothing happened."""
         if self.counts:
-            self._line.info("Generic Webhook: " + ", ".join(f"{count} {name}" for name, count in sorted(self.counts.items())))
+            self._client.info("Generic Webhook: " + ", ".join(f"{count} {name}" for name, count in sorted(self.counts.items())))
             self.counts.clear()
 
 
@@ -2017,7 +2021,7 @@ class BodyBudget:
         self._guard.give_back(self._taken)
 
     def grow(self, size: int) -> None:
-        """Account for ``size`` more bytes; raises Unavailable."""
+        """Account for ``size`` more bytes; raises ServiceUnavailable."""
         self._seen += size
         if self._seen > SMALL_BODY_BYTES:
             self._guard.take(self._seen - self._taken)
@@ -2110,7 +2114,7 @@ class Body:
         self.complete = not chunked and not length
 
     def read(self, budget: BodyBudget) -> bytes:
-        """Return the whole body, at most MAX_BODY_BYTES; raises Refusal (400, 408, 413, 503)."""
+        """Return the whole body, at most MAX_BODY_BYTES; raises HTTPError (400, 408, 413, 503)."""
         if self._left > MAX_BODY_BYTES:
             raise too_large()
         if self._expects_continue:
@@ -2153,7 +2157,7 @@ class Body:
     def _chunk_sizes(self) -> Iterator[int]:
         reader = self._handler.reader
         while True:
-            line = CHUNK_LINE.fullmatch(reader.until(b"\n", bound_chunk_line))
+            line = CHUNK_LINE.fullmatch(reader.until(b"\n", check_chunk_line))
             if not line:
                 raise self._handler.cut_short("A chunk of the body has no valid size; send it again.")
             size = int(line[1], 16)
@@ -2164,31 +2168,31 @@ class Body:
         parse_headers(self._handler.read_head().removeprefix("\r\n"))
 
 
-def bound_head(head: bytes) -> None:
-    """Raise Refusal (400, 414, 431) for a head, or what has come of it, that is too long or no head of HTTP/1."""
+def check_head_limits(head: bytes) -> None:
+    """Raise HTTPError (400, 414, 431) for a head, or what has come of it, that is too long or no head of HTTP/1."""
     lines = head.rstrip(b"\r\n")  # what is, or may become, the blank line does not count
     breaks = lines.count(b"\r\n")
     first = lines.find(b"\r\n") if breaks else len(lines)
     if first > MAX_REQUEST_LINE_BYTES:
-        raise Refusal(414, f"The request line is longer than {MAX_REQUEST_LINE_BYTES // KIB} KiB; shorten the URL.")
+        raise HTTPError(414, f"The request line is longer than {MAX_REQUEST_LINE_BYTES // KIB} KiB; shorten the URL.")
     if len(lines) - first > MAX_HEADERS_BYTES or breaks > MAX_HEADERS:
-        raise Refusal(431, f"The headers exceed {MAX_HEADERS_BYTES // KIB} KiB or {MAX_HEADERS} lines; send fewer.")
+        raise HTTPError(431, f"The headers exceed {MAX_HEADERS_BYTES // KIB} KiB or {MAX_HEADERS} lines; send fewer.")
     if head.count(b"\n") != head.count(b"\r\n"):
-        raise Malformed("A line of the request's head ends in a bare line feed; end each with CR LF.")
+        raise BadRequest("A line of the request's head ends in a bare line feed; end each with CR LF.")
     if first and b"\n" in head and head.find(b" HTTP/1.", 0, first) < 0:  # TLS or a port scan: no end would ever come
-        raise Malformed(BAD_REQUEST_LINE)
+        raise BadRequest(BAD_REQUEST_LINE)
 
 
-def bound_chunk_line(line: bytes) -> None:
-    """Raise Malformed for a chunk's first line, or what has come of it, that is too long."""
+def check_chunk_line(line: bytes) -> None:
+    """Raise BadRequest for a chunk's first line, or what has come of it, that is too long."""
     if len(line) > MAX_CHUNK_LINE_BYTES:
-        raise Malformed(f"A chunk of the body has a first line over {MAX_CHUNK_LINE_BYTES} bytes; send no extensions.")
+        raise BadRequest(f"A chunk of the body has a first line over {MAX_CHUNK_LINE_BYTES} bytes; send no extensions.")
 
 
 def parse_headers(lines: str) -> dict[str, str]:
-    """Return values by lower-case name from header lines, repeated ones joined by commas; raises Malformed."""
+    """Return values by lower-case name from header lines, repeated ones joined by commas; raises BadRequest."""
     if not HEADER_LINES.fullmatch(lines):
-        raise Malformed("A header is malformed: each is one line 'Name: value', without control characters.")
+        raise BadRequest("A header is malformed: each is one line 'Name: value', without control characters.")
     headers: dict[str, str] = {}
     for line in lines.split("\r\n")[:-1]:
         name, _, value = line.partition(":")
@@ -2197,15 +2201,15 @@ def parse_headers(lines: str) -> dict[str, str]:
         if name not in headers:
             headers[name] = value
         elif name in SINGLE_HEADERS:
-            raise Malformed(f"The header {name} is there twice; send it once.")
+            raise BadRequest(f"The header {name} is there twice; send it once.")
         else:
             headers[name] += ", " + value
     return headers
 
 
-def too_large() -> Refusal:
+def too_large() -> HTTPError:
     """Return the refusal of a body over MAX_BODY_BYTES."""
-    return Refusal(413, f"The body is larger than {MAX_BODY_BYTES // MIB} MiB; send fewer events at a time.")
+    return HTTPError(413, f"The body is larger than {MAX_BODY_BYTES // MIB} MiB; send fewer events at a time.")
 
 
 class Handler(pywsgi.WSGIHandler):
@@ -2233,7 +2237,7 @@ class Handler(pywsgi.WSGIHandler):
         self.connection = known or Connection(self.socket, time.monotonic())
         if known is None:
             self.close_connection = True
-            self.reply(Unavailable("Too many connections are at work; try again later."))
+            self.reply(ServiceUnavailable("Too many connections are at work; try again later."))
             with contextlib.suppress(OSError):  # what is unread would reset the connection; there is no time to linger
                 self.socket._sock.recv(LINGER_BYTES)
             self.socket.close()
@@ -2254,7 +2258,7 @@ class Handler(pywsgi.WSGIHandler):
             self.environ = self.read_request_head()
             self.guard.read(self.connection)
             self.answer(self.server.application)
-        except Refusal as refusal:
+        except HTTPError as refusal:
             self.close_connection = True
             self.reply(refusal)
         except OSError:  # the sender has gone
@@ -2269,12 +2273,12 @@ class Handler(pywsgi.WSGIHandler):
         return True
 
     def read_request_head(self) -> dict[str, Any]:
-        """Read request line and headers and return the WSGI environment; raises Refusal (400, 408, 414, 431)."""
+        """Read request line and headers and return the WSGI environment; raises HTTPError (400, 408, 414, 431)."""
         self.command = ""
         line, _, lines = self.read_head().partition("\r\n")
         words = REQUEST_LINE.fullmatch(line)
         if not words:
-            raise Malformed(BAD_REQUEST_LINE)
+            raise BadRequest(BAD_REQUEST_LINE)
         self.command, target, minor = words.groups()
         headers = parse_headers(lines)
         self.frame(headers, minor)
@@ -2282,7 +2286,7 @@ class Handler(pywsgi.WSGIHandler):
         if path.lower().startswith(("http://", "https://")):  # the absolute form, http://host/path
             path = "/" + path.partition("://")[2].partition("/")[2]
         if not path.startswith("/"):
-            raise Malformed("The request's target is no path and no URL.")
+            raise BadRequest("The request's target is no path and no URL.")
         environ = self.server.get_environ()
         environ["REQUEST_METHOD"] = self.command
         environ["PATH_INFO"] = path if "%" not in path else unquote_to_bytes(path).decode("latin-1")
@@ -2293,19 +2297,19 @@ class Handler(pywsgi.WSGIHandler):
         return environ
 
     def read_head(self) -> str:
-        """Return the lines up to a blank one, each with its line break; raises Refusal (400, 408, 414, 431)."""
-        head = self.reader.until(BLANK_LINE, bound_head)
+        """Return the lines up to a blank one, each with its line break; raises HTTPError (400, 408, 414, 431)."""
+        head = self.reader.until(BLANK_LINE, check_head_limits)
         if not head:
             raise self.cut_short("The request ends before its headers do; send it whole.")
         return head[:-2].decode("latin-1")
 
     def frame(self, headers: dict[str, str], minor: str) -> None:
-        """Find out where the body ends and whether the connection stays open; raises Malformed where that is in doubt."""
+        """Find out where the body ends and whether the connection stays open; raises BadRequest where that is in doubt."""
         length, encoding = headers.get("content-length"), headers.get("transfer-encoding")
         if encoding is not None and (length is not None or encoding.lower() != "chunked" or minor == "0"):
-            raise Malformed("Send either Content-Length or, in HTTP/1.1, Transfer-Encoding: chunked.")
+            raise BadRequest("Send either Content-Length or, in HTTP/1.1, Transfer-Encoding: chunked.")
         if length is not None and not (length.isascii() and length.isdigit() and len(length) <= 15):
-            raise Malformed("Content-Length is no number of bytes.")
+            raise BadRequest("Content-Length is no number of bytes.")
         expects_continue = minor != "0" and headers.get("expect", "").lower() == "100-continue"
         self.body = Body(self, int(length or 0), encoding is not None, expects_continue)
         connection = headers.get("connection")
@@ -2313,13 +2317,13 @@ class Handler(pywsgi.WSGIHandler):
         self.close_connection = "close" in wishes or (minor == "0" and "keep-alive" not in wishes)
         self.keep_alive_header = "Connection: keep-alive\r\n" if minor == "0" and not self.close_connection else ""
 
-    def cut_short(self, sentence: str) -> Refusal:
+    def cut_short(self, sentence: str) -> HTTPError:
         """Return the refusal of a request that cannot be read on: 408 where its time is up, else 400."""
         if self.guard.stopping:
-            return Unavailable("The webhook is stopping; send this again in a moment.")
+            return ServiceUnavailable("The webhook is stopping; send this again in a moment.")
         if self.connection.expired:
-            return Refusal(408, f"The request was not complete within {REQUEST_SECONDS} s; send it again.")
-        return Malformed(sentence)
+            return HTTPError(408, f"The request was not complete within {REQUEST_SECONDS} s; send it again.")
+        return BadRequest(sentence)
 
     def answer(self, application: Callable[..., Any]) -> None:
         """Run the application and send what it returns."""
@@ -2341,7 +2345,7 @@ class Handler(pywsgi.WSGIHandler):
             self.guard.counts[f"answered {status[:3]}"] += 1
         return self.send
 
-    def reply(self, refusal: Refusal) -> None:
+    def reply(self, refusal: HTTPError) -> None:
         """Answer a request that does not reach the application."""
         self.start_response(STATUS_LINES[refusal.status], list(refusal.headers.items()))
         with contextlib.suppress(OSError):
@@ -2382,7 +2386,9 @@ class Server(pywsgi.WSGIServer):
 
     handler_class = Handler
 
-    def __init__(self, listener: Any, application: Any, guard: Guard, line: Line, tls: "gevent_ssl.SSLContext | None") -> None:
+    def __init__(
+        self, listener: Any, application: Any, guard: Guard, client: XsoarClient, tls: "gevent_ssl.SSLContext | None"
+    ) -> None:
         options = {"ssl_context": tls} if tls else {}
         super().__init__(
             listener,
@@ -2394,7 +2400,7 @@ class Server(pywsgi.WSGIServer):
         )
         self.guard = guard
         self.connections: dict[Any, Connection] = {}  # those whose handshake is done and whose handler is to begin
-        self._line = line
+        self._client = client
         self.tls: Any = tls
         self._date = ""
         self._date_second = 0.0
@@ -2430,7 +2436,7 @@ class Server(pywsgi.WSGIServer):
         while trace is not None and trace.tb_next is not None:
             trace = trace.tb_next
         place = f"{trace.tb_frame.f_code.co_name}, line {trace.tb_lineno}" if trace else "unknown place"
-        self._line.error(f"A request failed in {place}: {type(error).__name__}")
+        self._client.error(f"A request failed in {place}: {type(error).__name__}")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -2438,14 +2444,14 @@ class Server(pywsgi.WSGIServer):
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-class Application:
+class Webhook:
     """What happens to a request, from its headers to its answer; it calls XSOAR zero times by itself."""
 
     def __init__(
-        self, settings: Settings, line: Line, writer: Writer, memory: Memory, guard: Guard, parser: NativeThread
+        self, settings: Settings, client: XsoarClient, writer: Writer, memory: Memory, guard: Guard, parser: NativeThread
     ) -> None:
         self._settings = settings
-        self._line = line
+        self._client = client
         self._writer = writer
         self._memory = memory
         self._guard = guard
@@ -2459,7 +2465,7 @@ class Application:
         if "content-encoding" in headers:
             supported_encoding(headers["content-encoding"])
         if guard.stopping:
-            raise Unavailable("The webhook is stopping; send this again in a moment.")
+            raise ServiceUnavailable("The webhook is stopping; send this again in a moment.")
         with BodyBudget(guard) as budget:
             body = environ["webhook.body"].read(budget)
             guard.accepted += 1
@@ -2478,7 +2484,7 @@ class Application:
     def _authenticate(self, headers: dict[str, str], address: str) -> None:
         try:
             self._settings.authenticator.check(headers)
-        except Refusal:
+        except HTTPError:
             delay = self._guard.fail(address)
             if delay:
                 gevent.sleep(delay)
@@ -2500,7 +2506,7 @@ class Application:
         return make_incidents(items, request, settings, now)
 
     def _create(self, incidents: list[Incident]) -> list[dict[str, Any]]:
-        """Return what XSOAR created of the incidents, and has created of duplicates; raises Refusal (502, 503)."""
+        """Return what XSOAR created of the incidents, and has created of duplicates; raises HTTPError (502, 503)."""
         if self._settings.duplication_paths:
             outcomes, duplicates = self._submit_new(incidents)
         else:
@@ -2513,13 +2519,13 @@ class Application:
                 self._memory.add_sample(incidents[place])
         failed = [(place, outcome) for place, outcome in enumerate(outcomes) if outcome.status != 200]
         if failed:
-            raise self._refuse(outcomes, failed, partly=bool(new))
+            raise self._failure_answer(outcomes, failed, partly=bool(new))
         return [outcome.created for outcome in outcomes if outcome.created is not None]
 
     def _submit_new(self, incidents: list[Incident]) -> tuple[list[Outcome], set[int]]:
         """Submit the incidents whose event is new and return all outcomes, and the places of those that are duplicates."""
         if not self._memory.loaded.wait(WITHDRAW_SECONDS):
-            raise Unavailable("XSOAR did not tell which events came before; send this one again later.")
+            raise ServiceUnavailable("XSOAR did not tell which events came before; send this one again later.")
         outcomes: dict[int, Outcome] = {}
         duplicates: set[int] = set()
         open_places = list(range(len(incidents)))
@@ -2536,14 +2542,14 @@ class Application:
                 if outcome.created is not None:
                     outcomes[place] = Outcome(200, {**outcome.created, "duplicate": True})
                     duplicates.add(place)
-                elif (outcome == BAD or outcome.status == 200) and time.monotonic() < until:  # now this one is the first
+                elif (outcome == REJECTED or outcome.status == 200) and time.monotonic() < until:  # now this one is the first
                     open_places.append(place)
                 else:  # what is true of the first one is true of all that wait for it, and not one after the other
                     outcomes[place] = outcome if outcome.status != 200 else WITHDRAWN
         return [outcomes[place] for place in range(len(incidents))], duplicates
 
     def _submit_claimed(self, incidents: list[Incident]) -> list[Outcome]:
-        outcomes = [UNKNOWN] * len(incidents)
+        outcomes = [MAYBE_CREATED] * len(incidents)
         try:
             outcomes = self._writer.submit(incidents) if incidents else []
             return outcomes
@@ -2552,17 +2558,17 @@ class Application:
                 if incident.key:
                     self._memory.settle(incident.key, outcome)
 
-    def _refuse(self, outcomes: list[Outcome], failed: list[tuple[int, Outcome]], partly: bool) -> Refusal:
+    def _failure_answer(self, outcomes: list[Outcome], failed: list[tuple[int, Outcome]], partly: bool) -> HTTPError:
         """Return the refusal (502, 503) that names the places XSOAR did not create, and the ids it did."""
         places = ", ".join(f"[{place}]" for place, _ in failed) + ": " if len(outcomes) > 1 else ""
         reasons = "; ".join(dict.fromkeys(outcome.reason for _, outcome in failed))
         if not partly and all(outcome.status == 503 for _, outcome in failed):
-            return Unavailable(f"{places}{reasons}. Send this again later.")
+            return ServiceUnavailable(f"{places}{reasons}. Send this again later.")
         ids = [str(outcome.created.get("id")) for outcome in outcomes if outcome.created is not None]
         sentence = f"{places}{reasons}." + (f" Created: {', '.join(ids)}." if ids else "")
         request_id = uuid.uuid4().hex[:12]
-        self._line.info(f"Request {request_id} was answered 502. {sentence}")
-        return Refusal(502, f"{sentence} Request {request_id}.")
+        self._client.info(f"Request {request_id} was answered 502. {sentence}")
+        return HTTPError(502, f"{sentence} Request {request_id}.")
 
 
 def encode_answer(created: list[dict[str, Any]], large: bool = False) -> bytes:
@@ -2575,7 +2581,7 @@ def report_alive(environ: dict[str, Any]) -> bytes:
     return b'{"status":"ok"}'
 
 
-class App(bottle.Bottle):
+class Routes(bottle.Bottle):
     """Bottle's route table on bare WSGI, with JSON for everything.
 
     Bottle's request and response objects are thread-locals: they cost a tenth of a request, and would have to be
@@ -2590,7 +2596,7 @@ class App(bottle.Bottle):
         except bottle.HTTPError as error:
             content = to_json({"error": ROUTE_ERRORS[error.status_code]}).encode()
             start_response(error.status_line, [("Allow", error.get_header("Allow"))] if error.status_code == 405 else [])
-        except Refusal as refusal:
+        except HTTPError as refusal:
             content = refusal.body()
             start_response(STATUS_LINES[refusal.status], list(refusal.headers.items()))
         return [content]
@@ -2602,9 +2608,9 @@ ROUTE_ERRORS = {
 }
 
 
-def build_app(application: Application) -> App:
+def build_app(application: Webhook) -> Routes:
     """Return the Bottle app with its route table. What it needs to know is in the application."""
-    app = App()
+    app = Routes()
     app.route("/", "POST", application.receive)
     app.route("/health", "GET", report_alive)
     return app
@@ -2639,12 +2645,12 @@ class Service:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._line = Line(settings.authenticator.secret)
-        self._guard = Guard(self._line)
-        self._writer = Writer(self._line)
+        self._client = XsoarClient(settings.authenticator.secret)
+        self._guard = Guard(self._client)
+        self._writer = Writer(self._client)
         parser = NativeThread()  # large bodies, so that parsing them does not stall the small ones
-        self._memory = Memory(self._line, parser, settings.store_samples, bool(settings.duplication_paths))
-        self._app = build_app(Application(settings, self._line, self._writer, self._memory, self._guard, parser))
+        self._memory = Memory(self._client, parser, settings.store_samples, bool(settings.duplication_paths))
+        self._app = build_app(Webhook(settings, self._client, self._writer, self._memory, self._guard, parser))
         self._stop = Event()
 
     def run(self) -> None:
@@ -2659,7 +2665,7 @@ class Service:
         ):
             gevent.spawn(self._keep_running, task)
         for mistake in self._settings.mistakes:
-            self._line.report(str(mistake).partition(":")[0], str(mistake))
+            self._client.report(str(mistake).partition(":")[0], str(mistake))
         try:
             self._stop.wait()
             self._shut_down()
@@ -2671,7 +2677,7 @@ class Service:
             try:
                 return task()
             except Exception as error:
-                self._line.error(f"{task.__qualname__} failed and is started again: {type(error).__name__}")
+                self._client.error(f"{task.__qualname__} failed and is started again: {type(error).__name__}")
                 gevent.sleep(1)
 
     def _serve(self) -> None:
@@ -2681,11 +2687,11 @@ class Service:
             try:
                 server = self._start_server()
             except (SettingError, OSError) as error:
-                self._line.report("Server", self._explain(error))
+                self._client.report("Server", self._explain(error))
                 gevent.sleep(pause)
                 pause = min(pause * 2, MAX_RESTART_PAUSE_SECONDS)
                 continue
-            self._line.report("Server", "")
+            self._client.report("Server", "")
             pause = 1.0
             checked = time.monotonic()
             while not server.closed:
@@ -2693,7 +2699,7 @@ class Service:
                 if time.monotonic() - checked >= CERTIFICATE_CHECK_SECONDS:
                     checked = time.monotonic()
                     self._check_certificate(server.tls)
-            self._line.report("Server", "The server ended unexpectedly and is started again.")
+            self._client.report("Server", "The server ended unexpectedly and is started again.")
             gevent.sleep(pause)
 
     def _start_server(self) -> Server:
@@ -2701,13 +2707,13 @@ class Service:
             raise SettingError("Listen Port", "it is empty; enter a free port such as 8000 and save the instance.")
         tls = load_tls(self._settings.certificate, self._settings.key)
         self._check_certificate(tls)
-        server = Server(("0.0.0.0", self._settings.port), self._app, self._guard, self._line, tls)  # noqa: S104  # nosec B104
+        server = Server(("0.0.0.0", self._settings.port), self._app, self._guard, self._client, tls)  # noqa: S104  # nosec B104
         server.start()
-        self._line.info(f"Generic Webhook listens on port {self._settings.port} ({'HTTPS' if tls else 'HTTP'}).")
+        self._client.info(f"Generic Webhook listens on port {self._settings.port} ({'HTTPS' if tls else 'HTTP'}).")
         return server
 
     def _check_certificate(self, tls: Any) -> None:
-        self._line.report("Certificate's dates", certificate_trouble(tls, self._settings.certificate) if tls else "")
+        self._client.report("Certificate's dates", certificate_trouble(tls, self._settings.certificate) if tls else "")
 
     def _explain(self, error: Exception) -> str:
         if isinstance(error, OSError):
@@ -2723,7 +2729,7 @@ class Service:
             now = time.monotonic()
             self._guard.sweep(now)
             self._writer.withdraw(now)
-            if self._line.is_broken():
+            if self._client.is_broken():
                 self._end_broken()
             if now - reported >= REPORT_SECONDS:
                 reported = now
@@ -2731,8 +2737,8 @@ class Service:
 
     def _flush_line(self) -> None:
         while True:
-            self._line.flush()
-            self._line.beat(time.monotonic())
+            self._client.flush()
+            self._client.beat(time.monotonic())
             gevent.sleep(1)
 
     def _end_broken(self) -> None:
@@ -2742,7 +2748,7 @@ class Service:
                 sys.stderr.write("Generic Webhook: XSOAR closed the connection to this container; ending.\n")
                 sys.stderr.flush()
             self._guard.stopping = True
-            self._writer.close(UNKNOWN)
+            self._writer.close(MAYBE_CREATED)
             gevent.sleep(0.5)
         finally:
             os._exit(1)
@@ -2761,8 +2767,8 @@ class Service:
         with gevent.Timeout(1, False):
             self._guard.report()
             self._memory.flush()
-            self._line.info("Generic Webhook stops.")  # goes behind a flush of the memory that is under way
-            self._line.flush()
+            self._client.info("Generic Webhook stops.")  # goes behind a flush of the memory that is under way
+            self._client.flush()
 
 
 def long_running_execution(settings: Settings) -> None:

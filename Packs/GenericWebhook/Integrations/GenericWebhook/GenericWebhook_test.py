@@ -62,8 +62,8 @@ class TestRefusal:
         When: it is answered
         Then: its body is JSON
         """
-        assert json.loads(webhook.Malformed('say "what"').body()) == {"error": 'say "what"'}
-        assert webhook.Malformed("x").status == 400
+        assert json.loads(webhook.BadRequest('say "what"').body()) == {"error": 'say "what"'}
+        assert webhook.BadRequest("x").status == 400
 
     def test_unavailable_says_when_to_come_again(self) -> None:
         """
@@ -71,7 +71,7 @@ class TestRefusal:
         When: it refuses
         Then: 503 with Retry-After in whole seconds
         """
-        busy = webhook.Unavailable("busy")
+        busy = webhook.ServiceUnavailable("busy")
         assert busy.status == 503
         assert int(busy.headers["Retry-After"]) > 0
 
@@ -182,7 +182,7 @@ class TestSettings:
         """
         read = webhook.Settings.from_params({"longRunningPort": "x", "credentials": credentials("user", "")})
         assert [str(mistake).partition(":")[0] for mistake in read.mistakes] == ["Listen Port", "Password"]
-        with pytest.raises(webhook.Refusal) as refusal:
+        with pytest.raises(webhook.HTTPError) as refusal:
             read.authenticator.check(basic("user:"))
         assert refusal.value.status == 401
 
@@ -272,7 +272,7 @@ class TestAuthentication:
         When: a request brings none, wrong, malformed or undecodable ones
         Then: 401 that says how to authenticate
         """
-        with pytest.raises(webhook.Refusal) as refusal:
+        with pytest.raises(webhook.HTTPError) as refusal:
             webhook.choose_authenticator("user", "pass").check(headers)
         assert refusal.value.status == 401
         assert refusal.value.headers == {"WWW-Authenticate": 'Basic realm="Generic Webhook", charset="UTF-8"'}
@@ -300,7 +300,7 @@ class TestAuthentication:
         Then: 401 that says where to look
         """
         for headers in ({}, basic("user:pass"), basic("user:")):
-            with pytest.raises(webhook.Refusal) as refusal:
+            with pytest.raises(webhook.HTTPError) as refusal:
                 webhook.DenyAll().check(headers)
             assert refusal.value.status == 401
             assert refusal.value.sentence == "This webhook lets nobody in until its Username and Password are corrected in XSOAR."
@@ -322,7 +322,7 @@ class TestAuthentication:
             {"x-token": on_the_wire.swapcase()},
             {"x-other": value},
         ):
-            with pytest.raises(webhook.Refusal) as refusal:
+            with pytest.raises(webhook.HTTPError) as refusal:
                 authenticator.check(headers)
             assert refusal.value.status == 401
             assert refusal.value.headers == {}
@@ -722,7 +722,7 @@ class TestPayload:
         When: it is read
         Then: it is refused, and the sender is told why and where
         """
-        with pytest.raises(webhook.Refusal) as refusal:
+        with pytest.raises(webhook.HTTPError) as refusal:
             webhook.read_payload(body, content_type, "")
         assert refusal.value.status == status
         assert refusal.value.sentence == sentence
@@ -762,7 +762,7 @@ class TestPayload:
         for content_type in ("multipart/form-data; boundary=b", long_boundary):
             [parts] = webhook.read_payload(part * 1000 + b"--b--\r\n", content_type, "")
             assert parts == {"f": ["1"] * 1000}
-        with pytest.raises(webhook.Refusal, match="no multipart form"):  # parameters longer than that are not read
+        with pytest.raises(webhook.HTTPError, match="no multipart form"):  # parameters longer than that are not read
             webhook.read_payload(part + b"--b--\r\n", long_boundary + "x", "")
         assert len(webhook.parse_json("[" + "[]," * 999_998 + "[]]")) == 999_999
 
@@ -922,7 +922,7 @@ class TestContentEncoding:
         When: it is read
         Then: 400, 413 or 415
         """
-        with pytest.raises(webhook.Refusal) as refusal:
+        with pytest.raises(webhook.HTTPError) as refusal:
             webhook.read_payload(packed, "application/json", encoding)
         assert refusal.value.status == status
         assert refusal.value.sentence == sentence
@@ -1058,7 +1058,7 @@ class TestEnvelope:
         When: both hold something, or one is null
         Then: the former is a 400, the latter an envelope
         """
-        with pytest.raises(webhook.Malformed, match="rawJSON: raw_json is there as well"):
+        with pytest.raises(webhook.BadRequest, match="rawJSON: raw_json is there as well"):
             incident_of({"raw_json": {}, "rawJSON": {}})
         assert incident_of({"raw_json": None, "rawJSON": {"a": 1}})[1] == {"a": 1}
 
@@ -1112,14 +1112,14 @@ class TestEnvelope:
         Then: a 400 names the field, in the array by its place
         """
         bad = {"raw_json": {}, name: value}
-        with pytest.raises(webhook.Malformed, match=f"^{name}: ") as refusal:
+        with pytest.raises(webhook.BadRequest, match=f"^{name}: ") as refusal:
             incident_of(bad)
         assert words in refusal.value.sentence
-        with pytest.raises(webhook.Malformed, match=f"^{name}: "):
+        with pytest.raises(webhook.BadRequest, match=f"^{name}: "):
             webhook.make_incidents([bad], NO_REQUEST, settings(), NOW)
-        with pytest.raises(webhook.Malformed, match=rf"^\[0\]\.{name}: "):
+        with pytest.raises(webhook.BadRequest, match=rf"^\[0\]\.{name}: "):
             webhook.make_incidents(webhook.Array([bad]), NO_REQUEST, settings(), NOW)
-        with pytest.raises(webhook.Malformed, match=rf"^\[1\]\.{name}: "):
+        with pytest.raises(webhook.BadRequest, match=rf"^\[1\]\.{name}: "):
             webhook.make_incidents([{}, bad], NO_REQUEST, settings(), NOW)
 
     @pytest.mark.parametrize(
@@ -1229,7 +1229,7 @@ class TestRequest:
         When: the request is described
         Then: 400
         """
-        with pytest.raises(webhook.Malformed, match="more than 1000 fields"):
+        with pytest.raises(webhook.BadRequest, match="more than 1000 fields"):
             webhook.describe_request({}, "&".join("a" * 1001), "")
 
     def test_ours_never_overwrites_the_sender_s(self) -> None:
@@ -1681,7 +1681,7 @@ class TestMatchCreated:
         When: it is matched
         Then: it is unintelligible, for neither "created" nor "dropped by a rule" would be true for certain
         """
-        with pytest.raises(webhook.Unintelligible):
+        with pytest.raises(webhook.UnreadableAnswer):
             webhook.match_created([sent_incident("1")], answer)
 
 
@@ -1717,8 +1717,8 @@ class Desk:
 
     def __init__(self, xsoar: Xsoar) -> None:
         self.xsoar = xsoar
-        self.line = webhook.Line()
-        self.writer = webhook.Writer(self.line)
+        self.client = webhook.XsoarClient()
+        self.writer = webhook.Writer(self.client)
         self.at_work = gevent.spawn(self.writer.run)
 
     def send(self, *names: str, size: int = 100) -> gevent.Greenlet:
@@ -1738,7 +1738,7 @@ class Desk:
 
     def troubles(self) -> str:
         """The instance's health as it would be shown."""
-        return " ".join(self.line._troubles.values())
+        return " ".join(self.client._troubles.values())
 
 
 def incident_named(name: str, size: int = 100) -> webhook.Incident:
@@ -1839,7 +1839,7 @@ class TestWriter:
         desk.xsoar.refused = lambda names: bool(bad & set(names))
         senders = desk.send_behind_a_call(*"abcdefgh")
         statuses = {name: outcomes_of(sender)[0] for name, sender in zip("abcdefgh", senders[1:])}
-        assert {name for name, outcome in statuses.items() if outcome == webhook.BAD} == bad
+        assert {name for name, outcome in statuses.items() if outcome == webhook.REJECTED} == bad
         assert {name for name, outcome in statuses.items() if outcome.status == 200} == set("abcdefgh") - bad
         assert sorted(desk.xsoar.created) == sorted({"first", *"abcdefgh"} - bad)
         assert desk.troubles() == ""
@@ -1853,7 +1853,7 @@ class TestWriter:
         desk.xsoar.refused = lambda names: "c" in names
         outcomes = outcomes_of(desk.send("a", "b", "c", "d"))
         assert [outcome.status for outcome in outcomes] == [200, 200, 502, 200]
-        assert outcomes[2] == webhook.BAD
+        assert outcomes[2] == webhook.REJECTED
 
     def test_a_bad_incident_is_found_in_few_calls(self, desk: Desk) -> None:
         """
@@ -1867,7 +1867,7 @@ class TestWriter:
         assert [place for place, outcome in enumerate(outcomes) if outcome.status != 200] == [77]
         assert len(desk.xsoar.calls) <= 1 + 2 * 7
         senders = desk.send_behind_a_call(*names)[1:]
-        assert [place for place, sender in enumerate(senders) if outcomes_of(sender) == [webhook.BAD]] == [77]
+        assert [place for place, sender in enumerate(senders) if outcomes_of(sender) == [webhook.REJECTED]] == [77]
         assert len(desk.xsoar.calls) <= 2 * (1 + 2 * 7) + 1
 
     def test_a_lone_refused_incident_is_retried_for_a_while_and_then_503(self, desk: Desk) -> None:
@@ -1915,7 +1915,7 @@ class TestWriter:
         bad = desk.send("x"), desk.send("y")
         await_in_hub(lambda: desk.troubles() != "")
         assert ids_of(desk.send("good")) == ["id of good"]
-        assert [outcomes_of(sender) for sender in bad] == [[webhook.BAD], [webhook.BAD]]
+        assert [outcomes_of(sender) for sender in bad] == [[webhook.REJECTED], [webhook.REJECTED]]
         assert desk.troubles() == ""
 
     def test_an_answer_that_is_none_settles_all_as_unknown(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -1934,11 +1934,11 @@ class TestWriter:
                 return answer
 
             monkeypatch.setattr(demisto, "createIncidents", create)
-            assert outcomes_of(desk.send("a", "b")) == [webhook.UNKNOWN, webhook.UNKNOWN]
+            assert outcomes_of(desk.send("a", "b")) == [webhook.MAYBE_CREATED, webhook.MAYBE_CREATED]
             gevent.sleep(0.01)
             assert calls == [2]
             assert desk.troubles() == ""  # that is no outage
-        assert any("createIncidents of 2 incidents" in text for _, text in desk.line._lines)
+        assert any("createIncidents of 2 incidents" in text for _, text in desk.client._lines)
         monkeypatch.setattr(demisto, "createIncidents", desk.xsoar.create)
         assert ids_of(desk.send("c")) == ["id of c"]
 
@@ -1987,7 +1987,7 @@ class TestWriter:
         waiting = desk.send("b", "c")
         gevent.sleep(0.05)
         late = desk.send("d")
-        first_arrival = min(delivery.accepted for delivery in desk.writer._live)
+        first_arrival = min(submission.accepted for submission in desk.writer._live)
         desk.writer.withdraw(first_arrival + webhook.WITHDRAW_SECONDS - 0.001)
         assert not waiting.ready()
         assert len(desk.writer._queue) == 2
@@ -2010,7 +2010,7 @@ class TestWriter:
         """
         desk.xsoar.refused = lambda names: True
         senders = desk.send("a"), desk.send("b")
-        await_in_hub(lambda: sum(map(len, desk.writer._refused)) == 2)
+        await_in_hub(lambda: sum(map(len, desk.writer._rejected)) == 2)
         desk.writer.withdraw(time.monotonic() + webhook.WITHDRAW_SECONDS)
         assert [outcomes_of(sender) for sender in senders] == [[webhook.OUTAGE], [webhook.OUTAGE]]
         desk.xsoar.refused = lambda names: False
@@ -2051,15 +2051,15 @@ class TestWriter:
         monkeypatch.setattr(webhook, "match_created", fail)
         monkeypatch.setattr(demisto, "createIncidents", desk.xsoar.create)
         senders = desk.send_behind_a_call("a")
-        assert outcomes_of(senders[0]) == [webhook.UNKNOWN]
+        assert outcomes_of(senders[0]) == [webhook.MAYBE_CREATED]
         monkeypatch.setattr(demisto, "createIncidents", desk.xsoar.create)
         assert ids_of(senders[1]) == ["id of a"]
-        assert any("The incident writer failed: KeyError" in text for _, text in desk.line._lines)
+        assert any("The incident writer failed: KeyError" in text for _, text in desk.client._lines)
 
     @pytest.mark.parametrize(
         "outcome, status",
         [
-            *(("BAD", 502), ("UNKNOWN", 502), ("FULL", 503), ("OUTAGE", 503)),
+            *(("REJECTED", 502), ("MAYBE_CREATED", 502), ("FULL", 503), ("OUTAGE", 503)),
             *(("WITHDRAWN", 503), ("STOPPING", 503), ("STOPPED_IN_FLIGHT", 503)),
         ],
     )
@@ -2161,10 +2161,10 @@ class TestWriter:
         desk.writer._pause = 5.0
         desk.xsoar.refused = lambda names: True
         desk.send("x"), desk.send("y")
-        await_in_hub(lambda: sum(map(len, desk.writer._refused)) == 2)
+        await_in_hub(lambda: sum(map(len, desk.writer._rejected)) == 2)
         calls, retry_at = len(desk.xsoar.calls), desk.writer._retry_at
         desk.send("a", "b", "c", "d")
-        await_in_hub(lambda: sum(map(len, desk.writer._refused)) == 6)
+        await_in_hub(lambda: sum(map(len, desk.writer._rejected)) == 6)
         assert desk.xsoar.calls[calls:] == [["a", "b", "c", "d"]]
         assert desk.writer._retry_at == retry_at
 
@@ -2274,7 +2274,7 @@ class TestGuard:
         When: its body is complete
         Then: it stays forgotten, and its time is not prolonged
         """
-        guard = webhook.Guard(webhook.Line())
+        guard = webhook.Guard(webhook.XsoarClient())
         with socket.socket() as sock:
             connection = guard.open(sock)
             assert connection is not None
