@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import ssl
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from Tests.sandbox import Sandbox
 TIMEOUT_SECONDS = 20.0
 # The built zip instead of the source tree: the tests are the same.
 PACK = os.environ.get("GENERIC_WEBHOOK_PACK") or None
+PYTHON = os.environ.get("GENERIC_WEBHOOK_PYTHON") or sys.executable  # another one for the containers, such as the image's
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,7 @@ def raw_of(incident: dict[str, Any]) -> dict[str, Any]:
 @contextlib.contextmanager
 def running(**arguments: Any) -> Iterator[Sender]:
     """Run a sandbox and give a sender to it; at the end the protocol must be unbroken and stderr empty."""
-    sandbox = Sandbox(pack=PACK, **arguments)
+    sandbox = Sandbox(**{"pack": PACK, "python": PYTHON, **arguments})
     sandbox.start()
     try:
         yield Sender(sandbox)

@@ -1,34 +1,82 @@
 #!/usr/bin/env python3
 """Builds dist/GenericWebhook.zip, the file to upload in Marketplace > Upload, with demisto-sdk.
 
-    python Tests/pack/build.py [--docker-image NAME]
+    python Tests/pack/build.py [--beside] [--docker-image NAME] [--product PRODUCT] [--output FILE]
 
-The SDK stamps its zip with the time; here times, order and modes are set, so the same sources give the same bytes. Each run
-builds twice, from two folders, and compares.
+What goes into the zip differs from the checkout's pack in this, each a function below: the script carries Bottle, which the
+platform's image does not have, the test playbook stays at home, and the help's parts for the products are chosen. The SDK stamps
+its zip with the time; here times, order and modes are set, so the same sources give the same bytes. Each run builds twice, from
+two folders, and compares.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
 import hashlib
+import importlib.metadata
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+
+import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # run as a script, from any folder
 
 from Tests.pack.validate import PACK, ROOT, copy_pack, sdk_environment
 
 DESCRIPTOR = PACK / "Integrations/GenericWebhook/GenericWebhook.yml"
-OUTPUT = ROOT / "dist/GenericWebhook.zip"
 OLDEST_TIME = (1980, 1, 1, 0, 0, 0)  # of the zip format
 # What Docker takes for an image: an optional registry with its port, names in lower case, an optional tag and digest.
 IMAGE_NAME = re.compile(r"([\w.-]+(:\d+)?/)?[a-z0-9]+([._/-]+[a-z0-9]+)*(:[\w][\w.-]{0,127})?(@sha256:[0-9a-f]{64})?", re.ASCII)
+BOTTLE_VERSION = "0.13.4"
+BOTTLE_SHA256 = "e7e27201eda83d31324484235b1f17b77b26c1d1c015023101fdd84f5fd70176"  # of bottle.py in that version's wheel
+CARRIER = ROOT / "Tests/pack/carrier.py"
+# What the SDK takes out of a script wherever it finds it, inside a text too; the space stays whole where the text is split here.
+UNIFIER_REMOVES = re.compile(r"(from __future__ import |import demistomock |from CommonServer(?:User)?Python import )")
+PRODUCT_TAG = re.compile(r"</?~[A-Z_,]+>\n?")
+PRODUCTS = {  # as the SDK calls the marketplaces for which it chooses the parts of a text
+    "xsoar": "xsoar",  # XSOAR 6 and 8 On-prem
+    "xsoar-cloud": "xsoar_saas",
+    "xsiam": "marketplacev2",
+}
+
+
+@dataclass(frozen=True)
+class Edition:
+    """What a pack is called: its folder, which is its id, and its display name, which is also the integration's id."""
+
+    folder: str
+    name: str
+
+    @property
+    def pack(self) -> Path:
+        """The pack's folder, as the SDK wants it: relative to the content's root."""
+        return PACK.with_name(self.folder)
+
+    def file(self, ending: str) -> Path:
+        """A file of the integration, such as GenericWebhook.yml for the ending `.yml`."""
+        return self.pack / "Integrations" / self.folder / f"{self.folder}{ending}"
+
+
+OWN = Edition("GenericWebhook", "Generic Webhook")
+BESIDE = Edition("GenericWebhookPlus", "Generic Webhook Plus")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user may choose: the edition, another image, and the one product whose help is wanted."""
+
+    edition: Edition = OWN
+    image: str | None = None
+    product: str | None = None
 
 
 def named_image(descriptor: Path) -> str:
@@ -36,29 +84,122 @@ def named_image(descriptor: Path) -> str:
     return re.findall(r"(?m)^  dockerimage: (.*)$", descriptor.read_text())[0]
 
 
-def set_docker_image(descriptor: Path, image: str) -> None:
-    """Puts another image into a descriptor; raises ValueError unless it has exactly one."""
-    text, count = re.subn(r"(?m)^(  dockerimage: ).*$", lambda match: match[1] + image, descriptor.read_text())
+def replace_once(file: Path, pattern: str, value: str) -> None:
+    """Puts a value behind what a pattern finds in a file; raises ValueError unless it finds exactly one place."""
+    text, count = re.subn(f"(?m)^({pattern}).*$", lambda match: match[1] + value, file.read_text())
     if count != 1:
-        raise ValueError(f"{descriptor.name} has {count} lines 'dockerimage:', one is expected")
-    descriptor.write_text(text)
+        raise ValueError(f"{file.name} has {count} lines '{pattern}', one is expected")
+    file.write_text(text)
 
 
-def sdk_zip(folder: Path, image: str | None) -> Path:
-    """Lets the SDK unify and zip a copy of the pack in the empty folder, and returns the zip it made.
+def rename_pack(root: Path, edition: Edition) -> None:
+    """Gives the pack under the root, its integration and their files another id and display name."""
+    folder = root / PACK / "Integrations" / OWN.folder
+    for file in list(folder.glob(f"{OWN.folder}*")):
+        file.rename(folder / file.name.replace(OWN.folder, edition.folder, 1))
+    folder.rename(folder.with_name(edition.folder))
+    (root / PACK).rename(root / edition.pack)
+    for line in ("  id: ", "display: ", "name: "):
+        replace_once(root / edition.file(".yml"), line, edition.name)
+    replace_once(root / edition.pack / "pack_metadata.json", '    "name": ', json.dumps(edition.name) + ",")
+    for notes in (root / edition.pack / "ReleaseNotes").glob("*.md"):
+        replace_once(notes, "##### (?:New: )?(?=Generic Webhook$)", edition.name)
+
+
+def published_bottle() -> str:
+    """Returns the text of the installed bottle.py; raises RuntimeError if it is not the published one of the pinned version."""
+    wheel = importlib.metadata.distribution("bottle")
+    content = Path(str(wheel.locate_file("bottle.py"))).read_bytes()
+    if wheel.version != BOTTLE_VERSION or hashlib.sha256(content).hexdigest() != BOTTLE_SHA256:
+        raise RuntimeError(
+            f"The installed Bottle (version {wheel.version}) is not the published {BOTTLE_VERSION}: "
+            "make the environment anew with `tox run -r -e pack`."
+        )
+    return content.decode()
+
+
+def bottle_license() -> str:
+    """Returns the text of Bottle's licence."""
+    text = importlib.metadata.distribution("bottle").read_text("licenses/LICENSE")
+    if not text:
+        raise RuntimeError("The installed Bottle has no licence: make the environment anew with `tox run -r -e pack`.")
+    return text.strip()
+
+
+def literal(text: str) -> str:
+    """Returns Python that means the text and looks like it: raw strings, split only where a raw string or the SDK fails."""
+    raw = "r'''" + text.replace("'''", "''' \"'''\" r'''") + "'''"
+    written = UNIFIER_REMOVES.sub("\\1''' r'''", raw)
+    if ast.literal_eval(written) != text:
+        raise RuntimeError("bottle.py cannot be written into the script as it is: see literal() in Tests/pack/build.py.")
+    return written
+
+
+def carry_bottle(script: Path) -> None:
+    """Puts Bottle at the beginning of the script, with its licence and what makes it a module where the image has none."""
+    licence = "\n".join(f"# {line}".rstrip() for line in bottle_license().splitlines())
+    carrier = CARRIER.read_text().replace('BOTTLE = ""', f"BOTTLE = {literal(published_bottle())}", 1)
+    rule = "# " + "-" * 117
+    head = f"{rule}\n# Bottle {BOTTLE_VERSION}, by Marcel Hellkamp, under the MIT licence:\n#\n{licence}\n{rule}\n"
+    script.write_text(f"{head}{carrier}\n\n# End of Bottle\n{rule}\n\n{script.read_text()}")
+
+
+def name_bottle(pack: Path) -> None:
+    """Says in the pack's description and README that Bottle is inside, and under which licence."""
+    metadata = json.loads((pack / "pack_metadata.json").read_text())
+    metadata["description"] += f" Includes Bottle {BOTTLE_VERSION} (MIT license)."
+    (pack / "pack_metadata.json").write_text(json.dumps(metadata, indent=4) + "\n")
+    with (pack / "README.md").open("a") as readme:
+        readme.write(
+            "\n#### Third-party software\n\n"
+            f"The integration's script includes [Bottle](https://bottlepy.org) {BOTTLE_VERSION} by Marcel Hellkamp, unchanged, "
+            "under the MIT license, whose text stands before it in the script. It is used where the Docker image has no "
+            "Bottle of its own.\n"
+        )
+
+
+def carried_bottle(script: str) -> str:
+    """Returns the SHA-256 of the Bottle in a unified script; raises ValueError if there is none."""
+    for statement in ast.parse(script).body:
+        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "BOTTLE":
+            return hashlib.sha256(ast.literal_eval(statement.value).encode()).hexdigest()
+    raise ValueError("there is no Bottle in the script")
+
+
+def prepare_pack(root: Path, options: Options) -> None:
+    """Makes, under the empty root, the pack that goes into the zip."""
+    copy_pack(root)
+    shutil.rmtree(root / PACK / "TestPlaybooks")
+    if options.edition != OWN:
+        rename_pack(root, options.edition)
+    if options.image:
+        replace_once(root / options.edition.file(".yml"), "  dockerimage: ", options.image)
+    if options.product is None:
+        description = root / options.edition.file("_description.md")
+        description.write_text(PRODUCT_TAG.sub("", description.read_text()))
+    carry_bottle(root / options.edition.file(".py"))
+    name_bottle(root / options.edition.pack)
+
+
+def sdk_zip(folder: Path, options: Options) -> Path:
+    """Lets the SDK unify and zip the pack in the empty folder, and returns the zip it made.
 
     Raises RuntimeError with the SDK's own words if it fails.
     """
-    root = folder / "content"
-    copy_pack(root)
-    if image:
-        set_docker_image(root / DESCRIPTOR, image)
-    command = [sys.executable, "-m", "demisto_sdk", "zip-packs", "-i", str(PACK), "-o", str(folder)]
-    done = subprocess.run(command, cwd=root, env=sdk_environment(root), capture_output=True, text=True, check=False)
-    made = folder / "uploadable_packs" / f"{PACK.name}.zip"
+    prepare_pack(root := folder / "content", options)
+    environment = {**sdk_environment(root), "DEMISTO_SDK_MARKETPLACE": PRODUCTS[options.product or "xsoar"]}
+    command = [sys.executable, "-m", "demisto_sdk", "zip-packs", "-i", str(options.edition.pack), "-o", str(folder)]
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+    made = folder / "uploadable_packs" / f"{options.edition.folder}.zip"
     if done.returncode or not made.exists():
         raise RuntimeError(f"demisto-sdk zip-packs failed ({done.returncode}):\n{done.stdout}{done.stderr}")
     return made
+
+
+def unified_script(archive: zipfile.ZipFile, edition: Edition) -> str:
+    """Returns the script inside a zip's unified descriptor."""
+    unified = yaml.safe_load(archive.read(f"Integrations/integration-{edition.folder}.yml"))
+    return str(unified["script"]["script"])
 
 
 def without_the_time(name: str, content: bytes) -> bytes:
@@ -69,12 +210,14 @@ def without_the_time(name: str, content: bytes) -> bytes:
     return json.dumps({**metadata, "updated": metadata["created"]}, indent=4).encode()
 
 
-def build(image: str | None = None) -> bytes:
+def build(options: Options = Options()) -> bytes:
     """Returns the zip's bytes: the SDK's files, in the order of their names, with one time and mode."""
     with tempfile.TemporaryDirectory(prefix="pack-") as name:
         folder = Path(name)
         target = folder / "same.zip"
-        with zipfile.ZipFile(sdk_zip(folder, image)) as made, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as out:
+        with zipfile.ZipFile(sdk_zip(folder, options)) as made, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as out:
+            if carried_bottle(unified_script(made, options.edition)) != BOTTLE_SHA256:
+                raise RuntimeError("demisto-sdk changed bottle.py inside the script: see literal() in Tests/pack/build.py.")
             for entry in sorted(made.namelist()):
                 info = zipfile.ZipInfo(entry, OLDEST_TIME)
                 info.create_system, info.external_attr = 3, (0o40755 if entry.endswith("/") else 0o100644) << 16
@@ -85,31 +228,39 @@ def build(image: str | None = None) -> bytes:
 def docker_image(text: str) -> str:
     """Returns the name of an image as it is; raises ArgumentTypeError if Docker would not take it."""
     if not IMAGE_NAME.fullmatch(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no name of an image, which looks like demisto/generic-webhook:1.0.0.1")
+        raise argparse.ArgumentTypeError(f"{text!r} is no name of an image, which looks like demisto/syslog:1.0.0.1")
     return text
+
+
+def parse(arguments: Sequence[str] | None) -> tuple[Options, Path]:
+    """Returns what the command line asks for, and where the zip goes; ends the process where it is wrong."""
+    parser = argparse.ArgumentParser(description="Builds the zip to upload in Marketplace > Upload.")
+    add = parser.add_argument
+    add("--beside", action="store_true", help=f"call the pack {BESIDE.name!r}, to try it beside the published one")
+    add("--docker-image", type=docker_image, metavar="NAME", help="the image to run in, instead of the descriptor's")
+    add("--product", choices=PRODUCTS, help="show in the instance's help only this product's steps (default: all)")
+    add("--output", type=Path, metavar="FILE", help=f"default: dist/{OWN.folder}.zip, with --beside dist/{BESIDE.folder}.zip")
+    found = parser.parse_args(arguments)
+    options = Options(BESIDE if found.beside else OWN, found.docker_image, found.product)
+    return options, found.output or ROOT / f"dist/{options.edition.folder}.zip"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Builds the zip twice and writes it; returns the exit code."""
-    parser = argparse.ArgumentParser(description="Builds the zip to upload in Marketplace > Upload.")
-    parser.add_argument(
-        "--docker-image", type=docker_image, metavar="NAME", help="the image to run in, instead of the descriptor's"
-    )
-    parser.add_argument("--output", type=Path, default=OUTPUT, metavar="FILE", help=f"default: {OUTPUT.relative_to(ROOT)}")
-    options = parser.parse_args(arguments)
+    options, output = parse(arguments)
     try:
         print("1/2 demisto-sdk zips the pack", flush=True)
-        content = build(options.docker_image)
+        content = build(options)
         print("2/2 once more, to compare", flush=True)
-        if build(options.docker_image) != content:
+        if build(options) != content:
             raise RuntimeError("Two builds gave different bytes: something of this machine or its clock is in the zip.")
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        options.output.write_bytes(content)
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_bytes(content)
     except (OSError, RuntimeError, ValueError) as error:
         print(f"No zip was made. {error}", file=sys.stderr)
         return 1
-    image = options.docker_image or f"{named_image(ROOT / DESCRIPTOR)} (the descriptor's; --docker-image names another)"
-    print(f"{options.output.resolve()}\n{len(content):,} bytes, SHA-256 {hashlib.sha256(content).hexdigest()}\nimage: {image}")
+    image = options.image or f"{named_image(ROOT / DESCRIPTOR)} (the descriptor's; --docker-image names another)"
+    print(f"{output.resolve()}\n{len(content):,} bytes, SHA-256 {hashlib.sha256(content).hexdigest()}\nimage: {image}")
     return 0
 
 

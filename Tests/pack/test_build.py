@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import base64
+import importlib.metadata
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -42,35 +45,44 @@ def unified(made: zipfile.ZipFile) -> dict[str, Any]:
 
 
 def test_the_zip_holds_the_pack_and_nothing_else(made: zipfile.ZipFile) -> None:
-    """The integration, its READMEs' pack page, notes, playbook and metadata are in; tests, caches and paths of here are not."""
+    """The integration, the pack's README, notes and metadata are in; tests, their playbook and paths of here are not."""
     files = {name for name in made.namelist() if not name.endswith("/")}
 
     assert files == {
         UNIFIED,
         "README.md",
-        "ReleaseNotes/1_0_1.md",
-        "TestPlaybooks/playbook-GenericWebhook-Test.yml",
+        "ReleaseNotes/2_0_0.md",
         "metadata.json",
         "pack_metadata.json",
     }
     everything = b"".join(made.read(name) for name in files).decode()
     assert str(Path.home()) not in everything
     assert str(build.ROOT) not in everything
-    assert json.loads(made.read("metadata.json"))["currentVersion"] == "1.0.1"
+    assert json.loads(made.read("metadata.json"))["currentVersion"] == "2.0.0"
 
 
 def test_the_zip_is_the_descriptor_with_the_script_in_it(made: zipfile.ZipFile) -> None:
     """All of the descriptor is kept; image, help and README of the integration are what is in its folder."""
     descriptor, inside = yaml.safe_load((INTEGRATION / "GenericWebhook.yml").read_text()), unified(made)
 
-    for key in ("configuration", "sectionorder", "fromversion", "marketplaces", "category", "description"):
+    for key in (
+        "configuration",
+        "sectionorder",
+        "fromversion",
+        "marketplaces",
+        "triggers",
+        "provider",
+        "category",
+        "description",
+    ):
         assert inside[key] == descriptor[key]
     assert inside["display"] == "Generic Webhook (Community Contribution)"  # what the SDK makes of support: community
     script = {key: value for key, value in inside["script"].items() if key in descriptor["script"] and key != "script"}
     assert script == {key: value for key, value in descriptor["script"].items() if key != "script"}
     image = inside["image"].removeprefix("data:image/png;base64,")
     assert base64.b64decode(image) == (INTEGRATION / "GenericWebhook_image.png").read_bytes()
-    assert (INTEGRATION / "GenericWebhook_description.md").read_text().strip() in inside["detaileddescription"]
+    shown = build.PRODUCT_TAG.sub("", (INTEGRATION / "GenericWebhook_description.md").read_text())
+    assert shown.strip() in inside["detaileddescription"]
 
 
 def test_the_script_in_the_zip_is_the_integration_and_compiles(made: zipfile.ZipFile) -> None:
@@ -113,11 +125,113 @@ def test_another_docker_image_is_in_the_zip(made: zipfile.ZipFile, tmp_path: Pat
         script = unified(other)["script"]
     assert script.pop("dockerimage") == "registry.example.com:5000/soc/webhook:2.1"
     first = unified(made)["script"]
-    assert first.pop("dockerimage") == "demisto/generic-webhook:1.0.0.1"
+    assert first.pop("dockerimage") == "demisto/syslog:1.0.0.12689358"
     assert script == first
     assert (INTEGRATION / "GenericWebhook.yml").read_bytes() == before
     assert str(tmp_path / "other.zip") in done.stdout
     assert "SHA-256" in done.stdout
+
+
+def test_the_zip_carries_the_published_bottle(made: zipfile.ZipFile) -> None:
+    """bottle.py is in the script as the wheel has it, in plain text behind its licence; description and README name both."""
+    script = unified(made)["script"]["script"]
+    recorded = {str(file): file.hash for file in importlib.metadata.files("bottle") or ()}["bottle.py"]
+
+    assert recorded is not None
+    assert recorded.mode == "sha256"
+    assert base64.urlsafe_b64decode(recorded.value + "=").hex() == build.BOTTLE_SHA256 == build.carried_bottle(script)
+    assert script.index("Permission is hereby granted, free of charge") < script.index("BOTTLE = r")
+    source = Path(str(importlib.metadata.distribution("bottle").locate_file("bottle.py"))).read_text().splitlines()
+    assert len(set(source) - set(script.splitlines())) < 15  # all lines but those where the text is split stand there as they are
+    for name in ("README.md", "metadata.json", "pack_metadata.json"):
+        assert re.search(rf"Bottle(\]\(https://bottlepy.org\))? {build.BOTTLE_VERSION}.*MIT license", made.read(name).decode()), (
+            name
+        )
+
+
+def test_the_pinned_bottle_is_the_one_of_the_tests() -> None:
+    """The version that the zip carries is the one that the tests of the source run with."""
+    assert f"bottle=={build.BOTTLE_VERSION}" in (build.ROOT / "Tests/sandbox/requirements.txt").read_text().splitlines()
+
+
+@pytest.mark.parametrize(
+    ("text", "fits"),
+    [
+        ("plain 'text' with \"quotes\" and a \\n", True),
+        ("r'''raw''' and '''more\n'''", True),
+        ("from __future__ import print_function  # x\nimport demistomock as demisto\n", True),
+        ('"""\\\n"""', True),
+        ("a backslash at the end \\", False),
+        ("a quote at the end '", False),
+        ("x\\'''y", False),
+    ],
+)
+def test_a_text_is_written_as_itself_or_not_at_all(text: str, fits: bool) -> None:
+    """What is written means that very text and holds nothing that the SDK takes out; what cannot be written is an error."""
+    if not fits:
+        with pytest.raises((RuntimeError, SyntaxError)):
+            build.literal(text)
+        return
+    written = build.literal(text)
+    assert ast.literal_eval(written) == text
+    assert not re.search("import print_function|import demistomock as", written)
+
+
+def test_a_bottle_that_is_not_the_published_one_makes_no_zip(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A bottle.py that somebody has changed is refused before anything is zipped."""
+    monkeypatch.setattr(build, "BOTTLE_SHA256", "0" * 64)
+
+    assert build.main(["--output", str(tmp_path / "x.zip")]) == 1
+    assert "is not the published 0.13.4" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bottle_that_the_sdk_changes_makes_no_zip(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """If the SDK takes a line out of the text, the zip is refused: here the line that is kept from it otherwise."""
+    monkeypatch.setattr(build, "UNIFIER_REMOVES", re.compile("(?!)(x)"))
+
+    assert build.main(["--output", str(tmp_path / "x.zip")]) == 1
+    assert "demisto-sdk changed bottle.py" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_beside_has_names_of_its_own(tmp_path: Path) -> None:
+    """--beside makes the same pack under another pack id, integration id and display name, in a zip of that name."""
+    done = run_build(tmp_path, "--beside", "--output", "plus.zip")
+
+    assert done.returncode == 0, done.stderr
+    with zipfile.ZipFile(tmp_path / "plus.zip") as plus:
+        inside = yaml.safe_load(plus.read("Integrations/integration-GenericWebhookPlus.yml"))
+        metadata = json.loads(plus.read("metadata.json"))
+        assert "##### Generic Webhook Plus\n" in plus.read("ReleaseNotes/2_0_0.md").decode()
+    names = (inside["commonfields"]["id"], inside["name"], inside["display"])
+    assert names == ("Generic Webhook Plus", "Generic Webhook Plus", "Generic Webhook Plus (Community Contribution)")
+    assert (metadata["id"], metadata["name"]) == ("GenericWebhookPlus", "Generic Webhook Plus")
+    assert build.parse(["--beside"])[1] == build.ROOT / "dist/GenericWebhookPlus.zip"
+    assert build.parse([])[1] == build.ROOT / "dist/GenericWebhook.zip"
+
+
+@pytest.mark.parametrize(
+    ("product", "shown"),
+    [
+        (None, {"On Cortex XSOAR 6 and 8 On-prem", "On Cortex XSOAR 8 Cloud", "On Cortex XSIAM"}),
+        ("xsoar", {"On Cortex XSOAR 6 and 8 On-prem"}),
+        ("xsoar-cloud", {"On Cortex XSOAR 8 Cloud"}),
+        ("xsiam", {"On Cortex XSIAM"}),
+    ],
+)
+def test_the_help_shows_the_steps_of_the_product(product: str | None, shown: set[str], tmp_path: Path) -> None:
+    """--product leaves in the instance's help that product's steps alone; without it all are there, each under its heading."""
+    with zipfile.ZipFile(build.sdk_zip(tmp_path, build.Options(product=product))) as archive:
+        text = unified(archive)["detaileddescription"]
+
+    assert set(re.findall("(?m)^### (On Cortex .*)$", text)) == shown
+    assert "~>" not in text
+    assert not re.search("</?~", text)
 
 
 @pytest.mark.parametrize("image", ["", "Upper/Case:1", "a b", "demisto/x:1 y", "demisto/x:", "-x", "x\ny"])
@@ -127,7 +241,7 @@ def test_a_wrong_image_name_is_an_error(image: str, capsys: pytest.CaptureFixtur
         build.main([f"--docker-image={image}"])
 
     assert ended.value.code == 2
-    assert "looks like demisto/generic-webhook:1.0.0.1" in capsys.readouterr().err
+    assert "looks like demisto/syslog:1.0.0.1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -154,7 +268,7 @@ def test_builds_that_differ_are_refused(
 ) -> None:
     """If two builds give different bytes, no zip is written."""
     answers = iter([b"one", b"two"])
-    monkeypatch.setattr(build, "build", lambda image: next(answers))
+    monkeypatch.setattr(build, "build", lambda options: next(answers))
 
     assert build.main(["--output", str(tmp_path / "x.zip")]) == 1
     assert "different bytes" in capsys.readouterr().err
@@ -166,7 +280,7 @@ def test_a_descriptor_without_an_image_is_an_error(tmp_path: Path) -> None:
     (descriptor := tmp_path / "x.yml").write_text("script:\n  type: python\n")
 
     with pytest.raises(ValueError, match="0 lines"):
-        build.set_docker_image(descriptor, "a/b:1")
+        build.replace_once(descriptor, "  dockerimage: ", "a/b:1")
 
 
 def test_the_zip_is_an_ordinary_one(made: zipfile.ZipFile) -> None:

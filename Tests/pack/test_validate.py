@@ -6,6 +6,7 @@ rightly complain too; the test is exact, so a break that upsets more than it say
 
 from __future__ import annotations
 
+import copy
 import json
 import multiprocessing
 import os
@@ -21,7 +22,7 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
-from Tests.pack import validate
+from Tests.pack import build, validate
 
 INTEGRATION = "Integrations/GenericWebhook"
 YML, README, DESCRIPTION = (
@@ -29,7 +30,7 @@ YML, README, DESCRIPTION = (
 )
 IMAGE, CODE, UNIT_TEST = (f"{INTEGRATION}/GenericWebhook{ending}" for ending in ("_image.png", ".py", "_test.py"))
 PLAYBOOK = "TestPlaybooks/playbook-GenericWebhook-Test.yml"
-NOTES = "ReleaseNotes/1_0_1.md"
+NOTES = "ReleaseNotes/2_0_0.md"
 META = "pack_metadata.json"
 
 
@@ -173,19 +174,21 @@ BETA = every(lambda p: p.yml(beta=True, display="Generic Webhook Beta"))
 PARTNER = every(
     lambda p: p.meta(support="partner", email="team@example.com"), lambda p: p.write("Author_image.png", png(120, 50))
 )
+# The marketplace "platform" asks more of what fetches, see BA133.
+ONLY_XSOAR = every(lambda p: p.meta(marketplaces=["xsoar"]), lambda p: p.yml(marketplaces=["xsoar"]))
 FETCH = every(
+    ONLY_XSOAR,
     lambda p: p.yml(script__isfetch=True),
     lambda p: p.param("isFetch", display="Fetch incidents", type=8),
     lambda p: p.param("max_fetch", display="Maximum", defaultvalue="50"),
     lambda p: p.param("first_fetch", display="First fetch"),
 )
 FEED = every(
+    ONLY_XSOAR,
     lambda p: p.yml(script__feed=True),
     lambda p: p.param("integrationReliability"),
     lambda p: p.param("feedExpirationPolicy", display="", type=17, options=["never", "interval", "indicatorType", "suddenDeath"]),
 )
-PLATFORM = ["xsoar", "marketplacev2", "platform"]
-ON_PLATFORM = every(lambda p: p.meta(marketplaces=PLATFORM), lambda p: p.yml(marketplaces=PLATFORM, provider="Nobody"))
 
 
 class Row(NamedTuple):
@@ -211,9 +214,13 @@ ROWS = [
     Row("BA124", every(PARTNER, lambda p: p.remove(UNIT_TEST))),
     Row("BA125", lambda p: p.append(README, "\nThe command is called long-running-execution.\n")),
     Row("BA128", lambda p: p.command("1st-webhook-try")),
-    Row("BA131", every(ON_PLATFORM, lambda p: p.yml(supportedModules=["none"])), "PA134 ST110 ST114"),
-    Row("BA132", lambda p: p.yml(supportedModules=["xsiam"])),
-    Row("BA133", every(FETCH, lambda p: p.yml(marketplaces=PLATFORM))),
+    Row("BA131", lambda p: p.yml(supportedModules=["none"]), "BA130 PA134 ST110 ST114"),
+    Row("BA130", lambda p: p.yml(marketplaces=["xsoar", "marketplacev2"]), "PA134"),
+    Row("BA132", every(ONLY_XSOAR, lambda p: p.yml(supportedModules=["xsiam"]))),
+    Row(
+        "BA133",
+        every(FETCH, lambda p: p.yml(marketplaces=["xsoar", "platform"]), lambda p: p.meta(marketplaces=["xsoar", "platform"])),
+    ),
     Row("CO190", lambda p: p.param("engine")),
     Row("DO100", lambda p: p.yml(script__dockerimage="demisto/generic-webhook:latest")),
     Row("DO101", lambda p: p.yml(script__dockerimage="stranger/generic-webhook:1.0.0.1")),
@@ -270,16 +277,16 @@ ROWS = [
     Row("IN158", lambda p: p.yml(description="Deprecated. Use Another Webhook instead.")),
     Row("IN159", every(ip_command(), lambda p: p.replace(YML, "IP.Address", "ip.Address")), "IN107"),
     Row("IN160", lambda p: p.yml(display="Generic Webhook (Deprecated)")),
-    Row("IN161", lambda p: p.yml(marketplaces=["xsoar"], script__isfetchevents=True)),
-    Row("IN162", every(PARTNER, lambda p: p.yml(script__isfetchevents=True))),
+    Row("IN161", every(ONLY_XSOAR, lambda p: p.yml(script__isfetchevents=True))),
+    Row("IN162", every(PARTNER, lambda p: p.yml(script__isfetchevents=True)), "BA133"),
     Row("IN163", every(FEED, lambda p: p.param("feedExpirationPolicy", type=1))),
     Row("IN168", lambda p: p.yml(script__mcp=True)),
-    Row("IN169", every(ON_PLATFORM, lambda p: p.yml(provider=""))),
+    Row("IN169", lambda p: p.yml(provider="")),
     Row("IN170", lambda p: p.param("certificate", supportedModules=["none"]), "ST110"),
     Row("IN171", lambda p: p.param("certificate", supportedModules=[])),
     Row("MC101", lambda p: p.meta(managed=True, source="somewhere")),
     Row("PA100", lambda p: p.meta(tags=["nowhere:Webhook"])),
-    Row("PA101", lambda p: p.meta(currentVersion="1.0.2")),
+    Row("PA101", lambda p: p.meta(currentVersion="2.0.1")),
     Row("PA104", lambda p: p.meta(modules=["none"])),
     Row("PA105", lambda p: p.meta(modules=["compliance"], marketplaces=["xsoar"])),
     Row("PA107", lambda p: p.meta(author=None), "ST110"),
@@ -294,10 +301,10 @@ ROWS = [
     Row("PA125", lambda p: p.meta(name="Generic Webhook Pack")),
     Row("PA127", every(PARTNER, lambda p: p.meta(url="https://github.com/example/example"))),
     Row("PA128", lambda p: p.remove(".secrets-ignore")),
-    Row("PA130", lambda p: p.meta(currentVersion="1.0.1.0")),
+    Row("PA130", lambda p: p.meta(currentVersion="2.0.0.0")),
     Row(
         "PA134",
-        every(ON_PLATFORM, lambda p: p.meta(supportedModules=["xsiam", "edr"]), lambda p: p.yml(supportedModules=["xsiam"])),
+        every(lambda p: p.meta(supportedModules=["xsiam", "edr"]), lambda p: p.yml(supportedModules=["xsiam"])),
     ),
     Row("PA135", lambda p: p.write(".pack-ignore", "[pack]\nignore=BA108\n")),
     Row("PA137", every(lambda p: p.meta(managed=True), lambda p: p.write("deployment.json", "{}")), "ST110"),
@@ -328,7 +335,7 @@ ROWS = [
     Row("RN112", lambda p: p.append(NOTES, "\n- A breaking change.\n")),
     Row("ST110", lambda p: p.yml(nobody_knows_this=True)),
     Row("ST111", lambda p: p.yml(sectionorder=None)),
-    Row("ST114", lambda p: p.yml(supportedModules=["none"]), "BA132 ST110"),
+    Row("ST114", lambda p: p.yml(supportedModules=["none"]), "BA130 BA131 PA134 ST110"),
     Row("ST115", every(lambda p: p.meta(supportedFeatures=["one"]), lambda p: p.yml(supportedFeatures=["two"]))),
     Row("VC100", lambda p: p.write("version_config.json", '{"8.9.0": {"until": "1.0.0"}}'), "VC101"),
     Row("VC101", lambda p: p.write("version_config.json", '{"8.9.0": {"to": "1.0.0"}, "9.5.0": {"from": "1.0.1"}}')),
@@ -341,8 +348,8 @@ ROWS = [
     Row("IN124", lambda p: p.param("certificate", hidden=True)),
     Row("PA102", lambda p: p.yml(deprecated=True)),
     Row("RN113", lambda p: p.replace(NOTES, "#### Integrations", "#### Webhooks"), "RN114"),
-    Row("RN114", lambda p: p.replace(NOTES, "New: Generic Webhook", "New: Another Webhook")),
-    Row("RN115", lambda p: p.replace(NOTES, "##### New: Generic Webhook", "")),
+    Row("RN114", lambda p: p.replace(NOTES, "##### Generic Webhook", "##### Another Webhook")),
+    Row("RN115", lambda p: p.replace(NOTES, "##### Generic Webhook", "")),
     Row("RN116", lambda p: p.write(NOTES, "- News.\n")),
 ]
 
@@ -406,6 +413,26 @@ def test_the_pack_as_it_is_passes(sdk: validate.Sdk) -> None:
     """The pack of this checkout is valid, every code looks at something of it, and no code of the SDK is new."""
     with multiprocessing.get_context("fork").Pool(1) as pool:
         assert pool.apply(validate.explicit_run, (sdk,)) == []
+
+
+@pytest.mark.parametrize("edition", [build.OWN, build.BESIDE], ids=["own", "beside"])
+def test_what_goes_into_the_zips_is_valid(sdk: validate.Sdk, pack: Pack, tmp_path: Path, edition: build.Edition) -> None:
+    """
+    Given: the pack as it goes into a zip, with Bottle in its script.
+    When: every code is run over it.
+    Then: the SDK has nothing against it but that script and README speak of a licence, which is Bottle's.
+    """
+    build.prepare_pack(tmp_path / "content", build.Options(edition))
+    shutil.move(pack.folder, tmp_path / "original")
+    shutil.move(tmp_path / "content" / edition.pack, target := Path.cwd() / edition.pack)
+    other = copy.copy(sdk)
+    other.pack = edition.pack
+
+    findings = [finding for codes, status in validate.RUNS for finding in run(other, codes, status)]
+
+    shutil.rmtree(target)
+    shutil.move(tmp_path / "original", pack.folder)
+    assert {(finding.code, Path(finding.path).suffix) for finding in findings} == {("BA119", ".py"), ("RM113", ".md")}, findings
 
 
 def test_the_test_playbook_follows_the_rules_for_playbooks(sdk: validate.Sdk, pack: Pack) -> None:

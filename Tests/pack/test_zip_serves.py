@@ -1,4 +1,4 @@
-"""The zip a user uploads, run in the sandbox: what was tested is what is installed."""
+"""The zips a user uploads, in place of the published pack and beside it, in the sandbox: what was tested is what is installed."""
 
 import subprocess
 import sys
@@ -15,10 +15,11 @@ ROOT = Path(__file__).resolve().parents[2]
 PARAMS = {"store_samples": True, "credentials": "user:pass:word", "duplication_key": "id", "incidentType": "Alert"}
 
 
-@pytest.fixture(scope="module")
-def webhook() -> Iterator[Sandbox]:
-    subprocess.run([sys.executable, "Tests/pack/build.py"], cwd=ROOT, check=True)
-    with Sandbox(pack=ROOT / "dist/GenericWebhook.zip", params=PARAMS) as sandbox:
+@pytest.fixture(scope="module", params=[("GenericWebhook.zip",), ("GenericWebhookPlus.zip", "--beside")], ids=["own", "beside"])
+def webhook(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
+    name, *options = request.param
+    subprocess.run([sys.executable, "Tests/pack/build.py", *options], cwd=ROOT, check=True)
+    with Sandbox(pack=ROOT / "dist" / name, params=PARAMS) as sandbox:
         yield sandbox
         assert not sandbox.protocol_errors
 

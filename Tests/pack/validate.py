@@ -34,7 +34,7 @@ def codes_of(**families: str) -> list[str]:
 
 
 CODES = codes_of(
-    BA="100 101 103 104 105 106 110 111 113 118 119 124 125 128 131 132 133",
+    BA="100 101 103 104 105 106 110 111 113 118 119 124 125 128 130 131 132 133",
     CO="190",
     DO="100 101 102",
     DS="100 101 104 105 108",
@@ -64,7 +64,6 @@ LEFT_OUT = {
     "BA114": _OLD,
     "BA126": _DEPRECATED,
     "BA129": _NETWORK,
-    "BA130": "asks for the marketplace 'platform'; this pack is for xsoar and marketplacev2",
     "BA134": _LISTS,
     "CO192": "is about connectors, and its run collects them from another repository",
     "DO103": _NETWORK,
@@ -156,7 +155,8 @@ class Sdk:
     The SDK fixes the content root when it is imported, so a process has one; the pack in it may change between runs.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, pack: Path = PACK) -> None:
+        self.pack = pack
         os.environ.update(sdk_environment(root))
         os.chdir(root)
         importlib.import_module("loguru").logger.disable("demisto_sdk")
@@ -172,7 +172,7 @@ class Sdk:
 
     def manager(self, codes: Iterable[str], status: str | None = None) -> Any:
         """Returns the SDK's manager for a run of the codes over the pack, as if git called its files by that status."""
-        initializer = self._initializer(file_path=str(PACK), execution_mode=self._mode)
+        initializer = self._initializer(file_path=str(self.pack), execution_mode=self._mode)
         items, invalid = initializer.gather_objects_to_run_on()
         for item in items:
             item.git_status = self._status[status] if status else None

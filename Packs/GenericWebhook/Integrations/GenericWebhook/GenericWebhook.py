@@ -56,9 +56,9 @@ try:
     from gevent.threadpool import ThreadPool
 except ImportError as missing:
     sentence = (
-        f"Generic Webhook cannot run in this instance's Docker image: {missing}. Choose an image with Python 3.11 or newer, "
-        "bottle and gevent (in the War Room of XSOAR 6: /docker_image_create name=generic-webhook "
-        "base=demisto/python3:3.12.8.3296088 dependencies=bottle,gevent), and enable the instance again."
+        f"Generic Webhook cannot run in this instance's Docker image: {missing}. Choose demisto/syslog:1.0.0.12689358, or "
+        "another image with Python 3.11 or newer and gevent, and enable the instance again. Bottle comes with the pack's zip: "
+        "where it is what is missing, upload the zip that tox run -e pack makes."
     )
     demisto.error(sentence)
     if demisto.command() != "long-running-execution":
