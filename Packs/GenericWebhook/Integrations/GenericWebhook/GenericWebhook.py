@@ -234,7 +234,8 @@ class HiddenNames(NamedTuple):
         headers, fields = (
             frozenset(part.removeprefix(place) for part in parts if part.startswith(place)) for place in ("headers.", "query.")
         )
-        return cls(authenticator.hidden_header, authenticator.hidden_query, headers - NEVER_KEPT, fields)
+        named_headers = frozenset(name.lower() for name in headers) - NEVER_KEPT
+        return cls(authenticator.hidden_header, authenticator.hidden_query, named_headers, fields)
 
 
 class SettingError(ValueError):
@@ -458,12 +459,16 @@ def require_client_certificates(context: ssl.SSLContext, client_ca: str) -> None
     whole = "paste the whole PEM text of each, from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----."
     if "PRIVATE KEY" in client_ca:
         raise SettingError("Client CA", f"it holds a private key, which belongs to the CA alone; {whole}")
+    # Bundles name their certificates in comments, in any language, which the ssl module refuses to read.
+    certificates = re.findall("-----BEGIN CERTIFICATE-----[\\sA-Za-z0-9+/=]+-----END CERTIFICATE-----", client_ca)
     try:
-        context.load_verify_locations(cadata=client_ca)
-    except (ssl.SSLError, ValueError):  # ValueError: nothing but blanks, or characters beyond ASCII
+        context.load_verify_locations(cadata="\n".join(certificates))
+    except (ssl.SSLError, ValueError):  # ValueError: there is none
         raise SettingError("Client CA", f"OpenSSL cannot read its certificates; {whole}") from None
+    if len(certificates) < client_ca.count("BEGIN CERTIFICATE"):
+        raise SettingError("Client CA", f"one of its certificates is incomplete; {whole}")
     authorities = context.get_ca_certs()
-    if len(authorities) < client_ca.count("BEGIN CERTIFICATE"):
+    if len(authorities) < len(set(certificates)):
         raise SettingError("Client CA", "one of its certificates is not that of a CA; paste those that signed the clients' own.")
     if any(ssl.cert_time_to_seconds(str(authority["notAfter"])) < time.time() for authority in authorities):
         raise SettingError("Client CA", "one of its certificates has expired, and all that it signed with it; paste a newer one.")
@@ -1062,16 +1067,18 @@ def _cloud_events_answer(origin: str, call: HandshakeCall, _: Settings) -> Answe
     return Answer(content=ALIVE, headers=(("WebHook-Allowed-Origin", origin), *rate, ("Allow", "POST")))
 
 
-def _zoom_token(call: HandshakeCall, settings: Settings) -> str | None:
+def _zoom_token(call: HandshakeCall, settings: Settings) -> tuple[str, bytes] | None:
     asked = call.json
-    if not isinstance(asked, dict) or asked.get("event") != "endpoint.url_validation" or not settings.authenticator.secrets:
+    if not isinstance(asked, dict) or asked.get("event") != "endpoint.url_validation":
         return None
     payload = asked.get("payload") if not asked.keys() - {"event", "event_ts", "payload"} else None
-    return echoed(payload["plainToken"]) if isinstance(payload, dict) and list(payload) == ["plainToken"] else None
-
-
-def _zoom_answer(token: str, call: HandshakeCall, settings: Settings) -> Answer:
+    token = echoed(payload["plainToken"]) if isinstance(payload, dict) and list(payload) == ["plainToken"] else None
     key = settings.authenticator.signing_key(call.headers, call.body)
+    return (token, key) if token and key else None
+
+
+def _zoom_answer(token_and_key: tuple[str, bytes], *_: Any) -> Answer:
+    token, key = token_and_key
     return _answer_json({"plainToken": token, "encryptedToken": hmac.new(key, token.encode(), "sha256").hexdigest()})
 
 
@@ -1676,7 +1683,7 @@ def _tells_secrets(name: str) -> bool:
     The name is split into words: `X-Api-Key`, `access_token`, `apiKey`. What tells apart or dates a delivery is kept,
     although its name may speak of a key or a signature.
     """
-    if name in HIDDEN_HEADERS:
+    if name.lower() in HIDDEN_HEADERS:
         return True
     words = re.findall(r"[a-z0-9]+", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name).lower())
     if not words or "idempotency" in words or words[-1] in MOMENTS or name == "sec-websocket-key":
