@@ -624,7 +624,7 @@ class QueryAuthenticator(Authenticator):
         self.secrets = tuple(value.encode() for value in read_secrets(password))
 
     def check(self, headers: dict[str, str], query: str = "", repeated: frozenset[str] = frozenset()) -> None:
-        fields = [field.partition("=") for field in query.split("&")]
+        fields = [field.partition("=") for field in ascii_query(query).split("&")]
         given = [value for name, _, value in fields if unquote_plus(name) == self.hidden_query]
         sentence = "Send the verification token of this webhook once, in the field of the URL's query string agreed upon."
         if not given:
@@ -633,6 +633,11 @@ class QueryAuthenticator(Authenticator):
         readings = [unquote_to_bytes(text) for text in (given[0], given[0].replace("+", " "))]
         if sum(_is_one_of(reading, self.secrets) for reading in readings) == 0 or len(given) > 1:
             raise HTTPError(401, sentence)
+
+
+def ascii_query(query: str) -> str:
+    """Return a query string (Latin-1) with its raw bytes beyond ASCII percent-encoded, as they should have come."""
+    return query if query.isascii() else re.sub(r"[\x80-\xff]", lambda byte: f"%{ord(byte[0]):02X}", query)
 
 
 class DenyAll(Authenticator):
@@ -969,6 +974,7 @@ class Handshake(NamedTuple):
     recognize: Callable[[HandshakeCall, Settings], Any]
     answer: Callable[[Any, HandshakeCall, Settings], Answer]
     mark: bytes = b""  # what the body has to hold before it is parsed at all
+    notice: str = ""  # what the instance's health has to tell, with {recognized} in it
 
 
 class Handshaken(NamedTuple):
@@ -982,7 +988,8 @@ class Handshaken(NamedTuple):
 def answer_handshake(call: HandshakeCall, settings: Settings, proven: bool) -> Handshaken | None:
     """Return the answer where the request is a handshake that may be answered now, None for any other.
 
-    ``proven`` tells whether authentication has passed. Raises HTTPError (400, 502) where a handshake fails.
+    The body of a POST has to be there whole. ``proven`` tells whether authentication has passed. Raises HTTPError
+    (400, 502) where a handshake fails.
     """
     if not settings.handshakes or len(call.body) > MAX_HANDSHAKE_BYTES or "content-encoding" in call.headers:
         return None
@@ -990,21 +997,20 @@ def answer_handshake(call: HandshakeCall, settings: Settings, proven: bool) -> H
         if (proven or row.unsigned) and row.mark in call.body:
             recognized = row.recognize(call, settings)
             if recognized is not None:
-                notice = ASANA_NOTICE.format(secret=recognized) if row.vendor == "Asana" else ""
+                notice = row.notice.format(recognized=recognized)
                 return Handshaken(row.answer(recognized, call, settings), row.vendor, notice)
     return None
 
 
-def wants_body_before_authentication(call: HandshakeCall, settings: Settings) -> bool:
-    """Return whether a request that proves nothing may be a handshake whose small body has to be read to know."""
-    length = call.headers.get("content-length", "")
-    return (
-        settings.handshakes
-        and call.method == "POST"
-        and "content-encoding" not in call.headers
-        and length.isdecimal()
-        and 0 < int(length) <= MAX_HANDSHAKE_BYTES
-    )
+def may_be_handshake(method: str, headers: dict[str, str], settings: Settings) -> bool:
+    """Return whether a request that proves nothing may be a handshake, for which the small body of a POST is read first."""
+    if not settings.handshakes or method not in HANDSHAKES:
+        return False
+    if method != "POST":
+        return True
+    if "transfer-encoding" in headers or "content-encoding" in headers:
+        return False
+    return int(headers.get("content-length", 0)) <= MAX_HANDSHAKE_BYTES
 
 
 def echoed(value: Any) -> str | None:
@@ -1087,12 +1093,6 @@ def _asana_secret(call: HandshakeCall, _: Settings) -> str | None:
         return None
     has_events = call.body.strip() not in NO_EVENTS and call.json != {"events": []}
     return None if has_events else echoed(call.headers["x-hook-secret"])
-
-
-ASANA_NOTICE = (
-    "Asana: if you have just registered this webhook there, its secret is {secret} (Username _hmac:X-Hook-Signature, Password "
-    "this secret). If you have not, somebody else sent it: ignore it."
-)
 
 
 def _sns_url(call: HandshakeCall, _: Settings) -> str | None:
@@ -1191,6 +1191,8 @@ HANDSHAKE_ROWS = (
         True,
         _asana_secret,
         lambda secret, *_: Answer(content=ALIVE, headers=(("X-Hook-Secret", secret),)),
+        notice="If you have just registered this webhook at Asana, enter as Username _hmac:X-Hook-Signature and as Password "
+        "{recognized}. If you have not, somebody else sent this: ignore it.",
     ),
     # https://docs.aws.amazon.com/sns/latest/dg/sns-subscription-and-unsubscription-confirmation-json-formats.html
     Handshake("Amazon SNS", ("POST",), False, _sns_url, _confirm_sns, b"SubscriptionConfirmation"),
@@ -1663,7 +1665,7 @@ def describe_request(headers: dict[str, str], query_string: str, hidden: HiddenN
     if not query_string:
         return Request(kept, {}, large)
     try:
-        pairs = parse_qsl(query_string, keep_blank_values=True, errors="replace", max_num_fields=MAX_FORM_FIELDS)
+        pairs = parse_qsl(ascii_query(query_string), keep_blank_values=True, errors="replace", max_num_fields=MAX_FORM_FIELDS)
     except ValueError:
         raise BadRequest(f"The query string has more than {MAX_FORM_FIELDS} fields; send them in the body.") from None
     fields = (pair for pair in pairs if not _is_hidden_field(pair[0], hidden))
