@@ -557,6 +557,7 @@ class Authenticator:
     hidden_header = ""  # lower case; never to be seen in an incident
     hidden_query = ""  # a field of the query string; never to be seen in an incident
     signs_body = False  # check_body has to be asked too
+    identifies = False  # event_id may tell one delivery from another
     by_headers_alone = True  # the verdict of check follows from the headers and is the same each time
 
     def check(self, headers: dict[str, str], query: str = "", repeated: frozenset[str] = frozenset()) -> None:
@@ -676,6 +677,7 @@ class SignatureAuthenticator(Authenticator):
         self._scheme = scheme
         self._names = scheme.headers or (SignatureHeaders(header.lower()),)
         self.hidden_header = self._names[0].signature
+        self.identifies = bool(self._names[0].identifier)
         texts = tuple(secrets)
         self.secrets = tuple(text.encode() for text in texts)
         self._keys = tuple(scheme.read_key(text) for text in texts)
@@ -1650,6 +1652,7 @@ class Request(NamedTuple):
     headers: dict[str, str]
     query: dict[str, Any]
     large: bool = False  # its body, which is therefore handled on a second thread
+    source_address: str = ""
 
 
 def describe_request(headers: dict[str, str], query_string: str, hidden: HiddenNames, large: bool = False) -> Request:
@@ -1731,6 +1734,8 @@ def make_incident(item: Any, request: Request, settings: Settings, now: datetime
     _add(raw, "headers", request.headers)
     if request.query:
         _add(raw, "query", request.query)
+    if request.source_address:
+        _add(raw, "source_address", request.source_address)
     for name, value in settings.mirroring:
         _add(raw, name, value)
     fields["rawJSON"] = to_json(raw, request.large)
@@ -1978,9 +1983,11 @@ class XsoarClient:
     It also carries what is told beside the incidents: log lines (joined, one call a second) and the instance's health.
     """
 
-    def __init__(self, secret: bytes = b"") -> None:
+    def __init__(self, secrets: tuple[bytes, ...] = ()) -> None:
         self._thread = NativeThread()
-        self._secret = secret.decode()
+        # The longest first: one secret may be part of another.
+        texts = sorted((secret.decode() for secret in secrets), key=len, reverse=True)
+        self._secrets = [text for text in texts if len(text) >= MIN_MASKED_CHARACTERS]
         self._lines: deque[tuple[Callable[[str], Any], str]] = deque(maxlen=100)  # a flood keeps the newest
         self._troubles: dict[str, str] = {}
         self._reported_health: str | None = None
@@ -2064,7 +2071,9 @@ class XsoarClient:
 
     def _safe(self, text: str) -> str:
         text = plain_field(text)
-        return text.replace(self._secret, "<secret>") if len(self._secret) >= MIN_MASKED_CHARACTERS else text
+        for secret in self._secrets:
+            text = text.replace(secret, "<secret>")
+        return text
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -2824,7 +2833,7 @@ REQUEST_LINE = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e\x80-\xff]
 HEADER_LINES = re.compile(rf"(?:{HEADER_NAME}:[\t\x20-\x7e\x80-\xff]*\r\n)*+")
 CHUNK_LINE = re.compile(rb"([0-9a-fA-F]{1,8})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?\r\n")
 SINGLE_HEADERS = {"content-length", "transfer-encoding", "host", "content-encoding", "expect"}  # twice is ambiguous
-COMMON_HEADERS = "Content-Type: application/json\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
+COMMON_HEADERS = "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
 BAD_REQUEST_LINE = "The request line is not valid HTTP/1.1."
 BLANK_LINE = b"\r\n\r\n"  # with the line break before it
 STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in http.HTTPStatus}
@@ -3145,6 +3154,8 @@ class Handler(pywsgi.WSGIHandler):
         if body is not None and not body.complete:
             self.close_connection = True
         extra = "".join(f"{name}: {value}\r\n" for name, value in self.response_headers)
+        if "Content-Type: " not in extra:
+            extra = f"Content-Type: application/json\r\n{extra}"
         connection = "Connection: close\r\n" if self.close_connection else self.keep_alive_header
         head = (
             f"HTTP/1.1 {self.status}\r\n{self.server.date_header()}{COMMON_HEADERS}{extra}{connection}"
@@ -3245,11 +3256,34 @@ class Webhook:
         self._guard = guard
         self._parser = parser
 
-    def receive(self, environ: dict[str, Any]) -> bytes:
+    def admit(self, environ: dict[str, Any]) -> None:
+        """Find out where a request comes from; raises HTTPError (403) where nobody from there may connect."""
+        settings, headers = self._settings, environ["webhook.headers"]
+        address = source_address(environ["webhook.address"], headers.get("x-forwarded-for", ""), settings.trusted_proxies)
+        environ["webhook.address"] = address
+        if not is_allowed(address, settings.allowed_sources):
+            self._guard.counts["requests from other addresses"] += 1
+            raise HTTPError(403, "This address may not send to this webhook; add it to Allowed sources in XSOAR.")
+
+    def ask(self, environ: dict[str, Any]) -> "Answer":
+        """GET, HEAD, OPTIONS: answer a vendor's handshake; anything else is 405, a wrong proof 401."""
+        call = HandshakeCall(environ["REQUEST_METHOD"], environ["webhook.headers"], environ["QUERY_STRING"])
+        refusal = self._refusal(environ)
+        done = answer_handshake(call, self._settings, refusal is None and not self._settings.authenticator.signs_body)
+        if done:
+            return self._note(done, environ)
+        # Whoever tries a token learns whether it is right, so that this is counted and slowed down as any other try.
+        if refusal is not None and (not isinstance(refusal, MissingProof) or "hub.verify_token" in call.fields):
+            raise self._failed(refusal, environ)
+        raise HTTPError(405, ROUTE_ERRORS[405], Allow="POST")
+
+    def receive(self, environ: dict[str, Any]) -> "bytes | Answer":
         """POST /: make incidents of the body and answer with their metadata once XSOAR has created them."""
         headers: dict[str, str] = environ["webhook.headers"]
         guard = self._guard
-        self._authenticate(headers, environ["webhook.address"])
+        refusal = self._refusal(environ)
+        if refusal is not None:
+            return self._answer_unsigned(environ, refusal)
         if "content-encoding" in headers:
             supported_encoding(headers["content-encoding"])
         if guard.stopping:
@@ -3258,8 +3292,12 @@ class Webhook:
             body = environ["webhook.body"].read(budget)
             guard.accepted += 1
             try:
+                self._check_body(environ, body)
+                done = answer_handshake(HandshakeCall("POST", headers, environ["QUERY_STRING"], body), self._settings, True)
+                if done:
+                    return self._note(done, environ)
                 large = len(body) > SMALL_BODY_BYTES or "content-encoding" in headers
-                incidents = self._understand(body, headers, environ["QUERY_STRING"], large)
+                incidents = self._understand(body, environ, large)
                 many = large or len(incidents) > MANY_ITEMS
                 if many:
                     budget.grow(max(0, sum(incident.size for incident in incidents) - len(body)))
@@ -3269,19 +3307,66 @@ class Webhook:
             finally:
                 guard.accepted -= 1
 
-    def _authenticate(self, headers: dict[str, str], address: str) -> None:
+    def _refusal(self, environ: dict[str, Any]) -> HTTPError | None:
+        """Return what headers and query string are refused with, None where they prove the sender."""
         try:
-            self._settings.authenticator.check(headers)
-        except HTTPError:
-            delay = self._guard.fail(address)
-            if delay:
-                gevent.sleep(delay)
-            raise
+            self._settings.authenticator.check(environ["webhook.headers"], environ["QUERY_STRING"])
+        except HTTPError as refusal:
+            return refusal
+        return None
 
-    def _understand(self, body: bytes, headers: dict[str, str], query_string: str, large: bool) -> list[Incident]:
-        """Return the incidents a request asks for; a large body, and many incidents, are made on the second thread."""
-        settings, now = self._settings, datetime.now(UTC)
-        request = describe_request(headers, query_string, settings.hidden, large)
+    def _answer_unsigned(self, environ: dict[str, Any], refusal: HTTPError) -> "Answer":
+        """Answer a POST that proves nothing where it is a vendor's handshake; raises the refusal of any other."""
+        headers = environ["webhook.headers"]
+        if isinstance(refusal, MissingProof) and may_be_handshake("POST", headers, self._settings):
+            with BodyBudget(self._guard) as budget:
+                body = environ["webhook.body"].read(budget)
+            done = answer_handshake(HandshakeCall("POST", headers, environ["QUERY_STRING"], body), self._settings, False)
+            if done:
+                return self._note(done, environ)
+        raise self._failed(refusal, environ)
+
+    def _check_body(self, environ: dict[str, Any], body: bytes) -> None:
+        authenticator, headers = self._settings.authenticator, environ["webhook.headers"]
+        if not authenticator.signs_body:
+            return
+        try:
+            if len(body) > SMALL_BODY_BYTES:  # hashing 25 MB takes longer than the others should wait
+                self._parser.run(authenticator.check_body, headers, body)
+            else:
+                authenticator.check_body(headers, body)
+        except HTTPError as refusal:
+            raise self._failed(refusal, environ) from None
+
+    def _failed(self, refusal: HTTPError, environ: dict[str, Any]) -> HTTPError:
+        """Count a failed authentication and return its refusal, after a delay where the address fails again and again."""
+        delay = self._guard.fail(environ["webhook.address"])
+        if delay:
+            gevent.sleep(delay)
+        return refusal
+
+    def _note(self, done: "Handshaken", environ: dict[str, Any]) -> "Answer":
+        """Count a handshake, show in the health what it has to tell, and return its answer."""
+        self._guard.counts["handshakes answered"] += 1
+        if done.notice:
+            self._client.report(f"{done.vendor}'s handshake", f"{done.vendor} (from {environ['webhook.address']}): {done.notice}")
+        return done.answer
+
+    def _understand(self, body: bytes, environ: dict[str, Any], large: bool) -> list[Incident]:
+        """Return the incidents a request asks for, with the delivery's id as their key where nothing else is one."""
+        headers = environ["webhook.headers"]
+        incidents = self._make(body, environ, large)
+        event_id = self._settings.authenticator.event_id(headers)
+        if event_id is None:
+            return incidents
+        keys = [f"webhook-id:{event_id}" + (f"[{place}]" if len(incidents) > 1 else "") for place in range(len(incidents))]
+        return [incident if incident.key else incident._replace(key=shorten_key(key)) for incident, key in zip(incidents, keys)]
+
+    def _make(self, body: bytes, environ: dict[str, Any], large: bool) -> list[Incident]:
+        """Return the incidents a body holds; a large one, and many incidents, are made on the second thread."""
+        settings, now, headers = self._settings, datetime.now(UTC), environ["webhook.headers"]
+        request = describe_request(headers, environ["QUERY_STRING"], settings.hidden, large)
+        request = request._replace(source_address=environ["webhook.address"])
         content = headers.get("content-type", ""), headers.get("content-encoding", "")
         incidents: list[Incident]
         if large:  # in one turn: between two of them, the parsed payloads of all others would be in memory as well
@@ -3295,7 +3380,7 @@ class Webhook:
 
     def _create(self, incidents: list[Incident]) -> list[dict[str, Any]]:
         """Return what XSOAR created of the incidents, and has created of duplicates; raises HTTPError (502, 503)."""
-        if self._settings.duplication_paths:
+        if self._settings.duplication_paths or self._settings.authenticator.identifies:
             outcomes, duplicates = self._submit_new(incidents)
         else:
             outcomes, duplicates = self._writer.submit(incidents), set()
@@ -3376,10 +3461,16 @@ class Routes(bottle.Bottle):
     patched before two greenlets could each have their own.
     """
 
+    admit: Callable[[dict[str, Any]], None]
+
     def wsgi(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
         try:
+            self.admit(environ)
             route, _ = self.router.match(environ)
             content = route.callback(environ)
+            if isinstance(content, Answer):
+                start_response(STATUS_LINES[content.status], [("Content-Type", content.content_type), *content.headers])
+                return [content.content]
             start_response(STATUS_LINES[200], [])
         except bottle.HTTPError as error:
             content = to_json({"error": ROUTE_ERRORS[error.status_code]}).encode()
@@ -3399,7 +3490,9 @@ ROUTE_ERRORS = {
 def build_app(application: Webhook) -> Routes:
     """Return the Bottle app with its route table. What it needs to know is in the application."""
     app = Routes()
+    app.admit = application.admit
     app.route("/", "POST", application.receive)
+    app.route("/", ["GET", "HEAD", "OPTIONS"], application.ask)
     app.route("/health", "GET", report_alive)
     return app
 
@@ -3413,7 +3506,7 @@ def test_module(settings: Settings) -> str:
     """The Test button: check every parameter and return ``ok``, or raise SettingError with all that is wrong."""
     mistakes = [str(mistake) for mistake in settings.mistakes]
     try:
-        context = load_tls(settings.certificate, settings.key)
+        context = load_tls(settings.certificate, settings.key, settings.client_ca)
         if context is not None:
             mistakes += filter(None, [certificate_trouble(context, settings.certificate)])
     except SettingError as mistake:
@@ -3433,11 +3526,12 @@ class Service:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._client = XsoarClient(next(iter(settings.authenticator.secrets), b""))
+        self._client = XsoarClient(settings.authenticator.secrets)
         self._guard = Guard(self._client)
         self._writer = Writer(self._client)
         parser = NativeThread()  # large bodies, so that parsing them does not stall the small ones
-        self._memory = Memory(self._client, parser, settings.store_samples, bool(settings.duplication_paths))
+        remembers = bool(settings.duplication_paths) or settings.authenticator.identifies
+        self._memory = Memory(self._client, parser, settings.store_samples, remembers)
         self._app = build_app(Webhook(settings, self._client, self._writer, self._memory, self._guard, parser))
         self._stop = Event()
 
@@ -3493,7 +3587,7 @@ class Service:
     def _start_server(self) -> Server:
         if self._settings.port is None:
             raise SettingError("Listen Port", "it is empty; enter a free port such as 8000 and save the instance.")
-        tls = load_tls(self._settings.certificate, self._settings.key)
+        tls = load_tls(self._settings.certificate, self._settings.key, self._settings.client_ca)
         self._check_certificate(tls)
         server = Server(("0.0.0.0", self._settings.port), self._app, self._guard, self._client, tls)  # noqa: S104  # nosec B104
         server.start()
