@@ -1010,7 +1010,8 @@ def may_be_handshake(method: str, headers: dict[str, str], settings: Settings) -
         return False
     if method != "POST":
         return True
-    if "transfer-encoding" in headers or "content-encoding" in headers:
+    # Who asks before it sends its body, or packs it, sends no handshake, and is refused without reading on.
+    if headers.keys() & {"transfer-encoding", "content-encoding", "expect"}:
         return False
     return int(headers.get("content-length", 0)) <= MAX_HANDSHAKE_BYTES
 

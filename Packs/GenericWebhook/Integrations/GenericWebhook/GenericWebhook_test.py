@@ -1200,6 +1200,7 @@ class TestHandshakeDetails:
             ("POST", {}, True),
             ("POST", {"transfer-encoding": "chunked"}, False),
             ("POST", {"content-length": "20", "content-encoding": "gzip"}, False),
+            ("POST", {"content-length": "20", "expect": "100-continue"}, False),
             ("GET", {"content-length": "9999"}, True),
             ("OPTIONS", {}, True),
             ("PUT", {"content-length": "20"}, False),
