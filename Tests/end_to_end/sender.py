@@ -128,9 +128,10 @@ class Sender:
 
 
 def raw_of(incident: dict[str, Any]) -> dict[str, Any]:
-    """Return an incident's rawJSON, parsed and without the request's headers."""
+    """Return an incident's rawJSON, parsed and without the request's headers and source address."""
     raw = json.loads(incident["rawJSON"])
     del raw["headers"]
+    assert raw.pop("source_address") == "127.0.0.1"
     return raw
 
 

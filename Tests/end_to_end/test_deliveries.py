@@ -56,6 +56,7 @@ def plain(incident: dict[str, Any], since: datetime) -> dict[str, Any]:
     raw = json.loads(fields["rawJSON"])
     for name in OF_THE_CONNECTION:
         raw["headers"].pop(name, None)
+    assert raw.pop("source_address") == "127.0.0.1"
     fields["rawJSON"] = raw
     if since <= datetime.fromisoformat(fields["occurred"]) <= datetime.now(UTC):
         del fields["occurred"]

@@ -11,6 +11,7 @@ import base64
 import binascii
 import codecs
 import contextlib
+import difflib
 import email.message
 import email.utils
 import encodings
@@ -21,6 +22,7 @@ import hashlib
 import hmac
 import http
 import io
+import ipaddress
 import itertools
 import json
 import math
@@ -42,7 +44,7 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import parse_qsl, unquote_to_bytes
+from urllib.parse import parse_qs, parse_qsl, unquote_plus, unquote_to_bytes
 
 try:
     from datetime import datetime, timedelta, UTC
@@ -217,6 +219,25 @@ def to_json(value: Any, large: bool = False) -> str:
 MIRROR_DIRECTIONS = {"Incoming": "In", "Outgoing": "Out", "Incoming And Outgoing": "Both"}
 
 
+class HiddenNames(NamedTuple):
+    """What is kept of a request beside the general rule: what proves the sender never, what a duplication key names always."""
+
+    header: str = ""
+    query: str = ""
+    named_headers: frozenset[str] = frozenset()
+    named_fields: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, authenticator: "Authenticator", duplication_paths: tuple[str, ...]) -> "HiddenNames":
+        """Return the names for an instance; a path such as ``headers.x-event-key`` names a header."""
+        parts = [part.strip().removeprefix("request_") for path in duplication_paths for part in path.split("+")]
+        headers, fields = (
+            frozenset(part.removeprefix(place) for part in parts if part.startswith(place)) for place in ("headers.", "query.")
+        )
+        named_headers = frozenset(name.lower() for name in headers) - NEVER_KEPT
+        return cls(authenticator.hidden_header, authenticator.hidden_query, named_headers, fields)
+
+
 class SettingError(ValueError):
     """A parameter that cannot be used: its display name, and how to mend it."""
 
@@ -236,6 +257,12 @@ class Settings:
     store_samples: bool = False
     duplication_paths: tuple[str, ...] = ()
     mirroring: tuple[tuple[str, Any], ...] = ()
+    allowed_sources: "Networks" = frozenset()  # empty: everybody may connect
+    trusted_proxies: "Networks" = frozenset()
+    client_ca: str = ""
+    handshakes: bool = True
+    proxy: bool = False
+    hidden: "HiddenNames" = field(default_factory=lambda: HiddenNames())
     mistakes: tuple[SettingError, ...] = ()
 
     @classmethod
@@ -243,17 +270,12 @@ class Settings:
         """Read ``demisto.params()``; never raises, each mistake is kept with the parameter's name and the mend."""
         mistakes: list[SettingError] = []
         port: int | None = None
-        authenticator: Authenticator
-        credentials = params.get("credentials") or {}
         try:
             port = parse_port(str(params.get("longRunningPort") or ""))
         except SettingError as mistake:
             mistakes.append(mistake)
-        try:
-            authenticator = choose_authenticator(credentials.get("identifier") or "", credentials.get("password") or "")
-        except SettingError as mistake:
-            mistakes.append(mistake)
-            authenticator = DenyAll()
+        access = read_access(params, mistakes)
+        duplication_paths = split_list(params.get("duplication_key"))
         try:
             store_samples = argToBoolean(params.get("store_samples") or False)
         except ValueError:
@@ -261,13 +283,14 @@ class Settings:
             mistakes.append(SettingError("Store sample events for mapping", "tick it or leave it empty."))
         return cls(
             port=port,
-            authenticator=authenticator,
+            **access,
             certificate=(params.get("certificate") or "").strip(),
             key=(params.get("key") or "").strip(),
             incident_type=(params.get("incidentType") or "").strip(),
             store_samples=store_samples,
-            duplication_paths=split_list(params.get("duplication_key")),
+            duplication_paths=duplication_paths,
             mirroring=read_mirroring(params),
+            hidden=HiddenNames.of(access["authenticator"], duplication_paths),
             mistakes=tuple(mistakes),
         )
 
@@ -276,6 +299,34 @@ def split_list(value: Any) -> tuple[str, ...]:
     """Return the parts of a comma-separated parameter, which XSOAR may hand over as a list, without blanks."""
     parts = value if isinstance(value, list) else str(value or "").split(",")
     return tuple(text for part in parts if (text := str(part).strip()))
+
+
+def read_access(params: dict[str, Any], mistakes: list[SettingError]) -> dict[str, Any]:
+    """Return the settings that decide who gets in; a mistake in one of them lets nobody in until it is corrected."""
+    credentials = params.get("credentials") or {}
+    access: dict[str, Any] = {}
+    known = len(mistakes)
+    readers: dict[str, Callable[[], Any]] = {
+        "authenticator": lambda: choose_authenticator(credentials.get("identifier") or "", credentials.get("password") or ""),
+        "allowed_sources": lambda: parse_networks("Allowed sources", params.get("allowed_sources")),
+        "trusted_proxies": lambda: parse_networks("Trusted proxies", params.get("trusted_proxies")),
+    }
+    for name, read in readers.items():
+        try:
+            access[name] = read()
+        except SettingError as mistake:
+            mistakes.append(mistake)
+    if len(mistakes) > known:
+        access["authenticator"] = DenyAll()
+    for name, display, default in (
+        ("handshakes", "Answer handshakes", True),
+        ("proxy", "Use system proxy settings", False),
+    ):
+        try:
+            access[name] = argToBoolean(default if params.get(name) in (None, "") else params[name])
+        except ValueError:
+            mistakes.append(SettingError(display, "tick it or leave it empty."))
+    return {**access, "client_ca": (params.get("client_ca") or "").strip()}
 
 
 def parse_port(text: str) -> int | None:
@@ -300,12 +351,81 @@ def read_mirroring(params: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
     )
 
 
-def load_tls(certificate: str, key: str) -> "gevent_ssl.SSLContext | None":
-    """Return the server's TLS context from two PEM texts, None when both are empty.
+Networks = frozenset[ipaddress.IPv4Network | ipaddress.IPv6Network]  # a frozenset keeps its hash, which caches ask for
+UNKNOWN_ADDRESS = "unknown"
 
-    The certificate's text may hold intermediate certificates, which are served too. Raises SettingError.
+
+def parse_networks(parameter: str, value: Any) -> Networks:
+    """Return the networks of a list of addresses and CIDR blocks, separated by commas or white space; raises SettingError."""
+    parts = " ".join(split_list(value)).split()
+    networks = set()
+    for part in parts:
+        try:
+            networks.add(ipaddress.ip_network(part, strict=False))
+        except ValueError:
+            raise SettingError(
+                parameter, f"{part} is no address and no CIDR block; write such as 192.0.2.7, 198.51.100.0/24 or 2001:db8::/32."
+            ) from None
+    return frozenset(networks)
+
+
+@functools.lru_cache(maxsize=4096)
+def is_within(address: str, networks: Networks) -> bool:
+    """Return whether an address is in one of the networks; what is no address is in none."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return any(parsed in network for network in networks)
+
+
+def is_allowed(address: str, networks: Networks) -> bool:
+    """Return whether an address may connect: anybody where no networks are named."""
+    return not networks or is_within(address, networks)
+
+
+@functools.lru_cache(maxsize=4096)
+def plain_address(text: str) -> str:
+    """Return an address of a socket or of X-Forwarded-For without port, brackets and zone, `unknown` for anything else.
+
+    IPv4 that came over an IPv6 socket (`::ffff:192.0.2.7`) is IPv4.
+    """
+    bare = text.strip().strip('"')
+    if bare.startswith("["):
+        bare = bare[1:].partition("]")[0]
+    elif bare.count(":") == 1:
+        bare = bare.partition(":")[0]
+    try:
+        address = ipaddress.ip_address(bare.partition("%")[0])
+    except ValueError:
+        return UNKNOWN_ADDRESS
+    return str(getattr(address, "ipv4_mapped", None) or address)
+
+
+def source_address(peer: str, forwarded_for: str, trusted: Networks) -> str:
+    """Return the address that counts: the peer's, or behind trusted proxies the right-most they name that is none of them.
+
+    Each proxy appends the address it was asked from, so that all to the left of the first untrusted one may be invented.
+    """
+    address = plain_address(peer)
+    if not trusted or not forwarded_for or not is_within(address, trusted):
+        return address
+    for hop in reversed(forwarded_for.split(",")):
+        address = plain_address(hop[:64])  # an address has 45 characters at most; of longer texts nothing is remembered
+        if not is_within(address, trusted):
+            break
+    return address
+
+
+def load_tls(certificate: str, key: str, client_ca: str = "") -> "gevent_ssl.SSLContext | None":
+    """Return the server's TLS context from PEM texts, None when certificate and key are empty.
+
+    The certificate's text may hold intermediate certificates, which are served too. With ``client_ca``, a bundle, a
+    client has to bring a certificate that one of them signed. Raises SettingError.
     """
     if not certificate and not key:
+        if client_ca:
+            raise SettingError("Client CA", "clients bring certificates over HTTPS only; paste Certificate and Private Key, too.")
         return None
     if not certificate or not key:
         present, absent = ("Certificate", "Private Key") if certificate else ("Private Key", "Certificate")
@@ -329,7 +449,31 @@ def load_tls(certificate: str, key: str) -> "gevent_ssl.SSLContext | None":
         raise SettingError(
             "Certificate", f"no temporary file for loading it ({error.strerror}); free disk space in the container's /tmp."
         ) from None
+    if client_ca:
+        require_client_certificates(context, client_ca)
     return context
+
+
+def require_client_certificates(context: ssl.SSLContext, client_ca: str) -> None:
+    """Let a TLS context end every handshake in which the client has no certificate of these CAs; raises SettingError."""
+    whole = "paste the whole PEM text of each, from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----."
+    if "PRIVATE KEY" in client_ca:
+        raise SettingError("Client CA", f"it holds a private key, which belongs to the CA alone; {whole}")
+    # Bundles name their certificates in comments, in any language, which the ssl module refuses to read.
+    certificates = re.findall("-----BEGIN CERTIFICATE-----[\\sA-Za-z0-9+/=]+-----END CERTIFICATE-----", client_ca)
+    try:
+        context.load_verify_locations(cadata="\n".join(certificates))
+    except (ssl.SSLError, ValueError):  # ValueError: there is none
+        raise SettingError("Client CA", f"OpenSSL cannot read its certificates; {whole}") from None
+    if len(certificates) < client_ca.count("BEGIN CERTIFICATE"):
+        raise SettingError("Client CA", f"one of its certificates is incomplete; {whole}")
+    authorities = context.get_ca_certs()
+    if len(authorities) < len(set(certificates)):
+        raise SettingError("Client CA", "one of its certificates is not that of a CA; paste those that signed the clients' own.")
+    if any(ssl.cert_time_to_seconds(str(authority["notAfter"])) < time.time() for authority in authorities):
+        raise SettingError("Client CA", "one of its certificates has expired, and all that it signed with it; paste a newer one.")
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # the bundle may name an intermediate CA without its root
 
 
 def explain_tls_error(error: ssl.SSLError, certificate: str, key: str) -> tuple[str, str]:
@@ -379,61 +523,338 @@ def certificate_trouble(context: ssl.SSLContext, certificate: str) -> str:
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Authentication: who sent it?
+#
+# Username names a scheme, Password is its secret. A scheme sees the headers and the query string first; only one that
+# signs the body sees that too, as the raw bytes that came (packed ones stay packed: the sender signed what it sent).
+# Whatever is compared is compared as bytes and in constant time, so that no answer tells how much of a guess was right.
 # ---------------------------------------------------------------------------------------------------------------------
 
-HEADER_PREFIX = "_header:"
 HEADER_NAME = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # a header's name, RFC 9110
+QUERY_NAME = r"[^\s&=#?%+]+"  # a field's name as a person types it, decoded
+TOLERANCE_SECONDS = 300  # between a signature's timestamp and our clock: Slack, Stripe and Standard Webhooks agree on it
+MAX_TIMESTAMPS = 2  # tried of one header: each costs a hash of the whole body
+MAX_SECONDS_TIMESTAMP = 100_000_000_000  # in the year 5138; what is beyond it counts milliseconds (WorkOS)
+MIN_PART_CHARACTERS = 3  # of a secret among several: shorter ones are words of a phrase that is one secret
+MAX_SHORT_PARTS = 3  # of a rotation; more parts than this are a phrase unless all are long
+MIN_LONG_PART_CHARACTERS = 8
+
+NO_SIGNATURE = "The signature header is missing or unreadable; let the sender sign its deliveries with this webhook's secret."
+STALE_TIMESTAMP = "The timestamp that was signed is missing or more than 5 minutes from now; check the clocks of both ends."
+WRONG_SIGNATURE = "The signature does not match; use the same secret on both ends, and sign the body's bytes as they are sent."
+
+
+class MissingProof(HTTPError):
+    """401 for a request that does not even try to prove who sent it, as vendors' handshakes do not."""
+
+    def __init__(self, sentence: str, **headers: str) -> None:
+        super().__init__(401, sentence, **headers)
 
 
 class Authenticator:
     """Lets everybody in: the instance has no credentials."""
 
-    secret = b""  # never to be seen in a log line
+    secrets: tuple[bytes, ...] = ()  # never to be seen in a log line
     hidden_header = ""  # lower case; never to be seen in an incident
+    hidden_query = ""  # a field of the query string; never to be seen in an incident
+    signs_body = False  # check_body has to be asked too
+    identifies = False  # event_id may tell one delivery from another
+    by_headers_alone = True  # the verdict of check follows from the headers and is the same each time
 
-    def check(self, headers: dict[str, str]) -> None:
-        """Raise HTTPError (401) unless the headers (lower-case names, Latin-1 values) prove the sender."""
+    def check(self, headers: dict[str, str], query: str = "", repeated: frozenset[str] = frozenset()) -> None:
+        """Raise HTTPError (401) unless headers and query string prove the sender, as far as they can.
+
+        Headers have lower-case names and Latin-1 values, those that came more than once joined by ", " and named in
+        ``repeated``. ``query`` is the raw query string. MissingProof where there is nothing to check.
+        """
+
+    def check_body(self, headers: dict[str, str], body: bytes) -> None:
+        """Raise HTTPError (401) unless the body, as it came, is signed by the sender; asked after ``check`` has passed."""
+
+    def event_id(self, headers: dict[str, str]) -> str | None:
+        """Return what the scheme says identifies the delivery, the same each time it is sent, None where it says nothing."""
+        return None
+
+    def signing_key(self, headers: dict[str, str], body: bytes) -> bytes:
+        """Return the secret this request was proved with, which an answer may have to be signed with; empty without one."""
+        return self.secrets[0] if self.secrets else b""
 
 
 class BasicAuthenticator(Authenticator):
     """Basic authentication, RFC 7617, with UTF-8 credentials."""
 
+    hidden_header = "authorization"
+
     def __init__(self, username: str, password: str) -> None:
-        self.secret = password.encode()
+        self.secrets = (password.encode(),)
         self.expected = f"{username}:{password}".encode()
 
-    def check(self, headers: dict[str, str]) -> None:
+    def check(self, headers: dict[str, str], query: str = "", repeated: frozenset[str] = frozenset()) -> None:
         scheme, _, encoded = headers.get("authorization", "").partition(" ")
         try:
             given = base64.b64decode(encoded.strip().encode("latin-1"), validate=True) if scheme.lower() == "basic" else b""
         except binascii.Error:
             given = b""
         if not hmac.compare_digest(given, self.expected):
-            raise HTTPError(
-                401,
-                "Send the username and password of this webhook by Basic authentication (curl -u user:password).",
-                WWW_Authenticate='Basic realm="Generic Webhook", charset="UTF-8"',
-            )
+            sentence = "Send the username and password of this webhook by Basic authentication (curl -u user:password)."
+            challenge = {"WWW_Authenticate": 'Basic realm="Generic Webhook", charset="UTF-8"'}
+            raise HTTPError(401, sentence, **challenge) if "authorization" in headers else MissingProof(sentence, **challenge)
 
 
 class HeaderAuthenticator(Authenticator):
-    """A header that has to hold exactly the agreed value."""
+    """A header that has to hold exactly the agreed value, or one of several during a rotation."""
 
-    def __init__(self, name: str, value: str) -> None:
+    def __init__(self, name: str, password: str) -> None:
         self.hidden_header = name.lower()
-        self.secret = value.encode()
+        self.secrets = tuple(value.encode() for value in read_header_values(password))
 
-    def check(self, headers: dict[str, str]) -> None:
+    def check(self, headers: dict[str, str], query: str = "", repeated: frozenset[str] = frozenset()) -> None:
         given = headers.get(self.hidden_header, "").encode("latin-1")
-        if not hmac.compare_digest(given, self.secret):
-            raise HTTPError(401, "Send the verification token of this webhook in the request header agreed upon.")
+        # Two headers `a` and `b` are joined to `a, b` by us: no sender wrote that value.
+        if not _is_one_of(given, self.secrets) or self.hidden_header in repeated:
+            sentence = "Send the verification token of this webhook in the request header agreed upon."
+            raise HTTPError(401, sentence) if self.hidden_header in headers else MissingProof(sentence)
+
+
+class QueryAuthenticator(Authenticator):
+    """A field of the query string that has to hold the agreed value, for tools that can only set a URL."""
+
+    by_headers_alone = False
+
+    def __init__(self, name: str, password: str) -> None:
+        self.hidden_query = name
+        self.secrets = tuple(value.encode() for value in read_secrets(password))
+
+    def check(self, headers: dict[str, str], query: str = "", repeated: frozenset[str] = frozenset()) -> None:
+        fields = [field.partition("=") for field in ascii_query(query).split("&")]
+        given = [value for name, _, value in fields if unquote_plus(name) == self.hidden_query]
+        sentence = "Send the verification token of this webhook once, in the field of the URL's query string agreed upon."
+        if not given:
+            raise MissingProof(sentence)
+        # A plus is a blank in a form and itself in a URL, and tools disagree on which of the two a query string is.
+        readings = [unquote_to_bytes(text) for text in (given[0], given[0].replace("+", " "))]
+        if sum(_is_one_of(reading, self.secrets) for reading in readings) == 0 or len(given) > 1:
+            raise HTTPError(401, sentence)
+
+
+def ascii_query(query: str) -> str:
+    """Return a query string (Latin-1) with its raw bytes beyond ASCII percent-encoded, as they should have come."""
+    return query if query.isascii() else re.sub(r"[\x80-\xff]", lambda byte: f"%{ord(byte[0]):02X}", query)
 
 
 class DenyAll(Authenticator):
-    """Lets nobody in: the instance's credentials are half filled in or malformed."""
+    """Lets nobody in: what decides about the senders is half filled in or malformed."""
 
-    def check(self, headers: dict[str, str]) -> None:
-        raise HTTPError(401, "This webhook lets nobody in until its Username and Password are corrected in XSOAR.")
+    def check(self, headers: dict[str, str], query: str = "", repeated: frozenset[str] = frozenset()) -> None:
+        raise HTTPError(401, "This webhook lets nobody in until its parameters are corrected in XSOAR; Test names them.")
+
+
+class SignatureHeaders(NamedTuple):
+    """The headers of a signed delivery, in lower case: signature, timestamp, and what identifies it (empty: none)."""
+
+    signature: str
+    timestamp: str = ""
+    identifier: str = ""
+
+
+class SignatureScheme(NamedTuple):
+    """A way of signing bodies by HMAC: where the signature stands, what is signed, how it is written."""
+
+    headers: tuple[SignatureHeaders, ...]  # the first whose signature is there; none: Username names the header
+    signed_prefix: str  # what is signed before the body
+    written: re.Pattern[str]  # each signature in the header's value, hex or base64
+    algorithm: str = "sha256"
+    timestamp_written: re.Pattern[str] | None = None  # where the timestamp stands in the signature's header
+    read_key: Callable[[str], bytes] = str.encode  # the key that a secret of the parameter Password stands for
+
+
+class SignatureAuthenticator(Authenticator):
+    """A signature of the body in a header, by a scheme."""
+
+    signs_body = True
+    by_headers_alone = False
+
+    def __init__(self, scheme: SignatureScheme, header: str, secrets: Iterable[str]) -> None:
+        self._scheme = scheme
+        self._names = scheme.headers or (SignatureHeaders(header.lower()),)
+        self.hidden_header = self._names[0].signature
+        self.identifies = bool(self._names[0].identifier)
+        texts = tuple(secrets)
+        self.secrets = tuple(text.encode() for text in texts)
+        self._keys = tuple(scheme.read_key(text) for text in texts)
+
+    def check(self, headers: dict[str, str], query: str = "", repeated: frozenset[str] = frozenset()) -> None:
+        names = self._names_in(headers)
+        if names is None:
+            raise MissingProof(NO_SIGNATURE)
+        if not self._digests(headers[names.signature]) or (names.identifier and not headers.get(names.identifier)):
+            raise HTTPError(401, NO_SIGNATURE)
+        if not self._prefixes(headers, names):
+            raise HTTPError(401, STALE_TIMESTAMP)
+
+    def check_body(self, headers: dict[str, str], body: bytes) -> None:
+        if not self.signing_key(headers, body):
+            raise HTTPError(401, WRONG_SIGNATURE)
+
+    def event_id(self, headers: dict[str, str]) -> str | None:
+        names = self._names_in(headers)
+        return headers.get(names.identifier) if names and names.identifier else None
+
+    def signing_key(self, headers: dict[str, str], body: bytes) -> bytes:
+        """Return the key the body was signed with, empty where none of ours matches."""
+        names = self._names_in(headers)
+        if names is None:
+            return b""
+        digests = self._digests(headers[names.signature])
+        matching = b""
+        for prefix, key in itertools.product(self._prefixes(headers, names), self._keys):
+            expected = hmac.new(key, prefix, self._scheme.algorithm)
+            expected.update(body)
+            if _is_one_of(expected.digest(), digests):
+                matching = key
+        return matching
+
+    def _names_in(self, headers: dict[str, str]) -> SignatureHeaders | None:
+        return next((names for names in self._names if names.signature in headers), None)
+
+    def _digests(self, value: str) -> tuple[bytes, ...]:
+        """Return the signatures in a header's value that have the length of one."""
+        size = hashlib.new(self._scheme.algorithm).digest_size
+        read = (read_digest(text) for text in self._scheme.written.findall(value))
+        return tuple(digest for digest in read if len(digest) == size)
+
+    def _prefixes(self, headers: dict[str, str], names: SignatureHeaders) -> list[bytes]:
+        """Return what may have been signed before the body: one for each timestamp within the tolerance."""
+        if self._scheme.timestamp_written:
+            written = self._scheme.timestamp_written.findall(headers[names.signature])
+            timestamps = list(dict.fromkeys(written))[:MAX_TIMESTAMPS]
+        elif names.timestamp:
+            timestamps = [headers.get(names.timestamp, "")]
+        else:
+            return [self._scheme.signed_prefix.encode()]
+        return [
+            self._scheme.signed_prefix.format(timestamp=timestamp, id=headers.get(names.identifier, "")).encode("latin-1")
+            for timestamp in timestamps
+            if is_recent(timestamp)
+        ]
+
+
+def _is_one_of(given: bytes, expected: Iterable[bytes]) -> bool:
+    """Return whether bytes equal one of several, in a time that does not tell which."""
+    return sum(hmac.compare_digest(given, value) for value in expected) > 0
+
+
+def is_recent(timestamp: str) -> bool:
+    """Return whether a Unix time in seconds or milliseconds is within TOLERANCE_SECONDS of now."""
+    if not re.fullmatch("[0-9]{1,16}", timestamp):
+        return False
+    seconds = int(timestamp)
+    if seconds > MAX_SECONDS_TIMESTAMP:
+        seconds //= 1000
+    return abs(time.time() - seconds) <= TOLERANCE_SECONDS
+
+
+def read_digest(text: str) -> bytes:
+    """Return the bytes of a digest in hex or base64 (either alphabet, with or without padding), empty for anything else."""
+    with contextlib.suppress(ValueError):
+        return bytes.fromhex(text)
+    with contextlib.suppress(ValueError):
+        return read_base64(text)
+    return b""
+
+
+def read_base64(text: str) -> bytes:
+    """Return the bytes of base64 in either alphabet, with or without padding; raises ValueError."""
+    plain = text.rstrip("=").replace("-", "+").replace("_", "/")
+    return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
+
+
+def read_secrets(password: str) -> tuple[str, ...]:
+    """Return the secrets in the parameter Password: the whole, and where white space separates several, each of them.
+
+    A phrase is one secret, or GitHub's own example, "It's a Secret to Everybody", would let in who signs with "a".
+    """
+    parts = password.split()
+    least = MIN_PART_CHARACTERS if len(parts) <= MAX_SHORT_PARTS else MIN_LONG_PART_CHARACTERS
+    if len(parts) < 2 or min(map(len, parts)) < least:
+        return (password.strip(),)
+    return (password.strip(), *parts)
+
+
+def read_header_values(password: str) -> tuple[str, ...]:
+    """Return the values a header may have: the whole password, and during a rotation each of several values.
+
+    `Bearer XXX` is one value: its first word proves nothing. `Bearer XXX Bearer YYY` is two.
+    """
+    parts = password.split()
+    if len(parts) > 2 and len(parts) % 2 == 0 and len(set(parts[::2])) == 1:
+        return (password, *(f"{scheme} {value}" for scheme, value in zip(parts[::2], parts[1::2])))
+    if any(part.isalpha() for part in parts):
+        return (password,)
+    return (password, *read_secrets(password)[1:])
+
+
+def read_standard_secret(text: str) -> bytes:
+    """Return the key that a secret of Standard Webhooks stands for; raises SettingError."""
+    if text.startswith(("whsk_", "whpk_")):
+        raise SettingError("Password", f"{text[:5]}... is a key of the asymmetric kind; ask the sender for a secret, whsec_...")
+    try:
+        key = read_base64(text.removeprefix("whsec_"))
+    except ValueError:
+        key = b""
+    if not key:
+        raise SettingError("Password", "copy the secret as the sender shows it: whsec_ followed by base64.")
+    return key
+
+
+# A signature alone or behind a name (`sha256=`, `v1=`), several of them separated by commas, semicolons or blanks.
+ANY_SIGNATURE = re.compile(r"(?:^|[\s,;])(?:[A-Za-z][\w\-]*=)?([0-9A-Za-z+/_\-]+={0,2})(?=$|[\s,;])")
+V0_SIGNATURE = re.compile(r"(?:^|[\s,])v0=([0-9A-Fa-f]+)(?=$|[\s,])")
+V1_SIGNATURE = re.compile(r"(?:^|[\s,])v1=([0-9A-Fa-f]+)(?=$|[\s,])")
+STANDARD_SIGNATURE = re.compile(r"(?:^|[\s,])v1,([0-9A-Za-z+/_\-]+={0,2})(?=$|[\s,])")
+STRIPE_TIMESTAMP = re.compile(r"(?:^|[\s,])t=([0-9]+)(?=$|[\s,])")
+
+SIGNATURE_SCHEMES = {
+    # GitHub, Shopify, Jira, Linear, Sentry, PagerDuty and most others
+    "_hmac": SignatureScheme((), "", ANY_SIGNATURE),
+    "_hmac-sha256": SignatureScheme((), "", ANY_SIGNATURE),
+    "_hmac-sha1": SignatureScheme((), "", ANY_SIGNATURE, "sha1"),
+    "_hmac-sha512": SignatureScheme((), "", ANY_SIGNATURE, "sha512"),
+    # https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+    "_standard-webhooks": SignatureScheme(
+        tuple(SignatureHeaders(f"{sender}-signature", f"{sender}-timestamp", f"{sender}-id") for sender in ("webhook", "svix")),
+        "{id}.{timestamp}.",
+        STANDARD_SIGNATURE,
+        read_key=read_standard_secret,
+    ),
+    # https://docs.slack.dev/authentication/verifying-requests-from-slack
+    "_slack": SignatureScheme(
+        (SignatureHeaders("x-slack-signature", "x-slack-request-timestamp"),), "v0:{timestamp}:", V0_SIGNATURE
+    ),
+    # https://developers.zoom.us/docs/api/webhooks/
+    "_zoom": SignatureScheme((SignatureHeaders("x-zm-signature", "x-zm-request-timestamp"),), "v0:{timestamp}:", V0_SIGNATURE),
+    # https://docs.stripe.com/webhooks
+    "_stripe": SignatureScheme((), "{timestamp}.", V1_SIGNATURE, timestamp_written=STRIPE_TIMESTAMP),
+}
+SCHEME_USAGES = {  # how each is written in the parameter Username; what stands behind the colon is for the instance to say
+    "_header": "_header:<HEADER-NAME>, such as _header:Authorization, without spaces",
+    "_hmac": "_hmac:<HEADER-NAME>, such as _hmac:X-Hub-Signature-256, without spaces",
+    "_hmac-sha256": "_hmac-sha256:<HEADER-NAME>, such as _hmac-sha256:X-Hub-Signature-256, without spaces",
+    "_hmac-sha1": "_hmac-sha1:<HEADER-NAME>, such as _hmac-sha1:X-Hub-Signature, without spaces",
+    "_hmac-sha512": "_hmac-sha512:<HEADER-NAME>, such as _hmac-sha512:X-TFE-Notification-Signature, without spaces",
+    "_standard-webhooks": "_standard-webhooks, with nothing behind it",
+    "_slack": "_slack, with nothing behind it",
+    "_zoom": "_zoom, with nothing behind it",
+    "_stripe": "_stripe:<HEADER-NAME>, such as _stripe:Stripe-Signature, without spaces",
+    "_query": "_query:<FIELD-NAME>, such as _query:token, without spaces",
+}
+OWN_SCHEMES = {  # headers whose signature is not that of the body alone, and what checks it
+    **{names.signature: name for name, scheme in SIGNATURE_SCHEMES.items() for names in scheme.headers},
+    "stripe-signature": "_stripe:Stripe-Signature",
+}
+WRONG_SECRETS = (  # how a vendor's other secrets begin, which are easily taken for the one that signs
+    ("_slack", ("xox", "xapp-"), "it is a token; copy the Signing Secret from the app's Basic Information."),
+    ("_stripe", ("sk_", "pk_", "rk_"), "it is an API key; copy the endpoint's signing secret, whsec_..."),
+)
 
 
 def choose_authenticator(username: str, password: str) -> Authenticator:
@@ -443,14 +864,348 @@ def choose_authenticator(username: str, password: str) -> Authenticator:
     if not username or not password:
         absent = "Password" if username else "Username"
         raise SettingError(absent, "it is empty while the other of the two is not; fill in both, or neither.")
-    if not username.startswith("_header"):
+    scheme, colon, name = username.partition(":")
+    scheme = scheme.strip().lower()
+    if scheme not in SCHEME_USAGES:
+        refuse_mistyped_scheme(scheme, bool(colon))
         return BasicAuthenticator(username, password)
-    name = username.removeprefix(HEADER_PREFIX)
-    if not username.startswith(HEADER_PREFIX) or not re.fullmatch(HEADER_NAME, name):
-        raise SettingError("Username", "write _header:<HEADER-NAME>, such as _header:Authorization, without spaces.")
-    if password != password.strip(" \t") or re.search(r"[\x00-\x08\x0a-\x1f\x7f]", password):
-        raise SettingError("Password", "no header can carry it: remove spaces at its ends, line breaks and control characters.")
-    return HeaderAuthenticator(name, password)
+    name = name.strip(" ")
+    takes_name = "<" in SCHEME_USAGES[scheme]
+    if not re.fullmatch((QUERY_NAME if scheme == "_query" else HEADER_NAME) if takes_name else "", name):
+        raise SettingError("Username", f"write {SCHEME_USAGES[scheme]}.")
+    if not password.strip():
+        raise SettingError("Password", "it is nothing but white space; enter the secret that the sender has, too.")
+    if scheme == "_header":
+        if password != password.strip(" \t") or re.search(r"[\x00-\x08\x0a-\x1f\x7f]", password):
+            raise SettingError(
+                "Password", "no header can carry it: remove spaces at its ends, line breaks and control characters."
+            )
+        return HeaderAuthenticator(name, password)
+    if scheme == "_query":
+        return QueryAuthenticator(name, password)
+    return choose_signature(scheme, name, password)
+
+
+def refuse_mistyped_scheme(scheme: str, has_colon: bool) -> None:
+    """Raise SettingError for a username that is meant to name a scheme but does not; others are Basic's."""
+    close = difflib.get_close_matches(scheme, SCHEME_USAGES, n=1, cutoff=0.85) if scheme.startswith("_") else []
+    if close:
+        raise SettingError("Username", f"write {SCHEME_USAGES[close[0]]}.")
+    if scheme.startswith("_") and has_colon:
+        known = ", ".join(usage.partition(",")[0] for usage in SCHEME_USAGES.values())
+        raise SettingError("Username", f"there is no scheme {scheme}; write one of {known}, or for Basic a name without a colon.")
+
+
+def choose_signature(scheme: str, header: str, password: str) -> Authenticator:
+    """Return the authenticator for a scheme of SIGNATURE_SCHEMES; raises SettingError for what could match nothing."""
+    own = OWN_SCHEMES.get(header.lower())
+    if scheme.startswith("_hmac") and own:
+        raise SettingError("Username", f"{header} signs more than the body; write {own}.")
+    for name, beginnings, mend in WRONG_SECRETS:
+        if scheme == name and password.strip().startswith(beginnings):
+            raise SettingError("Password", mend)
+    row = SIGNATURE_SCHEMES[scheme]
+    # A secret of base64 holds no blank, so there every part is a secret.
+    secrets = tuple(password.split()) if row.read_key is read_standard_secret else read_secrets(password)
+    return SignatureAuthenticator(row, header, secrets)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Handshakes: what vendors ask before they send events, answered without an incident
+#
+# One row a vendor: a recognizer, which returns what is to be echoed or None, and an answer. Rows that reveal nothing may
+# answer before authentication, because the vendor sends them unsigned; the others only to a sender that has proved itself.
+# What is echoed is short printable ASCII, as JSON or plain text that no browser takes for a page (nosniff).
+# ---------------------------------------------------------------------------------------------------------------------
+
+MAX_HANDSHAKE_BYTES = 8 * KIB  # of a body: a confirmation of SNS has 2 KiB, the others less
+ECHOED = re.compile(r"[ -~]{1,1024}")  # printable ASCII: what a page or another header needs is not in it, or not alone
+NO_EVENTS = (b"", b"{}", b"[]", b"null")
+CONFIRM_SECONDS = 10
+# The whole URL is matched, because two parsers of one URL may disagree on where its host ends.
+SNS_URL = re.compile(r"https://sns\.[a-z0-9-]{1,40}\.amazonaws\.com(?:\.cn)?(?::443)?/[!-\[\]-~]*")
+ALIVE = b'{"status":"ok"}'
+
+
+class Answer(NamedTuple):
+    """What a sender gets: status, content, its type, and further headers."""
+
+    status: int = 200
+    content: bytes = b""
+    content_type: str = "application/json"
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class HandshakeCall:
+    """A request as far as handshakes look at it; the body is empty where it is not read yet."""
+
+    def __init__(self, method: str, headers: dict[str, str], query: str = "", body: bytes = b"") -> None:
+        self.method = method
+        self.headers = headers
+        self.query = query
+        self.body = body
+
+    @functools.cached_property
+    def fields(self) -> dict[str, list[str]]:
+        """The fields of the query string, each with its values."""
+        try:
+            return parse_qs(self.query, keep_blank_values=True, errors="replace", max_num_fields=MAX_FORM_FIELDS)
+        except ValueError:
+            return {}
+
+    def field(self, name: str) -> str:
+        """Return the value of a field that came once, else an empty string."""
+        values = self.fields.get(name, ())
+        return values[0] if len(values) == 1 else ""
+
+    @functools.cached_property
+    def json(self) -> Any:
+        """The parsed body, None where it is no JSON."""
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            return None
+
+
+class Handshake(NamedTuple):
+    """One vendor's handshake: ``recognize`` returns what ``answer`` needs, None for any other request."""
+
+    vendor: str
+    methods: tuple[str, ...]
+    unsigned: bool  # the vendor cannot prove itself here, and the answer reveals nothing
+    recognize: Callable[[HandshakeCall, Settings], Any]
+    answer: Callable[[Any, HandshakeCall, Settings], Answer]
+    mark: bytes = b""  # what the body has to hold before it is parsed at all
+    notice: str = ""  # what the instance's health has to tell, with {recognized} in it
+
+
+class Handshaken(NamedTuple):
+    """An answered handshake: the answer, whose it was, and what the instance's health has to tell of it, if anything."""
+
+    answer: Answer
+    vendor: str
+    notice: str = ""
+
+
+def answer_handshake(call: HandshakeCall, settings: Settings, proven: bool) -> Handshaken | None:
+    """Return the answer where the request is a handshake that may be answered now, None for any other.
+
+    The body of a POST has to be there whole. ``proven`` tells whether authentication has passed. Raises HTTPError
+    (400, 502) where a handshake fails.
+    """
+    if not settings.handshakes or len(call.body) > MAX_HANDSHAKE_BYTES or "content-encoding" in call.headers:
+        return None
+    for row in HANDSHAKES.get(call.method, ()):
+        if (proven or row.unsigned) and row.mark in call.body:
+            recognized = row.recognize(call, settings)
+            if recognized is not None:
+                notice = row.notice.format(recognized=recognized)
+                return Handshaken(row.answer(recognized, call, settings), row.vendor, notice)
+    return None
+
+
+def may_be_handshake(method: str, headers: dict[str, str], settings: Settings) -> bool:
+    """Return whether a request that proves nothing may be a handshake, for which the small body of a POST is read first."""
+    if not settings.handshakes or method not in HANDSHAKES:
+        return False
+    if method != "POST":
+        return True
+    # Who asks before it sends its body, or packs it, sends no handshake, and is refused without reading on.
+    if headers.keys() & {"transfer-encoding", "content-encoding", "expect"}:
+        return False
+    return int(headers.get("content-length", 0)) <= MAX_HANDSHAKE_BYTES
+
+
+def echoed(value: Any) -> str | None:
+    """Return a text that may be echoed, None for any other value."""
+    return value if isinstance(value, str) and ECHOED.fullmatch(value) else None
+
+
+def _answer_json(value: Any) -> Answer:
+    return Answer(content=to_json(value).encode())
+
+
+def _answer_text(text: str, *_: Any) -> Answer:
+    return Answer(content=text.encode(), content_type="text/plain")
+
+
+def _slack_challenge(call: HandshakeCall, _: Settings) -> str | None:
+    asked = call.json
+    if not isinstance(asked, dict) or asked.get("type") != "url_verification" or asked.keys() - {"type", "challenge", "token"}:
+        return None
+    return echoed(asked.get("challenge"))
+
+
+def _lone_challenge(call: HandshakeCall, _: Settings) -> str | None:
+    asked = call.json
+    return echoed(asked["challenge"]) if isinstance(asked, dict) and list(asked) == ["challenge"] else None
+
+
+def _graph_token(call: HandshakeCall, _: Settings) -> str | None:
+    if "validationToken" not in call.query or call.body.strip() not in NO_EVENTS:
+        return None
+    return echoed(call.field("validationToken"))
+
+
+def _event_grid_code(call: HandshakeCall, _: Settings) -> str | None:
+    events = call.json
+    if not isinstance(events, list) or len(events) != 1 or not isinstance(events[0], dict):
+        return None
+    data = events[0].get("data")
+    if events[0].get("eventType") != "Microsoft.EventGrid.SubscriptionValidationEvent" or not isinstance(data, dict):
+        return None
+    return echoed(data.get("validationCode"))
+
+
+def _meta_challenge(call: HandshakeCall, settings: Settings) -> str | None:
+    if call.field("hub.mode") != "subscribe":
+        return None
+    # Whoever knows the password has proved itself; a wrong one goes on to authentication, where failures are counted.
+    known = _is_one_of(call.field("hub.verify_token").encode(), settings.authenticator.secrets)
+    return echoed(call.field("hub.challenge")) if known else None
+
+
+def _dropbox_challenge(call: HandshakeCall, settings: Settings) -> str | None:
+    if call.fields.keys() - {"challenge", settings.authenticator.hidden_query}:
+        return None
+    return echoed(call.field("challenge"))
+
+
+def _cloud_events_answer(origin: str, call: HandshakeCall, _: Settings) -> Answer:
+    rate = (("WebHook-Allowed-Rate", "*"),) if "webhook-request-rate" in call.headers else ()
+    return Answer(content=ALIVE, headers=(("WebHook-Allowed-Origin", origin), *rate, ("Allow", "POST")))
+
+
+def _zoom_token(call: HandshakeCall, settings: Settings) -> tuple[str, bytes] | None:
+    asked = call.json
+    if not isinstance(asked, dict) or asked.get("event") != "endpoint.url_validation":
+        return None
+    payload = asked.get("payload") if not asked.keys() - {"event", "event_ts", "payload"} else None
+    token = echoed(payload["plainToken"]) if isinstance(payload, dict) and list(payload) == ["plainToken"] else None
+    key = settings.authenticator.signing_key(call.headers, call.body)
+    return (token, key) if token and key else None
+
+
+def _zoom_answer(token_and_key: tuple[str, bytes], *_: Any) -> Answer:
+    token, key = token_and_key
+    return _answer_json({"plainToken": token, "encryptedToken": hmac.new(key, token.encode(), "sha256").hexdigest()})
+
+
+def _asana_secret(call: HandshakeCall, _: Settings) -> str | None:
+    if "x-hook-secret" not in call.headers:
+        return None
+    has_events = call.body.strip() not in NO_EVENTS and call.json != {"events": []}
+    return None if has_events else echoed(call.headers["x-hook-secret"])
+
+
+def _sns_url(call: HandshakeCall, _: Settings) -> str | None:
+    asked = call.json
+    if not isinstance(asked, dict) or asked.get("Type") != "SubscriptionConfirmation":
+        return None
+    if not isinstance(asked.get("SubscribeURL"), str):
+        return None
+    if not SNS_URL.fullmatch(asked["SubscribeURL"]):
+        raise BadRequest("SubscribeURL is no address of Amazon SNS, https://sns.<region>.amazonaws.com/..., and was not fetched.")
+    return asked["SubscribeURL"]
+
+
+def _confirm_sns(url: str, _: HandshakeCall, settings: Settings) -> Answer:
+    """Fetch the URL that confirms a subscription, without holding up anybody else; raises HTTPError (502)."""
+    attempt = gevent.get_hub().threadpool.spawn(confirm_subscription, url, settings.proxy)
+    try:
+        failure = attempt.get(timeout=CONFIRM_SECONDS)
+    except gevent.Timeout:
+        failure = f"no answer within {CONFIRM_SECONDS} s"
+    if failure:
+        raise HTTPError(502, f"The subscription could not be confirmed at Amazon SNS: {failure}. Let SNS request it again.")
+    return Answer(content=b'{"status":"confirmed"}')
+
+
+def confirm_subscription(url: str, use_proxy: bool) -> str:
+    """Fetch a URL of SNS with the system's proxy or without; return why that failed, empty after a success.
+
+    It blocks for up to CONFIRM_SECONDS a step, so it belongs on a native thread.
+    """
+    import requests  # CommonServerPython's own HTTP client; only this handshake needs it
+
+    with requests.Session() as session:
+        session.trust_env = False  # the environment's proxy counts where the instance says so
+        proxies = requests.utils.get_environ_proxies(url) if use_proxy else {}
+        trusted = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE") or True  # XSOAR's custom certificates
+        try:
+            with session.get(
+                url, timeout=CONFIRM_SECONDS, allow_redirects=False, proxies=proxies, verify=trusted, stream=True
+            ) as response:
+                return "" if response.status_code == 200 else f"it answered {response.status_code}"
+        except (requests.RequestException, OSError) as error:
+            return type(error).__name__
+
+
+def _url_check(call: HandshakeCall, settings: Settings) -> bool | None:
+    return None if call.query else True
+
+
+def _proven_url_check(call: HandshakeCall, settings: Settings) -> bool | None:
+    return True if list(call.fields) == [settings.authenticator.hidden_query] else None
+
+
+HANDSHAKE_ROWS = (
+    # https://docs.slack.dev/reference/events/url_verification (signed as all of Slack's requests)
+    Handshake("Slack", ("POST",), False, _slack_challenge, lambda text, *_: _answer_json({"challenge": text}), b'"challenge"'),
+    # https://developer.monday.com/api-reference/reference/webhooks
+    Handshake("monday.com", ("POST",), True, _lone_challenge, lambda text, *_: _answer_json({"challenge": text}), b'"challenge"'),
+    # https://developer.okta.com/docs/concepts/event-hooks/
+    Handshake(
+        "Okta",
+        ("GET",),
+        True,
+        lambda call, _: echoed(call.headers.get("x-okta-verification-challenge")),
+        lambda text, *_: _answer_json({"verification": text}),
+    ),
+    # https://learn.microsoft.com/graph/change-notifications-delivery-webhooks
+    Handshake("Microsoft Graph", ("POST",), True, _graph_token, _answer_text),
+    # https://learn.microsoft.com/azure/event-grid/webhook-event-delivery
+    Handshake(
+        "Azure Event Grid",
+        ("POST",),
+        True,
+        _event_grid_code,
+        lambda text, *_: _answer_json({"validationResponse": text}),
+        b"Microsoft.EventGrid.SubscriptionValidationEvent",
+    ),
+    # https://github.com/cloudevents/spec/blob/main/cloudevents/http-webhook.md
+    Handshake(
+        "CloudEvents",
+        ("OPTIONS",),
+        True,
+        lambda call, _: echoed(call.headers.get("webhook-request-origin")),
+        _cloud_events_answer,
+    ),
+    # https://developers.facebook.com/docs/graph-api/webhooks/getting-started
+    Handshake("Meta", ("GET",), True, _meta_challenge, _answer_text),
+    # https://developers.zoom.us/docs/api/webhooks/ (the answer is signed, which no stranger may have done)
+    Handshake("Zoom", ("POST",), False, _zoom_token, _zoom_answer, b"endpoint.url_validation"),
+    # https://www.dropbox.com/developers/reference/webhooks
+    Handshake("Dropbox", ("GET",), True, _dropbox_challenge, _answer_text),
+    # https://developers.asana.com/docs/webhooks-guide
+    Handshake(
+        "Asana",
+        ("POST",),
+        True,
+        _asana_secret,
+        lambda secret, *_: Answer(content=ALIVE, headers=(("X-Hook-Secret", secret),)),
+        notice="If you have just registered this webhook at Asana, enter as Username _hmac:X-Hook-Signature and as Password "
+        "{recognized}. If you have not, somebody else sent this: ignore it.",
+    ),
+    # https://docs.aws.amazon.com/sns/latest/dg/sns-subscription-and-unsubscription-confirmation-json-formats.html
+    Handshake("Amazon SNS", ("POST",), False, _sns_url, _confirm_sns, b"SubscriptionConfirmation"),
+    # Forms that look at a URL before they take it
+    Handshake("URL check", ("GET", "HEAD"), True, _url_check, lambda *_: Answer(content=ALIVE)),
+    Handshake("URL check", ("GET", "HEAD"), False, _proven_url_check, lambda *_: Answer(content=ALIVE)),
+)
+HANDSHAKES = {
+    method: tuple(row for row in HANDSHAKE_ROWS if method in row.methods) for method in ("GET", "HEAD", "OPTIONS", "POST")
+}
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -867,7 +1622,21 @@ def _read_undeclared_json_lines(body: bytes, content_type: ContentType) -> list[
 RAW_SPELLINGS = ("raw_json", "rawJson", "rawJSON")
 SEVERITIES = {"unknown": 0, "informational": 0.5, "info": 0.5, "low": 1, "medium": 2, "high": 3, "critical": 4}
 BASIC_FIELDS = {"name", "type", "occurred", "rawJSON"}  # what is beyond them is rare and can be large
-HIDDEN_HEADER_PARTS = ("authorization", "cookie", "signature", "hmac", "token", "api-key", "apikey", "secret", "password")
+HIDDEN_HEADER_PARTS = re.compile(
+    # a word of a name as a whole
+    "auth|authentication|token|key|credentials?|session|jwt|assertion|oidc|bearer|csrf|xsrf|sig|pwd|passwd"
+    # what is unmistakable within a word, too: `x-apikey2`, `usersecret`
+    "|.*(?:authorization|password|passphrase|passcode|secret|cookie|credential|signature|hmac|apikey).*"
+    # and at its end: `x-authtoken`, `sessionid`
+    "|.*(?:token|authkey|accesskey|privatekey|sessionid)[0-9]*"
+)
+HIDDEN_HEADERS = frozenset({"x-forwarded-client-cert"})
+HIDDEN_QUERY_FIELDS = frozenset({"code"})  # Azure Functions' key, OAuth's proof; among headers it is a number
+NEVER_KEPT = frozenset({"authorization", "proxy-authorization", "cookie"})  # whatever a duplication key names
+MOMENTS = frozenset({"timestamp", "ts", "time", "date"})
+DELIVERIES = frozenset({"delivery", "request", "webhook", "event", "message", "correlation", "trace"})
+URL_HEADERS = ("referer", "x-original-url", "x-original-uri", "x-rewrite-url", "x-forwarded-uri", "x-envoy-original-path")
+URL_SECRETS = re.compile(r"(?<=//)[^/?#]*@|[?#].*", re.DOTALL)  # userinfo, query and fragment
 
 
 class Incident(NamedTuple):
@@ -884,27 +1653,50 @@ class Request(NamedTuple):
     headers: dict[str, str]
     query: dict[str, Any]
     large: bool = False  # its body, which is therefore handled on a second thread
+    source_address: str = ""
 
 
-def describe_request(headers: dict[str, str], query_string: str, hidden_header: str, large: bool = False) -> Request:
+def describe_request(headers: dict[str, str], query_string: str, hidden: HiddenNames, large: bool = False) -> Request:
     """Return the parts of a request that are kept in rawJSON, without anything that proves who sent it."""
     kept = {
         name: value if value.isascii() else _header_text(value)
         for name, value in headers.items()
-        if name != hidden_header and not _tells_secrets(name)
+        if name != hidden.header and (not _tells_secrets(name) or name in hidden.named_headers)
     }
+    for name in URL_HEADERS:
+        if name in kept:
+            kept[name] = URL_SECRETS.sub("", kept[name])
     if not query_string:
         return Request(kept, {}, large)
     try:
-        pairs = parse_qsl(query_string, keep_blank_values=True, errors="replace", max_num_fields=MAX_FORM_FIELDS)
+        pairs = parse_qsl(ascii_query(query_string), keep_blank_values=True, errors="replace", max_num_fields=MAX_FORM_FIELDS)
     except ValueError:
         raise BadRequest(f"The query string has more than {MAX_FORM_FIELDS} fields; send them in the body.") from None
-    return Request(kept, collect_fields(pairs), large)
+    fields = (pair for pair in pairs if not _is_hidden_field(pair[0], hidden))
+    return Request(kept, collect_fields(fields), large)
+
+
+def _is_hidden_field(name: str, hidden: HiddenNames) -> bool:
+    if name == hidden.query:
+        return True
+    return name not in hidden.named_fields and (name.lower() in HIDDEN_QUERY_FIELDS or _tells_secrets(name))
 
 
 @functools.lru_cache(maxsize=1024)
 def _tells_secrets(name: str) -> bool:
-    return any(part in name for part in HIDDEN_HEADER_PARTS)
+    """Return whether a header or a field of the query string of this name proves who sent the request.
+
+    The name is split into words: `X-Api-Key`, `access_token`, `apiKey`. What tells apart or dates a delivery is kept,
+    although its name may speak of a key or a signature.
+    """
+    if name.lower() in HIDDEN_HEADERS:
+        return True
+    words = re.findall(r"[a-z0-9]+", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name).lower())
+    if not words or "idempotency" in words or words[-1] in MOMENTS or name == "sec-websocket-key":
+        return False
+    if words[-1] == "delivery" or (words[-1] in ("id", "uuid", "guid") and not DELIVERIES.isdisjoint(words)):
+        return False
+    return any(HIDDEN_HEADER_PARTS.fullmatch(word) for word in words)
 
 
 def _header_text(value: str) -> str:
@@ -943,6 +1735,8 @@ def make_incident(item: Any, request: Request, settings: Settings, now: datetime
     _add(raw, "headers", request.headers)
     if request.query:
         _add(raw, "query", request.query)
+    if request.source_address:
+        _add(raw, "source_address", request.source_address)
     for name, value in settings.mirroring:
         _add(raw, name, value)
     fields["rawJSON"] = to_json(raw, request.large)
@@ -1190,9 +1984,11 @@ class XsoarClient:
     It also carries what is told beside the incidents: log lines (joined, one call a second) and the instance's health.
     """
 
-    def __init__(self, secret: bytes = b"") -> None:
+    def __init__(self, secrets: tuple[bytes, ...] = ()) -> None:
         self._thread = NativeThread()
-        self._secret = secret.decode()
+        # The longest first: one secret may be part of another.
+        texts = sorted((secret.decode() for secret in secrets), key=len, reverse=True)
+        self._secrets = [text for text in texts if len(text) >= MIN_MASKED_CHARACTERS]
         self._lines: deque[tuple[Callable[[str], Any], str]] = deque(maxlen=100)  # a flood keeps the newest
         self._troubles: dict[str, str] = {}
         self._reported_health: str | None = None
@@ -1276,7 +2072,9 @@ class XsoarClient:
 
     def _safe(self, text: str) -> str:
         text = plain_field(text)
-        return text.replace(self._secret, "<secret>") if len(self._secret) >= MIN_MASKED_CHARACTERS else text
+        for secret in self._secrets:
+            text = text.replace(secret, "<secret>")
+        return text
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -2036,7 +2834,7 @@ REQUEST_LINE = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e\x80-\xff]
 HEADER_LINES = re.compile(rf"(?:{HEADER_NAME}:[\t\x20-\x7e\x80-\xff]*\r\n)*+")
 CHUNK_LINE = re.compile(rb"([0-9a-fA-F]{1,8})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?\r\n")
 SINGLE_HEADERS = {"content-length", "transfer-encoding", "host", "content-encoding", "expect"}  # twice is ambiguous
-COMMON_HEADERS = "Content-Type: application/json\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
+COMMON_HEADERS = "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
 BAD_REQUEST_LINE = "The request line is not valid HTTP/1.1."
 BLANK_LINE = b"\r\n\r\n"  # with the line break before it
 STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in http.HTTPStatus}
@@ -2357,6 +3155,8 @@ class Handler(pywsgi.WSGIHandler):
         if body is not None and not body.complete:
             self.close_connection = True
         extra = "".join(f"{name}: {value}\r\n" for name, value in self.response_headers)
+        if "Content-Type: " not in extra:
+            extra = f"Content-Type: application/json\r\n{extra}"
         connection = "Connection: close\r\n" if self.close_connection else self.keep_alive_header
         head = (
             f"HTTP/1.1 {self.status}\r\n{self.server.date_header()}{COMMON_HEADERS}{extra}{connection}"
@@ -2457,11 +3257,34 @@ class Webhook:
         self._guard = guard
         self._parser = parser
 
-    def receive(self, environ: dict[str, Any]) -> bytes:
+    def admit(self, environ: dict[str, Any]) -> None:
+        """Find out where a request comes from; raises HTTPError (403) where nobody from there may connect."""
+        settings, headers = self._settings, environ["webhook.headers"]
+        address = source_address(environ["webhook.address"], headers.get("x-forwarded-for", ""), settings.trusted_proxies)
+        environ["webhook.address"] = address
+        if not is_allowed(address, settings.allowed_sources):
+            self._guard.counts["requests from other addresses"] += 1
+            raise HTTPError(403, "This address may not send to this webhook; add it to Allowed sources in XSOAR.")
+
+    def ask(self, environ: dict[str, Any]) -> "Answer":
+        """GET, HEAD, OPTIONS: answer a vendor's handshake; anything else is 405, a wrong proof 401."""
+        call = HandshakeCall(environ["REQUEST_METHOD"], environ["webhook.headers"], environ["QUERY_STRING"])
+        refusal = self._refusal(environ)
+        done = answer_handshake(call, self._settings, refusal is None and not self._settings.authenticator.signs_body)
+        if done:
+            return self._note(done, environ)
+        # Whoever tries a token learns whether it is right, so that this is counted and slowed down as any other try.
+        if refusal is not None and (not isinstance(refusal, MissingProof) or "hub.verify_token" in call.fields):
+            raise self._failed(refusal, environ)
+        raise HTTPError(405, ROUTE_ERRORS[405], Allow="POST")
+
+    def receive(self, environ: dict[str, Any]) -> "bytes | Answer":
         """POST /: make incidents of the body and answer with their metadata once XSOAR has created them."""
         headers: dict[str, str] = environ["webhook.headers"]
         guard = self._guard
-        self._authenticate(headers, environ["webhook.address"])
+        refusal = self._refusal(environ)
+        if refusal is not None:
+            return self._answer_unsigned(environ, refusal)
         if "content-encoding" in headers:
             supported_encoding(headers["content-encoding"])
         if guard.stopping:
@@ -2470,8 +3293,12 @@ class Webhook:
             body = environ["webhook.body"].read(budget)
             guard.accepted += 1
             try:
+                self._check_body(environ, body)
+                done = answer_handshake(HandshakeCall("POST", headers, environ["QUERY_STRING"], body), self._settings, True)
+                if done:
+                    return self._note(done, environ)
                 large = len(body) > SMALL_BODY_BYTES or "content-encoding" in headers
-                incidents = self._understand(body, headers, environ["QUERY_STRING"], large)
+                incidents = self._understand(body, environ, large)
                 many = large or len(incidents) > MANY_ITEMS
                 if many:
                     budget.grow(max(0, sum(incident.size for incident in incidents) - len(body)))
@@ -2481,19 +3308,66 @@ class Webhook:
             finally:
                 guard.accepted -= 1
 
-    def _authenticate(self, headers: dict[str, str], address: str) -> None:
+    def _refusal(self, environ: dict[str, Any]) -> HTTPError | None:
+        """Return what headers and query string are refused with, None where they prove the sender."""
         try:
-            self._settings.authenticator.check(headers)
-        except HTTPError:
-            delay = self._guard.fail(address)
-            if delay:
-                gevent.sleep(delay)
-            raise
+            self._settings.authenticator.check(environ["webhook.headers"], environ["QUERY_STRING"])
+        except HTTPError as refusal:
+            return refusal
+        return None
 
-    def _understand(self, body: bytes, headers: dict[str, str], query_string: str, large: bool) -> list[Incident]:
-        """Return the incidents a request asks for; a large body, and many incidents, are made on the second thread."""
-        settings, now = self._settings, datetime.now(UTC)
-        request = describe_request(headers, query_string, settings.authenticator.hidden_header, large)
+    def _answer_unsigned(self, environ: dict[str, Any], refusal: HTTPError) -> "Answer":
+        """Answer a POST that proves nothing where it is a vendor's handshake; raises the refusal of any other."""
+        headers = environ["webhook.headers"]
+        if isinstance(refusal, MissingProof) and may_be_handshake("POST", headers, self._settings):
+            with BodyBudget(self._guard) as budget:
+                body = environ["webhook.body"].read(budget)
+            done = answer_handshake(HandshakeCall("POST", headers, environ["QUERY_STRING"], body), self._settings, False)
+            if done:
+                return self._note(done, environ)
+        raise self._failed(refusal, environ)
+
+    def _check_body(self, environ: dict[str, Any], body: bytes) -> None:
+        authenticator, headers = self._settings.authenticator, environ["webhook.headers"]
+        if not authenticator.signs_body:
+            return
+        try:
+            if len(body) > SMALL_BODY_BYTES:  # hashing 25 MB takes longer than the others should wait
+                self._parser.run(authenticator.check_body, headers, body)
+            else:
+                authenticator.check_body(headers, body)
+        except HTTPError as refusal:
+            raise self._failed(refusal, environ) from None
+
+    def _failed(self, refusal: HTTPError, environ: dict[str, Any]) -> HTTPError:
+        """Count a failed authentication and return its refusal, after a delay where the address fails again and again."""
+        delay = self._guard.fail(environ["webhook.address"])
+        if delay:
+            gevent.sleep(delay)
+        return refusal
+
+    def _note(self, done: "Handshaken", environ: dict[str, Any]) -> "Answer":
+        """Count a handshake, show in the health what it has to tell, and return its answer."""
+        self._guard.counts["handshakes answered"] += 1
+        if done.notice:
+            self._client.report(f"{done.vendor}'s handshake", f"{done.vendor} (from {environ['webhook.address']}): {done.notice}")
+        return done.answer
+
+    def _understand(self, body: bytes, environ: dict[str, Any], large: bool) -> list[Incident]:
+        """Return the incidents a request asks for, with the delivery's id as their key where nothing else is one."""
+        headers = environ["webhook.headers"]
+        incidents = self._make(body, environ, large)
+        event_id = self._settings.authenticator.event_id(headers)
+        if event_id is None:
+            return incidents
+        keys = [f"webhook-id:{event_id}" + (f"[{place}]" if len(incidents) > 1 else "") for place in range(len(incidents))]
+        return [incident if incident.key else incident._replace(key=shorten_key(key)) for incident, key in zip(incidents, keys)]
+
+    def _make(self, body: bytes, environ: dict[str, Any], large: bool) -> list[Incident]:
+        """Return the incidents a body holds; a large one, and many incidents, are made on the second thread."""
+        settings, now, headers = self._settings, datetime.now(UTC), environ["webhook.headers"]
+        request = describe_request(headers, environ["QUERY_STRING"], settings.hidden, large)
+        request = request._replace(source_address=environ["webhook.address"])
         content = headers.get("content-type", ""), headers.get("content-encoding", "")
         incidents: list[Incident]
         if large:  # in one turn: between two of them, the parsed payloads of all others would be in memory as well
@@ -2507,7 +3381,7 @@ class Webhook:
 
     def _create(self, incidents: list[Incident]) -> list[dict[str, Any]]:
         """Return what XSOAR created of the incidents, and has created of duplicates; raises HTTPError (502, 503)."""
-        if self._settings.duplication_paths:
+        if self._settings.duplication_paths or self._settings.authenticator.identifies:
             outcomes, duplicates = self._submit_new(incidents)
         else:
             outcomes, duplicates = self._writer.submit(incidents), set()
@@ -2588,10 +3462,16 @@ class Routes(bottle.Bottle):
     patched before two greenlets could each have their own.
     """
 
+    admit: Callable[[dict[str, Any]], None]
+
     def wsgi(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
         try:
+            self.admit(environ)
             route, _ = self.router.match(environ)
             content = route.callback(environ)
+            if isinstance(content, Answer):
+                start_response(STATUS_LINES[content.status], [("Content-Type", content.content_type), *content.headers])
+                return [content.content]
             start_response(STATUS_LINES[200], [])
         except bottle.HTTPError as error:
             content = to_json({"error": ROUTE_ERRORS[error.status_code]}).encode()
@@ -2611,7 +3491,9 @@ ROUTE_ERRORS = {
 def build_app(application: Webhook) -> Routes:
     """Return the Bottle app with its route table. What it needs to know is in the application."""
     app = Routes()
+    app.admit = application.admit
     app.route("/", "POST", application.receive)
+    app.route("/", ["GET", "HEAD", "OPTIONS"], application.ask)
     app.route("/health", "GET", report_alive)
     return app
 
@@ -2625,7 +3507,7 @@ def test_module(settings: Settings) -> str:
     """The Test button: check every parameter and return ``ok``, or raise SettingError with all that is wrong."""
     mistakes = [str(mistake) for mistake in settings.mistakes]
     try:
-        context = load_tls(settings.certificate, settings.key)
+        context = load_tls(settings.certificate, settings.key, settings.client_ca)
         if context is not None:
             mistakes += filter(None, [certificate_trouble(context, settings.certificate)])
     except SettingError as mistake:
@@ -2645,11 +3527,12 @@ class Service:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._client = XsoarClient(settings.authenticator.secret)
+        self._client = XsoarClient(settings.authenticator.secrets)
         self._guard = Guard(self._client)
         self._writer = Writer(self._client)
         parser = NativeThread()  # large bodies, so that parsing them does not stall the small ones
-        self._memory = Memory(self._client, parser, settings.store_samples, bool(settings.duplication_paths))
+        remembers = bool(settings.duplication_paths) or settings.authenticator.identifies
+        self._memory = Memory(self._client, parser, settings.store_samples, remembers)
         self._app = build_app(Webhook(settings, self._client, self._writer, self._memory, self._guard, parser))
         self._stop = Event()
 
@@ -2705,7 +3588,7 @@ class Service:
     def _start_server(self) -> Server:
         if self._settings.port is None:
             raise SettingError("Listen Port", "it is empty; enter a free port such as 8000 and save the instance.")
-        tls = load_tls(self._settings.certificate, self._settings.key)
+        tls = load_tls(self._settings.certificate, self._settings.key, self._settings.client_ca)
         self._check_certificate(tls)
         server = Server(("0.0.0.0", self._settings.port), self._app, self._guard, self._client, tls)  # noqa: S104  # nosec B104
         server.start()
