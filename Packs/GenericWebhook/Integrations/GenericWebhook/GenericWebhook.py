@@ -1307,7 +1307,8 @@ def make_incident(part: Part, index: int, settings: Settings, trigger_time: str,
         fields = read_documented(payload, settings.severity_map)
     else:
         fields = read_bare(payload, shared.fields, settings, missed)
-        fields["details"] = bare_details(payload, shared.fields, fields, trigger_time)
+        if payload:
+            fields["details"] = bare_details(payload, shared.fields, fields, trigger_time)
     fields.setdefault("name", DEFAULT_NAME)
     fields.setdefault("occurred", trigger_time)
     if settings.incident_type:
@@ -1780,9 +1781,9 @@ LOOSE_ISO = re.compile(
 )
 # RFC 2822 (section 3.3), RFC 1123 and what C's asctime() and date(1) write, in upper case.
 WRITTEN_DATE = re.compile(
-    r"(?:[A-Z]{3,9}[,.]? +)?(?:[0-9]{1,2}[ -][A-Z]{3}[ -][0-9]{2,4},? +[0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?"
+    r"(?:[A-Z]{3,9}[,.]? +)?(?:[0-9]{1,2}[ -][A-Z]{3}[ -](?:[0-9]{2}|[1-9][0-9]{3}),? +[0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?"
     r"(?: *(?:[+-][0-9]{4}|[A-Z]{1,5}))?"
-    r"|[A-Z]{3} +[0-9]{1,2} +[0-9]{2}:[0-9]{2}:[0-9]{2}(?: [A-Z]{1,5})? +[0-9]{4})(?: *\([^()]*\))?"
+    r"|[A-Z]{3} +[0-9]{1,2} +[0-9]{2}:[0-9]{2}:[0-9]{2}(?: [A-Z]{1,5})? +[1-9][0-9]{3})(?: *\([^()]*\))?"
 )
 EPOCH_NUMBER = re.compile(r"([0-9]{9,19})(?:\.([0-9]+))?")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
