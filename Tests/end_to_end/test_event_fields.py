@@ -1,7 +1,6 @@
 """Where an incident's fields come from: paths, templates, types, times, severities, arrays of events, duplication keys.
 
-The tables run against the integration's functions, without a server; what a sender and an operator see of them is tested over HTTP
-behind the tables.
+The tables run against the integration's functions, without a server; behind them stands what is seen over HTTP.
 """
 
 import json
@@ -10,9 +9,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-import GenericWebhook as webhook
 import pytest
 
+from Packs.GenericWebhook.Integrations.GenericWebhook import GenericWebhook as webhook
 from Tests.end_to_end.sender import Sender, raw_of, running
 
 NOW = datetime(2024, 5, 1, 12, 0, 0, 250_000, UTC)
@@ -234,7 +233,12 @@ def test_the_type_follows_its_table(type_from: str, incident_type: str, payload:
 
 @pytest.mark.parametrize("spelling", ["raw_json", "rawJson", "rawJSON"])
 def test_our_own_format_counts_whatever_the_parameters_say(spelling: str) -> None:
-    params = {"name_from": "title", "occurred_from": "at", "severity_from": "level", "events_path": "customFields.list, list"}
+    params: dict[str, Any] = {
+        "name_from": "title",
+        "occurred_from": "at",
+        "severity_from": "level",
+        "events_path": "customFields.list, list",
+    }
     envelope = {"name": "n", "occurred": "2024-01-01T00:00:00Z", "severity": "warning", "title": "t", "list": [1, 2]}
     fields = fields_of({**envelope, spelling: {"title": "other", "at": "2020-01-01", "level": 4}}, **params)
     assert (fields["name"], fields["occurred"], fields["severity"]) == ("n", "2024-01-01T00:00:00Z", 2)
@@ -367,10 +371,16 @@ def test_a_severity_s_word_counts_in_any_case(word: str, severity: float) -> Non
         assert fields_of({"severity": given, "raw_json": {}})["severity"] == severity
 
 
+NO_SEVERITIES: list[Any] = [5, -1, 2.5, "5", 100, "p9", "urgent", "", None, True, {}, [], 1e300, "1" * 400, "nan"]
+
+
 @pytest.mark.parametrize(
     "given, severity",
-    [(0, 0), (0.5, 0.5), (1, 1), (2, 2), (3, 3), (4, 4), (4.0, 4), ("0", 0), ("0.5", 0.5), ("3", 3), ("3.0", 3)]
-    + [(given, None) for given in (5, -1, 2.5, "5", 100, "p9", "urgent", "", None, True, {}, [], 1e300, "1" * 400, "nan")],
+    [
+        *((number, number) for number in (0, 0.5, 1, 2, 3, 4)),
+        *((text, float(text)) for text in ("0", "0.5", "3", "3.0")),
+        *((other, None) for other in NO_SEVERITIES),
+    ],
 )
 def test_a_severity_s_number_is_xsoar_s(given: Any, severity: float | None) -> None:
     assert fields_of({"level": given}, severity_from="level").get("severity") == severity
@@ -525,7 +535,7 @@ def test_numbers_and_their_texts_are_different_keys_and_texts_keep_their_spellin
 
 
 def test_several_values_are_joined_and_all_have_to_be_there() -> None:
-    key = {"duplication_key": "status+alerts.0.fingerprint, id"}
+    key: dict[str, Any] = {"duplication_key": "status+alerts.0.fingerprint, id"}
     firing = {"status": "firing", "alerts": [{"fingerprint": "f"}], "id": "i"}
     assert keys_of(firing, **key) != keys_of(firing | {"status": "resolved"}, **key)
     assert keys_of(firing, **key) == keys_of(firing | {"more": 1}, **key)
@@ -556,7 +566,14 @@ def test_a_key_from_the_parent_counts_with_the_place_and_one_from_the_element_do
 
 # ---- CloudEvents
 
-CLOUD_EVENT = {"specversion": "1.0", "id": "A-1", "source": "/s", "type": "com.example.created", "time": MAY, "data": {"a": 1}}
+CLOUD_EVENT: dict[str, Any] = {
+    "specversion": "1.0",
+    "id": "A-1",
+    "source": "/s",
+    "type": "com.example.created",
+    "time": MAY,
+    "data": {"a": 1},
+}
 
 
 def test_a_cloud_event_gives_name_and_time_where_the_parameters_are_at_their_defaults() -> None:
@@ -649,7 +666,13 @@ def test_details_cannot_hold_the_platform_s_error_marker() -> None:
 
 
 def test_an_event_says_which_parameters_found_nothing() -> None:
-    params = {"name_from": "a", "type_from": "b", "occurred_from": "c", "severity_from": "d", "duplication_key": "e"}
+    params: dict[str, Any] = {
+        "name_from": "a",
+        "type_from": "b",
+        "occurred_from": "c",
+        "severity_from": "d",
+        "duplication_key": "e",
+    }
     [incident] = made_of({"x": 1}, **params)
     assert set(incident.missed) == set(params)
     [incident] = made_of({"a": "n", "b": "t", "c": MAY, "d": "high", "e": 1}, **params)
@@ -697,7 +720,7 @@ def test_a_parameter_that_cannot_be_used_is_told(params: dict[str, Any], words: 
 
 @pytest.fixture(scope="module")
 def mapped() -> Iterator[Sender]:
-    params = {
+    params: dict[str, Any] = {
         "incidentType": "Instance",
         "name_from": "{title} ({parent.receiver})",
         "occurred_from": "at",
@@ -711,7 +734,7 @@ def mapped() -> Iterator[Sender]:
 
 
 def test_an_array_of_events_is_an_incident_each_with_fields_of_the_parameters(mapped: Sender) -> None:
-    alerts = [
+    alerts: list[dict[str, Any]] = [
         {"title": "disk", "at": 1714564800, "score": 95},
         {"title": "cpu", "at": "Wed, 01 May 2024 12:00:00 GMT", "score": "7"},
     ]
