@@ -745,10 +745,14 @@ def test_an_array_of_events_is_an_incident_each_with_fields_of_the_parameters(ma
 
 
 def test_an_empty_array_of_events_is_answered_with_an_empty_array(mapped: Sender) -> None:
-    before = len(mapped.sandbox.incidents())
-    answer = mapped.post(b'{"receiver":"soc","alerts":[]}')
-    assert (answer.status, answer.json) == (200, [])
-    assert len(mapped.sandbox.incidents()) == before
+    with running(params={"events_path": "alerts"}) as unkeyed:
+        for sender in (mapped, unkeyed):
+            before = len(sender.sandbox.incidents())
+            for body in (b'{"receiver":"soc","alerts":[]}', b'[{"alerts":[],"x":1},{"alerts":[],"x":2}]'):
+                answer = sender.post(body)
+                assert (answer.status, answer.json) == (200, [])
+            assert len(sender.sandbox.incidents()) == before
+            assert sender.refused(b"[]")[0] == 400  # nothing was sent, which is a mistake
 
 
 def test_an_array_under_one_delivery_id_is_recognized_element_by_element(mapped: Sender) -> None:

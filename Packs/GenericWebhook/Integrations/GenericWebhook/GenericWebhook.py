@@ -3255,6 +3255,8 @@ class Webhook:
 
     def _create(self, incidents: list[Incident]) -> list[dict[str, Any]]:
         """Return what XSOAR created of the incidents, and has created of duplicates; raises HTTPError (502, 503)."""
+        if not incidents:  # the array of events was empty
+            return []
         if self._settings.duplication_paths:
             outcomes, duplicates = self._submit_new(incidents)
         else:
