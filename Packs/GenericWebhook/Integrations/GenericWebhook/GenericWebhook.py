@@ -1772,12 +1772,12 @@ def json_type(value: Any) -> str:
 
 # ---- dates
 
-RFC_3339_UTC = re.compile(r"(?:19|20)[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-5][0-9](?:\.[0-9]{6})?Z")
+RFC_3339_UTC = re.compile(r"(?:19|20)[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-5][0-9](?:\.(?!000000)[0-9]{6})?Z")
 LEAP_SECOND = re.compile(r"(\d{2}:\d{2}:)60")
-# As nginx, Go and databases write it: 2024/05/01 12:00:00 UTC, 2024-05-01 12:00:00.5 +0000 UTC, 2024-05-01T12:00:00,5 GMT.
+# As nginx, Go and databases write it: 2024/05/01 12:00:00 (UTC), 2024-05-01 12:00:00.5 +0000 UTC, 2024-05-01T12:00:00,5 GMT.
 LOOSE_ISO = re.compile(
     r"([0-9]{4})[-/]([0-9]{2})[-/]([0-9]{2})[T ]+([0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]+)?)?)"
-    r"(?: ?(?:(Z|UTC|GMT)|([+-][0-9]{2}:?[0-9]{2})(?: [A-Z]{2,5})?))?"
+    r"(?: ?(?:\(?(Z|UTC|GMT)\)?|([+-][0-9]{2}:?[0-9]{2})(?: [A-Z]{2,5})?))?"
 )
 # RFC 2822 (section 3.3), RFC 1123 and what C's asctime() and date(1) write, in upper case.
 WRITTEN_DATE = re.compile(
