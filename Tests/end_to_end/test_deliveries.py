@@ -2,8 +2,8 @@
 
 `<name>.http` is a request: request line, headers, an empty line and the body, without the file's last newline. Host,
 Content-Length and the reroute's own headers are added. `<name>.expected.json` holds the sender's name, the parameters a person
-would choose for it, and its incidents: name, type, severity, occurred (without it the trigger time) and the duplication key (null:
-none). `raw` is what the body holds, where it is no JSON by itself.
+would choose for it, and its incidents: name, type, severity, occurred (without it the trigger time) and the duplication key (null
+for none). `raw` is what the body holds, where it is no JSON by itself.
 """
 
 import json
@@ -41,7 +41,7 @@ def deliver(sender: Sender, file: Path) -> Answer:
 
 def fields_of(incident: dict[str, Any], since: datetime) -> dict[str, Any]:
     """Return the fields that a file tells of a created incident."""
-    fields = {name: incident[name] for name in ("name", "type", "severity", "occurred") if name in incident}
+    fields: dict[str, Any] = {name: incident[name] for name in ("name", "type", "severity", "occurred") if name in incident}
     if since <= datetime.fromisoformat(fields["occurred"]) <= datetime.now(UTC):
         del fields["occurred"]
     return fields
