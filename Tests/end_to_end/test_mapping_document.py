@@ -11,7 +11,7 @@ from Tests.end_to_end.sender import running
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs/mapping.md").read_text(encoding="utf-8")
 ROW = re.compile(r"\| `(\w+)` \| (`.+`) \| `(\w+)` \| (`.+`) \|")
-BLOCK_OR_ROW = re.compile(r"```json\n(?P<payload>.*?)```|^(?P<row>\| `\w+` \| `.*\|)$", re.DOTALL | re.MULTILINE)
+BLOCK_OR_ROW = re.compile(r"```json\n(?P<payload>.*?)```|^(?P<row>\| `\w+` \| `[^\n]*\|)$", re.DOTALL | re.MULTILINE)
 
 
 def examples() -> list[tuple[str, dict[str, str], str, list[str]]]:
