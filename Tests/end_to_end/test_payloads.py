@@ -489,17 +489,12 @@ def test_severity_is_a_number_or_a_word(webhook: Sender, given: Any, severity: f
         ("name", ["x"]),
         ("name", True),
         ("type", {"a": 1}),
-        ("occurred", 1714564800),
+        ("occurred", 17),
         ("occurred", "yesterday"),
         ("occurred", "2024-02-30T00:00:00Z"),
-        ("details", ["x"]),
         ("severity", "urgent"),
         ("severity", 7),
         ("severity", True),
-        ("owner", 1),
-        ("labels", {"type": "a", "value": "b"}),
-        ("labels", [{"type": "a", "value": 1}]),
-        ("labels", ["a"]),
         ("customFields", "x"),
     ],
 )
@@ -511,6 +506,23 @@ def test_a_wrong_field_is_400_by_its_name_and_place_and_nothing_is_created(webho
     status, error = webhook.refused(json.dumps([{"raw_json": {}}, bad, {"a": 1}]))
     assert status == 400
     assert error.startswith(f"[1].{name}: ")
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("details", ["x"]),
+        ("details", {"text": "x"}),
+        ("owner", 1),
+        ("labels", {"type": "a", "value": "b"}),
+        ("labels", [{"type": "a", "value": 1}]),
+        ("labels", ["a"]),
+    ],
+)
+def test_details_owner_and_labels_of_another_shape_are_kept_beside(webhook: Sender, name: str, value: Any) -> None:
+    fields = webhook.fields(json.dumps({"raw_json": {"a": 1}, name: value}))
+    assert name not in fields
+    assert raw_of(fields) == {"a": 1, "envelope": {name: value}}
 
 
 def test_the_lone_element_of_an_array_has_a_place_too(webhook: Sender) -> None:

@@ -140,6 +140,7 @@ COLLECT_OBJECTS = 10_000  # young ones: Python's 700 are what 64 requests hold, 
 SWITCH_SECONDS = 0.0005  # until a busy thread gives way: Python's 5 ms, a few times a call of createIncidents, exceed the call
 
 ERROR_MARKER = "[ERROR-fd5a7750-7182-4b38-90ba-091824478903]"  # anywhere in an answer, it makes the platform raise
+MARKER_START = ERROR_MARKER[:7]  # looked for first: a short text is found missing four times as fast
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Refusals: what a sender is told when it is not 200
@@ -209,7 +210,7 @@ def _encode_in_pieces(value: Any, levels: int = 4) -> str:
 def to_json(value: Any, large: bool = False) -> str:
     """Return a value as compact JSON in which the platform's error marker cannot be found, yet is whole once parsed."""
     text = _encode_in_pieces(value) if large else _encode_json(value)
-    return text.replace(ERROR_MARKER, "\\u005b" + ERROR_MARKER[1:]) if ERROR_MARKER in text else text
+    return text.replace(ERROR_MARKER, "\\u005b" + ERROR_MARKER[1:]) if MARKER_START in text else text
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -228,9 +229,9 @@ class HiddenNames(NamedTuple):
     named_fields: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, authenticator: "Authenticator", duplication_paths: tuple[str, ...]) -> "HiddenNames":
+    def of(cls, authenticator: "Authenticator", keys: "tuple[DuplicationKey, ...]") -> "HiddenNames":
         """Return the names for an instance; a path such as ``headers.x-event-key`` names a header."""
-        parts = [part.strip().removeprefix("request_") for path in duplication_paths for part in path.split("+")]
+        parts = [path.text.removeprefix("request_") for key in keys for path in key.paths]
         headers, fields = (
             frozenset(part.removeprefix(place) for part in parts if part.startswith(place)) for place in ("headers.", "query.")
         )
@@ -255,7 +256,17 @@ class Settings:
     key: str = field(default="", repr=False)
     incident_type: str = ""
     store_samples: bool = False
-    duplication_paths: tuple[str, ...] = ()
+    duplication_paths: "tuple[DuplicationKey, ...]" = ()
+    duplicate_seconds: float | None = None  # None: for ever
+    name_from: "NameSource" = field(default_factory=lambda: NAME_FROM)
+    type_from: "tuple[DotPath, ...] | None" = ()  # None: never from the payload
+    occurred_from: "tuple[DotPath, ...]" = field(default_factory=lambda: OCCURRED_FROM)
+    severity_from: "tuple[DotPath, ...]" = ()
+    severity_map: "SeverityMap" = field(default_factory=lambda: NO_SEVERITY_MAP)
+    events_paths: "tuple[DotPath, ...]" = ()
+    other_methods: frozenset[str] = frozenset()
+    keep_unreadable: bool = False
+    answer_seconds: float | None = None  # None: not before XSOAR has answered
     mirroring: tuple[tuple[str, Any], ...] = ()
     allowed_sources: "Networks" = frozenset()  # empty: everybody may connect
     trusted_proxies: "Networks" = frozenset()
@@ -275,7 +286,7 @@ class Settings:
         except SettingError as mistake:
             mistakes.append(mistake)
         access = read_access(params, mistakes)
-        duplication_paths = split_list(params.get("duplication_key"))
+        events = read_event_parameters(params, mistakes)
         try:
             store_samples = argToBoolean(params.get("store_samples") or False)
         except ValueError:
@@ -288,9 +299,9 @@ class Settings:
             key=(params.get("key") or "").strip(),
             incident_type=(params.get("incidentType") or "").strip(),
             store_samples=store_samples,
-            duplication_paths=duplication_paths,
             mirroring=read_mirroring(params),
-            hidden=HiddenNames.of(access["authenticator"], duplication_paths),
+            hidden=HiddenNames.of(access["authenticator"], events["duplication_paths"]),
+            **events,
             mistakes=tuple(mistakes),
         )
 
@@ -349,6 +360,308 @@ def read_mirroring(params: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
         ("mirror_instance", (params.get("mirror_instance") or "").strip()),
         ("mirror_tags", list(split_list(params.get("mirror_tags")))),
     )
+
+
+def read_event_parameters(params: dict[str, Any], mistakes: list[SettingError]) -> dict[str, Any]:
+    """Return the settings that say what an event becomes; each part that cannot be used is left out, and told in ``mistakes``."""
+    return {
+        setting: read(params.get(name), lambda mend, display=display: mistakes.append(SettingError(display, mend)))  # type: ignore[misc]
+        for name, display, setting, read in EVENT_PARAMETERS
+    }
+
+
+Complain = Callable[[str], None]  # takes how to mend a parameter that cannot be used
+
+
+def read_paths(value: Any, complain: Complain) -> "tuple[DotPath, ...]":
+    """Return the paths of a comma-separated parameter."""
+    paths = []
+    for text in split_list(value):
+        try:
+            paths.append(DotPath(text))
+        except ValueError as error:
+            complain(str(error))
+    return tuple(paths)
+
+
+def read_duplication_key(value: Any, complain: Complain) -> "tuple[DuplicationKey, ...]":
+    """Return the keys of a comma-separated parameter, each of one path or of several joined by ``+``."""
+    keys = []
+    for text in split_list(value):
+        try:
+            keys.append(DuplicationKey(text, tuple(DotPath(path.strip()) for path in text.split("+"))))
+        except ValueError as error:
+            complain(str(error))
+    return tuple(keys)
+
+
+def read_name_source(value: Any, complain: Complain) -> "NameSource":
+    """Return where the name comes from: comma-separated paths, or a text with paths in braces; empty is the default."""
+    text = ", ".join(split_list(value))
+    if text in ("", NAME_FROM.text):
+        return NAME_FROM
+    if "{" not in text and "}" not in text:
+        paths = read_paths(text, complain)
+        return NameSource(text, (paths,)) if paths else NAME_FROM
+    try:
+        return NameSource.parse(text)
+    except ValueError as error:
+        complain(str(error))
+        return NAME_FROM
+
+
+def read_type_paths(value: Any, complain: Complain) -> "tuple[DotPath, ...] | None":
+    """Return the paths to the type, None for the word ``none``."""
+    return None if str(value).strip().lower() == "none" and value is not None else read_paths(value, complain)
+
+
+def read_occurred_paths(value: Any, complain: Complain) -> "tuple[DotPath, ...]":
+    """Return the paths to the time; empty is the default."""
+    paths = read_paths(value, complain)
+    return paths if paths and [path.text for path in paths] != [OCCURRED_FROM[0].text] else OCCURRED_FROM
+
+
+def read_severity_map(value: Any, complain: Complain) -> "SeverityMap":
+    """Return the instance's own severities from ``90-100=critical, 70-89=high, sev3=medium``."""
+    words: dict[str, int | float] = {}
+    ranges = []
+    for text in split_list(value):
+        given, equals, meaning = (part.strip().lower() for part in text.rpartition("="))
+        severity = builtin_severity(meaning)
+        bounds = SEVERITY_RANGE.fullmatch(given)
+        if not equals or not given or severity is None:
+            complain(f"{text[:100]!r} is no entry; {SEVERITY_MAP_HELP}")
+        elif bounds is None and SEVERITY_NO_WORD.fullmatch(given):
+            complain(f"{given[:100]!r} is no number and no range; {SEVERITY_MAP_HELP}")
+        elif bounds is None:
+            words.setdefault(given, severity)
+        elif bounds["high"] and float(bounds["low"]) > float(bounds["high"]):
+            complain(f"{given[:100]!r} begins above its end; {SEVERITY_MAP_HELP}")
+        else:
+            ranges.append(SeverityRange.parse(bounds["low"], bounds["high"] or "", severity))
+    return SeverityMap(words, tuple(ranges))
+
+
+def read_methods(value: Any, complain: Complain) -> frozenset[str]:
+    """Return the HTTP methods that are handled as POST."""
+    methods = {method.upper() for method in split_list(value)} - {"NONE"}
+    if methods - OTHER_METHODS:
+        complain(f"choose of {', '.join(sorted(OTHER_METHODS))}, or leave it empty.")
+    return frozenset(methods & OTHER_METHODS)
+
+
+def read_flag(value: Any, complain: Complain) -> bool:
+    """Return whether a checkbox is ticked."""
+    try:
+        return bool(argToBoolean(value or False))
+    except ValueError:
+        complain("tick it or leave it empty.")
+        return False
+
+
+def read_amount(value: Any, complain: Complain, unit: str, seconds: float) -> float | None:
+    """Return so many seconds from a positive number of units, None where there is none."""
+    text = "" if value is None else str(value).strip()
+    if not text:
+        return None
+    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text) or not float(text):
+        complain(f"enter a number of {unit} above 0, such as 3 or 0.5, or leave it empty.")
+        return None
+    return float(text) * seconds
+
+
+def path_steps(text: str) -> list[tuple[str, int, int]]:
+    """Return the steps of a path, each with the places where it begins and ends; ValueError says what to write instead."""
+    if not PATH_SHAPE.fullmatch(text):
+        raise ValueError(f"{text[:100]!r} is no path; {PATH_HELP}")
+    steps = []
+    for match in PATH_STEP.finditer(text):
+        name = (match[1] or match[2]).strip().strip("'\"")
+        if name in ("", "*"):
+            raise ValueError(f"{text[:100]!r} is no path; {PATH_HELP}")
+        steps.append((name, match.start(1) if match[1] else match.start(), match.end()))
+    if len(steps) > MAX_PATH_STEPS:
+        raise ValueError(f"{text[:100]!r} has more than {MAX_PATH_STEPS} steps; {PATH_HELP}")
+    return steps
+
+
+class DotPath:
+    """A dot path into JSON, compiled once: ``alerts.0.labels.severity`` or ``alerts[0].labels.severity``.
+
+    Numbers index arrays. At every level a key is also found as it is written, with its dots; the longest such key comes first:
+    ``alerts.0.kibana.alert.uuid`` finds ``{"alerts": [{"kibana.alert.uuid": 1}]}``.
+    """
+
+    __slots__ = ("_indexes", "_keys", "_ours", "_ours_first", "_steps", "text")
+
+    def __init__(self, text: str) -> None:
+        """Compile a path; raises ValueError that says what to write instead."""
+        self.text = text.removeprefix("$.")  # JSONPath's root, where we are anyway
+        steps = path_steps(self.text)
+        self._steps = len(steps)
+        self._keys = tuple(  # for each step: the keys that may stand there, and the step behind each
+            (*((self.text[start : steps[last][2]], last + 1) for last in range(len(steps) - 1, place, -1)), (name, place + 1))
+            for place, (name, start, _) in enumerate(steps)
+        )
+        self._indexes = tuple(int(name) if re.fullmatch("[0-9]{1,9}", name) else None for name, _, _ in steps)
+        name, _, end = steps[0]
+        root = name.removeprefix("request_")
+        rest = self.text[end:].removeprefix(".")
+        self._ours_first = name != root and root in REQUEST_FIELDS
+        self._ours: tuple[str, DotPath | None] | None = None
+        if root in REQUEST_FIELDS:  # names of headers are kept in lower case
+            self._ours = root, DotPath(rest.lower() if root == "headers" else rest) if rest else None
+
+    def find(self, value: Any, step: int = 0) -> Any:
+        """Return what the path leads to, None where that is nothing or null."""
+        if isinstance(value, dict):
+            for key, after in self._keys[step]:
+                child = value.get(key)
+                if child is not None:
+                    found = child if after == self._steps else self.find(child, after)
+                    if found is not None:
+                        return found
+        elif isinstance(value, list):
+            index = self._indexes[step]
+            if index is not None and index < len(value):
+                return value[index] if step + 1 == self._steps else self.find(value[index], step + 1)
+        return None
+
+    def find_in(self, payload: dict[str, Any], shared: dict[str, Any]) -> Any:
+        """Return what the path leads to in an event's payload, else in what the events of its request share."""
+        return self.find(payload) if self._ours is None else self.find_with_side(payload, shared)[0]
+
+    def find_with_side(self, payload: dict[str, Any], shared: dict[str, Any]) -> tuple[Any, bool]:
+        """Return what find_in does, and whether that lies in the payload."""
+        ours = self._find_shared(shared) if self._ours_first else None
+        if ours is not None:
+            return ours, False
+        found = self.find(payload)
+        return (found, True) if found is not None else (self._find_shared(shared), False)
+
+    def _find_shared(self, shared: dict[str, Any]) -> Any:
+        if self._ours is None:
+            return None
+        root, rest = self._ours
+        value = shared.get(root)
+        return value if rest is None else rest.find(value)
+
+    def find_array(self, value: Any, step: int = 0) -> tuple[Any, ...] | None:
+        """Return the keys and indexes that lead to an array, None where there is none."""
+        if step == self._steps:
+            return () if isinstance(value, list) else None
+        ways: Iterable[tuple[Any, int]] = ()
+        if isinstance(value, dict):
+            ways = [(key, after) for key, after in self._keys[step] if key in value]
+        elif isinstance(value, list) and (index := self._indexes[step]) is not None and index < len(value):
+            ways = [(index, step + 1)]
+        for key, after in ways:
+            behind = self.find_array(value[key], after)
+            if behind is not None:
+                return key, *behind
+        return None
+
+
+class DuplicationKey(NamedTuple):
+    """What identifies an event: its text in the parameter, and the paths that all must have a value."""
+
+    text: str
+    paths: tuple[DotPath, ...]
+
+
+class NameSource(NamedTuple):
+    """Where an incident's name comes from: texts, and between them paths of which the first with a value counts."""
+
+    text: str
+    parts: tuple[str | tuple[DotPath, ...], ...]
+
+    @classmethod
+    def parse(cls, text: str) -> "NameSource":
+        """Read a text with paths in braces; raises ValueError that says what to write instead."""
+        parts: list[str | tuple[DotPath, ...]] = []
+        position = 0
+        for match in re.finditer(r"\{([^{}]*)\}", text):
+            parts += [text[position : match.start()], tuple(DotPath(path) for path in split_list(match[1]) or [""])]
+            position = match.end()
+        parts.append(text[position:])
+        if any(brace in part for part in parts if isinstance(part, str) for brace in "{}"):
+            raise ValueError("braces come in pairs, with a path between them, such as {rule.name} on {host.0.name}.")
+        return cls(text, tuple(part for part in parts if part))
+
+
+class SeverityRange(NamedTuple):
+    """Numbers that mean a severity. Both bounds are kept in units of their last decimal, so that 8.95 is in 7.0-8.9."""
+
+    low: int
+    high: int
+    units: int
+    severity: int | float
+    exact: bool
+
+    @classmethod
+    def parse(cls, low: str, high: str, severity: int | float) -> "SeverityRange":
+        decimals = max(len(text.partition(".")[2]) for text in (low, high))
+        units = 10**decimals
+        return cls(round(float(low) * units), round(float(high or low) * units), units, severity, not high)
+
+    def __contains__(self, number: object) -> bool:
+        scaled = float(number) * self.units  # type: ignore[arg-type]
+        return self.low <= (scaled if self.exact else math.floor(scaled + 1e-6)) <= self.high
+
+
+class SeverityMap(NamedTuple):
+    """The instance's own severities: words in lower case, and ranges of which the first that fits counts."""
+
+    words: dict[str, int | float]
+    ranges: tuple[SeverityRange, ...]
+
+    def severity_of(self, word: str) -> int | float | None:
+        """Return what a word or the text of a number means, None where the instance does not say."""
+        if word in self.words or not self.ranges or not PLAIN_NUMBER.fullmatch(word):
+            return self.words.get(word)
+        return next((known.severity for known in self.ranges if float(word) in known), None)
+
+
+# What is added to each event of a request: paths find it where the payload has no such field, and always behind request_.
+REQUEST_FIELDS = ("headers", "query", "path", "source_address", "parent")
+OTHER_METHODS = {"GET", "PUT", "PATCH"}
+MAX_PATH_STEPS = 50
+PATH_SHAPE = re.compile(r"(?:[^.\[\]]+|\[[^\[\]]+\])(?:\.[^.\[\]]+|\[[^\[\]]+\])*")
+PATH_STEP = re.compile(r"\.?([^.\[\]]+)|\[([^\[\]]+)\]")
+PATH_HELP = "write names and numbers with one dot between them, such as data.alert.id, alerts.0.status or alerts[0].status."
+PLAIN_NUMBER = re.compile(r"[+-]?[0-9]{1,15}(?:\.[0-9]{1,30})?")
+SEVERITY_RANGE = re.compile(
+    r"(?P<low>-?[0-9]{1,12}(?:\.[0-9]{1,3})?)(?:\s*[-\u2013]\s*(?P<high>-?[0-9]{1,12}(?:\.[0-9]{1,3})?))?"
+)
+SEVERITY_NO_WORD = re.compile(r"[-\u2013+<>=%.\s0-9]+")
+SEVERITY_MAP_HELP = "write 90-100=critical, 7.0-8.9=high, sev3=medium: a range, a number or a word, and what it means."
+NAME_FROM: NameSource = NameSource("name", ((DotPath("name"),),))
+OCCURRED_FROM: tuple[DotPath, ...] = (DotPath("occurred"),)
+NO_SEVERITY_MAP: SeverityMap = SeverityMap({}, ())
+EVENT_PARAMETERS: tuple[tuple[str, str, str, Callable[[Any, Complain], Any]], ...] = (
+    # name and display name in the descriptor, field of Settings, reader
+    ("name_from", "Incident name", "name_from", read_name_source),
+    ("type_from", "Incident type from", "type_from", read_type_paths),
+    ("occurred_from", "Occurred from", "occurred_from", read_occurred_paths),
+    ("severity_from", "Severity from", "severity_from", read_paths),
+    ("severity_map", "Severity words", "severity_map", read_severity_map),
+    ("events_path", "Events in", "events_paths", read_paths),
+    ("duplication_key", "Duplication key", "duplication_paths", read_duplication_key),
+    (
+        "duplicate_hours",
+        "Forget duplicates after",
+        "duplicate_seconds",
+        functools.partial(read_amount, unit="hours", seconds=3600),
+    ),
+    ("other_methods", "Also accept", "other_methods", read_methods),
+    ("keep_unreadable", "Keep what cannot be read", "keep_unreadable", read_flag),
+    (
+        "answer_seconds",
+        "Answer at the latest after",
+        "answer_seconds",
+        functools.partial(read_amount, unit="seconds", seconds=1),
+    ),
+)
 
 
 Networks = frozenset[ipaddress.IPv4Network | ipaddress.IPv6Network]  # a frozenset keeps its hash, which caches ask for
@@ -1620,8 +1933,16 @@ def _read_undeclared_json_lines(body: bytes, content_type: ContentType) -> list[
 # ---------------------------------------------------------------------------------------------------------------------
 
 RAW_SPELLINGS = ("raw_json", "rawJson", "rawJSON")
-SEVERITIES = {"unknown": 0, "informational": 0.5, "info": 0.5, "low": 1, "medium": 2, "high": 3, "critical": 4}
-BASIC_FIELDS = {"name", "type", "occurred", "rawJSON"}  # what is beyond them is rare and can be large
+SEVERITIES: dict[str, int | float] = {  # the README's table has the same rows
+    "unknown": 0,
+    **dict.fromkeys(("info", "informational", "information", "debug", "ok", "none", "p5", "sev5"), 0.5),
+    **dict.fromkeys(("low", "notice", "p4", "sev4"), 1),
+    **dict.fromkeys(("medium", "moderate", "warning", "warn", "minor", "average", "p3", "sev3"), 2),
+    **dict.fromkeys(("high", "error", "err", "major", "severe", "p2", "sev2"), 3),
+    **dict.fromkeys(("critical", "crit", "fatal", "emergency", "emerg", "disaster", "p1", "sev1"), 4),
+}
+SEVERITY_NUMBERS = (0, 0.5, 1, 2, 3, 4)  # as XSOAR means them
+BASIC_FIELDS = {"name", "type", "occurred", "severity", "details", "rawJSON"}  # what is beyond them is rare and can be large
 HIDDEN_HEADER_PARTS = re.compile(
     # a word of a name as a whole
     "auth|authentication|token|key|credentials?|session|jwt|assertion|oidc|bearer|csrf|xsrf|sig|pwd|passwd"
@@ -1637,14 +1958,30 @@ MOMENTS = frozenset({"timestamp", "ts", "time", "date"})
 DELIVERIES = frozenset({"delivery", "request", "webhook", "event", "message", "correlation", "trace"})
 URL_HEADERS = ("referer", "x-original-url", "x-original-uri", "x-rewrite-url", "x-forwarded-uri", "x-envoy-original-path")
 URL_SECRETS = re.compile(r"(?<=//)[^/?#]*@|[?#].*", re.DOTALL)  # userinfo, query and fragment
+MAX_SHARED_BYTES = 16 * MIB  # of headers, query and parent in the events of one request: 10,000 of them get 1.6 KB each
+SHARED_CUTS = ((8192, 1000), (1024, 100), (128, 20), (32, 5), (8, 2))  # characters a text, elements a list
+MAX_DETAILS_BYTES = 2 * KIB  # of the text we write ourselves
+MAX_OWN_DETAILS_CHARACTERS = 32 * KIB  # of a bare payload's own text, which is whole in rawJSON
+SECRET_FIELDS_IN_URLS = re.compile(
+    r"([?&;][^=&\s]*(?:token|key|secret|password|passwd|sig|auth|credential)[^=&\s]*=)[^&\s]+|(//)[^/@\s]+(@)", re.IGNORECASE
+)
+MAX_LISTED = 40  # elements or fields of one container that are looked at for a text
+MAX_DETAIL_LINES = 8
+FEW_DETAIL_LINES = 6  # with fewer, the next level of a payload is looked at
+DETAIL_CHARACTERS = 200  # of one field, unless it is the only one
+MAX_HIDDEN_NAME = 100  # characters of a field's name: a longer one says nothing to a person
 
 
 class Incident(NamedTuple):
-    """An incident as createIncidents takes it, the key that identifies its event (None without one), and its size in bytes."""
+    """An incident as createIncidents takes it, the key that identifies its event (None without one), and its size in bytes.
+
+    ``missed`` names the instance's parameters whose paths found nothing usable in the event.
+    """
 
     fields: dict[str, Any]
     key: str | None
     size: int
+    missed: tuple[str, ...] = ()
 
 
 class Request(NamedTuple):
@@ -1653,10 +1990,33 @@ class Request(NamedTuple):
     headers: dict[str, str]
     query: dict[str, Any]
     large: bool = False  # its body, which is therefore handled on a second thread
+    path: str = ""  # behind the instance's URL
     source_address: str = ""
 
 
-def describe_request(headers: dict[str, str], query_string: str, hidden: HiddenNames, large: bool = False) -> Request:
+class Shared(NamedTuple):
+    """What is added to the events of a request: the fields, for paths, and their JSON without braces, encoded once for all.
+
+    ``others`` is for all events but the first, and shorter where so many events would multiply it too far.
+    """
+
+    fields: dict[str, Any]
+    first: str
+    others: str
+
+
+class Part(NamedTuple):
+    """What becomes one incident: an item of a request, or an element of an item's array of events."""
+
+    item: Any
+    shared: Shared
+    first: bool = True  # of those that share this
+    place: str = ""  # tells the sender of a wrong field which of several it is
+
+
+def describe_request(
+    headers: dict[str, str], query_string: str, hidden: HiddenNames, large: bool = False, path: str = "", source_address: str = ""
+) -> Request:
     """Return the parts of a request that are kept in rawJSON, without anything that proves who sent it."""
     kept = {
         name: value if value.isascii() else _header_text(value)
@@ -1667,13 +2027,13 @@ def describe_request(headers: dict[str, str], query_string: str, hidden: HiddenN
         if name in kept:
             kept[name] = URL_SECRETS.sub("", kept[name])
     if not query_string:
-        return Request(kept, {}, large)
+        return Request(kept, {}, large, path, source_address)
     try:
         pairs = parse_qsl(ascii_query(query_string), keep_blank_values=True, errors="replace", max_num_fields=MAX_FORM_FIELDS)
     except ValueError:
         raise BadRequest(f"The query string has more than {MAX_FORM_FIELDS} fields; send them in the body.") from None
     fields = (pair for pair in pairs if not _is_hidden_field(pair[0], hidden))
-    return Request(kept, collect_fields(fields), large)
+    return Request(kept, collect_fields(fields), large, path, source_address)
 
 
 def _is_hidden_field(name: str, hidden: HiddenNames) -> bool:
@@ -1707,74 +2067,378 @@ def _header_text(value: str) -> str:
 
 
 def make_incidents(items: list[Any], request: Request, settings: Settings, now: datetime) -> list[Incident]:
-    """Return the incidents for a request's items; raises HTTPError (400) that names a wrong field, then none is to be created.
+    """Return the incidents for a request's items; raises HTTPError (400, 413), and then none is to be created.
 
-    ``now`` (UTC) is the trigger time, used where an item names no other. In an array a wrong field is named by its place.
+    ``now`` (UTC) is the trigger time, used where an event names no other. In an array a wrong field is named by its place.
+    The list is empty where the arrays that *Events in* names are.
     """
-    incidents = []
-    for index, item in enumerate(items):
-        place = f"[{index}]." if len(items) > 1 or isinstance(items, Array) else ""
-        incidents.append(make_incident(item, request, settings, now, place))
-    return incidents
+    if settings.events_paths:
+        parts = split_items(items, request, settings)
+    else:
+        shared = share(shared_fields(request, settings), request.large, len(items))
+        parts = [Part(item, shared, index == 0, place_of(items, index)) for index, item in enumerate(items)]
+    trigger_time = f"{now.isoformat().removesuffix('+00:00')}Z"
+    return [make_incident(part, index, settings, trigger_time, request.large) for index, part in enumerate(parts)]
 
 
-def make_incident(item: Any, request: Request, settings: Settings, now: datetime, place: str = "") -> Incident:
-    """Return the incident for one item: an envelope when it holds raw_json in any spelling, else a bare payload."""
+def place_of(items: list[Any], index: int) -> str:
+    """Return what stands before a wrong field's name: nothing for a request's only item, unless it came in an array."""
+    return f"[{index}]." if len(items) > 1 or isinstance(items, Array) else ""
+
+
+def make_incident(part: Part, index: int, settings: Settings, trigger_time: str, large: bool) -> Incident:
+    """Return the incident for one event of a request, the ``index``-th: of our own format, or else of somebody else's."""
+    item, shared, first, place = part
     payload = item if isinstance(item, dict) else {"body": item}
+    missed: list[str] = []
+    spelling = raw_spelling(payload, place)
+    if spelling:
+        fields, payload = read_envelope(payload, spelling, place, settings.severity_map)
+    elif payload.keys() <= DOCUMENTED_FIELDS and payload and "parent" not in shared.fields:
+        fields = read_documented(payload, settings.severity_map)
+    else:
+        fields = read_bare(payload, shared.fields, settings, missed)
+        if payload:
+            fields["details"] = bare_details(payload, shared.fields, fields, trigger_time)
+    fields.setdefault("name", DEFAULT_NAME)
+    fields.setdefault("occurred", trigger_time)
+    if settings.incident_type:
+        fields.setdefault("type", settings.incident_type)
+    fields["rawJSON"] = raw_json(payload, shared, first, large)
+    key = None
+    if settings.duplication_paths:
+        key = event_key(payload, shared.fields, settings.duplication_paths, index)
+        if key is None:
+            missed.append("duplication_key")
+    return Incident(fields, key, incident_size(fields), tuple(missed))
+
+
+def raw_spelling(payload: dict[str, Any], place: str = "") -> str:
+    """Return under which name a payload holds raw_json, an empty string where it does not; raises HTTPError (400) for two."""
+    if "raw_json" not in payload and "rawJson" not in payload and "rawJSON" not in payload:
+        return ""
     spellings = [name for name in RAW_SPELLINGS if payload.get(name) is not None]
     if len(spellings) > 1:
         raise BadRequest(f"{place}{spellings[1]}: {spellings[0]} is there as well; send one of the two.")
-    if spellings:
-        fields, raw = read_envelope(payload, spellings[0], place)
-    else:
-        fields, raw = read_bare(payload)
-    fields.setdefault("name", DEFAULT_NAME)
-    fields.setdefault("occurred", f"{now.isoformat().removesuffix('+00:00')}Z")
-    if settings.incident_type:
-        fields.setdefault("type", settings.incident_type)
-    _add(raw, "headers", request.headers)
-    if request.query:
-        _add(raw, "query", request.query)
-    if request.source_address:
-        _add(raw, "source_address", request.source_address)
-    for name, value in settings.mirroring:
-        _add(raw, name, value)
-    fields["rawJSON"] = to_json(raw, request.large)
-    key = event_key(raw, settings.duplication_paths) if settings.duplication_paths else None
-    return Incident(fields, key, incident_size(fields))
+    return spellings[0] if spellings else ""
 
 
 def incident_size(fields: dict[str, Any]) -> int:
     """Return about how many bytes an incident takes on the wire."""
-    text = fields["rawJSON"]
-    size = len(text) if text.isascii() else len(text.encode())
-    if fields.keys() - BASIC_FIELDS:
-        size += len(_encode_json({name: value for name, value in fields.items() if name != "rawJSON"}).encode())
-    return size + MAX_NAME_CHARACTERS
+    size = byte_length(fields["rawJSON"]) + MAX_NAME_CHARACTERS
+    if "details" in fields:
+        size += byte_length(fields["details"])
+    if not fields.keys() <= BASIC_FIELDS:
+        size += len(_encode_json({name: fields[name] for name in fields.keys() - BASIC_FIELDS}).encode())
+    return size
 
 
-def _add(raw: dict[str, Any], name: str, value: Any) -> None:
-    """Add a field of ours without overwriting the sender's field of that name."""
-    while name in raw:
-        name = f"request_{name}"
-    raw[name] = value
+def byte_length(text: str) -> int:
+    """Return how many bytes a text takes in UTF-8."""
+    return len(text) if text.isascii() else len(text.encode())
 
 
-def read_bare(payload: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return incident fields and rawJSON of somebody else's format: all is kept, and what fits is used."""
+# ---- what the events of a request share
+
+
+def shared_fields(request: Request, settings: Settings) -> dict[str, Any]:
+    """Return the fields of ours that are added to each event of a request."""
+    fields: dict[str, Any] = {"headers": request.headers}
+    if request.query:
+        fields["query"] = request.query
+    if request.path:
+        fields["path"] = request.path
+    if request.source_address:
+        fields["source_address"] = request.source_address
+    if settings.mirroring:
+        fields.update(settings.mirroring)
+    return fields
+
+
+def share(fields: dict[str, Any], large: bool, events: int) -> Shared:
+    """Encode once what so many events of a request share.
+
+    Each event has it whole, unless all of them together would have more than MAX_SHARED_BYTES of it. Then the first has it whole
+    and the others a shortened form, which says so.
+    """
+    first = to_json(fields, large)[1:-1]
+    most = MAX_SHARED_BYTES // max(events, 1)
+    if events < 2 or byte_length(first) <= most:
+        return Shared(fields, first, first)
+    whole = {name: to_json(value, large) for name, value in fields.items()}
+    others = dict(whole)
+    for name in sorted(whole, key=lambda name: byte_length(whole[name]), reverse=True):
+        over = byte_length(join_json(others)) - most
+        if over > 0:
+            others[name] = shorten_json(fields[name], byte_length(whole[name]) - over)
+            others[f"{name}_shortened"] = '"it is whole in an earlier incident of the same request"'
+    return Shared(fields, first, join_json(others))
+
+
+def join_json(fields: dict[str, str]) -> str:
+    """Return the fields of a JSON object, whose values are JSON already, without the braces around them."""
+    return ",".join([f'"{name}":{value}' for name, value in fields.items()])
+
+
+def shorten_json(value: Any, most: int) -> str:
+    """Return a value's JSON in so many bytes, its long texts cut and marked, then its long lists and objects."""
+    for characters, elements in SHARED_CUTS:
+        text = to_json(_shorten(value, characters, elements))
+        if byte_length(text) <= most:
+            return text
+    return '"[cut]"'
+
+
+def split_items(items: list[Any], request: Request, settings: Settings) -> list[Part]:
+    """Return a part for each element of the arrays that *Events in* names; an item without such an array is one part."""
+    arrays = [find_events(item, settings.events_paths) for item in items]
+    total = sum(len(array.elements) if array else 1 for array in arrays)
+    if total > MAX_ITEMS:
+        raise HTTPError(413, f"The body holds more than {MAX_ITEMS} events; send them in several requests.")
+    shared = share(shared_fields(request, settings), request.large, total)
+    parts: list[Part] = []
+    for number, (item, array) in enumerate(zip(items, arrays)):
+        place = place_of(items, number)
+        if array is None:
+            parts.append(Part(item, shared, not parts, place))
+            continue
+        around = share_parent(without(item, array.keys), shared, request.large, total, leads=not parts)
+        for index, element in enumerate(array.elements):
+            parts.append(Part(element, around, index == 0, f"{place}{array.path}[{index}]."))
+    return parts
+
+
+def share_parent(parent: Any, shared: Shared, large: bool, events: int, leads: bool) -> Shared:
+    """Return what the elements of an item's array share: what all events of the request do, and the rest of the item."""
+    around = share({"parent": parent}, large, events)
+    fields = {**shared.fields, **around.fields}
+    first = shared.first if leads else shared.others
+    return Shared(fields, f"{first},{around.first}", f"{shared.others},{around.others}")
+
+
+class EventArray(NamedTuple):
+    """An array of events in an item: the path that found it, the keys that lead to it, and its elements."""
+
+    path: str
+    keys: tuple[Any, ...]
+    elements: list[Any]
+
+
+def find_events(item: Any, paths: tuple[DotPath, ...]) -> EventArray | None:
+    """Return the array of the first path that leads to one in an item that is not of our own format."""
+    if not isinstance(item, dict) or item.keys() <= DOCUMENTED_FIELDS or raw_spelling(item):
+        return None
+    for path in paths:
+        keys = path.find_array(item)
+        if keys:
+            elements: Any = item
+            for key in keys:
+                elements = elements[key]
+            return EventArray(path.text, keys, elements)
+    return None
+
+
+def without(value: Any, keys: tuple[Any, ...]) -> Any:
+    """Return an object or array without what the keys lead to; the rest of it is not copied."""
+    copy = value.copy()
+    if len(keys) > 1:
+        copy[keys[0]] = without(copy[keys[0]], keys[1:])
+    else:
+        del copy[keys[0]]
+    return copy
+
+
+def raw_json(raw: dict[str, Any], shared: Shared, first: bool, large: bool) -> str:
+    """Return an event's rawJSON: its own fields, and beside them what it shares with the others of the request."""
+    added = shared.first if first else shared.others
+    if not raw.keys().isdisjoint(shared.fields) or "headers_shortened" in raw or "parent_shortened" in raw:
+        added = to_json(rename_taken(json.loads(f"{{{added}}}"), raw))[1:-1]
+    text = to_json(raw, large)
+    return f"{text[:-1]},{added}}}" if raw else f"{{{added}}}"
+
+
+def rename_taken(added: dict[str, Any], raw: dict[str, Any]) -> dict[str, Any]:
+    """Return fields of ours under names that leave the sender's own fields as they are: ``headers``, ``request_headers``..."""
+    renamed: dict[str, Any] = {}
+    for name, value in added.items():
+        while name in raw or name in renamed:
+            name = f"request_{name}"
+        renamed[name] = value
+    return renamed
+
+
+# ---- somebody else's format: the instance's parameters say what stands where
+
+
+def read_bare(payload: dict[str, Any], shared: dict[str, Any], settings: Settings, missed: list[str]) -> dict[str, Any]:
+    """Return the incident's fields that the parameters find; those that find nothing usable are appended to ``missed``."""
     fields: dict[str, Any] = {}
-    for name in ("name", "type"):
-        value = payload.get(name)
-        if isinstance(value, str) and value.strip():
-            fields[name] = plain_field(value, MAX_NAME_CHARACTERS)
-    if isinstance(payload.get("occurred"), str):
-        with contextlib.suppress(ValueError):
-            fields["occurred"] = parse_date(payload["occurred"])
-    return fields, payload.copy()
+    cloud = cloud_event(payload, shared)
+    name = name_of(payload, shared, settings.name_from)
+    if not name and settings.name_from is not NAME_FROM:
+        missed.append("name_from")
+    elif not name and cloud:
+        name = text_of(cloud.get("subject")) or text_of(cloud.get("type"))
+    if name:
+        fields["name"] = plain_field(name, MAX_NAME_CHARACTERS)
+    incident_type = bare_type(payload, shared, settings, missed)
+    if incident_type:
+        fields["type"] = plain_field(incident_type, MAX_NAME_CHARACTERS)
+    occurred = first_usable(payload, shared, settings.occurred_from, occurred_of)
+    if not occurred and settings.occurred_from is not OCCURRED_FROM:
+        missed.append("occurred_from")
+    elif not occurred and cloud:
+        occurred = occurred_of(cloud.get("time"))
+    if occurred:
+        fields["occurred"] = occurred
+    if settings.severity_from:
+        read = functools.partial(severity_of, own=settings.severity_map)
+        severity = first_usable(payload, shared, settings.severity_from, read)
+        if severity is None:
+            missed.append("severity_from")
+        else:
+            fields["severity"] = severity
+    return fields
 
 
-def read_envelope(payload: dict[str, Any], spelling: str, place: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return incident fields and rawJSON of our own format; raises HTTPError (400) that names a wrong field."""
+def name_of(payload: dict[str, Any], shared: dict[str, Any], source: NameSource) -> str | None:
+    """Return the name an event gets, None where nothing it is made of has a value."""
+    parts = source.parts
+    if len(parts) == 1 and not isinstance(parts[0], str):
+        return first_usable(payload, shared, parts[0], text_of)
+    texts = [part if isinstance(part, str) else first_usable(payload, shared, part, text_of) for part in parts]
+    if not any(text for text, part in zip(texts, parts) if not isinstance(part, str)):
+        return None
+    return "".join(text or "" for text in texts).strip()
+
+
+def bare_type(payload: dict[str, Any], shared: dict[str, Any], settings: Settings, missed: list[str]) -> str:
+    """Return the incident type: by the paths to it, else the instance's, and only without both the payload's own."""
+    if settings.type_from:
+        found: str | None = first_usable(payload, shared, settings.type_from, text_of)
+        if found:
+            return found
+        missed.append("type_from")
+    elif settings.type_from is not None and not settings.incident_type:
+        own = payload.get("type")
+        return own.strip() if isinstance(own, str) else ""
+    return settings.incident_type
+
+
+def first_usable(payload: dict[str, Any], shared: dict[str, Any], paths: tuple[DotPath, ...], read: Callable[[Any], Any]) -> Any:
+    """Return the first value of the paths that can be read as what is wanted, None where there is none."""
+    for path in paths:
+        value = path.find_in(payload, shared)
+        if value is not None:
+            usable = read(value)
+            if usable is not None:
+                return usable
+    return None
+
+
+def text_of(value: Any) -> str | None:
+    """Return the text of a value that is one, or a list of such: of a string, a number or a boolean, None of anything else."""
+    if isinstance(value, str):
+        return value.strip() or None
+    if isinstance(value, (bool, int, float)):
+        return _encode_json(value)
+    if isinstance(value, list) and value and not any(isinstance(child, (dict, list)) for child in value[:MAX_LISTED]):
+        return ", ".join(filter(None, map(text_of, value[:MAX_LISTED]))) or None
+    return None
+
+
+def cloud_event(payload: dict[str, Any], shared: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the attributes of a CloudEvent, from its JSON or from its headers; None where an event is none.
+
+    Source: CloudEvents 1.0, JSON event format and HTTP protocol binding (section 3.1, binary content mode).
+    """
+    if "specversion" in payload:
+        return payload
+    headers = shared["headers"]
+    if "ce-specversion" not in headers:
+        return None
+    names = ("subject", "type", "time")
+    return {name: unquote_to_bytes(headers.get(f"ce-{name}", "")).decode(errors="replace") for name in names}
+
+
+def severity_of(value: Any, own: SeverityMap = NO_SEVERITY_MAP) -> int | float | None:
+    """Return XSOAR's number for a severity's word or number, the instance's own first; None for what nobody knows."""
+    word = (text_of(value) or "").lower()
+    severity = own.severity_of(word)
+    return builtin_severity(word) if severity is None else severity
+
+
+def builtin_severity(word: str) -> int | float | None:
+    """Return XSOAR's number for a word in lower case, or for the text of that number."""
+    if PLAIN_NUMBER.fullmatch(word):
+        return next((number for number in SEVERITY_NUMBERS if number == float(word)), None)
+    return SEVERITIES.get(word)
+
+
+def bare_details(payload: dict[str, Any], shared: dict[str, Any], fields: dict[str, Any], trigger_time: str) -> str:
+    """Return the incident's details: the payload's own text, else a short one of name, source, time and the first fields."""
+    own = payload.get("details")
+    if isinstance(own, str) and own.strip():
+        return plain_field(own, MAX_OWN_DETAILS_CHARACTERS)
+    name = fields.get("name")
+    lines = [name[:DETAIL_CHARACTERS]] if name else []
+    if "source_address" in shared:
+        lines.append(f"Source: {shared['source_address']}")
+    if "user-agent" in shared["headers"]:
+        lines.append(f"Sender: {shared['headers']['user-agent'][:DETAIL_CHARACTERS]}")
+    lines.append(f"Time: {fields.get('occurred', trigger_time)}")
+    add_scalars(lines, payload, "")
+    level: list[tuple[str, Any]] = [("", payload)]
+    while len(lines) < FEW_DETAIL_LINES and (level := next_level(level)):
+        for prefix, container in level:
+            add_scalars(lines, container, prefix)
+    return finish_details("\n".join(lines))
+
+
+def add_scalars(lines: list[str], container: dict[str, Any], prefix: str) -> None:
+    """Append lines ``name: value`` for an object's first texts, numbers and booleans, without those whose name tells a secret."""
+    most = DETAIL_CHARACTERS if len(container) > 1 else MAX_DETAILS_BYTES
+    room = MAX_DETAIL_LINES - len(lines)
+    for name, value in itertools.islice(container.items(), MAX_LISTED):
+        kind = type(value)
+        if kind is dict or kind is list or value is None or value == "" or _hides_value(name[:MAX_HIDDEN_NAME]):
+            continue
+        if room == 0:
+            return
+        lines.append(f"{prefix}{name}: {value[:most] if kind is str else _encode_json(value)}")
+        room -= 1
+
+
+def next_level(containers: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    """Return the objects one level below, of an array its first element, each with what stands before its fields' names."""
+    level = []
+    for prefix, container in containers[:MAX_LISTED]:
+        for name, value in itertools.islice(container.items(), MAX_LISTED):
+            child, place = (value[0] if value else None, ".0") if isinstance(value, list) else (value, "")
+            if isinstance(child, dict) and not _hides_value(name[:MAX_HIDDEN_NAME]) and len(prefix) < DETAIL_CHARACTERS:
+                level.append((f"{prefix}{name}{place}.", child))
+    return level
+
+
+def finish_details(text: str) -> str:
+    """Return details without secrets in URLs and within MAX_DETAILS_BYTES."""
+    if ("?" in text or "@" in text) and "://" in text:
+        text = SECRET_FIELDS_IN_URLS.sub(r"\1\2***\3", text)
+    if len(text) > MAX_DETAILS_BYTES // 4:  # a character takes at most four bytes
+        text = text.encode("utf-8", "replace")[:MAX_DETAILS_BYTES].decode("utf-8", "ignore")
+    return plain_field(text)
+
+
+@functools.lru_cache(maxsize=1024)
+def _hides_value(name: str) -> bool:
+    return len(name) == MAX_HIDDEN_NAME or _tells_secrets(name)
+
+
+# ---- our own format
+
+
+def read_envelope(payload: dict[str, Any], spelling: str, place: str, own: SeverityMap) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return incident fields and rawJSON of an object with raw_json; raises HTTPError (400) that names a wrong field."""
     raw = payload[spelling]
     if isinstance(raw, str):
         with contextlib.suppress(UnreadableJson):
@@ -1788,21 +2452,37 @@ def read_envelope(payload: dict[str, Any], spelling: str, place: str) -> tuple[d
             continue
         if name not in ENVELOPE_FIELDS:
             kept[name] = value
-        elif value is not None and value != "":
+        elif not is_blank(value):
             try:
-                fields[name] = ENVELOPE_FIELDS[name](value)
+                fields[name] = ENVELOPE_FIELDS[name](value, own)
             except ValueError as error:
-                raise BadRequest(f"{place}{name}: {error}") from None
-            if name in ALTERED_FIELDS and fields[name] != value:
+                if name not in FREE_FIELDS:
+                    raise BadRequest(f"{place}{name}: {error}") from None
+            if name in ALTERED_FIELDS and fields.get(name) != value:
                 kept[name] = value
     if kept:
-        _add(raw, "envelope", kept)
+        raw.update(rename_taken({"envelope": kept}, raw))
     return fields, raw
+
+
+def read_documented(payload: dict[str, Any], own: SeverityMap) -> dict[str, Any]:
+    """Return the incident's fields of an object that holds nothing but them; what does not fit is only kept in rawJSON."""
+    fields = {}
+    for name, value in payload.items():
+        if name in ENVELOPE_FIELDS and not is_blank(value):
+            with contextlib.suppress(ValueError):
+                fields[name] = ENVELOPE_FIELDS[name](value, own)
+    return fields
+
+
+def is_blank(value: Any) -> bool:
+    """Tell whether a field counts as absent: null, or a text of nothing but white space."""
+    return value is None or (isinstance(value, str) and not value.strip())
 
 
 def plain_field(value: str, most: int | None = None) -> str:
     """Return a text for a field of the incident: without the platform's error marker, and cut at a whole character."""
-    if ERROR_MARKER in value:
+    if MARKER_START in value:
         value = value.replace(ERROR_MARKER, "[ERROR " + ERROR_MARKER[7:])
     if most is None or len(value) <= most:
         return value
@@ -1819,35 +2499,33 @@ def _plain(value: Any) -> Any:
     return [_plain(child) for child in value] if isinstance(value, list) else value
 
 
-def _text_field(value: Any, most: int | None = None) -> str:
+def _text_field(value: Any, own: SeverityMap = NO_SEVERITY_MAP, most: int | None = None) -> str:
     if not isinstance(value, str):
         raise ValueError(f"it has to be a string, not {json_type(value)}.")
     return plain_field(value, most)
 
 
-def _date_field(value: Any) -> str:
-    try:
-        return parse_date(_text_field(value))
-    except ValueError as error:
-        if not isinstance(value, str):
-            raise
-        raise ValueError("it is no date we can read; send ISO 8601, such as 2024-05-01T12:00:00Z.") from error
+def _name_field(value: Any, own: SeverityMap) -> str:
+    return _text_field(value, own, MAX_NAME_CHARACTERS)
 
 
-def _severity_field(value: Any) -> int | float:
-    if isinstance(value, str):
-        word = value.strip().lower()
-        severity = SEVERITIES.get(word)
-        if severity is None and word in ("0", "0.5", "1", "2", "3", "4"):
-            severity = float(word) if "." in word else int(word)
+def _date_field(value: Any, own: SeverityMap) -> str:
+    occurred = occurred_of(value)
+    if occurred is None:
+        raise ValueError("it is no date we can read; send ISO 8601, such as 2024-05-01T12:00:00Z.")
+    return occurred
+
+
+def _severity_field(value: Any, own: SeverityMap) -> int | float:
+    if isinstance(value, (str, int, float)) and not isinstance(value, bool):
+        severity = severity_of(value)
+        severity = severity_of(value, own) if severity is None else severity
         if severity is not None:
             return severity
-    elif isinstance(value, (int, float)) and not isinstance(value, bool) and value in SEVERITIES.values():
-        return value
     raise ValueError("send 0, 0.5, 1, 2, 3 or 4, or unknown, informational, low, medium, high or critical.")
 
 
-def _labels_field(value: Any) -> list[dict[str, str]]:
+def _labels_field(value: Any, own: SeverityMap) -> list[dict[str, str]]:
     if not isinstance(value, list) or not all(
         isinstance(label, dict) and set(label) == {"type", "value"} and all(isinstance(text, str) for text in label.values())
         for label in value
@@ -1856,14 +2534,14 @@ def _labels_field(value: Any) -> list[dict[str, str]]:
     return _plain(value)
 
 
-def _object_field(value: Any) -> dict[str, Any]:
+def _object_field(value: Any, own: SeverityMap) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError(f"it has to be an object, not {json_type(value)}.")
     return _plain(value)
 
 
-ENVELOPE_FIELDS: dict[str, Callable[[Any], Any]] = {  # the README's table has the same rows
-    "name": lambda value: _text_field(value, MAX_NAME_CHARACTERS),
+ENVELOPE_FIELDS: dict[str, Callable[[Any, SeverityMap], Any]] = {  # the README's table has the same rows
+    "name": _name_field,
     "type": _text_field,
     "occurred": _date_field,
     "details": _text_field,
@@ -1872,8 +2550,8 @@ ENVELOPE_FIELDS: dict[str, Callable[[Any], Any]] = {  # the README's table has t
     "labels": _labels_field,
     "customFields": _object_field,
 }
-
-
+DOCUMENTED_FIELDS = {*ENVELOPE_FIELDS, *RAW_SPELLINGS}
+FREE_FIELDS = {"details", "owner", "labels"}  # of another shape they are kept, and no reason to refuse an event
 ALTERED_FIELDS = set(ENVELOPE_FIELDS) - {"occurred", "severity"}  # may be cut or have the error marker broken up
 
 
@@ -1883,46 +2561,113 @@ def json_type(value: Any) -> str:
     return names.get(type(value), "null")
 
 
+# ---- dates
+
+RFC_3339_UTC = re.compile(r"(?:19|20)[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-5][0-9](?:\.(?!000000)[0-9]{6})?Z")
 LEAP_SECOND = re.compile(r"(\d{2}:\d{2}:)60")
+# As nginx, Go and databases write it: 2024/05/01 12:00:00 (UTC), 2024-05-01 12:00:00.5 +0000 UTC, 2024-05-01T12:00:00,5 GMT.
+LOOSE_ISO = re.compile(
+    r"([0-9]{4})[-/]([0-9]{2})[-/]([0-9]{2})[T ]+([0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]+)?)?)"
+    r"(?: ?(?:\(?(Z|UTC|GMT)\)?|([+-][0-9]{2}:?[0-9]{2})(?: [A-Z]{2,5})?))?"
+)
+# RFC 2822 (section 3.3), RFC 1123 and what C's asctime() and date(1) write, in upper case.
+WRITTEN_DATE = re.compile(
+    r"(?:[A-Z]{3,9}[,.]? +)?(?:[0-9]{1,2}[ -][A-Z]{3}[ -](?:[0-9]{2}|[1-9][0-9]{3}),? +[0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?"
+    r"(?: *(?:[+-][0-9]{4}|[A-Z]{1,5}))?"
+    r"|[A-Z]{3} +[0-9]{1,2} +[0-9]{2}:[0-9]{2}:[0-9]{2}(?: [A-Z]{1,5})? +[1-9][0-9]{3})(?: *\([^()]*\))?"
+)
+EPOCH_NUMBER = re.compile(r"([0-9]{9,19})(?:\.([0-9]+))?")
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH_UNITS = (  # the row's numbers begin here, end before, and are so many a second: each spans 1973 to 2100 and more
+    (10**8, 10**11, 1),
+    (10**11, 10**14, 10**3),
+    (10**14, 10**17, 10**6),
+    (2 * 10**17, 10**19, 10**9),  # below it are Windows' file times, which would become 1974
+)
+PLAUSIBLE_YEARS = range(1901, 2100)  # 1, 1601 and 1900 are what programs write for "never"
+MAX_DATE_CHARACTERS = 100
+
+
+def occurred_of(value: Any) -> str | None:
+    """Return RFC 3339 for a date as text or as an epoch's number, None for anything else."""
+    if isinstance(value, float):
+        value = f"{value:.6f}"
+    elif isinstance(value, int) and not isinstance(value, bool):
+        value = str(value) if abs(value) < 10**19 else ""
+    if not isinstance(value, str):
+        return None
+    try:
+        return parse_date(value)
+    except ValueError:
+        return None
 
 
 def parse_date(text: str) -> str:
-    """Return RFC 3339 for a date in RFC 3339 or in what datetime.fromisoformat takes; without an offset it is UTC.
+    """Return RFC 3339 for a date in ISO 8601, RFC 1123 or 2822, or as seconds, milli-, micro- or nanoseconds since 1970.
 
-    A leap second becomes the second before it. Raises ValueError.
+    Without an offset it is UTC; a leap second becomes the second before it. Raises ValueError, also for an implausible year.
     """
-    moment = datetime.fromisoformat(LEAP_SECOND.sub(r"\g<1>59", text.strip().upper(), count=1))
+    if RFC_3339_UTC.fullmatch(text):
+        datetime.fromisoformat(text)
+        return text
+    try:
+        moment = parse_moment(LEAP_SECOND.sub(r"\g<1>59", text[:MAX_DATE_CHARACTERS].strip().upper(), count=1))
+    except (TypeError, IndexError, OverflowError) as error:  # the standard library's reader of RFC 2822 is not careful
+        raise ValueError("it is no date") from error
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
+    if moment.year not in PLAUSIBLE_YEARS:
+        raise ValueError("the year is implausible")
     offset = moment.utcoffset() or timedelta()
     if offset.total_seconds() % 60:  # RFC 3339 has offsets of whole minutes
-        try:
-            moment = moment.astimezone(UTC)
-        except OverflowError as error:
-            raise ValueError("the date is out of range") from error
+        moment = moment.astimezone(UTC)
     return f"{moment.isoformat()}".removesuffix("+00:00") + ("Z" if moment.utcoffset() == timedelta() else "")
 
 
-def event_key(raw: dict[str, Any], paths: tuple[str, ...]) -> str | None:
-    """Return ``path:value`` for the first of the dot paths that has a value in rawJSON, None where none has."""
-    for path in paths:
-        value = _value_at(raw, path)
-        if value not in (None, "", [], {}):
-            return shorten_key(f"{path}:{value if isinstance(value, str) else _encode_json(value)}")
+def parse_moment(text: str) -> datetime:
+    """Return the moment a text in upper case means, naive where it names no offset; raises what the library does."""
+    number = EPOCH_NUMBER.fullmatch(text)
+    if number:
+        if len(number[1]) == len("20240501120000") and not number[2]:  # as an epoch it would be after 2286
+            return datetime.strptime(text, "%Y%m%d%H%M%S")
+        return parse_epoch(number[1], number[2] or "")
+    if WRITTEN_DATE.fullmatch(text):
+        return email.utils.parsedate_to_datetime(text)
+    loose = LOOSE_ISO.fullmatch(text)
+    if loose:
+        year, month, day, clock, utc, offset = loose.groups()
+        text = f"{year}-{month}-{day}T{clock}{'Z' if utc else offset or ''}"
+    return datetime.fromisoformat(text)
+
+
+def parse_epoch(whole: str, fraction: str) -> datetime:
+    """Return the moment of an epoch's digits before and behind the decimal point; the unit is told by their number."""
+    number = int(whole)
+    for start, end, units in EPOCH_UNITS:
+        if start <= number < end:
+            billionths = int(whole + fraction[:9].ljust(9, "0"))
+            return EPOCH + timedelta(microseconds=billionths // (units * 1000))
+    raise ValueError("the number is no time since 1970")
+
+
+# ---- what identifies an event
+
+
+def event_key(payload: dict[str, Any], shared: dict[str, Any], keys: tuple[DuplicationKey, ...], index: int) -> str | None:
+    """Return the text that identifies the ``index``-th event of a request, by the first key whose paths all have a value.
+
+    It is ``path:value`` for a text, as earlier versions wrote it. Other values, and a value that the events of a request share
+    because it lies outside them, are told apart behind a comma, which no path holds: ``id,json:5``, ``headers.x-id,2:value``.
+    """
+    for key in keys:
+        found = [path.find_with_side(payload, shared) for path in key.paths]
+        if any(value in (None, "", [], {}) for value, _ in found):
+            continue
+        value: Any = found[0][0] if len(found) == 1 else [value for value, _ in found]
+        kind = "" if isinstance(value, str) else ",json"
+        place = f",{index}" if index and not any(inside for _, inside in found) else ""
+        return shorten_key(f"{key.text}{kind}{place}:{value if isinstance(value, str) else _encode_json(value)}")
     return None
-
-
-def _value_at(value: Any, path: str) -> Any:
-    if isinstance(value, dict) and path in value:
-        return value[path]
-    for step in path.split("."):
-        if isinstance(value, dict):
-            value = value.get(step)
-        elif isinstance(value, list) and step.isdecimal() and int(step) < len(value):
-            value = value[int(step)]
-        else:
-            return None
-    return value
 
 
 def shorten_key(key: str) -> str:
@@ -3366,8 +4111,9 @@ class Webhook:
     def _make(self, body: bytes, environ: dict[str, Any], large: bool) -> list[Incident]:
         """Return the incidents a body holds; a large one, and many incidents, are made on the second thread."""
         settings, now, headers = self._settings, datetime.now(UTC), environ["webhook.headers"]
-        request = describe_request(headers, environ["QUERY_STRING"], settings.hidden, large)
-        request = request._replace(source_address=environ["webhook.address"])
+        request = describe_request(
+            headers, environ["QUERY_STRING"], settings.hidden, large, source_address=environ["webhook.address"]
+        )
         content = headers.get("content-type", ""), headers.get("content-encoding", "")
         incidents: list[Incident]
         if large:  # in one turn: between two of them, the parsed payloads of all others would be in memory as well
@@ -3381,6 +4127,8 @@ class Webhook:
 
     def _create(self, incidents: list[Incident]) -> list[dict[str, Any]]:
         """Return what XSOAR created of the incidents, and has created of duplicates; raises HTTPError (502, 503)."""
+        if not incidents:  # the array of events was empty
+            return []
         if self._settings.duplication_paths or self._settings.authenticator.identifies:
             outcomes, duplicates = self._submit_new(incidents)
         else:
