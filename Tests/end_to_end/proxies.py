@@ -106,3 +106,8 @@ def unverified() -> ssl.SSLContext:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def reload_nginx(process_id: int) -> None:
+    """Let a running nginx read its configuration anew; its workers with the old one finish what they have."""
+    os.kill(process_id, signal.SIGHUP)
