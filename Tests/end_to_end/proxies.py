@@ -1,5 +1,6 @@
 """Debian's nginx and HAProxy as processes of their own in front of sandboxes, and senders of large bodies through them."""
 
+import base64
 import contextlib
 import os
 import shutil
@@ -12,11 +13,26 @@ from pathlib import Path
 
 import pytest
 
-from Tests.sandbox import free_port
 from Tests.sandbox import accepts as accepts_port
+from Tests.sandbox import free_port
 
+CONFIGURATIONS = Path(__file__).resolve().parents[2] / "docs" / "scaling"
 START_SECONDS = 10.0
 END_SECONDS = 5.0
+
+USER, PASSWORD = "sender", "correct horse"
+GOOD = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+WRONG = "Basic " + base64.b64encode(f"{USER}:wrong".encode()).decode()
+CREDENTIALS = {"credentials": {"identifier": USER, "password": PASSWORD}}
+
+
+def configuration(name: str, changes: Mapping[str, str]) -> str:
+    """Return a configuration of docs/scaling with other addresses and paths; each has to stand in it."""
+    text = (CONFIGURATIONS / name).read_text(encoding="utf-8")
+    for placeholder, value in changes.items():
+        assert placeholder in text, f"{name} has no {placeholder}"
+        text = text.replace(placeholder, value)
+    return text
 
 
 def program(name: str) -> str:

@@ -1,6 +1,5 @@
 """A refusal reaches its sender, who is still sending, directly and through the proxies that people put in front."""
 
-import base64
 import contextlib
 import threading
 import time
@@ -12,16 +11,13 @@ from typing import NamedTuple
 import pytest
 
 from Tests.end_to_end import proxies
-from Tests.end_to_end.hostile import MIB, certificate, in_parallel, memory_mib, port_of, sandboxed, watching
-from Tests.end_to_end.sender import await_that, send
+from Tests.end_to_end.hostile import certificate, in_parallel, memory_mib, port_of, sandboxed
+from Tests.end_to_end.proxies import CREDENTIALS, GOOD, PASSWORD, USER, WRONG
+from Tests.end_to_end.sender import send
 from Tests.sandbox import Sandbox
 
 TRIES = 30
 AT_ONCE = 6  # tries that are under way at a time
-USER, PASSWORD = "sender", "correct horse"  # noqa: S105
-GOOD = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
-WRONG = "Basic " + base64.b64encode(f"{USER}:wrong".encode()).decode()
-CREDENTIALS = {"credentials": {"identifier": USER, "password": PASSWORD}}
 
 
 class Refusal(NamedTuple):
@@ -196,7 +192,7 @@ def good_sender(url: str) -> Iterator[Counter[int]]:
 def many(once: Callable[[], int], tries: int = TRIES) -> Counter[int]:
     """Do something so many times, AT_ONCE at a time, and count what it returned."""
     shares = [len(range(start, tries, AT_ONCE)) for start in range(AT_ONCE)]
-    results = in_parallel([lambda share=share: [once() for _ in range(share)] for share in shares], 120)  # type: ignore[misc]
+    results = in_parallel([lambda share=share: [once() for _ in range(share)] for share in shares], 120)
     return Counter(status for statuses in results for status in statuses)
 
 
@@ -215,9 +211,7 @@ def bodies(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
 
 
 @pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS)
-def test_each_refusal_reaches_its_sender(
-    refusal: Refusal, road_url: tuple[Road, str], bodies: Callable[[int], Path]
-) -> None:
+def test_each_refusal_reaches_its_sender(refusal: Refusal, road_url: tuple[Road, str], bodies: Callable[[int], Path]) -> None:
     road, url = road_url
     file = bodies(refusal.size)
     one = send_http2 if road.http2 else send_whole
