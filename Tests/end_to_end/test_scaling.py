@@ -1,6 +1,7 @@
 """Three instances behind the HAProxy and nginx configurations of docs/scaling, as they stand but for addresses and paths."""
 
 import contextlib
+import json
 import random
 import socket
 import threading
@@ -286,3 +287,31 @@ def test_no_acknowledged_incident_is_missing_and_none_is_there_twice(edge: Edge,
     assert set(attackers) <= {401, *UNACKNOWLEDGED}
     assert attackers[401] > 0.8 * attackers.total() > 10
     assert "no live upstreams" not in edge.log.read_text()
+
+
+def test_a_body_over_the_limit_is_413_for_every_sender(edge: Edge) -> None:
+    body = b"x" * 30_000_000
+    once = lambda: send(edge.url + "/", body, {"Authorization": GOOD}, context=proxies.unverified()).status  # noqa: E731
+    assert in_parallel([lambda: [once() for _ in range(3)]] * 4) == [[413] * 3] * 4
+
+
+def test_http2_senders_are_served_and_metrics_are_not(edge: Edge) -> None:
+    credentials = ("-u", f"{proxies.USER}:{proxies.PASSWORD}", "--http2")
+    assert proxies.curl(edge.url + "/", *credentials, "-d", "{}") == 200
+    assert proxies.curl(edge.url + "/metrics", *credentials) == 404
+
+
+def test_the_instances_are_told_who_sent_it(edge: Edge, instances: list[Sandbox]) -> None:
+    forged = {"Authorization": GOOD, "X-Forwarded-For": "198.51.100.7"}
+    assert send(edge.url + "/", b"{}", forged, context=proxies.unverified()).status == 200
+    [incident] = [incident for sandbox in instances for incident in sandbox.incidents()]
+    assert json.loads(incident["rawJSON"])["headers"]["x-forwarded-for"] == "127.0.0.1"
+
+
+def test_the_events_of_one_key_go_to_one_instance(edge: Edge, instances: list[Sandbox]) -> None:
+    keys = [f"delivery-{number}" for number in range(30)] * 3
+    headers = {"Authorization": GOOD}
+    assert {send(f"{edge.url}/?key={key}", b"{}", headers, context=proxies.unverified()).status for key in keys} == {200}
+    counts = [len(sandbox.incidents()) for sandbox in instances]
+    assert sum(counts) == 30
+    assert all(counts)
