@@ -1,6 +1,7 @@
 """A refusal reaches its sender, who is still sending, directly and through the proxies that people put in front."""
 
 import contextlib
+import socket
 import threading
 import time
 from collections import Counter
@@ -11,7 +12,19 @@ from typing import NamedTuple
 import pytest
 
 from Tests.end_to_end import proxies
-from Tests.end_to_end.hostile import certificate, in_parallel, memory_mib, port_of, sandboxed
+from Tests.end_to_end.hostile import (
+    MIB,
+    ask,
+    certificate,
+    connect,
+    in_parallel,
+    lowered,
+    memory_mib,
+    port_of,
+    post,
+    read_answer,
+    sandboxed,
+)
 from Tests.end_to_end.proxies import CREDENTIALS, GOOD, PASSWORD, USER, WRONG
 from Tests.end_to_end.sender import send
 from Tests.sandbox import Sandbox
@@ -252,3 +265,83 @@ def test_wrong_passwords_with_large_bodies_leave_two_nginx_upstreams_in_service(
     assert statuses == {401: TRIES}
     assert set(good) == {200}
     assert "no live upstreams" not in (tmp_path / "nginx.log").read_text()
+
+
+# ---- what a refused sender costs while its bytes are thrown away
+
+REFUSED_HEAD = post(b"", b"Authorization: " + WRONG.encode(), length=30_000_000)
+
+
+@contextlib.contextmanager
+def refused(sandbox: Sandbox, count: int = 1) -> Iterator[list[socket.socket]]:
+    """Open connections whose request was refused, as the answer told, and whose body has hardly begun."""
+    with contextlib.ExitStack() as stack:
+        connections = [stack.enter_context(connect(sandbox)) for _ in range(count)]
+        for connection in connections:
+            connection.sendall(REFUSED_HEAD + b"x" * 1000)
+        for connection in connections:
+            answer = read_answer(connection)
+            assert answer is not None and answer.status == 401
+        yield connections
+
+
+def still_reads(connection: socket.socket, seconds: float) -> bool:
+    """Tell whether the other side takes bytes for so long."""
+    until = time.monotonic() + seconds
+    try:
+        while time.monotonic() < until:
+            connection.sendall(b"x" * 1000)
+            time.sleep(0.05)
+    except OSError:
+        return False
+    return True
+
+
+def test_a_refused_sender_is_read_on_for_a_while_and_not_longer(tmp_path: Path) -> None:
+    with (
+        sandboxed(params=CREDENTIALS, script=lowered(tmp_path, DISCARD_SECONDS=3.0)) as sandbox,
+        refused(sandbox) as [connection],
+    ):
+        assert still_reads(connection, 1.5)
+        assert not still_reads(connection, 5)
+
+
+def test_of_a_refused_body_so_much_is_read_and_not_more(tmp_path: Path) -> None:
+    script = lowered(tmp_path, DISCARD_BYTES="2 * MIB")
+    with sandboxed(params=CREDENTIALS, script=script) as sandbox, refused(sandbox) as [connection]:
+        connection.sendall(b"x" * MIB)
+        assert still_reads(connection, 0.2)
+        with pytest.raises(OSError):
+            for _ in range(30):
+                connection.sendall(b"x" * MIB)
+
+
+def test_only_so_many_refused_senders_are_read_on(tmp_path: Path) -> None:
+    script = lowered(tmp_path, MAX_DISCARDING=2)
+    with sandboxed(params=CREDENTIALS, script=script) as sandbox, refused(sandbox, 3) as connections:
+        assert in_parallel([lambda one=one: still_reads(one, 3) for one in connections]) == [True, True, False]
+
+
+def test_refused_senders_make_room_for_others(tmp_path: Path) -> None:
+    script = lowered(tmp_path, MAX_CONNECTIONS=16)
+    with sandboxed(params=CREDENTIALS, script=script) as sandbox, refused(sandbox, 16):
+        for _ in range(3):
+            assert ask(sandbox, post(b"{}", b"Authorization: " + GOOD.encode(), b"Connection: close")).status == 200
+
+
+def test_a_refused_sender_does_not_keep_the_webhook_from_stopping(tmp_path: Path) -> None:
+    script = lowered(tmp_path, READING_SECONDS=6.0)
+    with sandboxed(params=CREDENTIALS, script=script) as sandbox, refused(sandbox):
+        started = time.monotonic()
+        sandbox.terminate()
+        assert sandbox.wait_exit() == 0
+        assert time.monotonic() - started < 4
+
+
+def test_a_refused_sender_over_tls_reads_its_answer_to_the_end(secure_webhook: Sandbox) -> None:
+    """The answer ends in a close_notify (RFC 8446, 6.1), while the rest of the body is still on its way."""
+    plain = connect(secure_webhook)
+    with proxies.unverified().wrap_socket(plain, suppress_ragged_eofs=False) as connection:
+        connection.sendall(REFUSED_HEAD + b"x" * 500_000)
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 401 ")
