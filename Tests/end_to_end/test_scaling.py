@@ -16,7 +16,7 @@ import pytest
 from Tests.end_to_end import proxies
 from Tests.end_to_end.hostile import certificate, in_parallel, port_of, sandboxed
 from Tests.end_to_end.proxies import CREDENTIALS, GOOD, WRONG, configuration
-from Tests.end_to_end.sender import Answer, send
+from Tests.end_to_end.sender import Answer, await_that, send
 from Tests.sandbox import Sandbox
 from Tests.soak.ledger import event_of
 
@@ -315,3 +315,19 @@ def test_the_events_of_one_key_go_to_one_instance(edge: Edge, instances: list[Sa
     counts = [len(sandbox.incidents()) for sandbox in instances]
     assert sum(counts) == 30
     assert all(counts)
+
+
+def test_an_instance_that_is_stopping_takes_itself_out_of_service() -> None:
+    with sandboxed(params=CREDENTIALS) as sandbox:
+        sandbox.faults.hang.set()
+        waiting = threading.Thread(target=send, args=(sandbox.container_url + "/", b"{}", {"Authorization": GOOD}))
+        waiting.start()
+        await_that(lambda: sandbox.calls["createIncidents"])
+        health = lambda: send(sandbox.container_url + "/health", method="GET")  # noqa: E731
+        assert health().status == 200
+        sandbox.terminate()
+        await_that(lambda: health().status == 503, 3)
+        assert health().headers["retry-after"]
+        sandbox.faults.hang.clear()
+        assert sandbox.wait_exit() == 0
+        waiting.join(5)
