@@ -331,3 +331,35 @@ def test_an_instance_that_is_stopping_takes_itself_out_of_service() -> None:
         sandbox.faults.hang.clear()
         assert sandbox.wait_exit() == 0
         waiting.join(5)
+
+
+def repeat(edge: Edge, keys: list[str]) -> dict[str, str]:
+    """Post an event of each key and return what became of it: new, duplicate or the status."""
+
+    def post(key: str) -> str:
+        answer = send(f"{edge.url}/?key={key}", b"{}", {"Authorization": GOOD}, context=proxies.unverified())
+        return str(answer.status) if answer.status != 200 else "duplicate" if answer.json[0].get("duplicate") else "new"
+
+    return {key: post(key) for key in keys}
+
+
+def test_repeated_events_while_an_instance_is_dead_and_after(edge: Edge, instances: list[Sandbox]) -> None:
+    """As the table of docs/scaling.md has it, for either load balancer."""
+    before, meanwhile = [f"before-{number}" for number in range(30)], [f"meanwhile-{number}" for number in range(30)]
+    assert set(repeat(edge, before).values()) == {"new"}
+    of_one = len(instances[0].incidents())
+    assert of_one
+    time.sleep(FLUSH_SECONDS)
+    instances[0].kill()
+    instances[0].wait_exit()
+    repeat(edge, [f"probe-{number}" for number in range(12)])
+    time.sleep(3)  # the edge has noticed
+    lost = "503" if edge.keeps_keys else "new"
+    assert Counter(repeat(edge, before).values()) == {"duplicate": 30 - of_one, lost: of_one}
+    assert set(repeat(edge, meanwhile).values()) == {"new"}
+    assert set(repeat(edge, meanwhile).values()) == {"duplicate"}
+    instances[0].restart()
+    time.sleep(4)
+    assert set(repeat(edge, before).values()) == {"duplicate"}
+    again = Counter(repeat(edge, meanwhile).values())
+    assert again == {"duplicate": 30} if edge.keeps_keys else again["new"] > 0
