@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import functools
 import os
 import shutil
 import signal
@@ -116,6 +117,7 @@ def curl(url: str, *options: str, timeout: float = 60.0) -> int:
     return http_status(subprocess.run(command, capture_output=True, timeout=timeout, check=False).stdout)
 
 
+@functools.cache
 def unverified() -> ssl.SSLContext:
     """Return a client's TLS context that takes any certificate: what is tested is the way there."""
     context = ssl.create_default_context()
