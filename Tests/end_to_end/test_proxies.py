@@ -48,6 +48,7 @@ REFUSALS = {
     "a wrong password": Refusal(401, 2_000_000, headers={"Authorization": WRONG}),
     "another path": Refusal(404, 2_000_000, path="/elsewhere"),
     "another method": Refusal(405, 2_000_000, method="PUT"),
+    "too many large bodies": Refusal(503, 2_000_000),
     "another coding": Refusal(415, 2_000_000, headers={"Authorization": GOOD, "Content-Encoding": "br"}),
 }
 
@@ -103,14 +104,20 @@ ROADS = [
 
 
 @pytest.fixture(scope="module")
-def webhook() -> Iterator[Sandbox]:
-    with sandboxed(params=CREDENTIALS) as sandbox:
+def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a copy of the integration to which one body of two megabytes is too much at once."""
+    return lowered(tmp_path_factory.mktemp("script"), MAX_BODIES_BYTES="1 * MIB")
+
+
+@pytest.fixture(scope="module")
+def webhook(script: Path) -> Iterator[Sandbox]:
+    with sandboxed(params=CREDENTIALS, script=script) as sandbox:
         yield sandbox
 
 
 @pytest.fixture(scope="module")
-def secure_webhook() -> Iterator[Sandbox]:
-    with sandboxed(params={**CREDENTIALS, **certificate().params}) as sandbox:
+def secure_webhook(script: Path) -> Iterator[Sandbox]:
+    with sandboxed(params={**CREDENTIALS, **certificate().params}, script=script) as sandbox:
         yield sandbox
 
 
