@@ -2,7 +2,6 @@
 
 import contextlib
 import re
-import shutil
 import socket
 import ssl
 import sys
@@ -17,7 +16,6 @@ import trustme
 
 from Tests.end_to_end.sender import PACK, Answer
 from Tests.sandbox import Sandbox
-from Tests.sandbox.descriptor import INTEGRATION
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -25,27 +23,6 @@ GET = b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
 # ---- sandboxes
-
-
-def lowered(folder: Path, **constants: Any) -> Path:
-    """Return a copy of the integration whose constants have other values, so that a limit is met within a test's time."""
-    text = INTEGRATION.read_text(encoding="utf-8")
-    for name, value in constants.items():
-        text, count = re.subn(rf"^{name} = [^#\n]*", f"{name} = {value}  ", text, flags=re.MULTILINE)
-        assert count == 1, f"the integration has no constant {name}"
-    copy = folder / "lowered" / INTEGRATION.name  # pyproject.toml counts what runs in a folder of this name as the integration's
-    copy.parent.mkdir(parents=True, exist_ok=True)
-    copy.write_text(text, encoding="utf-8")
-    shutil.copy(INTEGRATION.with_suffix(".yml"), copy.with_suffix(".yml"))
-    return copy
-
-
-def broken(script: Path, line: str, instead: str) -> Path:
-    """Put another line in the place of one of a copy that `lowered` made: a failure of ours that nobody knows of."""
-    text = script.read_text(encoding="utf-8")
-    assert text.count(f"\n{line}\n") == 1, f"the integration has no single line {line!r}"
-    script.write_text(text.replace(f"\n{line}\n", f"\n{instead}\n"), encoding="utf-8")
-    return script
 
 
 def shell_limited(folder: Path, limit: str) -> str:

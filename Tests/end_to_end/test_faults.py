@@ -1,5 +1,6 @@
 """XSOAR is slow, refuses, lies, hangs or dies, and so does the machine: nothing acknowledged is lost, nothing is made twice."""
 
+import ast
 import contextlib
 import json
 import random
@@ -22,11 +23,9 @@ import pytest
 from Tests.end_to_end.hostile import (
     MIB,
     ask,
-    broken,
     certificate,
     connect,
     in_parallel,
-    lowered,
     memory_mib,
     post,
     read_answer,
@@ -34,7 +33,7 @@ from Tests.end_to_end.hostile import (
     shell_limited,
     watching,
 )
-from Tests.end_to_end.sender import Answer, await_that
+from Tests.end_to_end.sender import PACK, Answer, await_that
 from Tests.sandbox import Faults, Sandbox, free_port
 from Tests.sandbox.descriptor import INTEGRATION, load
 from Tests.sandbox.store import Incident
@@ -160,9 +159,9 @@ def is_number(number: int) -> Callable[[Incident], bool]:
 # ---- overload
 
 
-def test_past_the_queues_bounds_it_is_503_at_once(tmp_path: Path) -> None:
-    script = lowered(tmp_path, MAX_QUEUED_INCIDENTS=10)
-    with sandboxed(script=script) as sandbox, contextlib.ExitStack() as stack:
+def test_past_the_queues_bounds_it_is_503_at_once() -> None:
+    constants = {"MAX_QUEUED_INCIDENTS": 10}
+    with sandboxed(constants=constants) as sandbox, contextlib.ExitStack() as stack:
         sandbox.faults.hang.set()
         waiting = [stack.enter_context(connect(sandbox, timeout=30)) for _ in range(10)]
         for number, connection in enumerate(waiting):
@@ -182,8 +181,8 @@ def test_past_the_queues_bounds_it_is_503_at_once(tmp_path: Path) -> None:
         assert ask(sandbox, post()).status == 200
 
 
-def test_the_queue_is_bounded_in_bytes_too(tmp_path: Path) -> None:
-    with sandboxed(script=lowered(tmp_path, MAX_QUEUED_BYTES="4 * MIB")) as sandbox:
+def test_the_queue_is_bounded_in_bytes_too() -> None:
+    with sandboxed(constants={"MAX_QUEUED_BYTES": 4 * MIB}) as sandbox:
         sandbox.faults.hang.set()
         large = post(json.dumps({"text": "x" * MIB}).encode())
         results: list[int] = []
@@ -198,8 +197,8 @@ def test_the_queue_is_bounded_in_bytes_too(tmp_path: Path) -> None:
         assert len(sandbox.incidents()) == 3
 
 
-def test_what_xsoar_did_not_get_in_time_is_withdrawn_and_what_it_has_is_awaited(tmp_path: Path) -> None:
-    with sandboxed(script=lowered(tmp_path, WITHDRAW_SECONDS=1)) as sandbox:
+def test_what_xsoar_did_not_get_in_time_is_withdrawn_and_what_it_has_is_awaited() -> None:
+    with sandboxed(constants={"WITHDRAW_SECONDS": 1}) as sandbox:
         sandbox.faults.hang.set()
         with connect(sandbox, timeout=30) as in_flight:
             in_flight.sendall(post(numbered(1)))
@@ -217,9 +216,9 @@ def test_what_xsoar_did_not_get_in_time_is_withdrawn_and_what_it_has_is_awaited(
         assert numbers_of(sandbox.incidents()) == [1]  # what was withdrawn is not sent behind the sender's back
 
 
-def test_the_part_of_an_array_that_xsoar_did_not_get_in_time_is_withdrawn(tmp_path: Path) -> None:
-    script = lowered(tmp_path, WITHDRAW_SECONDS=1, MAX_CALL_BYTES="1 * MIB")  # two calls, for what is one request
-    with sandboxed(script=script) as sandbox, connect(sandbox) as connection:
+def test_the_part_of_an_array_that_xsoar_did_not_get_in_time_is_withdrawn() -> None:
+    constants = {"WITHDRAW_SECONDS": 1, "MAX_CALL_BYTES": 1 * MIB}  # two calls, for what is one request
+    with sandboxed(constants=constants) as sandbox, connect(sandbox) as connection:
         sandbox.faults.hang.set()
         connection.sendall(post(json.dumps([{"n": number, "text": "x" * MIB} for number in (1, 2)]).encode()))
         await_that(lambda: sandbox.calls["createIncidents"])
@@ -234,8 +233,8 @@ def test_the_part_of_an_array_that_xsoar_did_not_get_in_time_is_withdrawn(tmp_pa
         assert sandbox.calls["createIncidents"] == 2
 
 
-def test_a_hanging_xsoar_does_not_fill_the_memory(tmp_path: Path) -> None:
-    with sandboxed(script=lowered(tmp_path, WITHDRAW_SECONDS=1, MAX_QUEUED_BYTES="48 * MIB")) as sandbox:
+def test_a_hanging_xsoar_does_not_fill_the_memory() -> None:
+    with sandboxed(constants={"WITHDRAW_SECONDS": 1, "MAX_QUEUED_BYTES": 48 * MIB}) as sandbox:
         sandbox.faults.hang.set()
         with connect(sandbox, timeout=60) as first:
             first.sendall(post(numbered(1)))
@@ -343,8 +342,8 @@ def test_a_good_incident_behind_an_array_of_bad_ones_is_created(webhook: Sandbox
     assert refused and refused.status == 502
 
 
-def test_a_lone_refused_incident_is_503_after_a_few_seconds(tmp_path: Path) -> None:
-    with sandboxed(script=lowered(tmp_path, LONE_RETRY_SECONDS=1.5)) as sandbox:
+def test_a_lone_refused_incident_is_503_after_a_few_seconds() -> None:
+    with sandboxed(constants={"LONE_RETRY_SECONDS": 1.5}) as sandbox:
         sandbox.faults.outage = True
         started = time.monotonic()
         answer = ask(sandbox, post(numbered(1)))
@@ -382,8 +381,8 @@ def test_an_outage_under_load_loses_nothing_and_shows_in_the_health(webhook: San
     await_that(lambda: not webhook.health)
 
 
-def test_arrivals_do_not_wait_for_the_retries_of_others(tmp_path: Path) -> None:
-    with sandboxed(script=lowered(tmp_path, RETRY_PAUSE_SECONDS=3.0, MAX_RETRY_PAUSE_SECONDS=3.0)) as sandbox:
+def test_arrivals_do_not_wait_for_the_retries_of_others() -> None:
+    with sandboxed(constants={"RETRY_PAUSE_SECONDS": 3.0, "MAX_RETRY_PAUSE_SECONDS": 3.0}) as sandbox:
         sandbox.faults.reject = is_number(1)
         with connect(sandbox, timeout=30) as bad:
             bad.sendall(post(numbered(1)))
@@ -560,9 +559,9 @@ def test_the_error_marker_anywhere_is_no_error_and_stays_whole_in_raw_json(webho
 # ---- the wire
 
 
-def test_heartbeats_go_on_after_a_call_that_killed_the_platforms(tmp_path: Path) -> None:
-    script = lowered(tmp_path, HEARTBEAT_SECONDS=1, HEARTBEAT_LOCK_SECONDS=6)
-    with Sandbox(script=script, heartbeat_interval=0.5, lock_timeout=1) as sandbox:
+def test_heartbeats_go_on_after_a_call_that_killed_the_platforms() -> None:
+    constants = {"HEARTBEAT_SECONDS": 1, "HEARTBEAT_LOCK_SECONDS": 6}
+    with Sandbox(constants=constants, heartbeat_interval=0.5, lock_timeout=1) as sandbox:
         await_that(lambda: sandbox.calls["heartbeat"] > 1)
         sandbox.faults.latency["createIncidents"] = 2.5
         assert ask(sandbox, post()).status == 200
@@ -657,8 +656,10 @@ DAMAGES: dict[str, Any] = {
 }
 
 
-def survive(script: Path, damage: Any) -> None:
-    with sandboxed(script=script, context=damage, params={"store_samples": True, "duplication_key": "n"}) as sandbox:
+def survive(damage: Any) -> None:
+    with sandboxed(
+        constants={"FLUSH_SECONDS": 0.2}, context=damage, params={"store_samples": True, "duplication_key": "n"}
+    ) as sandbox:
         for number in (50_001, 50_002):
             assert ask(sandbox, post(b'{"name": "new", "n": %d}' % number)).status == 200
         repeated = ask(sandbox, post(b'{"name": "new", "n": 50001}')).json
@@ -681,12 +682,10 @@ def survive(script: Path, damage: Any) -> None:
 
 
 @pytest.mark.parametrize("first", range(0, len(DAMAGES), 4))
-def test_a_damaged_context_harms_no_request_and_is_replaced(tmp_path: Path, first: int) -> None:
-    script = lowered(tmp_path, FLUSH_SECONDS=0.2)
-
+def test_a_damaged_context_harms_no_request_and_is_replaced(first: int) -> None:
     def survive_it(name: str) -> None:
         try:
-            survive(script, DAMAGES[name])
+            survive(DAMAGES[name])
         except BaseException as error:
             error.add_note(f"the context was: {name}")
             raise
@@ -694,9 +693,9 @@ def test_a_damaged_context_harms_no_request_and_is_replaced(tmp_path: Path, firs
     in_parallel([partial(survive_it, name) for name in list(DAMAGES)[first : first + 4]])
 
 
-def test_a_damage_is_reported_once(tmp_path: Path) -> None:
-    script = lowered(tmp_path, FLUSH_SECONDS=0.2)
-    with sandboxed(script=script, context={"sample_events": "[{"}, params={"store_samples": True}) as sandbox:
+def test_a_damage_is_reported_once() -> None:
+    constants = {"FLUSH_SECONDS": 0.2}
+    with sandboxed(constants=constants, context={"sample_events": "[{"}, params={"store_samples": True}) as sandbox:
         for _ in range(3):
             assert ask(sandbox, post()).status == 200
             time.sleep(0.4)
@@ -704,8 +703,8 @@ def test_a_damage_is_reported_once(tmp_path: Path) -> None:
         assert [level for level, text in sandbox.logs if "damaged" in text] == ["error"]
 
 
-def test_a_version_clash_is_retried_behind_the_requests(tmp_path: Path) -> None:
-    with sandboxed(script=lowered(tmp_path, FLUSH_SECONDS=0.2), params={"store_samples": True}) as sandbox:
+def test_a_version_clash_is_retried_behind_the_requests() -> None:
+    with sandboxed(constants={"FLUSH_SECONDS": 0.2}, params={"store_samples": True}) as sandbox:
         sandbox.faults.stale = 3
         started = time.monotonic()
         assert ask(sandbox, post(b'{"name": "kept"}')).status == 200
@@ -714,20 +713,20 @@ def test_a_version_clash_is_retried_behind_the_requests(tmp_path: Path) -> None:
         await_that(lambda: not sandbox.health)
 
 
-def test_a_context_that_cannot_be_reached_costs_no_incident(tmp_path: Path) -> None:
+def test_a_context_that_cannot_be_reached_costs_no_incident() -> None:
     faults = Faults(fail={"getIntegrationContext": 4})
     params = {"store_samples": True, "duplication_key": "n"}
-    with sandboxed(script=lowered(tmp_path, FLUSH_SECONDS=0.2), params=params, faults=faults) as sandbox:
+    with sandboxed(constants={"FLUSH_SECONDS": 0.2}, params=params, faults=faults) as sandbox:
         assert ask(sandbox, post(b'{"n": 1, "name": "kept"}')).status == 200
         assert ask(sandbox, post(b'{"n": 1}')).json[0]["duplicate"] is True
         await_that(lambda: "kept" in sandbox.context().get("sample_events", ""), 30)
         await_that(lambda: not sandbox.health)
 
 
-def test_requests_wait_for_the_seen_events_only_so_long(tmp_path: Path) -> None:
+def test_requests_wait_for_the_seen_events_only_so_long() -> None:
     faults = Faults(latency={"getIntegrationContext": 30})
-    script = lowered(tmp_path, WITHDRAW_SECONDS=1)
-    with Sandbox(script=script, params={"duplication_key": "n"}, faults=faults) as sandbox:
+    constants = {"WITHDRAW_SECONDS": 1}
+    with Sandbox(constants=constants, params={"duplication_key": "n"}, faults=faults) as sandbox:
         answer = ask(sandbox, post(b'{"n": 1}'), timeout=5)
         assert answer.status == 503
         sandbox.stop(grace=3)
@@ -736,8 +735,8 @@ def test_requests_wait_for_the_seen_events_only_so_long(tmp_path: Path) -> None:
 # ---- the process
 
 
-def test_sigterm_in_the_middle_of_load_cuts_nobody_off(tmp_path: Path) -> None:
-    with Sandbox(script=lowered(tmp_path, DRAIN_SECONDS=2)) as sandbox:
+def test_sigterm_in_the_middle_of_load_cuts_nobody_off() -> None:
+    with Sandbox(constants={"DRAIN_SECONDS": 2}) as sandbox:
         sandbox.faults.latency["createIncidents"] = 0.1
         account = Account(sandbox, senders=32)
         account.start()
@@ -759,8 +758,8 @@ def test_sigterm_in_the_middle_of_load_cuts_nobody_off(tmp_path: Path) -> None:
         assert not sandbox.stderr
 
 
-def test_sigterm_ends_the_process_in_time_though_xsoar_hangs(tmp_path: Path) -> None:
-    with Sandbox(script=lowered(tmp_path, DRAIN_SECONDS=2)) as sandbox:
+def test_sigterm_ends_the_process_in_time_though_xsoar_hangs() -> None:
+    with Sandbox(constants={"DRAIN_SECONDS": 2}) as sandbox:
         sandbox.faults.hang.set()
         with connect(sandbox, timeout=20) as connection:
             connection.sendall(post())
@@ -774,8 +773,8 @@ def test_sigterm_ends_the_process_in_time_though_xsoar_hangs(tmp_path: Path) -> 
         assert time.monotonic() - started < 4  # DRAIN_SECONDS and 2: SIGKILL comes 10 s after SIGTERM
 
 
-def test_sigterm_answers_who_waits_for_the_first_of_his_event_too(tmp_path: Path) -> None:
-    with sandboxed(script=lowered(tmp_path, DRAIN_SECONDS=1), params={"duplication_key": "n"}) as sandbox:
+def test_sigterm_answers_who_waits_for_the_first_of_his_event_too() -> None:
+    with sandboxed(constants={"DRAIN_SECONDS": 1}, params={"duplication_key": "n"}) as sandbox:
         sandbox.faults.hang.set()
         with connect(sandbox) as first, connect(sandbox) as second:
             first.sendall(post(b'{"n": 1}'))
@@ -899,33 +898,42 @@ def test_the_health_tells_when_the_certificate_ends(valid_for: timedelta, word: 
 
 
 def test_a_certificate_is_looked_at_again_while_the_webhook_runs(tmp_path: Path) -> None:
-    # A clock that runs 10 days ahead in the container's process after its first seconds.
-    shift = "time.time = lambda real=time.time, t0=time.time(): real() + (864000 if real() > t0 + 2 else 0)\n"
-    script = lowered(tmp_path, CERTIFICATE_CHECK_SECONDS=1)
-    script.write_text(script.read_text().replace("\nKIB = 1024\n", f"\n{shift}KIB = 1024\n"))
-    with sandboxed(script=script, params=certificate(timedelta(days=20)).params) as sandbox:
-        time.sleep(0.5)
+    later = tmp_path / "ten days later"  # once it exists, the clock in the container runs ten days ahead
+    shifted = f"lambda: original() + (864000 if os.path.exists({str(later)!r}) else 0)"
+    params = certificate(timedelta(days=20)).params
+    with sandboxed(constants={"CERTIFICATE_CHECK_SECONDS": 1}, replacements={"time.time": shifted}, params=params) as sandbox:
+        await_that(lambda: any("listens" in text for _, text in sandbox.logs))
         assert not sandbox.health
+        later.touch()
         await_that(lambda: "expires in" in sandbox.health, 30)
 
 
 # ---- failures of ours
 
 
-def test_a_failure_over_a_request_is_500_and_its_place_is_logged(tmp_path: Path) -> None:
-    with sandboxed(script=lowered(tmp_path, MAX_JSON_CONTAINERS=None)) as sandbox:
+def test_a_failure_over_a_request_is_500_and_its_place_is_logged() -> None:
+    failing = "lambda body, *more: original(body if b'confidence' not in body else None, *more)"
+    with sandboxed(replacements={"read_payload": failing}) as sandbox:
         failed = ask(sandbox, post(b'{"told": "in confidence"}'))
         assert failed.status == 500
         assert "its log says why" in failed.error
         assert ask(sandbox, post(b"no JSON")).status == 200
-        line = INTEGRATION.read_text(encoding="utf-8").splitlines().index("    if containers > MAX_JSON_CONTAINERS:") + 1
-        await_that(lambda: ("error", f"A request failed in count_containers, line {line}: TypeError") in sandbox.logs)
+        logged = re.compile(r"A request failed in read_payload, line (\d+): (?:Attribute|Type)Error")
+        [line] = await_that(lambda: [int(found[1]) for _, text in sandbox.logs if (found := logged.fullmatch(text))])
+        assert PACK or line in lines_of("read_payload")
         assert "confidence" not in str(sandbox.logs)
 
 
-def test_a_failure_of_the_writer_costs_the_incidents_it_was_at(tmp_path: Path) -> None:
-    script = broken(lowered(tmp_path), "    if not isinstance(answer, list):", "    if not len(answer):")
-    with sandboxed(script=script) as sandbox:
+def lines_of(function: str) -> range:
+    """Return the numbers of the integration's lines that a function takes."""
+    module = ast.parse(INTEGRATION.read_text(encoding="utf-8"))
+    [found] = [node for node in module.body if isinstance(node, ast.FunctionDef) and node.name == function]
+    return range(found.lineno, (found.end_lineno or 0) + 1)
+
+
+def test_a_failure_of_the_writer_costs_the_incidents_it_was_at() -> None:
+    failing = "lambda sent, answer: original(sent, answer) if answer != 5 else len(answer)"
+    with sandboxed(replacements={"match_created": failing}) as sandbox:
         sandbox.faults.answer = lambda _: "5"
         failed = ask(sandbox, post(numbered(1)))
         assert failed.status == 502
@@ -936,16 +944,15 @@ def test_a_failure_of_the_writer_costs_the_incidents_it_was_at(tmp_path: Path) -
         await_that(lambda: "The incident writer failed: TypeError" in str(sandbox.logs))
 
 
-def test_a_task_that_fails_is_started_again(tmp_path: Path) -> None:
-    with sandboxed(script=lowered(tmp_path, REPORT_SECONDS=None)) as sandbox:
+def test_a_task_that_fails_is_started_again() -> None:
+    with sandboxed(constants={"REPORT_SECONDS": None}) as sandbox:
         await_that(lambda: str(sandbox.logs).count("tick failed and is started again: TypeError") > 1)
         assert ask(sandbox, post()).status == 200
 
 
-def test_a_server_that_ends_is_started_again(tmp_path: Path) -> None:
-    indent = " " * 20
-    script = lowered(tmp_path, CERTIFICATE_CHECK_SECONDS=2)
-    with sandboxed(script=broken(script, f"{indent}self._check_certificate(server.tls)", f"{indent}server.stop()")) as sandbox:
+def test_a_server_that_ends_is_started_again() -> None:
+    stopped = "lambda self, first=iter([1]): (original(self), next(first, 0) and gevent.spawn_later(1, self.stop))"
+    with sandboxed(replacements={"Server.start": stopped}) as sandbox:
         await_that(lambda: ("error", "The server ended unexpectedly and is started again.") in sandbox.logs)
         await_that(lambda: "Server: recovered" in str(sandbox.logs))
         assert ask(sandbox, post()).status == 200
@@ -954,10 +961,10 @@ def test_a_server_that_ends_is_started_again(tmp_path: Path) -> None:
 def test_a_service_that_cannot_be_put_together_is_tried_again(tmp_path: Path) -> None:
     obstacle = tmp_path / "obstacle"
     obstacle.touch()
-    line = f"{' ' * 8}self._stop = Event()"
-    script = broken(lowered(tmp_path), line, f"{line} if not Path({str(obstacle)!r}).exists() else 1 / 0")
-    with sandboxed(script=script, wait=0) as sandbox:
+    failing = f"lambda *args: original(*args) if not os.path.exists({str(obstacle)!r}) else 1 / 0"
+    with sandboxed(replacements={"Service.__init__": failing}, wait=0) as sandbox:
         await_that(lambda: sandbox.health == "Generic Webhook failed and is started again: ZeroDivisionError")
         obstacle.unlink()
         await_that(lambda: not sandbox.health)
+        await_that(lambda: any("listens" in text for _, text in sandbox.logs))
         assert ask(sandbox, post()).status == 200

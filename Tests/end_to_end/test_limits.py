@@ -28,7 +28,6 @@ from Tests.end_to_end.hostile import (
     descriptors,
     ended,
     in_parallel,
-    lowered,
     memory_mib,
     port_of,
     post,
@@ -91,18 +90,18 @@ def pair() -> Pair:
 
 
 @pytest.fixture(scope="module")
-def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+def hasty() -> Iterator[Sandbox]:
     """Return a sandbox whose time limits are short."""
-    script = lowered(tmp_path_factory.mktemp("hasty"), REQUEST_SECONDS=REQUEST_SECONDS, IDLE_SECONDS=IDLE_SECONDS)
-    with sandboxed(script=script) as sandbox:
+    constants = {"REQUEST_SECONDS": REQUEST_SECONDS, "IDLE_SECONDS": IDLE_SECONDS}
+    with sandboxed(constants=constants) as sandbox:
         yield sandbox
 
 
 @pytest.fixture(scope="module")
-def hasty_tls(tmp_path_factory: pytest.TempPathFactory, pair: Pair) -> Iterator[Sandbox]:
+def hasty_tls(pair: Pair) -> Iterator[Sandbox]:
     """Return a sandbox whose time limits are short and which speaks TLS."""
-    script = lowered(tmp_path_factory.mktemp("hasty_tls"), REQUEST_SECONDS=REQUEST_SECONDS, IDLE_SECONDS=IDLE_SECONDS)
-    with sandboxed(script=script, params=pair.params) as sandbox:
+    constants = {"REQUEST_SECONDS": REQUEST_SECONDS, "IDLE_SECONDS": IDLE_SECONDS}
+    with sandboxed(constants=constants, params=pair.params) as sandbox:
         yield sandbox
 
 
@@ -176,9 +175,9 @@ def test_many_packed_bodies_at_once_are_unpacked_one_by_one(own: Sandbox) -> Non
     assert memory_mib(own, peak=True) < REFUSING_MIB
 
 
-def test_large_bodies_are_bounded_all_together_and_small_ones_always_pass(tmp_path: Path) -> None:
+def test_large_bodies_are_bounded_all_together_and_small_ones_always_pass() -> None:
     large = post(b"x" * (2 * MIB), b"Content-Type: text/plain")
-    with sandboxed(script=lowered(tmp_path, MAX_BODIES_BYTES="4 * MIB")) as sandbox:
+    with sandboxed(constants={"MAX_BODIES_BYTES": 4 * MIB}) as sandbox:
         with contextlib.ExitStack() as stack:
             for _ in range(2):
                 stack.enter_context(connect(sandbox)).sendall(post(b"x" * (MIB + MIB // 2), length=2 * MIB))
@@ -470,8 +469,8 @@ def test_half_a_request_over_tls_is_gone_in_time(hasty_tls: Sandbox, pair: Pair)
     in_parallel([partial(stop_half_way, half) for half in HALVES.values()])
 
 
-def test_connections_that_reset_before_tls_begins_leave_nothing_behind(tmp_path: Path, pair: Pair) -> None:
-    with sandboxed(script=lowered(tmp_path, MAX_CONNECTIONS=16), params=pair.params) as sandbox:
+def test_connections_that_reset_before_tls_begins_leave_nothing_behind(pair: Pair) -> None:
+    with sandboxed(constants={"MAX_CONNECTIONS": 16}, params=pair.params) as sandbox:
         for _ in range(60):
             with connect(sandbox) as connection:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closing resets
@@ -724,9 +723,9 @@ FEW = 24
 
 
 @pytest.fixture
-def crowded(tmp_path: Path) -> Iterator[Sandbox]:
+def crowded() -> Iterator[Sandbox]:
     """Return a sandbox that takes few connections."""
-    with sandboxed(script=lowered(tmp_path, MAX_CONNECTIONS=FEW)) as sandbox:
+    with sandboxed(constants={"MAX_CONNECTIONS": FEW}) as sandbox:
         yield sandbox
 
 
@@ -826,7 +825,7 @@ def test_reading_on_after_a_refusal_ends_within_a_second(webhook: Sandbox) -> No
 # ---- the sandbox's faults stay out of it
 
 
-def test_limits_hold_while_xsoar_is_slow(tmp_path: Path) -> None:
+def test_limits_hold_while_xsoar_is_slow() -> None:
     with sandboxed(faults=Faults(latency={"createIncidents": 0.5})) as sandbox:
         started = time.monotonic()
         statuses = in_parallel([lambda: ask(sandbox, post()).status for _ in range(50)])

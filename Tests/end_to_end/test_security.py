@@ -10,7 +10,6 @@ import subprocess
 import time
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,7 +20,6 @@ from Tests.end_to_end.hostile import (
     certificate,
     connect,
     in_parallel,
-    lowered,
     port_of,
     post,
     read_answer,
@@ -175,7 +173,7 @@ def test_guesses_are_delayed_by_a_second_at_most_and_the_right_sender_never() ->
         assert max(waits) < 0.5
 
 
-def test_of_many_guessers_the_one_silent_longest_is_forgotten(tmp_path: Path) -> None:
+def test_of_many_guessers_the_one_silent_longest_is_forgotten() -> None:
     def seconds(address: str) -> float:
         started = time.monotonic()
         with socket.create_connection(("127.0.0.1", port_of(sandbox)), 10, (address, 0)) as connection:
@@ -184,15 +182,15 @@ def test_of_many_guessers_the_one_silent_longest_is_forgotten(tmp_path: Path) ->
         assert answer and answer.status == 401
         return time.monotonic() - started
 
-    with sandboxed(params=CREDENTIALS, script=lowered(tmp_path, MAX_FAILING_ADDRESSES=2)) as sandbox:
+    with sandboxed(params=CREDENTIALS, constants={"MAX_FAILING_ADDRESSES": 2}) as sandbox:
         assert [seconds("127.0.0.1") for _ in range(7)][-1] > 0.5
         for address in ("127.0.0.2", "127.0.0.3"):
             seconds(address)
         assert seconds("127.0.0.1") < 0.5
 
 
-def test_a_crowd_of_guessers_does_not_keep_the_right_sender_out(tmp_path: Path) -> None:
-    with sandboxed(params=CREDENTIALS, script=lowered(tmp_path, MAX_CONNECTIONS=32)) as sandbox:
+def test_a_crowd_of_guessers_does_not_keep_the_right_sender_out() -> None:
+    with sandboxed(params=CREDENTIALS, constants={"MAX_CONNECTIONS": 32}) as sandbox:
         over = time.monotonic() + 2
 
         def guess() -> None:
@@ -215,8 +213,8 @@ def test_a_crowd_of_guessers_does_not_keep_the_right_sender_out(tmp_path: Path) 
         assert statuses.count(200) > max(10, 0.8 * len(statuses))
 
 
-def test_guesses_are_one_log_line_with_counts(tmp_path: Path) -> None:
-    with sandboxed(params=CREDENTIALS, script=lowered(tmp_path, REPORT_SECONDS=1)) as sandbox:
+def test_guesses_are_one_log_line_with_counts() -> None:
+    with sandboxed(params=CREDENTIALS, constants={"REPORT_SECONDS": 1}) as sandbox:
         in_parallel([lambda: ask(sandbox, BAD).status for _ in range(25)])
 
         def counts() -> list[int]:
@@ -370,8 +368,8 @@ def test_a_client_that_verifies_is_content(tls: Sandbox, pair: Pair) -> None:
         send(tls.container_url, b"{}", context=ssl.create_default_context())
 
 
-def test_port_scans_are_counted_and_leave_no_trace(tmp_path: Path, pair: Pair) -> None:
-    with sandboxed(params=pair.params, script=lowered(tmp_path, REPORT_SECONDS=1)) as sandbox:  # which asserts an empty stderr
+def test_port_scans_are_counted_and_leave_no_trace(pair: Pair) -> None:
+    with sandboxed(params=pair.params, constants={"REPORT_SECONDS": 1}) as sandbox:  # which asserts an empty stderr
         for data in (b"", b"GET / HTTP/1.0\r\n\r\n", b"\x16\x03\x01\x00\x05hello", b"\x80\x2e\x01\x00\x02", bytes(1000)):
             with connect(sandbox) as connection:
                 connection.sendall(data)
@@ -397,7 +395,7 @@ def spellings(secret: str) -> list[str]:
 
 
 @pytest.mark.parametrize("identifier", [USERNAME, "_header:X-Token", "_header:Authorization"])
-def test_no_secret_is_ever_told(tmp_path: Path, pair: Pair, identifier: str) -> None:
+def test_no_secret_is_ever_told(pair: Pair, identifier: str) -> None:
     secret = PASSWORD if identifier == USERNAME else TOKEN
     header = basic() if identifier == USERNAME else f"{identifier.removeprefix('_header:')}: {TOKEN}".encode()
     others = {
@@ -407,9 +405,9 @@ def test_no_secret_is_ever_told(tmp_path: Path, pair: Pair, identifier: str) -> 
         b"X-Slack-Signature": "v0=0ther-slack-signature",
     }
     params = {"credentials": {"identifier": identifier, "password": secret}, "store_samples": True, "duplication_key": "id"}
-    script = lowered(tmp_path, REPORT_SECONDS=1, FLUSH_SECONDS=0.2, LONE_RETRY_SECONDS=0.3)
+    constants = {"REPORT_SECONDS": 1, "FLUSH_SECONDS": 0.2, "LONE_RETRY_SECONDS": 0.3}
     answers = b""
-    with sandboxed(params={**params}, script=script) as sandbox:
+    with sandboxed(params={**params}, constants=constants) as sandbox:
         more = [name + b": " + value.encode() for name, value in others.items()]
         for number, body in enumerate((b'{"id": 1}', b"text", b'{"raw_json": {"id": 2}}', b"[broken", b'{"id": 1}')):
             answers += ask(sandbox, post(body, header, *more)).body
@@ -428,7 +426,7 @@ def test_no_secret_is_ever_told(tmp_path: Path, pair: Pair, identifier: str) -> 
         assert secret_text not in told
 
 
-def test_the_private_key_is_never_told(tmp_path: Path, pair: Pair) -> None:
+def test_the_private_key_is_never_told(pair: Pair) -> None:
     lines = [line for line in pair.params["key"].splitlines() if line and "---" not in line]
     broken = {**pair.params, "key": pair.params["key"].replace(lines[0], lines[0][::-1])}
     other = {**pair.params, "key": certificate().params["key"]}
@@ -445,8 +443,8 @@ def test_the_private_key_is_never_told(tmp_path: Path, pair: Pair) -> None:
             assert "---" in line or not line or line not in told
 
 
-def test_a_secret_that_xsoar_quotes_is_masked_in_log_and_health(tmp_path: Path) -> None:
-    with sandboxed(params=CREDENTIALS, script=lowered(tmp_path, LONE_RETRY_SECONDS=1.5)) as sandbox:
+def test_a_secret_that_xsoar_quotes_is_masked_in_log_and_health() -> None:
+    with sandboxed(params=CREDENTIALS, constants={"LONE_RETRY_SECONDS": 1.5}) as sandbox:
         sandbox.faults.answer = lambda _: f"{MARKER} the password was {PASSWORD}"
         assert ask(sandbox, GOOD).status == 503
         told = everything_told(sandbox)

@@ -23,11 +23,12 @@ from typing import Any, Self
 
 from .container import Container, ContainerError, environment
 from .descriptor import Descriptor, DescriptorError, load
+from .injection import InjectionError
 from .reroute import Reroute
 from .server import Faults, Screen, Server, Session
 from .store import MEMORY, open_store
 
-__all__ = ["CommandError", "ContainerError", "DescriptorError", "Faults", "Sandbox"]
+__all__ = ["CommandError", "ContainerError", "DescriptorError", "Faults", "InjectionError", "Sandbox"]
 
 LONG_RUNNING = "long-running-execution"
 STOP_SECONDS = 10.0  # the platform's: SIGKILL follows SIGTERM after this
@@ -45,6 +46,8 @@ class Sandbox:
     store: None or ":memory:", or a SQLite file. context: the integration context to start with, damaged ones too.
     wait: seconds until the container's port must accept (ContainerError after that), 0 not to wait.
     heartbeat_interval: seconds, 0 for none. lock_timeout: seconds until a busy line to the server ends a waiting thread.
+    constants: values other than the integration's own, such as {"MAX_ITEMS": 5}. replacements: expressions in the place of its
+    functions and methods, such as {"make_incidents": "lambda *_: 1 / 0"}; `original` is the function itself.
     env: added to the container's environment; None takes a name away. start: False opens no port and starts nothing but `run`s.
     """
 
@@ -58,6 +61,8 @@ class Sandbox:
         faults: Faults | None = None,
         pack: str | Path | None = None,
         script: str | Path | None = None,
+        constants: Mapping[str, Any] | None = None,
+        replacements: Mapping[str, str] | None = None,
         heartbeat_interval: float = 30,
         lock_timeout: float = 60,
         python: str = sys.executable,
@@ -71,7 +76,8 @@ class Sandbox:
         self.instance = instance
         self.faults = faults or Faults()
         self.screen = Screen(quiet)
-        self.descriptor: Descriptor = load(Path(script) if script else None, Path(pack) if pack else None)
+        found = load(Path(script) if script else None, Path(pack) if pack else None)
+        self.descriptor: Descriptor = found.injected(constants or {}, replacements or {})
         self.params = self.descriptor.params({"longRunningPort": str(free_port()), **(params or {})})
         self.container_port = container_port(self.params.get("longRunningPort"))
         self._store = open_store(store if store is None or str(store) == MEMORY else Path(store), instance)

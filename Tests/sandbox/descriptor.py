@@ -4,12 +4,14 @@ import os
 import re
 import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from .injection import inject
 
 ROOT = Path(__file__).resolve().parents[2]
 INTEGRATION = ROOT / "Packs/GenericWebhook/Integrations/GenericWebhook/GenericWebhook.py"
@@ -68,6 +70,12 @@ class Descriptor:
         """
         place = f"# file: {self.file}\n" if self.file else ""
         return IMPORT_LINES.sub("", common_server_python()) + "\n" + place + IMPORT_LINES.sub("", self.code)
+
+    def injected(self, constants: Mapping[str, Any], replacements: Mapping[str, str]) -> "Descriptor":
+        """Return the integration with other constants and functions, see injection.py; raises InjectionError."""
+        if not constants and not replacements:
+            return self
+        return replace(self, code=inject(self.code, constants, replacements, self.file))
 
     def params(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return what `demisto.params()` shall return; raises DescriptorError for a name nobody declared."""

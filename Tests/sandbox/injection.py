@@ -1,0 +1,79 @@
+"""Other constants and other functions for an integration under test, put into its script without matching its lines.
+
+A constant gets its other value right behind its own statement, on the same line: whatever is derived from the constant (another
+one, a default argument, a class attribute) is derived from the other value, and every line keeps its number. A function is
+replaced right before the entry guard, when everything it may need is defined; a table of functions that stands above keeps the
+old one.
+"""
+
+import ast
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+# The script's last statement; in a pack's unified script an embedded module may have a guard of its own before it.
+ENTRY_GUARD = re.compile(r"^if __name__\b", re.MULTILINE)
+
+
+class InjectionError(Exception):
+    """A name that the script does not have, or a script without an entry guard; the text says which."""
+
+
+def inject(code: str, constants: Mapping[str, Any], replacements: Mapping[str, str], file: object = None) -> str:
+    """Return a script's code with other constants and functions; raises InjectionError for a name it does not define.
+
+    constants: name of a module's constant to its value, anything whose repr() is Python.
+    replacements: name of a function (`name`), a method (`Class.name`, inherited ones too) or an attribute of an imported module
+    (`time.time`) to the text of an expression that takes its place; in it `original` is what stood there before.
+    file: the code's own file, named again behind what is put in (see loop.py), so that the lines there are the file's.
+    """
+    module = ast.parse(code)
+    known = _replaceable(module)
+    if unknown := [name for name in replacements if not known(name)]:
+        raise InjectionError(f"The integration has no function, class or import for {', '.join(unknown)}.")
+    code = _with_constants(code, module, constants)
+    return _with_replacements(code, replacements, file) if replacements else code
+
+
+def _with_constants(code: str, module: ast.Module, constants: Mapping[str, Any]) -> str:
+    """Return the code with an assignment of the other value behind each constant's own."""
+    ends: dict[str, tuple[int, int]] = {}
+    for statement in module.body:
+        if isinstance(statement, (ast.Assign, ast.AnnAssign)):
+            for target in statement.targets if isinstance(statement, ast.Assign) else [statement.target]:
+                if isinstance(target, ast.Name):
+                    ends[target.id] = (statement.end_lineno or 0, statement.end_col_offset or 0)
+    if unknown := [name for name in constants if name not in ends]:
+        raise InjectionError(f"The integration has no constant {', '.join(unknown)} at the top level of its module.")
+    lines = code.encode().splitlines(keepends=True)  # the columns of ast count bytes
+    for name, value in sorted(constants.items(), key=lambda item: ends[item[0]], reverse=True):
+        number, column = ends[name]
+        line = lines[number - 1]
+        lines[number - 1] = line[:column] + f"; {name} = {value!r}".encode() + line[column:]
+    return b"".join(lines).decode()
+
+
+def _with_replacements(code: str, replacements: Mapping[str, str], file: object) -> str:
+    """Return the code with the replacements before its entry guard, whose line keeps its number."""
+    guards = list(ENTRY_GUARD.finditer(code))
+    if not guards:
+        raise InjectionError("The integration has no entry guard (if __name__ in ...) to put anything before.")
+    start = guards[-1].start()
+    text = "".join(
+        f"def _injected(original):\n    return ({expression})\n{name} = _injected({name})\n"
+        for name, expression in replacements.items()
+    )
+    if not file:
+        return code[:start] + text + code[start:]
+    blank = "\n" * code.count("\n", 0, start)
+    return f"{code[:start]}# file: <injected>\n{text}# file: {file}\n{blank}{code[start:]}"
+
+
+def _replaceable(module: ast.Module) -> Callable[[str], bool]:
+    """Return a function that tells whether a name can be replaced: a function, or an attribute of a class or an import."""
+    functions = {node.name for node in module.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))}
+    owners = {node.name for node in module.body if isinstance(node, ast.ClassDef)}
+    for node in module.body:
+        if isinstance(node, ast.Import):
+            owners |= {alias.asname or alias.name for alias in node.names}
+    return lambda name: name in functions or name.rpartition(".")[0] in owners
