@@ -18,7 +18,7 @@ from Tests.sandbox import Sandbox
 from .load import PASSWORD, USER, alert, send
 
 PLACEHOLDERS = ("192.0.2.11:8000", "192.0.2.12:8000", "192.0.2.13:8000")
-SECONDS = 10
+SECONDS = 8
 
 
 class Situation(NamedTuple):
@@ -31,7 +31,7 @@ class Situation(NamedTuple):
 
 
 SITUATIONS = (
-    Situation("createIncidents takes 0.5 s, POSTs of 20 events, 240 connections", 0.5, 20, 240),
+    Situation("createIncidents takes 1 s, POSTs of 20 events, 240 connections", 1.0, 20, 240),
     Situation("createIncidents takes 0.2 s, POSTs of one event, 240 connections", 0.2, 1, 240),
     Situation("createIncidents is instant, POSTs of one event, 64 connections", 0.0, 1, 64),
 )
