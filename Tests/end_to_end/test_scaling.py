@@ -15,8 +15,8 @@ import pytest
 
 from Tests.end_to_end import proxies
 from Tests.end_to_end.hostile import certificate, in_parallel, port_of, sandboxed
-from Tests.end_to_end.proxies import CREDENTIALS, GOOD, configuration
-from Tests.end_to_end.sender import Answer, send
+from Tests.end_to_end.proxies import CREDENTIALS, GOOD, WRONG, configuration
+from Tests.end_to_end.sender import Answer, await_that, send
 from Tests.sandbox import Sandbox
 from Tests.soak.ledger import event_of
 
@@ -188,6 +188,16 @@ def work(url: str, ledger: Ledger, over: threading.Event, seed: int) -> None:
             known.append(event)
 
 
+def attack(url: str, statuses: Counter[int], over: threading.Event) -> None:
+    """Send two megabytes with a wrong password, again and again, all of it before the answer is read."""
+    while not over.wait(0.05):
+        try:
+            answer = send(url + "/", b"x" * 2_000_000, {"Authorization": WRONG}, context=proxies.unverified())
+            statuses[answer.status] += 1
+        except OSError:
+            statuses[0] += 1
+
+
 @dataclass
 class Times:
     """When what happened to the instances, in monotonic seconds: an event's deliveries may span a change or not."""
@@ -243,6 +253,7 @@ def misfortunes(edge: Edge, instances: list[Sandbox], times: Times) -> None:
 
 def test_no_acknowledged_incident_is_missing_and_none_is_there_twice(edge: Edge, instances: list[Sandbox]) -> None:
     ledger, times, over = Ledger(), Times(), threading.Event()
+    attackers: Counter[int] = Counter()
     print("seed", SEED)
 
     def fate() -> None:
@@ -252,11 +263,11 @@ def test_no_acknowledged_incident_is_missing_and_none_is_there_twice(edge: Edge,
             over.set()
 
     senders = [lambda seed=SEED + number: work(edge.url, ledger, over, seed) for number in range(WORKERS)]
-    in_parallel([*senders, fate], 120)
+    in_parallel([*senders, *[lambda: attack(edge.url, attackers, over)] * 2, fate], 120)
 
     stored = Counter(event_of(incident["rawJSON"]) for sandbox in instances for incident in sandbox.incidents())
     statuses = ledger.statuses()
-    print(dict(statuses))
+    print(dict(statuses), dict(attackers))
     assert not ledger.acknowledged() - stored.keys()
     assert statuses.keys() <= {200, *UNACKNOWLEDGED}
     twice = {event for event, count in stored.items() if count > 1}
@@ -273,7 +284,15 @@ def test_no_acknowledged_incident_is_missing_and_none_is_there_twice(edge: Edge,
     if edge.keeps_keys:
         across = [event for event in repeated if times.spans_a_change(keyed[event]) and event not in twice]
         assert len(across) > 20
+    assert set(attackers) <= {401, *UNACKNOWLEDGED}
+    assert attackers[401] > 0.8 * attackers.total() > 10
     assert "no live upstreams" not in edge.log.read_text()
+
+
+def test_a_body_over_the_limit_is_413_for_every_sender(edge: Edge) -> None:
+    body = b"x" * 30_000_000
+    once = lambda: send(edge.url + "/", body, {"Authorization": GOOD}, context=proxies.unverified()).status  # noqa: E731
+    assert in_parallel([lambda: [once() for _ in range(3)]] * 4) == [[413] * 3] * 4
 
 
 def test_http2_senders_are_served_and_metrics_are_not(edge: Edge) -> None:
@@ -296,6 +315,22 @@ def test_the_events_of_one_key_go_to_one_instance(edge: Edge, instances: list[Sa
     counts = [len(sandbox.incidents()) for sandbox in instances]
     assert sum(counts) == 30
     assert all(counts)
+
+
+def test_an_instance_that_is_stopping_takes_itself_out_of_service() -> None:
+    with sandboxed(params=CREDENTIALS) as sandbox:
+        sandbox.faults.hang.set()
+        waiting = threading.Thread(target=send, args=(sandbox.container_url + "/", b"{}", {"Authorization": GOOD}))
+        waiting.start()
+        await_that(lambda: sandbox.calls["createIncidents"])
+        health = lambda: send(sandbox.container_url + "/health", method="GET")  # noqa: E731
+        assert health().status == 200
+        sandbox.terminate()
+        await_that(lambda: health().status == 503, 3)
+        assert health().headers["retry-after"]
+        sandbox.faults.hang.clear()
+        assert sandbox.wait_exit() == 0
+        waiting.join(5)
 
 
 def repeat(edge: Edge, keys: list[str]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from CommonServerPython import *
 
 import base64
 import binascii
+import bisect
 import codecs
 import contextlib
 import difflib
@@ -51,6 +52,7 @@ try:
     from typing import Any, NamedTuple, Self
     import bottle
     import gevent
+    import gevent.socket
     from gevent import pywsgi
     from gevent import ssl as gevent_ssl
     from gevent.event import AsyncResult, Event
@@ -104,7 +106,10 @@ MAX_CONNECTIONS = 4096
 EVICTION_CANDIDATES = 64  # looked at when full, so that a crowd does not make each newcomer expensive
 SPARE_DESCRIPTORS = 100  # of the process's limit, for everything that is no connection
 REQUESTS_IN_A_ROW = 8  # from one connection before the others get their turn: a pipeline never makes us wait for its bytes
-LINGER_BYTES = 64 * KIB  # read on after refusing a body, so that the sender sees the answer and no reset
+DISCARD_BYTES = 64 * MIB  # thrown away after a refusal, so that a sender or proxy that is still sending sees it and no reset
+DISCARD_SECONDS = 10.0
+MAX_DISCARDING = 256  # connections at once; past it the next two lines
+LINGER_BYTES = 64 * KIB
 LINGER_SECONDS = 1.0
 
 MAX_QUEUED_INCIDENTS = 20_000
@@ -274,6 +279,7 @@ class Settings:
     handshakes: bool = True
     proxy: bool = False
     hidden: "HiddenNames" = field(default_factory=lambda: HiddenNames())
+    metrics: bool = False
     mistakes: tuple[SettingError, ...] = ()
 
     @classmethod
@@ -292,6 +298,11 @@ class Settings:
         except ValueError:
             store_samples = False
             mistakes.append(SettingError("Store sample events for mapping", "tick it or leave it empty."))
+        metrics = False
+        try:
+            metrics = read_metrics(params, access)
+        except SettingError as mistake:
+            mistakes.append(mistake)
         return cls(
             port=port,
             **access,
@@ -302,6 +313,7 @@ class Settings:
             mirroring=read_mirroring(params),
             hidden=HiddenNames.of(access["authenticator"], events["duplication_paths"]),
             **events,
+            metrics=metrics,
             mistakes=tuple(mistakes),
         )
 
@@ -360,6 +372,21 @@ def read_mirroring(params: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
         ("mirror_instance", (params.get("mirror_instance") or "").strip()),
         ("mirror_tags", list(split_list(params.get("mirror_tags")))),
     )
+
+
+def read_metrics(params: dict[str, Any], access: dict[str, Any]) -> bool:
+    """Return whether GET /metrics is served; raises SettingError where anyone could read them."""
+    try:
+        wanted = argToBoolean(params.get("metrics") or False)
+    except ValueError:
+        raise SettingError("Serve metrics for Prometheus", "tick it or leave it empty.") from None
+    authenticator = access["authenticator"]  # a GET has no body to sign
+    if wanted and not access.get("allowed_sources") and (not authenticator.secrets or authenticator.signs_body):
+        raise SettingError(
+            "Serve metrics for Prometheus",
+            "set Allowed sources, or a Username and Password that no signature needs; else anyone could read them.",
+        )
+    return wanted
 
 
 def read_event_parameters(params: dict[str, Any], mistakes: list[SettingError]) -> dict[str, Any]:
@@ -2977,6 +3004,9 @@ class Writer:
         self._reason = ""
         self._closed = False
         self._passed_over = False
+        self.calls = dict.fromkeys(("accepted", "refused", "unreadable"), 0)
+        self.call_seconds = Histogram(CALL_SECONDS)
+        self.call_incidents = Histogram(CALL_INCIDENTS)
 
     def submit(self, incidents: list[Incident]) -> list[Outcome]:
         """Wait until every incident is settled and return their outcomes in order."""
@@ -3116,9 +3146,13 @@ class Writer:
         for pending in piece:
             pending.in_flight = True
         sent = [pending.fields for pending in piece]
+        started = time.monotonic()
+        result = "unreadable"
         try:
             places = match_created(sent, self._client.create_incidents(sent))
+            result = "accepted"
         except XsoarRefused as refusal:
+            result = "refused"
             for pending in piece:
                 pending.in_flight = False
                 pending.first_refused = pending.first_refused or time.monotonic()
@@ -3129,6 +3163,10 @@ class Writer:
             for pending in piece:
                 self._settle(pending, MAYBE_CREATED)
             return False
+        finally:
+            self.calls[result] += 1
+            self.call_seconds.observe(time.monotonic() - started)
+            self.call_incidents.observe(len(piece))
         for pending, created in zip(piece, places):
             self._settle(pending, MAYBE_CREATED if created is AMBIGUOUS else Outcome(200, created))
         self._accepted_at = time.monotonic()
@@ -3183,6 +3221,11 @@ class Writer:
             if self._gathered.wait(gap) or len(self._queue) <= waiting:
                 break
         self._target = 0
+
+    @property
+    def waiting(self) -> tuple[int, int]:
+        """How many incidents wait for XSOAR, those of the call under way among them, and their bytes."""
+        return self._incidents, self._bytes
 
     def withdraw(self, now: float) -> None:
         """Answer 503 for incidents that XSOAR did not get within WITHDRAW_SECONDS; ``now`` is time.monotonic()."""
@@ -3432,10 +3475,13 @@ class Guard:
         self._reading: OrderedDict[Connection, None] = OrderedDict()  # headers complete, the body not, or being refused
         self._working: OrderedDict[Connection, None] = OrderedDict()  # the whole request is here: never evicted
         self._idle: OrderedDict[Connection, None] = OrderedDict()  # kept alive between requests, longest idle first
-        self._groups = (self._arriving, self._idle, self._reading, self._working)
+        self._discarding: OrderedDict[Connection, None] = OrderedDict()  # refused, and still sending
+        self._groups = (self._arriving, self._idle, self._discarding, self._reading, self._working)
         self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
         self._bodies_bytes = 0
-        self.counts: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter()  # since the last report
+        self._reported: Counter[str] = Counter()
+        self.statuses: Counter[str] = Counter()  # of all answers
         self.accepted = 0  # requests whose body is complete and that are not yet answered
         self.stopping = False
 
@@ -3443,11 +3489,12 @@ class Guard:
         """Register a new connection and return it; None when it is one too many.
 
         When full, the oldest connection without complete headers makes room, else the longest idle, else the oldest
-        without a complete body. One whose bytes are here and only wait for their turn comes after all of these.
+        that is refused, else the oldest without a complete body. One whose bytes are here and only wait for their turn
+        comes after all of these.
         """
         if sum(map(len, self._groups)) >= self._most:
             silent = itertools.filterfalse(self._has_bytes, itertools.islice(self._arriving, EVICTION_CANDIDATES))
-            victim = next(itertools.chain(silent, self._idle, self._reading, self._arriving), None)
+            victim = next(itertools.chain(silent, self._idle, self._discarding, self._reading, self._arriving), None)
             if victim is None:
                 self.counts["connections refused"] += 1
                 return None
@@ -3485,6 +3532,13 @@ class Guard:
     def work(self, connection: Connection) -> None:
         """The body is complete: from here on the writer decides how long it takes."""
         self._move(connection, self._working, math.inf)
+
+    def discard(self, connection: Connection) -> tuple[int, float]:
+        """The request is refused: return how many bytes may be thrown away of what is under way, and for how many seconds."""
+        if len(self._discarding) >= MAX_DISCARDING:
+            return LINGER_BYTES, LINGER_SECONDS
+        self._move(connection, self._discarding, time.monotonic() + DISCARD_SECONDS)
+        return DISCARD_BYTES, DISCARD_SECONDS
 
     @staticmethod
     def _move(connection: Connection, group: OrderedDict[Connection, None], deadline: float) -> None:
@@ -3544,7 +3598,17 @@ class Guard:
         """Log the counters as one line and begin anew; nothing is logged where nothing happened."""
         if self.counts:
             self._client.info("Generic Webhook: " + ", ".join(f"{count} {name}" for name, count in sorted(self.counts.items())))
+            self._reported.update(self.counts)
             self.counts.clear()
+
+    def total(self, name: str) -> int:
+        """Return a counter's value since the start, whatever has been reported."""
+        return self._reported[name] + self.counts[name]
+
+    def connections(self) -> dict[str, int]:
+        """Return how many connections there are of each kind."""
+        names = ("arriving", "idle", "discarding", "reading", "working")
+        return {name: len(group) for name, group in zip(names, self._groups)}
 
 
 class BodyBudget:
@@ -3579,6 +3643,7 @@ REQUEST_LINE = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e\x80-\xff]
 HEADER_LINES = re.compile(rf"(?:{HEADER_NAME}:[\t\x20-\x7e\x80-\xff]*\r\n)*+")
 CHUNK_LINE = re.compile(rb"([0-9a-fA-F]{1,8})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?\r\n")
 SINGLE_HEADERS = {"content-length", "transfer-encoding", "host", "content-encoding", "expect"}  # twice is ambiguous
+JSON_TYPE = "Content-Type: application/json\r\n"
 COMMON_HEADERS = "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
 BAD_REQUEST_LINE = "The request line is not valid HTTP/1.1."
 BLANK_LINE = b"\r\n\r\n"  # with the line break before it
@@ -3884,6 +3949,7 @@ class Handler(pywsgi.WSGIHandler):
     def start_response(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], None]:
         self.status = status
         self.response_headers = headers
+        self.guard.statuses[status[:3]] += 1
         if not status.startswith("200"):
             self.guard.counts[f"answered {status[:3]}"] += 1
         return self.send
@@ -3900,11 +3966,10 @@ class Handler(pywsgi.WSGIHandler):
         if body is not None and not body.complete:
             self.close_connection = True
         extra = "".join(f"{name}: {value}\r\n" for name, value in self.response_headers)
-        if "Content-Type: " not in extra:
-            extra = f"Content-Type: application/json\r\n{extra}"
+        content_type = "" if "Content-Type: " in extra else JSON_TYPE
         connection = "Connection: close\r\n" if self.close_connection else self.keep_alive_header
         head = (
-            f"HTTP/1.1 {self.status}\r\n{self.server.date_header()}{COMMON_HEADERS}{extra}{connection}"
+            f"HTTP/1.1 {self.status}\r\n{self.server.date_header()}{COMMON_HEADERS}{content_type}{extra}{connection}"
             f"Content-Length: {len(content)}\r\n\r\n"
         ).encode("latin-1")
         data = head + content if self.command.upper() != "HEAD" else head
@@ -3914,16 +3979,25 @@ class Handler(pywsgi.WSGIHandler):
             self.socket.sendall(memoryview(data)[sent:])
 
     def linger(self) -> None:
-        """Before closing, read on a little: a connection closed over unread bytes resets, and the answer is lost."""
-        secure = isinstance(self.socket, gevent_ssl.SSLSocket)  # its shutdown would wait for the peer
+        """After a refusal, say that no more is answered, and throw away what the sender has under way.
+
+        A connection closed over unread bytes resets and the answer is lost: a sender that reads only once it has sent
+        everything sees a broken pipe, and a proxy answers 502 in its place (RFC 9112, 9.6).
+        """
+        secure = isinstance(self.socket, gevent_ssl.SSLSocket)
         if secure and self.body is not None and self.body.complete:
             return
-        with contextlib.suppress(OSError, ValueError), gevent.Timeout(LINGER_SECONDS, False):
-            if not secure:
-                self.socket.shutdown(socket.SHUT_WR)
-            left = LINGER_BYTES
-            while left > 0 and (part := self.reader.some(left)):
-                left -= len(part)
+        left, seconds = self.guard.discard(self.connection)
+        with contextlib.suppress(OSError, ValueError), gevent.Timeout(seconds, False):
+            if secure:
+                with contextlib.suppress(OSError):  # of what follows close_notify; the sender's own is not waited for
+                    self.socket._sslobj.shutdown()
+            self.socket._sock.shutdown(socket.SHUT_WR)
+            waste = self.server.waste
+            while left > 0 and (count := gevent.socket.socket.recv_into(self.socket, waste)):  # under TLS not decrypted either
+                left -= count
+                if left % MIB < count:
+                    gevent.sleep(0)  # a fast sender must not keep the hub
 
 
 class Server(pywsgi.WSGIServer):
@@ -3947,6 +4021,7 @@ class Server(pywsgi.WSGIServer):
         self.connections: dict[Any, Connection] = {}  # those whose handshake is done and whose handler is to begin
         self._client = client
         self.tls: Any = tls
+        self.waste = bytearray(READ_BYTES)  # what is thrown away goes here, of all connections
         self._date = ""
         self._date_second = 0.0
 
@@ -3985,6 +4060,68 @@ class Server(pywsgi.WSGIServer):
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# Metrics: what Prometheus is told
+# ---------------------------------------------------------------------------------------------------------------------
+
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"  # Prometheus' text format
+CALL_SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)
+CALL_INCIDENTS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
+Samples = Iterable[tuple[str, float]]  # what is behind the metric's name, labels among it, and the value
+
+
+class Histogram:
+    """How often a value was within each of some upper bounds, and the values' sum."""
+
+    __slots__ = ("_bounds", "_counts", "_sum")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self._sum = 0.0
+
+    def observe(self, value: float) -> None:
+        """Count one value."""
+        self._counts[bisect.bisect_left(self._bounds, value)] += 1
+        self._sum += value
+
+    def samples(self) -> Samples:
+        """Yield what Prometheus reads: each bucket holds the ones below it, too."""
+        counts = list(itertools.accumulate(self._counts))
+        for bound, count in zip((*self._bounds, "+Inf"), counts):
+            yield f'_bucket{{le="{bound}"}}', count
+        yield "_sum", self._sum
+        yield "_count", counts[-1]
+
+
+def labelled(label: str, values: dict[str, int]) -> Samples:
+    """Yield a sample for each of a label's values, all of which are words of ours."""
+    return ((f'{{{label}="{value}"}}', count) for value, count in sorted(values.items()))
+
+
+def metrics_text(guard: Guard, writer: Writer) -> str:
+    """Return all metrics in Prometheus' text format 0.0.4; no label holds anything a sender posted."""
+    incidents, size = writer.waiting
+    families: tuple[tuple[str, str, str, Samples], ...] = (
+        ("requests_total", "counter", "Requests answered, by HTTP status.", labelled("status", guard.statuses)),
+        ("incidents_created_total", "counter", "Incidents that XSOAR created.", [("", guard.total("incidents created"))]),
+        ("duplicates_total", "counter", "Events that had been seen before.", [("", guard.total("duplicates"))]),
+        ("failed_logins_total", "counter", "Requests with wrong credentials.", [("", guard.total("failed authentications"))]),
+        ("connections", "gauge", "Open connections, by what they do.", labelled("state", guard.connections())),
+        ("queue_incidents", "gauge", "Incidents that wait for XSOAR.", [("", incidents)]),
+        ("queue_bytes", "gauge", "Bytes of the incidents that wait for XSOAR.", [("", size)]),
+        ("create_incidents_calls_total", "counter", "Calls of createIncidents, by result.", labelled("result", writer.calls)),
+        ("create_incidents_seconds", "histogram", "How long XSOAR took for a call.", writer.call_seconds.samples()),
+        ("create_incidents_batch", "histogram", "How many incidents a call carried.", writer.call_incidents.samples()),
+    )
+    lines: list[str] = []
+    for name, kind, text, samples in families:
+        name = f"generic_webhook_{name}"
+        lines += [f"# HELP {name} {text}", f"# TYPE {name} {kind}"]
+        lines += [f"{name}{labels} {value}" for labels, value in samples]
+    return "\n".join([*lines, ""])
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # The application: the corridor itself
 # ---------------------------------------------------------------------------------------------------------------------
 
@@ -4001,6 +4138,7 @@ class Webhook:
         self._memory = memory
         self._guard = guard
         self._parser = parser
+        self.serves_metrics = settings.metrics
 
     def admit(self, environ: dict[str, Any]) -> None:
         """Find out where a request comes from; raises HTTPError (403) where nobody from there may connect."""
@@ -4052,6 +4190,19 @@ class Webhook:
                 return self._parser.run(encode_answer, created, True) if many else encode_answer(created)
             finally:
                 guard.accepted -= 1
+
+    def report_metrics(self, environ: dict[str, Any]) -> "Answer":
+        """GET /metrics: the counters in Prometheus' text format, for those who know the instance's credentials."""
+        refusal = None if self._settings.authenticator.signs_body else self._refusal(environ)
+        if refusal is not None:
+            raise self._failed(refusal, environ)
+        return Answer(200, metrics_text(self._guard, self._writer).encode(), METRICS_TYPE)
+
+    def report_health(self, environ: dict[str, Any]) -> bytes:
+        """GET /health: that the server answers and goes on, and nothing about the instance; 503 once it is stopping."""
+        if self._guard.stopping:
+            raise ServiceUnavailable("The webhook is stopping.")
+        return b'{"status":"ok"}'
 
     def _refusal(self, environ: dict[str, Any]) -> HTTPError | None:
         """Return what headers and query string are refused with, None where they prove the sender."""
@@ -4164,6 +4315,7 @@ class Webhook:
                 if outcome.created is not None:
                     outcomes[place] = Outcome(200, {**outcome.created, "duplicate": True})
                     duplicates.add(place)
+                    self._guard.counts["duplicates"] += 1
                 elif (outcome == REJECTED or outcome.status == 200) and time.monotonic() < until:  # now this one is the first
                     open_places.append(place)
                 else:  # what is true of the first one is true of all that wait for it, and not one after the other
@@ -4196,11 +4348,6 @@ class Webhook:
 def encode_answer(created: list[dict[str, Any]], large: bool = False) -> bytes:
     """Return the JSON array a sender gets, as bytes."""
     return (_encode_in_pieces(created) if large else _encode_json(created)).encode("utf-8", "replace")
-
-
-def report_alive(environ: dict[str, Any]) -> bytes:
-    """GET /health: that the server answers, and nothing about the instance."""
-    return b'{"status":"ok"}'
 
 
 class Routes(bottle.Bottle):
@@ -4242,7 +4389,9 @@ def build_app(application: Webhook) -> Routes:
     app.admit = application.admit
     app.route("/", "POST", application.receive)
     app.route("/", ["GET", "HEAD", "OPTIONS"], application.ask)
-    app.route("/health", "GET", report_alive)
+    app.route("/health", "GET", application.report_health)
+    if application.serves_metrics:
+        app.route("/metrics", "GET", application.report_metrics)
     return app
 
 

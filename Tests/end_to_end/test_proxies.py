@@ -1,0 +1,347 @@
+"""A refusal reaches its sender, who is still sending, directly and through the proxies that people put in front."""
+
+import contextlib
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from Tests.end_to_end import proxies
+from Tests.end_to_end.hostile import (
+    MIB,
+    ask,
+    certificate,
+    connect,
+    in_parallel,
+    memory_mib,
+    port_of,
+    post,
+    read_answer,
+    sandboxed,
+)
+from Tests.end_to_end.proxies import CREDENTIALS, GOOD, PASSWORD, USER, WRONG
+from Tests.end_to_end.sender import send
+from Tests.sandbox import Sandbox
+
+TRIES = 30
+AT_ONCE = 6  # tries that are under way at a time
+
+
+class Refusal(NamedTuple):
+    """A request that is refused while its body is on its way: its size in bytes, and all that makes it refused."""
+
+    status: int
+    size: int
+    method: str = "POST"
+    path: str = "/"
+    headers: dict[str, str] = {"Authorization": GOOD}  # noqa: RUF012
+
+
+REFUSALS = {
+    "a body over the limit": Refusal(413, 30_000_000),
+    "a wrong password": Refusal(401, 2_000_000, headers={"Authorization": WRONG}),
+    "another path": Refusal(404, 2_000_000, path="/elsewhere"),
+    "another method": Refusal(405, 2_000_000, method="PUT"),
+    "too many large bodies": Refusal(503, 2_000_000),
+    "another coding": Refusal(415, 2_000_000, headers={"Authorization": GOOD, "Content-Encoding": "br"}),
+}
+
+NGINX_SERVER = """
+server {{
+    listen 127.0.0.1:{port}{listen};
+    client_max_body_size 0;
+    location / {{
+        proxy_pass http://127.0.0.1:{upstream};
+        proxy_http_version {version};
+        proxy_request_buffering {buffering};
+    }}
+}}
+"""
+HAPROXY = """
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 60s
+    timeout server 60s
+frontend plain
+    bind 127.0.0.1:{plain}
+    default_backend webhook
+frontend secure
+    bind 127.0.0.1:{secure} ssl crt {pem} alpn h2,http/1.1
+    default_backend webhook
+backend webhook
+    server one 127.0.0.1:{upstream}
+"""
+
+
+class Road(NamedTuple):
+    """A way to the webhook: what it is called, its scheme, and HTTP/2 where curl is to speak it."""
+
+    name: str
+    scheme: str = "http"
+    http2: bool = False
+
+
+ROADS = [
+    Road("direct"),
+    Road("direct, TLS", "https"),
+    Road("nginx, buffered, HTTP/1.0"),
+    Road("nginx, buffered, HTTP/1.1"),
+    Road("nginx, unbuffered, HTTP/1.0"),
+    Road("nginx, unbuffered, HTTP/1.1"),
+    Road("nginx, TLS", "https"),
+    Road("nginx, TLS, HTTP/2", "https", True),
+    Road("haproxy"),
+    Road("haproxy, TLS", "https"),
+    Road("haproxy, TLS, HTTP/2", "https", True),
+]
+
+
+# One body of two megabytes is too much at once.
+LIMITS = {"MAX_BODIES_BYTES": MIB}
+
+
+@pytest.fixture(scope="module")
+def webhook() -> Iterator[Sandbox]:
+    with sandboxed(params=CREDENTIALS, constants=LIMITS) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(scope="module")
+def secure_webhook() -> Iterator[Sandbox]:
+    with sandboxed(params={**CREDENTIALS, **certificate().params}, constants=LIMITS) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(scope="module")
+def nginx_ports(webhook: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, int]]:
+    """Run an nginx with a port for each of its roads."""
+    folder = tmp_path_factory.mktemp("nginx")
+    pem = proxies.pem_file(folder, certificate().params)
+    names = [road.name for road in ROADS if road.name.startswith("nginx")]
+    ports = dict(zip(names, proxies.free_ports(len(names))))
+    servers = [f"ssl_certificate {pem};", f"ssl_certificate_key {pem};"]
+    for name, port in ports.items():
+        servers.append(
+            NGINX_SERVER.format(
+                port=port,
+                upstream=port_of(webhook),
+                listen=" ssl http2" if "HTTP/2" in name else " ssl" if "TLS" in name else "",
+                version="1.0" if "1.0" in name else "1.1",
+                buffering="off" if "unbuffered" in name or "TLS" in name else "on",
+            )
+        )
+    with proxies.nginx(folder, "\n".join(servers), list(ports.values())):
+        yield ports
+
+
+@pytest.fixture(scope="module")
+def haproxy_ports(webhook: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, int]]:
+    """Run a HAProxy with a plain port and one for TLS."""
+    folder = tmp_path_factory.mktemp("haproxy")
+    plain, secure = proxies.free_ports(2)
+    pem = proxies.pem_file(folder, certificate().params)
+    configuration = HAPROXY.format(plain=plain, secure=secure, pem=pem, upstream=port_of(webhook))
+    with proxies.haproxy(folder, configuration, [plain, secure]):
+        yield {"haproxy": plain, "haproxy, TLS": secure, "haproxy, TLS, HTTP/2": secure}
+
+
+def port_on(road: Road, request: pytest.FixtureRequest) -> int:
+    """Return the port where a road begins."""
+    if road.name.startswith("direct"):
+        return port_of(request.getfixturevalue("secure_webhook" if "TLS" in road.name else "webhook"))
+    ports: dict[str, int] = request.getfixturevalue(road.name.split(",")[0] + "_ports")
+    return ports[road.name]
+
+
+@pytest.fixture(params=ROADS, ids=lambda road: road.name)
+def road_url(request: pytest.FixtureRequest) -> tuple[Road, str]:
+    road: Road = request.param
+    return road, f"{road.scheme}://127.0.0.1:{port_on(road, request)}"
+
+
+def send_whole(url: str, refusal: Refusal, file: Path) -> int:
+    """Send a request as most programs do, the whole body before the answer is read; return the status, 0 for none."""
+    context = proxies.unverified() if url.startswith("https") else None
+    try:
+        return send(url + refusal.path, file.read_bytes(), refusal.headers, refusal.method, context).status
+    except OSError:
+        return 0
+
+
+def send_http2(url: str, refusal: Refusal, file: Path) -> int:
+    """Send a request over HTTP/2."""
+    headers = [part for name, value in refusal.headers.items() for part in ("-H", f"{name}: {value}")]
+    return proxies.curl(url + refusal.path, "--http2", "-X", refusal.method, *headers, "--data-binary", f"@{file}")
+
+
+@contextlib.contextmanager
+def good_sender(url: str) -> Iterator[Counter[int]]:
+    """Post small bodies with the right password meanwhile, and give the counts of what they were answered."""
+    statuses: Counter[int] = Counter()
+    over = threading.Event()
+    good = Refusal(200, 2)
+    context = proxies.unverified() if url.startswith("https") else None
+
+    def post() -> None:
+        while True:
+            try:
+                statuses[send(url + "/", b"{}", good.headers, context=context).status] += 1
+            except OSError:
+                statuses[0] += 1
+            if over.wait(0.02):
+                return
+
+    thread = threading.Thread(target=post, daemon=True)
+    thread.start()
+    try:
+        yield statuses
+    finally:
+        over.set()
+        thread.join(30)
+
+
+def many(once: Callable[[], int], tries: int = TRIES) -> Counter[int]:
+    """Do something so many times, AT_ONCE at a time, and count what it returned."""
+    shares = [len(range(start, tries, AT_ONCE)) for start in range(AT_ONCE)]
+    results = in_parallel([lambda share=share: [once() for _ in range(share)] for share in shares], 120)
+    return Counter(status for statuses in results for status in statuses)
+
+
+@pytest.fixture(scope="module")
+def bodies(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
+    """Return a function that gives a file of so many bytes."""
+    folder = tmp_path_factory.mktemp("bodies")
+
+    def make(size: int) -> Path:
+        file = folder / str(size)
+        if not file.exists():
+            file.write_bytes(b'{"filler":"' + b"x" * (size - 13) + b'"}')
+        return file
+
+    return make
+
+
+@pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS)
+def test_each_refusal_reaches_its_sender(refusal: Refusal, road_url: tuple[Road, str], bodies: Callable[[int], Path]) -> None:
+    road, url = road_url
+    file = bodies(refusal.size)
+    one = send_http2 if road.http2 else send_whole
+    with good_sender(url) as good:
+        statuses = many(lambda: one(url, refusal, file))
+    assert statuses == {refusal.status: TRIES}
+    assert set(good) == {200}
+
+
+@pytest.mark.parametrize("road_url", [ROADS[0], ROADS[1]], ids=lambda road: road.name, indirect=True)
+def test_a_huge_upload_is_refused_before_it_is_sent_and_costs_no_memory(
+    road_url: tuple[Road, str], request: pytest.FixtureRequest, bodies: Callable[[int], Path]
+) -> None:
+    road, url = road_url
+    sandbox: Sandbox = request.getfixturevalue("secure_webhook" if road.scheme == "https" else "webhook")
+    file = bodies(200_000_000)
+    before = memory_mib(sandbox, peak=True)
+    started = time.monotonic()
+    assert proxies.curl(url, "-u", f"{USER}:{PASSWORD}", "--data-binary", f"@{file}") == 413
+    assert time.monotonic() - started < 5
+    assert memory_mib(sandbox, peak=True) - before < 5
+
+
+def test_wrong_passwords_with_large_bodies_leave_two_nginx_upstreams_in_service(
+    webhook: Sandbox, tmp_path: Path, bodies: Callable[[int], Path]
+) -> None:
+    """With max_fails at its default, one upload that breaks off takes an upstream out of service for 10 s."""
+    file = bodies(2_000_000)
+    [port] = proxies.free_ports(1)
+    refusal = REFUSALS["a wrong password"]
+    with sandboxed(params=CREDENTIALS) as second:
+        upstream = f"upstream webhooks {{ server 127.0.0.1:{port_of(webhook)}; server 127.0.0.1:{port_of(second)}; }}"
+        server = NGINX_SERVER.format(port=port, upstream="0", listen="", version="1.1", buffering="on")
+        server = server.replace("http://127.0.0.1:0", "http://webhooks")
+        url = f"http://127.0.0.1:{port}"
+        with proxies.nginx(tmp_path, upstream + server, [port]), good_sender(url) as good:
+            statuses = many(lambda: send_whole(url, refusal, file))
+    assert statuses == {401: TRIES}
+    assert set(good) == {200}
+    assert "no live upstreams" not in (tmp_path / "nginx.log").read_text()
+
+
+# ---- what a refused sender costs while its bytes are thrown away
+
+REFUSED_HEAD = post(b"", b"Authorization: " + WRONG.encode(), length=30_000_000)
+
+
+@contextlib.contextmanager
+def refused(sandbox: Sandbox, count: int = 1) -> Iterator[list[socket.socket]]:
+    """Open connections whose request was refused, as the answer told, and whose body has hardly begun."""
+    with contextlib.ExitStack() as stack:
+        connections = [stack.enter_context(connect(sandbox)) for _ in range(count)]
+        for connection in connections:
+            connection.sendall(REFUSED_HEAD + b"x" * 1000)
+        for connection in connections:
+            answer = read_answer(connection)
+            assert answer is not None and answer.status == 401
+        yield connections
+
+
+def still_reads(connection: socket.socket, seconds: float) -> bool:
+    """Tell whether the other side takes bytes for so long."""
+    until = time.monotonic() + seconds
+    try:
+        while time.monotonic() < until:
+            connection.sendall(b"x" * 1000)
+            time.sleep(0.05)
+    except OSError:
+        return False
+    return True
+
+
+def test_a_refused_sender_is_read_on_for_a_while_and_not_longer() -> None:
+    with (
+        sandboxed(params=CREDENTIALS, constants={"DISCARD_SECONDS": 3.0}) as sandbox,
+        refused(sandbox) as [connection],
+    ):
+        assert still_reads(connection, 1.5)
+        assert not still_reads(connection, 5)
+
+
+def test_of_a_refused_body_so_much_is_read_and_not_more() -> None:
+    with sandboxed(params=CREDENTIALS, constants={"DISCARD_BYTES": 2 * MIB}) as sandbox, refused(sandbox) as [connection]:
+        connection.sendall(b"x" * MIB)
+        assert still_reads(connection, 0.2)
+        with pytest.raises(OSError):
+            for _ in range(30):
+                connection.sendall(b"x" * MIB)
+
+
+def test_only_so_many_refused_senders_are_read_on() -> None:
+    with sandboxed(params=CREDENTIALS, constants={"MAX_DISCARDING": 2}) as sandbox, refused(sandbox, 3) as connections:
+        assert in_parallel([lambda one=one: still_reads(one, 3) for one in connections]) == [True, True, False]
+
+
+def test_refused_senders_make_room_for_others() -> None:
+    with sandboxed(params=CREDENTIALS, constants={"MAX_CONNECTIONS": 16}) as sandbox, refused(sandbox, 16):
+        for _ in range(3):
+            assert ask(sandbox, post(b"{}", b"Authorization: " + GOOD.encode(), b"Connection: close")).status == 200
+
+
+def test_a_refused_sender_does_not_keep_the_webhook_from_stopping() -> None:
+    with sandboxed(params=CREDENTIALS, constants={"READING_SECONDS": 6.0}) as sandbox, refused(sandbox):
+        started = time.monotonic()
+        sandbox.terminate()
+        assert sandbox.wait_exit() == 0
+        assert time.monotonic() - started < 4
+
+
+def test_a_refused_sender_over_tls_reads_its_answer_to_the_end(secure_webhook: Sandbox) -> None:
+    """The answer ends in a close_notify (RFC 8446, 6.1), while the rest of the body is still on its way."""
+    plain = connect(secure_webhook)
+    with proxies.unverified().wrap_socket(plain, suppress_ragged_eofs=False) as connection:
+        connection.sendall(REFUSED_HEAD + b"x" * 500_000)
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 401 ")
