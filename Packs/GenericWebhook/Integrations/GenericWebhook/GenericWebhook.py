@@ -43,20 +43,21 @@ import uuid
 import zlib
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qs, parse_qsl, unquote_plus, unquote_to_bytes
 
 try:
     from datetime import datetime, timedelta, UTC
-    from typing import Any, NamedTuple, Self
+    from typing import Any, NamedTuple
     import bottle
     import gevent
     import gevent.socket
-    from gevent import pywsgi
     from gevent import ssl as gevent_ssl
     from gevent.event import AsyncResult, Event
     from gevent.lock import Semaphore
+    from gevent.server import StreamServer
     from gevent.threadpool import ThreadPool
 except ImportError as missing:
     sentence = (
@@ -82,7 +83,6 @@ DEFAULT_NAME = "Generic webhook triggered incident"
 MAX_NAME_CHARACTERS = 600  # longer titles are refused by XSOAR's database
 
 MAX_BODY_BYTES = 25 * MIB  # GitHub's largest submission
-MAX_BODIES_BYTES = 256 * MIB  # of all large bodies being worked on at once, so that many of them cannot fill the memory
 SMALL_BODY_BYTES = 32 * KIB  # up to here a body is free of that budget and is parsed on the hub, see the README's figures
 MANY_ITEMS = 20  # of a small body, each of which takes all headers along: more are made on the second thread
 PIECE_ELEMENTS = 500  # of a large payload encoded at a time
@@ -94,23 +94,7 @@ MAX_JSON_CONTAINERS = 1_000_000  # objects and arrays of one body: empty ones ta
 MAX_GZIP_MEMBERS = 1000
 MAX_CONTENT_TYPE_CHARACTERS = 1000  # the standard library's parser is quadratic in them
 READ_BYTES = 64 * KIB  # of a body, read or unpacked at a time
-RECEIVE_BYTES = 16 * KIB  # of a request's head and, mostly, its whole body
-MAX_REQUEST_LINE_BYTES = 8 * KIB  # what common proxies allow
-MAX_HEADERS_BYTES = 32 * KIB
-MAX_HEADERS = 100
-MAX_CHUNK_LINE_BYTES = 1 * KIB
 
-REQUEST_SECONDS = 30  # for the TLS handshake, the headers and the body together
-IDLE_SECONDS = 60  # a kept-alive connection without a request
-MAX_CONNECTIONS = 4096
-EVICTION_CANDIDATES = 64  # looked at when full, so that a crowd does not make each newcomer expensive
-SPARE_DESCRIPTORS = 100  # of the process's limit, for everything that is no connection
-REQUESTS_IN_A_ROW = 8  # from one connection before the others get their turn: a pipeline never makes us wait for its bytes
-DISCARD_BYTES = 64 * MIB  # thrown away after a refusal, so that a sender or proxy that is still sending sees it and no reset
-DISCARD_SECONDS = 10.0
-MAX_DISCARDING = 256  # connections at once; past it the next two lines
-LINGER_BYTES = 64 * KIB
-LINGER_SECONDS = 1.0
 
 MAX_QUEUED_INCIDENTS = 20_000
 MAX_QUEUED_BYTES = 128 * MIB
@@ -152,6 +136,18 @@ MARKER_START = ERROR_MARKER[:7]  # looked for first: a short text is found missi
 # ---------------------------------------------------------------------------------------------------------------------
 
 
+JSON_TYPE = "application/json"
+
+
+class Answer(NamedTuple):
+    """What a sender gets: status, content, its type, and further headers."""
+
+    status: int = 200
+    content: bytes = b""
+    content_type: str = JSON_TYPE
+    headers: tuple[tuple[str, str], ...] = ()
+
+
 class HTTPError(Exception):
     """An answer other than 200: an HTTP status, a sentence that says how to mend it, and headers."""
 
@@ -161,9 +157,11 @@ class HTTPError(Exception):
         self.sentence = sentence
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
-    def body(self) -> bytes:
-        """Return the JSON object a sender gets, as bytes."""
-        return to_json({"error": self.sentence}).encode()
+    def answer(self) -> Answer:
+        """Return what the sender gets: a JSON object whose ``error`` is the sentence."""
+        return Answer(
+            self.status, to_json({"error": self.sentence}).encode("utf-8", "replace"), headers=tuple(self.headers.items())
+        )
 
 
 class ServiceUnavailable(HTTPError):
@@ -178,6 +176,10 @@ class BadRequest(HTTPError):
 
     def __init__(self, sentence: str) -> None:
         super().__init__(400, sentence)
+
+
+PLAIN_ANSWER = (JSON_TYPE, ())  # the type and the further headers of most answers
+FAILED = Answer(500, b'{"error":"The webhook failed; its log says why."}')
 
 
 def _make_encode_json() -> Callable[[Any], str]:
@@ -1267,15 +1269,6 @@ SNS_URL = re.compile(r"https://sns\.[a-z0-9-]{1,40}\.amazonaws\.com(?:\.cn)?(?::
 ALIVE = b'{"status":"ok"}'
 
 
-class Answer(NamedTuple):
-    """What a sender gets: status, content, its type, and further headers."""
-
-    status: int = 200
-    content: bytes = b""
-    content_type: str = "application/json"
-    headers: tuple[tuple[str, str], ...] = ()
-
-
 class HandshakeCall:
     """A request as far as handshakes look at it; the body is empty where it is not read yet."""
 
@@ -2011,7 +2004,7 @@ class Incident(NamedTuple):
     missed: tuple[str, ...] = ()
 
 
-class Request(NamedTuple):
+class RequestContext(NamedTuple):
     """What is known of a request beside its body: headers (lower-case names, hidden ones left out) and query fields."""
 
     headers: dict[str, str]
@@ -2043,7 +2036,7 @@ class Part(NamedTuple):
 
 def describe_request(
     headers: dict[str, str], query_string: str, hidden: HiddenNames, large: bool = False, path: str = "", source_address: str = ""
-) -> Request:
+) -> RequestContext:
     """Return the parts of a request that are kept in rawJSON, without anything that proves who sent it."""
     kept = {
         name: value if value.isascii() else _header_text(value)
@@ -2054,13 +2047,13 @@ def describe_request(
         if name in kept:
             kept[name] = URL_SECRETS.sub("", kept[name])
     if not query_string:
-        return Request(kept, {}, large, path, source_address)
+        return RequestContext(kept, {}, large, path, source_address)
     try:
         pairs = parse_qsl(ascii_query(query_string), keep_blank_values=True, errors="replace", max_num_fields=MAX_FORM_FIELDS)
     except ValueError:
         raise BadRequest(f"The query string has more than {MAX_FORM_FIELDS} fields; send them in the body.") from None
     fields = (pair for pair in pairs if not _is_hidden_field(pair[0], hidden))
-    return Request(kept, collect_fields(fields), large, path, source_address)
+    return RequestContext(kept, collect_fields(fields), large, path, source_address)
 
 
 def _is_hidden_field(name: str, hidden: HiddenNames) -> bool:
@@ -2093,7 +2086,7 @@ def _header_text(value: str) -> str:
         return value
 
 
-def make_incidents(items: list[Any], request: Request, settings: Settings, now: datetime) -> list[Incident]:
+def make_incidents(items: list[Any], request: RequestContext, settings: Settings, now: datetime) -> list[Incident]:
     """Return the incidents for a request's items; raises HTTPError (400, 413), and then none is to be created.
 
     ``now`` (UTC) is the trigger time, used where an event names no other. In an array a wrong field is named by its place.
@@ -2168,7 +2161,7 @@ def byte_length(text: str) -> int:
 # ---- what the events of a request share
 
 
-def shared_fields(request: Request, settings: Settings) -> dict[str, Any]:
+def shared_fields(request: RequestContext, settings: Settings) -> dict[str, Any]:
     """Return the fields of ours that are added to each event of a request."""
     fields: dict[str, Any] = {"headers": request.headers}
     if request.query:
@@ -2216,7 +2209,7 @@ def shorten_json(value: Any, most: int) -> str:
     return '"[cut]"'
 
 
-def split_items(items: list[Any], request: Request, settings: Settings) -> list[Part]:
+def split_items(items: list[Any], request: RequestContext, settings: Settings) -> list[Part]:
     """Return a part for each element of the arrays that *Events in* names; an item without such an array is one part."""
     arrays = [find_events(item, settings.events_paths) for item in items]
     total = sum(len(array.elements) if array else 1 for array in arrays)
@@ -3445,95 +3438,156 @@ def _shorten(value: Any, characters: int, elements: int) -> Any:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Guard: connections, failures, counters
+# Connections: who is connected and how long, memory for large bodies, failed logins, counters
+#
+# A connection is in one of five groups, each ordered by how long it has been there. Once a second all deadlines are looked at.
+# Only the groups in which a connection waits for its sender are ever thinned out: what is being worked on is never cut off.
 # ---------------------------------------------------------------------------------------------------------------------
 
+REQUEST_SECONDS = 30  # for the TLS handshake, the headers and the body together
+IDLE_SECONDS = 60  # a kept-alive connection without a request
+MAX_CONNECTIONS = 4096
+SPARE_DESCRIPTORS = 100  # of the process's limit, for everything that is no connection
+EVICTION_CANDIDATES = 64  # looked at when full, so that a crowd does not make each newcomer expensive
+DISCARD_BYTES = 64 * MIB  # thrown away after a refusal, so that a sender or proxy that is still sending sees it and no reset
+DISCARD_SECONDS = 10.0
+MAX_DISCARDING = 256  # connections at once; past it the next two lines
+LINGER_BYTES = 64 * KIB
+LINGER_SECONDS = 1.0
+MAX_BODIES_BYTES = 256 * MIB  # of all large bodies being worked on at once, so that many of them cannot fill the memory
 MAX_FAILING_ADDRESSES = 1024
 FREE_FAILURES = 3  # a typo or two is answered at once
+FAILURE_MEMORY_SECONDS = 60
 
 
-class Connection:
-    """An open connection: its socket, the guard's group it is in and, in time.monotonic() seconds, how long it may stay there."""
+class Counters:
+    """What happened: counted since the start, and since the last line in the log."""
 
-    __slots__ = ("deadline", "expired", "group", "sock")
+    def __init__(self) -> None:
+        self._new: Counter[str] = Counter()
+        self._logged: Counter[str] = Counter()
+        self.statuses: Counter[int] = Counter()  # of all answers
 
-    def __init__(self, sock: Any, now: float) -> None:
-        self.sock = sock
-        self.group: OrderedDict[Connection, None] = OrderedDict()  # until the guard takes it in
-        self.deadline = now + REQUEST_SECONDS
-        self.expired = False
+    def add(self, name: str, count: int = 1) -> None:
+        """Count something under a name that is fit for the log."""
+        self._new[name] += count
+
+    def answered(self, status: int) -> None:
+        """Count an answer."""
+        self.statuses[status] += 1
+        if status != 200:
+            self._new[f"answered {status}"] += 1
+
+    def total(self, name: str) -> int:
+        """Return a counter's value since the start."""
+        return self._logged[name] + self._new[name]
+
+    def totals(self) -> dict[str, int]:
+        """Return all counters' values since the start."""
+        return dict(self._logged + self._new)
+
+    def take_line(self) -> str:
+        """Return what was counted since the last call as one line, empty where nothing was."""
+        line = ", ".join(f"{count} {name}" for name, count in sorted(self._new.items()))
+        self._logged.update(self._new)
+        self._new.clear()
+        return line
 
 
-class Guard:
-    """Keeps every connection within its time, all of them within their number, and counts what came of the requests."""
+class FailedLogins:
+    """How often an address failed to authenticate lately, so that guessing becomes slow."""
 
-    def __init__(self, client: XsoarClient) -> None:
-        self._client = client
-        soft_limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        self._most = max(16, min(MAX_CONNECTIONS, soft_limit - SPARE_DESCRIPTORS))
+    def __init__(self) -> None:
+        self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
+
+    def add(self, address: str) -> float:
+        """Count a failed authentication and return for how many seconds to delay its answer, at most 1."""
+        now = time.monotonic()
+        count, last = self._failures.pop(address, (0, now))
+        count = 1 if now - last > FAILURE_MEMORY_SECONDS else count + 1
+        self._failures[address] = (count, now)
+        if len(self._failures) > MAX_FAILING_ADDRESSES:
+            self._failures.popitem(last=False)
+        return min(1.0, 0.05 * 2 ** min(count - FREE_FAILURES, 10)) if count > FREE_FAILURES else 0.0
+
+
+class BodyMemory:
+    """The memory that all large bodies being worked on may take together, in bytes."""
+
+    def __init__(self) -> None:
+        self._taken = 0
+
+    def take(self, size: int) -> None:
+        """Account for bytes of a large body; raises ServiceUnavailable where there are too many of them at once."""
+        if self._taken + size > MAX_BODIES_BYTES:
+            raise ServiceUnavailable("Too many large bodies are being worked on; send this one again later.")
+        self._taken += size
+
+    def give_back(self, size: int) -> None:
+        """Bytes of a large body are done with."""
+        self._taken -= size
+
+
+class Connections:
+    """Keeps every connection within its time and all of them within their number."""
+
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
+        self._most = max(
+            16, min(MAX_CONNECTIONS, raise_descriptor_limit(MAX_CONNECTIONS + SPARE_DESCRIPTORS) - SPARE_DESCRIPTORS)
+        )
         self._arriving: OrderedDict[Connection, None] = OrderedDict()  # without complete headers, oldest first
-        self._reading: OrderedDict[Connection, None] = OrderedDict()  # headers complete, the body not, or being refused
+        self._reading: OrderedDict[Connection, None] = OrderedDict()  # headers complete, the body not
         self._working: OrderedDict[Connection, None] = OrderedDict()  # the whole request is here: never evicted
         self._idle: OrderedDict[Connection, None] = OrderedDict()  # kept alive between requests, longest idle first
         self._discarding: OrderedDict[Connection, None] = OrderedDict()  # refused, and still sending
         self._groups = (self._arriving, self._idle, self._discarding, self._reading, self._working)
-        self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
-        self._bodies_bytes = 0
-        self.counts: Counter[str] = Counter()  # since the last report
-        self._reported: Counter[str] = Counter()
-        self.statuses: Counter[str] = Counter()  # of all answers
-        self.accepted = 0  # requests whose body is complete and that are not yet answered
+        self.under_way = 0  # requests whose body is complete and that are not yet answered
         self.stopping = False
 
-    def open(self, sock: Any) -> Connection | None:
-        """Register a new connection and return it; None when it is one too many.
+    def open(self, connection: "Connection") -> bool:
+        """Take in a new connection and return True; False where it is one too many.
 
         When full, the oldest connection without complete headers makes room, else the longest idle, else the oldest
         that is refused, else the oldest without a complete body. One whose bytes are here and only wait for their turn
         comes after all of these.
         """
         if sum(map(len, self._groups)) >= self._most:
-            silent = itertools.filterfalse(self._has_bytes, itertools.islice(self._arriving, EVICTION_CANDIDATES))
+            silent = itertools.filterfalse(Connection.has_bytes, itertools.islice(self._arriving, EVICTION_CANDIDATES))
             victim = next(itertools.chain(silent, self._idle, self._discarding, self._reading, self._arriving), None)
             if victim is None:
-                self.counts["connections refused"] += 1
-                return None
-            self.counts["connections evicted"] += 1
+                self._counters.add("connections refused")
+                return False
+            self._counters.add("connections evicted")
             self.close(victim)
-            self._shut(victim, socket.SHUT_RDWR)
-        connection = Connection(sock, time.monotonic())
+            victim.shut(socket.SHUT_RDWR)
         connection.group = self._arriving
         self._arriving[connection] = None
-        return connection
+        return True
 
-    @staticmethod
-    def _has_bytes(connection: Connection) -> bool:
-        poll = select.poll()
-        poll.register(connection.sock.fileno(), select.POLLIN)
-        return bool(poll.poll(0))
-
-    def close(self, connection: Connection) -> None:
+    def close(self, connection: "Connection") -> None:
         """Forget a connection."""
         connection.group.pop(connection, None)
 
-    def idle(self, connection: Connection) -> None:
+    def idle(self, connection: "Connection") -> None:
         """A request is answered: the connection may stay silent for IDLE_SECONDS."""
         self._move(connection, self._idle, time.monotonic() + IDLE_SECONDS)
 
-    def begin(self, connection: Connection) -> None:
-        """The first byte of a request has come: REQUEST_SECONDS for the rest, on a new connection from its opening."""
+    def begin(self, connection: "Connection") -> None:
+        """A part of a request has come: REQUEST_SECONDS for the rest, on a new connection from its opening."""
         if connection.group is self._idle:
             self._move(connection, self._arriving, time.monotonic() + REQUEST_SECONDS)
 
-    def read(self, connection: Connection) -> None:
-        """The headers are complete."""
+    def read(self, connection: "Connection") -> None:
+        """The headers are complete, and the body is waited for within the same time."""
+        self.begin(connection)
         self._move(connection, self._reading, connection.deadline)
 
-    def work(self, connection: Connection) -> None:
-        """The body is complete: from here on the writer decides how long it takes."""
+    def work(self, connection: "Connection") -> None:
+        """The body is complete: from here on XSOAR decides how long it takes."""
         self._move(connection, self._working, math.inf)
 
-    def discard(self, connection: Connection) -> tuple[int, float]:
+    def discard(self, connection: "Connection") -> tuple[int, float]:
         """The request is refused: return how many bytes may be thrown away of what is under way, and for how many seconds."""
         if len(self._discarding) >= MAX_DISCARDING:
             return LINGER_BYTES, LINGER_SECONDS
@@ -3541,7 +3595,7 @@ class Guard:
         return DISCARD_BYTES, DISCARD_SECONDS
 
     @staticmethod
-    def _move(connection: Connection, group: OrderedDict[Connection, None], deadline: float) -> None:
+    def _move(connection: "Connection", group: "OrderedDict[Connection, None]", deadline: float) -> None:
         if connection in connection.group:  # else it is closed
             del connection.group[connection]
             group[connection] = None
@@ -3555,7 +3609,7 @@ class Guard:
     def end_reading(self) -> None:
         """End reading on every connection whose request is incomplete; its greenlet answers that we are stopping."""
         for connection in [*self._arriving, *self._reading]:
-            self._shut(connection, socket.SHUT_RD)
+            connection.shut(socket.SHUT_RD)
 
     def sweep(self, now: float) -> None:
         """End reading on every connection whose time is up, which its own greenlet then answers; ``now`` is monotonic."""
@@ -3564,90 +3618,217 @@ class Guard:
                 if connection.deadline >= now:
                     continue
                 # A second sweep means that not even the answer could be written.
-                self._shut(connection, socket.SHUT_RDWR if connection.expired else socket.SHUT_RD)
+                connection.shut(socket.SHUT_RDWR if connection.expired else socket.SHUT_RD)
                 connection.expired = True
                 connection.deadline = now + LINGER_SECONDS
 
-    @staticmethod
-    def _shut(connection: Connection, how: int) -> None:
-        with contextlib.suppress(OSError):
-            connection.sock._sock.shutdown(how)  # the plain socket's: of a TLS socket it would wait for the peer
-
-    def take(self, size: int) -> None:
-        """Account for bytes of a large body; raises ServiceUnavailable when there are too many of them at once."""
-        if self._bodies_bytes + size > MAX_BODIES_BYTES:
-            raise ServiceUnavailable("Too many large bodies are being worked on; send this one again later.")
-        self._bodies_bytes += size
-
-    def give_back(self, size: int) -> None:
-        """A large body is done with."""
-        self._bodies_bytes -= size
-
-    def fail(self, address: str) -> float:
-        """Count a failed authentication and return for how many seconds to delay its answer, at most 1."""
-        now = time.monotonic()
-        count, last = self._failures.pop(address, (0, now))
-        count = 1 if now - last > REPORT_SECONDS else count + 1
-        self._failures[address] = (count, now)
-        if len(self._failures) > MAX_FAILING_ADDRESSES:
-            self._failures.popitem(last=False)
-        self.counts["failed authentications"] += 1
-        return min(1.0, 0.05 * 2 ** min(count - FREE_FAILURES, 10)) if count > FREE_FAILURES else 0.0
-
-    def report(self) -> None:
-        """Log the counters as one line and begin anew; nothing is logged where nothing happened."""
-        if self.counts:
-            self._client.info("Generic Webhook: " + ", ".join(f"{count} {name}" for name, count in sorted(self.counts.items())))
-            self._reported.update(self.counts)
-            self.counts.clear()
-
-    def total(self, name: str) -> int:
-        """Return a counter's value since the start, whatever has been reported."""
-        return self._reported[name] + self.counts[name]
-
-    def connections(self) -> dict[str, int]:
+    def counts(self) -> dict[str, int]:
         """Return how many connections there are of each kind."""
         names = ("arriving", "idle", "discarding", "reading", "working")
         return {name: len(group) for name, group in zip(names, self._groups)}
 
 
-class BodyBudget:
-    """What one request has taken of the memory for large bodies, given back at its end; small ones are free."""
-
-    __slots__ = ("_guard", "_seen", "_taken")
-
-    def __init__(self, guard: Guard) -> None:
-        self._guard = guard
-        self._seen = 0
-        self._taken = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._guard.give_back(self._taken)
-
-    def grow(self, size: int) -> None:
-        """Account for ``size`` more bytes; raises ServiceUnavailable."""
-        self._seen += size
-        if self._seen > SMALL_BODY_BYTES:
-            self._guard.take(self._seen - self._taken)
-            self._taken = self._seen
+def raise_descriptor_limit(wanted: int) -> int:
+    """Raise the process's soft limit of descriptors to so many, as far as the hard one allows, and return what it is."""
+    soft, hard = (math.inf if limit == resource.RLIM_INFINITY else limit for limit in resource.getrlimit(resource.RLIMIT_NOFILE))
+    if soft < wanted:
+        raised = min(wanted, hard)
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (int(raised), resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+            soft = raised
+    return int(min(soft, wanted))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# HTTP: pywsgi, strict where it is too trusting
+# HTTP: bytes become requests, answers become bytes (RFC 9110, 9112)
+#
+# A Connection reads with its Reader up to the end of a Head, and passes a Request on to the routes. Whoever answers it calls
+# Request.reply once, at once or later and from any greenlet: the answer leaves in one send, without a switch to the connection's
+# own greenlet, which meanwhile waits for the next request's bytes.
+#
+# The reader is strict: where a lenient one takes two Content-Lengths, folded headers or a bare line feed, a proxy in front may
+# see other requests than we do. All of that is 400 and the end of the connection.
+#
+# Senders and proxies repeat their heads byte for byte, but for the body's length. What follows from a head's bytes is found once.
 # ---------------------------------------------------------------------------------------------------------------------
 
-REQUEST_LINE = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e\x80-\xff]+) HTTP/1\.([0-9])")
+RECEIVE_BYTES = 16 * KIB  # of a request's head and, mostly, its whole body
+MAX_REQUEST_LINE_BYTES = 8 * KIB  # what common proxies allow
+MAX_HEADERS_BYTES = 32 * KIB
+MAX_HEADERS = 100
+MAX_CHUNK_LINE_BYTES = 1 * KIB
+REQUESTS_IN_A_ROW = 8  # from one connection before the others get their turn: a pipeline never makes us wait for its bytes
+MAX_KNOWN_HEADS = 256
+MAX_KNOWN_HEAD_BYTES = 2 * KIB
+
+REQUEST_LINE = re.compile(rf"({HEADER_NAME}) ([\x21-\x7e\x80-\xff]+) HTTP/1\.([0-9])")
 HEADER_LINES = re.compile(rf"(?:{HEADER_NAME}:[\t\x20-\x7e\x80-\xff]*\r\n)*+")
-CHUNK_LINE = re.compile(rb"([0-9a-fA-F]{1,8})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?\r\n")
+# RFC 9112, 7.1.1: an extension has a name; a blank is allowed around its semicolon only, and ours is a bit stricter.
+CHUNK_LINE = re.compile(rb"([0-9a-fA-F]{1,8})(?:[ \t]*;[ \t]*[!#$%&'*+\-.^_`|~0-9A-Za-z][\t\x20-\x7e\x80-\xff]*)?\r\n")
+LENGTH_LINE = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: ?([0-9]{1,8})\r\n")
 SINGLE_HEADERS = {"content-length", "transfer-encoding", "host", "content-encoding", "expect"}  # twice is ambiguous
-JSON_TYPE = "Content-Type: application/json\r\n"
 COMMON_HEADERS = "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
 BAD_REQUEST_LINE = "The request line is not valid HTTP/1.1."
 BLANK_LINE = b"\r\n\r\n"  # with the line break before it
 STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in http.HTTPStatus}
+
+
+class Head:
+    """A request without its body: names of headers in lower case, values in Latin-1 as they came.
+
+    What others find out of it once, they keep in ``handler``, ``proven`` and ``context``; all else is never changed.
+    """
+
+    __slots__ = (
+        "chunked",
+        "context",
+        "expects_continue",
+        "handler",
+        "headers",
+        "keep_alive",
+        "length",
+        "method",
+        "minor",
+        "path",
+        "proven",
+        "query",
+        "repeated",
+    )
+
+    def __init__(self, method: str, target: str, minor: str, headers: dict[str, str], repeated: frozenset[str]) -> None:
+        """Understand a request line and headers; raises BadRequest wherever a proxy might see another request than we do."""
+        self.method = method.upper()
+        self.path, self.query = split_target(target)
+        self.minor = minor  # of HTTP/1
+        self.headers = headers
+        self.repeated = repeated  # names that came more than once
+        self.length, self.chunked = body_framing(headers, minor)
+        self.expects_continue = minor != "0" and headers.get("expect", "").lower() == "100-continue"
+        connection = headers.get("connection")  # RFC 9112, 9.3: HTTP/1.1 stays open unless told otherwise
+        options = [option.strip() for option in connection.lower().split(",")] if connection else []
+        self.keep_alive = "close" not in options and (minor != "0" or "keep-alive" in options)
+        self.handler: Callable[[Request], Answer | None] | None = None  # the route's
+        self.proven = False  # authentication passed, which depends on nothing but this head
+        self.context: RequestContext | None = None  # what is kept of it in incidents
+
+
+def parse_head(text: str) -> Head:
+    """Return a request's head from its lines, each with its line break; raises BadRequest."""
+    line, _, lines = text.partition("\r\n")
+    words = REQUEST_LINE.fullmatch(line)
+    if not words:
+        raise BadRequest(BAD_REQUEST_LINE)
+    method, target, minor = words.groups()
+    headers, repeated = parse_headers(lines)
+    if minor != "0" and "host" not in headers:  # RFC 9112, 3.2
+        raise BadRequest("The header Host is missing; HTTP/1.1 has it in every request.")
+    return Head(method, target, minor, headers, repeated)
+
+
+def parse_headers(lines: str) -> tuple[dict[str, str], frozenset[str]]:
+    """Return values by lower-case name, repeated ones joined by commas, and the names that were repeated; raises BadRequest.
+
+    RFC 9112, 5: no blank before the colon and no folded lines; RFC 9110, 5.3: which headers may be joined.
+    """
+    if not HEADER_LINES.fullmatch(lines):
+        raise BadRequest("A header is malformed: each is one line 'Name: value', without control characters.")
+    headers: dict[str, str] = {}
+    repeated = []
+    for line in lines.split("\r\n")[:-1]:
+        name, _, value = line.partition(":")
+        name = name.lower()
+        value = value.strip(" \t")
+        if name not in headers:
+            headers[name] = value
+        elif name in SINGLE_HEADERS:
+            raise BadRequest(f"The header {name} is there twice; send it once.")
+        else:
+            headers[name] += ", " + value
+            repeated.append(name)
+    return headers, frozenset(repeated)
+
+
+def split_target(target: str) -> tuple[str, str]:
+    """Return a target's path, its percent-encodings resolved, and its raw query string; raises BadRequest (RFC 9112, 3.2)."""
+    path, _, query = target.partition("?")
+    if path.lower().startswith(("http://", "https://")):  # the absolute form, http://host/path
+        path = "/" + path.partition("://")[2].partition("/")[2]
+    if not path.startswith("/"):
+        raise BadRequest("The request's target is no path and no URL.")
+    return unquote_to_bytes(path.encode("latin-1")).decode("utf-8", "replace"), query
+
+
+def body_framing(headers: dict[str, str], minor: str) -> tuple[int, bool]:
+    """Return a body's length in bytes and whether it comes in chunks; raises BadRequest where that is in doubt.
+
+    RFC 9112, 6.1: both headers together, or chunks in HTTP/1.0, are how requests are smuggled. RFC 9112, 6.3: without either
+    there is no body.
+    """
+    length, encoding = headers.get("content-length"), headers.get("transfer-encoding")
+    if encoding is not None and (length is not None or encoding.lower() != "chunked" or minor == "0"):
+        raise BadRequest("Send either Content-Length or, in HTTP/1.1, Transfer-Encoding: chunked.")
+    if length is not None and not (length.isascii() and length.isdigit() and len(length) <= 15):
+        raise BadRequest("Content-Length is no number of bytes.")
+    return int(length or 0), encoding is not None
+
+
+def check_head_limits(head: bytes) -> None:
+    """Raise HTTPError (400, 414, 431) for a head, or what has come of it, that is too long or no head of HTTP/1."""
+    lines = head.rstrip(b"\r\n")  # what is, or may become, the blank line does not count
+    breaks = lines.count(b"\r\n")
+    first = lines.find(b"\r\n") if breaks else len(lines)
+    if first > MAX_REQUEST_LINE_BYTES:
+        raise HTTPError(414, f"The request line is longer than {MAX_REQUEST_LINE_BYTES // KIB} KiB; shorten the URL.")
+    if len(lines) - first > MAX_HEADERS_BYTES or breaks > MAX_HEADERS:
+        raise HTTPError(431, f"The headers exceed {MAX_HEADERS_BYTES // KIB} KiB or {MAX_HEADERS} lines; send fewer.")
+    if head.count(b"\n") != head.count(b"\r\n"):
+        raise BadRequest("A line of the request's head ends in a bare line feed; end each with CR LF.")
+    if first and b"\n" in head and head.find(b" HTTP/1.", 0, first) < 0:  # TLS or a port scan: no end would ever come
+        raise BadRequest(BAD_REQUEST_LINE)
+
+
+def check_chunk_line(line: bytes) -> None:
+    """Raise BadRequest for a chunk's first line, or what has come of it, that is too long."""
+    if len(line) > MAX_CHUNK_LINE_BYTES:
+        raise BadRequest(f"A chunk of the body has a first line over {MAX_CHUNK_LINE_BYTES} bytes; send no extensions.")
+
+
+def too_large() -> HTTPError:
+    """Return the refusal of a body over MAX_BODY_BYTES."""
+    return HTTPError(413, f"The body is larger than {MAX_BODY_BYTES // MIB} MiB; send fewer events at a time.")
+
+
+class KnownHeads:
+    """Heads by their bytes, but for the digits of Content-Length: the last used of those whose sender was let in."""
+
+    def __init__(self) -> None:
+        self._heads: OrderedDict[tuple[bytes, bytes], Head] = OrderedDict()
+
+    @staticmethod
+    def key(head: bytes) -> tuple[tuple[bytes, bytes], bytes]:
+        """Return what a head is known by, and the digits of its Content-Length, empty without one.
+
+        Of a head with two such lines the second is part of the key; it is refused and so never known.
+        """
+        line = LENGTH_LINE.search(head)
+        if not line:
+            return (head, b""), b""
+        start, end = line.span(1)
+        return (head[:start], head[end:]), head[start:end]
+
+    def get(self, key: tuple[bytes, bytes]) -> Head | None:
+        """Return a known head."""
+        head = self._heads.get(key)
+        if head is not None:
+            self._heads.move_to_end(key)
+        return head
+
+    def add(self, key: tuple[bytes, bytes], head: Head) -> None:
+        """Remember a head, in place of the least recently used where there are too many."""
+        if len(key[0]) + len(key[1]) <= MAX_KNOWN_HEAD_BYTES:
+            self._heads[key] = head
+            if len(self._heads) > MAX_KNOWN_HEADS:
+                self._heads.popitem(last=False)
 
 
 class Reader:
@@ -3673,15 +3854,22 @@ class Reader:
             self._buffer = self._buffer.removeprefix(b"\r\n")
         return True
 
+    def holds(self, mark: bytes) -> bool:
+        """Return whether the mark has come."""
+        return mark in self._buffer
+
+    def holds_bytes(self, size: int) -> bool:
+        """Return whether so many bytes have come."""
+        return len(self._buffer) >= size
+
     def until(self, mark: bytes, check: Callable[[bytes], None]) -> bytes:
-        """Return the bytes up to and with the mark; ``check`` may refuse them, in part or once they are whole."""
+        """Return the bytes up to and with the mark; ``check`` may refuse what has come before they are whole."""
         while (end := self._buffer.find(mark)) < 0:
             check(self._buffer)
             if not self._fill():
                 return b""
         end += len(mark)
         found, self._buffer = self._buffer[:end], self._buffer[end:]
-        check(found)
         return found
 
     def unread(self, data: bytes) -> None:
@@ -3711,352 +3899,394 @@ class Reader:
         return bool(part)
 
 
-class Body:
-    """A request's body on its way in; nothing is read before read() is called."""
+class Request:
+    """A request that is being answered: its head, its body once read_body() is called, and the memory it takes.
 
-    def __init__(self, handler: "Handler", length: int, chunked: bool, expects_continue: bool) -> None:
-        self._handler = handler
-        self._left = length
-        self._chunked = chunked
-        self._expects_continue = expects_continue
-        self.complete = not chunked and not length
+    ``address`` is where it comes from, ``headers`` are the head's with this request's Content-Length.
+    """
 
-    def read(self, budget: BodyBudget) -> bytes:
+    __slots__ = ("_connection", "_key", "_seen", "_taken", "address", "complete", "head", "headers", "length", "under_way")
+
+    def __init__(self, head: Head, headers: dict[str, str], length: int, key: tuple[bytes, bytes], connection: "Connection"):
+        self.head = head
+        self.headers = headers
+        self.length = length  # bytes of the body, 0 where it comes in chunks
+        self.address = connection.address
+        self.complete = not head.chunked and not length  # the body is read
+        self.under_way = False  # and what it holds is worth waiting for
+        self._connection = connection
+        self._key = key
+        self._seen = 0
+        self._taken = 0
+
+    def reply(self, answer: Answer) -> None:
+        """Answer the request: once, from any greenlet, without waiting."""
+        self.end()
+        self._connection.send(answer)
+
+    def end(self) -> None:
+        """Give back what the request holds."""
+        server = self._connection.server
+        if self._taken:
+            server.memory.give_back(self._taken)
+            self._taken = 0
+        if self.under_way:
+            self.under_way = False
+            server.connections.under_way -= 1
+
+    def remember_head(self) -> None:
+        """Keep what follows from the head for the next request whose head is the same; for senders that were let in."""
+        self._connection.server.known_heads.add(self._key, self.head)
+
+    def reserve(self, size: int) -> None:
+        """Account for ``size`` more bytes that the request holds in memory; raises ServiceUnavailable. Small ones are free."""
+        self._seen += size
+        if self._seen > SMALL_BODY_BYTES:
+            self._connection.server.memory.take(self._seen - self._taken)
+            self._taken = self._seen
+
+    def read_body(self) -> bytes:
         """Return the whole body, at most MAX_BODY_BYTES; raises HTTPError (400, 408, 413, 503)."""
-        if self._left > MAX_BODY_BYTES:
+        connection = self._connection
+        if self.length > MAX_BODY_BYTES:
             raise too_large()
-        if self._expects_continue:
-            self._handler.socket.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-            self._expects_continue = False
-        if not self._chunked:
-            body = self._read_exactly(self._left, budget)
-        else:
-            parts = bytearray()
-            for number, size in enumerate(self._chunk_sizes(), 1):
-                if len(parts) + size > MAX_BODY_BYTES:
-                    raise too_large()
-                parts += self._read_exactly(size, budget)
-                if self._handler.reader.exactly(2) != b"\r\n":
-                    raise self._handler.cut_short("A chunk of the body is not as long as it says; send it again.")
-                if number % 64 == 0:
-                    gevent.sleep(0)  # a flood of tiny chunks must not keep the hub
-            body = bytes(parts)
+        if self.head.expects_continue and not self.complete:  # RFC 9110, 10.1.1
+            connection.sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if self.head.chunked or not connection.reader.holds_bytes(self.length):
+            connection.server.connections.read(connection)
+        body = self._read_chunks() if self.head.chunked else self._read(self.length)
         self.complete = True
-        self._handler.guard.work(self._handler.connection)
+        connection.server.connections.work(connection)
         return body
 
-    def _read_exactly(self, size: int, budget: BodyBudget) -> bytes:
+    def begin_work(self) -> None:
+        """From here on the request is worth waiting for when the webhook stops."""
+        self.under_way = True
+        self._connection.server.connections.under_way += 1
+
+    def _read(self, size: int) -> bytes:
         if size <= READ_BYTES:  # in one piece
-            return self._read_part(size, budget)
+            return self._read_part(size)
         parts = bytearray()
         while len(parts) < size:
-            parts += self._read_part(min(READ_BYTES, size - len(parts)), budget)
+            parts += self._read_part(min(READ_BYTES, size - len(parts)))
             if len(parts) % MIB < READ_BYTES:
                 gevent.sleep(0)  # a fast sender must not keep the hub
         return bytes(parts)
 
-    def _read_part(self, size: int, budget: BodyBudget) -> bytes:
-        budget.grow(size)
-        part = self._handler.reader.exactly(size)
+    def _read_part(self, size: int) -> bytes:
+        self.reserve(size)
+        part = self._connection.reader.exactly(size)
         if len(part) < size:
-            raise self._handler.cut_short("The body ends before its Content-Length; send it whole.")
+            raise self._connection.cut_short("The body ends before its Content-Length; send it whole.")
         return part
 
+    def _read_chunks(self) -> bytes:
+        """Return the body from its chunks (RFC 9112, 7.1)."""
+        connection = self._connection
+        parts = bytearray()
+        for number, size in enumerate(self._chunk_sizes(), 1):
+            if len(parts) + size > MAX_BODY_BYTES:
+                raise too_large()
+            parts += self._read(size)
+            if connection.reader.exactly(2) != b"\r\n":
+                raise connection.cut_short("A chunk of the body is not as long as it says; send it again.")
+            if number % 64 == 0:
+                gevent.sleep(0)  # a flood of tiny chunks must not keep the hub
+        return bytes(parts)
+
     def _chunk_sizes(self) -> Iterator[int]:
-        reader = self._handler.reader
+        connection = self._connection
         while True:
-            line = CHUNK_LINE.fullmatch(reader.until(b"\n", check_chunk_line))
-            if not line:
-                raise self._handler.cut_short("A chunk of the body has no valid size; send it again.")
-            size = int(line[1], 16)
+            line = connection.reader.until(b"\n", check_chunk_line)
+            check_chunk_line(line)
+            size = CHUNK_LINE.fullmatch(line)
             if not size:
+                raise connection.cut_short("A chunk of the body has no valid size; send it again.")
+            if not int(size[1], 16):
                 break
-            yield size
-        reader.unread(b"\r\n")  # so that trailers, which nobody needs, end in a blank line even where there are none
-        parse_headers(self._handler.read_head().removeprefix("\r\n"))
+            yield int(size[1], 16)
+        # RFC 9112, 7.1.2: trailers, which nobody needs here, end in a blank line, and so they do now where there are none.
+        connection.reader.unread(b"\r\n")
+        trailers = connection.read_head()
+        check_head_limits(trailers)
+        parse_headers(trailers.decode("latin-1")[2:-2])
 
 
-def check_head_limits(head: bytes) -> None:
-    """Raise HTTPError (400, 414, 431) for a head, or what has come of it, that is too long or no head of HTTP/1."""
-    lines = head.rstrip(b"\r\n")  # what is, or may become, the blank line does not count
-    breaks = lines.count(b"\r\n")
-    first = lines.find(b"\r\n") if breaks else len(lines)
-    if first > MAX_REQUEST_LINE_BYTES:
-        raise HTTPError(414, f"The request line is longer than {MAX_REQUEST_LINE_BYTES // KIB} KiB; shorten the URL.")
-    if len(lines) - first > MAX_HEADERS_BYTES or breaks > MAX_HEADERS:
-        raise HTTPError(431, f"The headers exceed {MAX_HEADERS_BYTES // KIB} KiB or {MAX_HEADERS} lines; send fewer.")
-    if head.count(b"\n") != head.count(b"\r\n"):
-        raise BadRequest("A line of the request's head ends in a bare line feed; end each with CR LF.")
-    if first and b"\n" in head and head.find(b" HTTP/1.", 0, first) < 0:  # TLS or a port scan: no end would ever come
-        raise BadRequest(BAD_REQUEST_LINE)
+class Connection:
+    """A sender's connection: one request after the other is read and answered.
 
-
-def check_chunk_line(line: bytes) -> None:
-    """Raise BadRequest for a chunk's first line, or what has come of it, that is too long."""
-    if len(line) > MAX_CHUNK_LINE_BYTES:
-        raise BadRequest(f"A chunk of the body has a first line over {MAX_CHUNK_LINE_BYTES} bytes; send no extensions.")
-
-
-def parse_headers(lines: str) -> dict[str, str]:
-    """Return values by lower-case name from header lines, repeated ones joined by commas; raises BadRequest."""
-    if not HEADER_LINES.fullmatch(lines):
-        raise BadRequest("A header is malformed: each is one line 'Name: value', without control characters.")
-    headers: dict[str, str] = {}
-    for line in lines.split("\r\n")[:-1]:
-        name, _, value = line.partition(":")
-        name = name.lower()
-        value = value.strip(" \t")
-        if name not in headers:
-            headers[name] = value
-        elif name in SINGLE_HEADERS:
-            raise BadRequest(f"The header {name} is there twice; send it once.")
-        else:
-            headers[name] += ", " + value
-    return headers
-
-
-def too_large() -> HTTPError:
-    """Return the refusal of a body over MAX_BODY_BYTES."""
-    return HTTPError(413, f"The body is larger than {MAX_BODY_BYTES // MIB} MiB; send fewer events at a time.")
-
-
-class Handler(pywsgi.WSGIHandler):
-    """pywsgi's handler with a strict reader of requests and one send for each answer.
-
-    Where pywsgi takes two Content-Lengths, folded headers or a bare line feed, a proxy in front may see other requests
-    than we do; here all of that is 400 and the end of the connection.
+    The connections' group it is in, and until when it may be there (time.monotonic() seconds), are the registry's.
     """
 
-    connection: Connection
-    body: Body | None = None
-    command = ""
-    keep_alive_header = ""
-    close_connection = False
-    served = 0
+    __slots__ = ("_busy", "_closing", "_request", "_sent", "address", "deadline", "expired", "group", "reader", "server", "sock")
 
-    def __init__(self, sock: Any, address: Any, server: Any) -> None:
-        self.reader = Reader(sock)
-        super().__init__(sock, address, server, rfile=self.reader)
+    def __init__(self, sock: Any, address: str, server: "Server") -> None:
+        self.sock = sock
+        self.address = address
+        self.server = server
+        self.group: OrderedDict[Connection, None] = OrderedDict()  # until the registry takes it in
+        self.deadline = time.monotonic() + REQUEST_SECONDS
+        self.expired = False
+        self._closing = False  # no request follows the one that is being answered
+        self._busy = False  # a request is being answered, or its answer is leaving
+        self._request: Request | None = None  # that one
+        self._sent: Event | None = None  # set once the answer has left, where somebody waits for that
 
-    def handle(self) -> None:
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # Nagle and delayed ACK: 44 ms a request
-        self.guard = self.server.guard
-        known = self.server.connections.pop(self.socket, None) or self.guard.open(self.socket)
-        self.connection = known or Connection(self.socket, time.monotonic())
-        if known is None:
-            self.close_connection = True
-            self.reply(ServiceUnavailable("Too many connections are at work; try again later."))
-            with contextlib.suppress(OSError):  # what is unread would reset the connection; there is no time to linger
-                self.socket._sock.recv(LINGER_BYTES)
-            self.socket.close()
-            return
+    def serve(self) -> None:
+        """Answer requests until the sender or we have enough."""
+        self.reader = Reader(self.sock)
+        served = 0
         try:
-            super().handle()
-        finally:
-            self.guard.close(self.connection)
-
-    def handle_one_request(self) -> bool | None:
-        """Answer one request and return True where another may follow on the connection."""
-        self.close_connection = False
-        self.body = None
-        try:
-            if not self.reader.wait():
-                return None
-            self.guard.begin(self.connection)
-            self.environ = self.read_request_head()
-            self.guard.read(self.connection)
-            self.answer(self.server.application)
-        except HTTPError as refusal:
-            self.close_connection = True
-            self.reply(refusal)
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # Nagle and delayed ACK: 44 ms a request
+            while self.reader.wait():
+                self._await_answer()
+                request = self._answer_one()
+                if self._closing:
+                    self._await_answer()
+                    return self._linger(request)
+                served += 1
+                if served % REQUESTS_IN_A_ROW == 0:
+                    gevent.sleep(0)
+            self._await_answer()  # of a sender that has ended its side, and still reads
         except OSError:  # the sender has gone
             return None
-        if self.close_connection or (self.body is not None and not self.body.complete):
-            self.linger()
+
+    def _await_answer(self) -> None:
+        """Wait until the last request's answer has left."""
+        if self._busy:
+            self._sent = Event()
+            self._sent.wait()
+            self._sent = None
+
+    def _answer_one(self) -> Request | None:
+        """Read a request's head, have the request answered and return it; None where it has no valid head."""
+        server = self.server
+        self._busy = True
+        try:
+            if not self.reader.holds(BLANK_LINE):
+                server.connections.begin(self)
+            request = self._request = self._read_request()
+            self._closing = not request.head.keep_alive
+        except HTTPError as error:
+            self._closing = True
+            self.send(error.answer())
             return None
-        self.guard.idle(self.connection)
-        self.served += 1
-        if self.served % REQUESTS_IN_A_ROW == 0:
-            gevent.sleep(0)
-        return True
+        try:
+            answer = server.answer(request)
+        except HTTPError as error:
+            answer = error.answer()
+        except OSError:  # the sender has gone; nothing else here waits for a device
+            request.end()
+            raise
+        except Exception as error:
+            server.report_failure(error)
+            answer = FAILED
+        if not request.complete:
+            self._closing = True
+        if answer is not None:
+            request.reply(answer)
+        return request
 
-    def read_request_head(self) -> dict[str, Any]:
-        """Read request line and headers and return the WSGI environment; raises HTTPError (400, 408, 414, 431)."""
-        self.command = ""
-        line, _, lines = self.read_head().partition("\r\n")
-        words = REQUEST_LINE.fullmatch(line)
-        if not words:
-            raise BadRequest(BAD_REQUEST_LINE)
-        self.command, target, minor = words.groups()
-        headers = parse_headers(lines)
-        self.frame(headers, minor)
-        path, _, query = target.partition("?")
-        if path.lower().startswith(("http://", "https://")):  # the absolute form, http://host/path
-            path = "/" + path.partition("://")[2].partition("/")[2]
-        if not path.startswith("/"):
-            raise BadRequest("The request's target is no path and no URL.")
-        environ = self.server.get_environ()
-        environ["REQUEST_METHOD"] = self.command
-        environ["PATH_INFO"] = path if "%" not in path else unquote_to_bytes(path).decode("latin-1")
-        environ["QUERY_STRING"] = query
-        environ["webhook.headers"] = headers
-        environ["webhook.body"] = self.body
-        environ["webhook.address"] = self.client_address[0]
-        return environ
+    def _read_request(self) -> Request:
+        """Read the next request's head; raises HTTPError (400, 408, 414, 431)."""
+        data = self.read_head()
+        key, digits = KnownHeads.key(data)
+        head = self.server.known_heads.get(key)
+        if head is None:
+            check_head_limits(data)
+            head = parse_head(data[:-2].decode("latin-1"))
+            return Request(head, head.headers, head.length, key, self)
+        headers = head.headers
+        if digits:
+            length = digits.decode()
+            if headers["content-length"] != length:
+                headers = {**headers, "content-length": length}
+        return Request(head, headers, int(digits) if digits else head.length, key, self)
 
-    def read_head(self) -> str:
-        """Return the lines up to a blank one, each with its line break; raises HTTPError (400, 408, 414, 431)."""
+    def read_head(self) -> bytes:
+        """Return the bytes up to a blank line and with it; raises HTTPError (400, 408, 414, 431)."""
         head = self.reader.until(BLANK_LINE, check_head_limits)
         if not head:
             raise self.cut_short("The request ends before its headers do; send it whole.")
-        return head[:-2].decode("latin-1")
-
-    def frame(self, headers: dict[str, str], minor: str) -> None:
-        """Find out where the body ends and whether the connection stays open; raises BadRequest where that is in doubt."""
-        length, encoding = headers.get("content-length"), headers.get("transfer-encoding")
-        if encoding is not None and (length is not None or encoding.lower() != "chunked" or minor == "0"):
-            raise BadRequest("Send either Content-Length or, in HTTP/1.1, Transfer-Encoding: chunked.")
-        if length is not None and not (length.isascii() and length.isdigit() and len(length) <= 15):
-            raise BadRequest("Content-Length is no number of bytes.")
-        expects_continue = minor != "0" and headers.get("expect", "").lower() == "100-continue"
-        self.body = Body(self, int(length or 0), encoding is not None, expects_continue)
-        connection = headers.get("connection")
-        wishes = [wish.strip() for wish in connection.lower().split(",")] if connection else []
-        self.close_connection = "close" in wishes or (minor == "0" and "keep-alive" not in wishes)
-        self.keep_alive_header = "Connection: keep-alive\r\n" if minor == "0" and not self.close_connection else ""
+        return head
 
     def cut_short(self, sentence: str) -> HTTPError:
         """Return the refusal of a request that cannot be read on: 408 where its time is up, else 400."""
-        if self.guard.stopping:
+        if self.server.connections.stopping:
             return ServiceUnavailable("The webhook is stopping; send this again in a moment.")
-        if self.connection.expired:
+        if self.expired:
             return HTTPError(408, f"The request was not complete within {REQUEST_SECONDS} s; send it again.")
         return BadRequest(sentence)
 
-    def answer(self, application: Callable[..., Any]) -> None:
-        """Run the application and send what it returns."""
+    def send(self, answer: Answer) -> None:
+        """Send an answer in one piece, from any greenlet and without waiting: what the sender does not take now follows."""
+        self.server.counters.answered(answer.status)
+        data = self._encode(answer)
+        self.deadline = time.monotonic() + REQUEST_SECONDS
         try:
-            parts = application(self.environ, self.start_response)
-            content = b"".join(parts)
-        except OSError:  # the sender has gone; nothing else here waits for a device
-            raise
-        except Exception as error:
-            self.server.report_failure(error)
-            self.start_response(STATUS_LINES[500], [])
-            content = b'{"error":"The webhook failed; its log says why."}'
-        self.send(content)
+            sent = self._send_now(data)
+        except OSError:  # the sender has gone
+            sent = len(data)
+        if sent == len(data):
+            self._answered()
+        else:
+            gevent.spawn(self._send_rest, data[sent:])
 
-    def start_response(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], None]:
-        self.status = status
-        self.response_headers = headers
-        self.guard.statuses[status[:3]] += 1
-        if not status.startswith("200"):
-            self.guard.counts[f"answered {status[:3]}"] += 1
-        return self.send
-
-    def reply(self, refusal: HTTPError) -> None:
-        """Answer a request that does not reach the application."""
-        self.start_response(STATUS_LINES[refusal.status], list(refusal.headers.items()))
-        with contextlib.suppress(OSError):
-            self.send(refusal.body())
-
-    def send(self, content: bytes) -> None:
-        """Send status, headers and content in one piece."""
-        body = self.body
-        if body is not None and not body.complete:
-            self.close_connection = True
-        extra = "".join(f"{name}: {value}\r\n" for name, value in self.response_headers)
-        content_type = "" if "Content-Type: " in extra else JSON_TYPE
-        connection = "Connection: close\r\n" if self.close_connection else self.keep_alive_header
+    def _encode(self, answer: Answer) -> bytes:
+        """Return the bytes of an answer: status line, headers, a blank line and the content."""
+        request, content = self._request, answer.content
+        method, minor = (request.head.method, request.head.minor) if request is not None else ("", "")
+        if answer.status == 200 and method == "POST" and minor != "0" and not self._closing and answer[2:] == PLAIN_ANSWER:
+            return b"%b%d\r\n\r\n%b" % (self.server.head_200(), len(content), content)
+        extra = "".join(f"{name}: {value}\r\n" for name, value in answer.headers)
+        connection = "close" if self._closing else "keep-alive"  # HTTP/1.0 has to be told
         head = (
-            f"HTTP/1.1 {self.status}\r\n{self.server.date_header()}{COMMON_HEADERS}{content_type}{extra}{connection}"
-            f"Content-Length: {len(content)}\r\n\r\n"
+            f"HTTP/1.1 {STATUS_LINES[answer.status]}\r\n{self.server.date_header()}{COMMON_HEADERS}"
+            f"Content-Type: {answer.content_type}\r\n{extra}Connection: {connection}\r\nContent-Length: {len(content)}\r\n\r\n"
         ).encode("latin-1")
-        data = head + content if self.command.upper() != "HEAD" else head
-        self.connection.deadline = time.monotonic() + REQUEST_SECONDS
-        sent = self.socket.send(data)  # sendall asks the socket for its buffer's size first
-        if sent < len(data):
-            self.socket.sendall(memoryview(data)[sent:])
+        return head if method == "HEAD" else head + content
 
-    def linger(self) -> None:
-        """After a refusal, say that no more is answered, and throw away what the sender has under way.
+    def _send_now(self, data: bytes) -> int:
+        """Send what the socket takes without waiting, and return how many bytes that were."""
+        try:
+            if isinstance(self.sock, gevent_ssl.SSLSocket):
+                if self.sock._sslobj is None:
+                    raise OSError("the connection is closed")
+                return self.sock._sslobj.write(data)
+            return self.sock._sock.send(data)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return 0
+
+    def _send_rest(self, data: bytes) -> None:
+        try:
+            with contextlib.suppress(OSError):  # the sender has gone
+                self.sock.sendall(data)
+        finally:
+            self._answered()
+
+    def _answered(self) -> None:
+        """The answer has left, and the next request may be answered."""
+        self._busy = False
+        self._request = None
+        if not self._closing:
+            self.server.connections.idle(self)
+        if self._sent is not None:
+            self._sent.set()
+
+    def refuse(self, error: HTTPError) -> None:
+        """Answer a connection that is one too many, and close it."""
+        self._busy = self._closing = True
+        self.send(error.answer())
+        with contextlib.suppress(OSError):  # what is unread would reset the connection; there is no time to linger
+            self.sock._sock.recv(LINGER_BYTES)
+
+    def _linger(self, request: Request | None) -> None:
+        """Before closing, say that no more is answered, and throw away what the sender has under way.
 
         A connection closed over unread bytes resets and the answer is lost: a sender that reads only once it has sent
         everything sees a broken pipe, and a proxy answers 502 in its place (RFC 9112, 9.6).
         """
-        secure = isinstance(self.socket, gevent_ssl.SSLSocket)
-        if secure and self.body is not None and self.body.complete:
+        secure = isinstance(self.sock, gevent_ssl.SSLSocket)
+        if secure and request is not None and request.complete:
             return
-        left, seconds = self.guard.discard(self.connection)
+        left, seconds = self.server.connections.discard(self)
         with contextlib.suppress(OSError, ValueError), gevent.Timeout(seconds, False):
             if secure:
                 with contextlib.suppress(OSError):  # of what follows close_notify; the sender's own is not waited for
-                    self.socket._sslobj.shutdown()
-            self.socket._sock.shutdown(socket.SHUT_WR)
+                    self.sock._sslobj.shutdown()
+            self.shut(socket.SHUT_WR)
             waste = self.server.waste
-            while left > 0 and (count := gevent.socket.socket.recv_into(self.socket, waste)):  # under TLS not decrypted either
+            while left > 0 and (count := gevent.socket.socket.recv_into(self.sock, waste)):  # under TLS not decrypted either
                 left -= count
                 if left % MIB < count:
                     gevent.sleep(0)  # a fast sender must not keep the hub
 
+    def has_bytes(self) -> bool:
+        """Return whether bytes have come that nobody has read."""
+        poll = select.poll()
+        poll.register(self.sock.fileno(), select.POLLIN)
+        return bool(poll.poll(0))
 
-class Server(pywsgi.WSGIServer):
-    """pywsgi's server, which knows the guard and times out TLS handshakes."""
+    def shut(self, how: int) -> None:
+        """Shut one or both directions: of the plain socket, because a TLS socket's would wait for the peer."""
+        with contextlib.suppress(OSError):
+            self.sock._sock.shutdown(how)
 
-    handler_class = Handler
+
+class Server(StreamServer):
+    """gevent's server, with a bounded number of connections and a time limit for TLS handshakes."""
 
     def __init__(
-        self, listener: Any, application: Any, guard: Guard, client: XsoarClient, tls: "gevent_ssl.SSLContext | None"
+        self,
+        listener: Any,
+        answer: Callable[[Request], Answer | None],
+        connections: Connections,
+        counters: Counters,
+        report_failure: Callable[[BaseException], None],
+        tls: "gevent_ssl.SSLContext | None" = None,
     ) -> None:
-        options = {"ssl_context": tls} if tls else {}
-        super().__init__(
-            listener,
-            application,
-            log=None,
-            error_log=None,
-            environ={"SERVER_NAME": "webhook", "SERVER_PORT": "", "wsgi.input": io.BytesIO()},
-            **options,
-        )
-        self.guard = guard
-        self.connections: dict[Any, Connection] = {}  # those whose handshake is done and whose handler is to begin
-        self._client = client
+        """Serve on an address or a listening socket.
+
+        answer: takes a request and returns its answer, or None where Request.reply will be called later; may raise HTTPError.
+        report_failure: is told of an exception of ours, which the sender sees as 500.
+        """
+        super().__init__(listener, **({"ssl_context": tls} if tls else {}))
+        self.answer = answer
+        self.connections = connections
+        self.counters = counters
+        self.report_failure = report_failure
+        self.memory = BodyMemory()
+        self.known_heads = KnownHeads()
         self.tls: Any = tls
         self.waste = bytearray(READ_BYTES)  # what is thrown away goes here, of all connections
         self._date = ""
-        self._date_second = 0.0
+        self._date_until = 0.0
+        self._head_200 = b""
+
+    def handle(self, sock: Any, address: Any) -> None:
+        """Serve a new connection (gevent calls this in a greenlet of its own)."""
+        connection = Connection(sock, address[0], self)
+        if not self.connections.open(connection):
+            connection.refuse(ServiceUnavailable("Too many connections are at work; try again later."))
+            return
+        try:
+            connection.serve()
+        finally:
+            self.connections.close(connection)
 
     def wrap_socket_and_handle(self, client_socket: Any, address: Any) -> None:
-        connection = self.guard.open(client_socket)
-        if connection is None:
+        """Serve a new connection over TLS, whose handshake counts as part of the first request."""
+        connection = Connection(client_socket, address[0], self)
+        if not self.connections.open(connection):
             return
-        tls_socket = client_socket
         try:  # a connection that is reset by now cannot even be wrapped
-            tls_socket = self.tls.wrap_socket(client_socket, server_side=True, do_handshake_on_connect=False)
-            connection.sock = tls_socket  # wrapping took the plain socket's descriptor over
-            tls_socket.do_handshake()
-            self.connections[tls_socket] = connection
-            self.handle(tls_socket, address)
-        except (OSError, EOFError, ValueError):  # a port scan or an impatient client; pywsgi would print 20 lines
-            self.guard.counts["failed TLS handshakes"] += 1
+            secure = self.tls.wrap_socket(client_socket, server_side=True, do_handshake_on_connect=False)
+            connection.sock = secure  # wrapping took the plain socket's descriptor over
+            secure.do_handshake()
+            connection.serve()
+        except (OSError, EOFError, ValueError):  # a port scan or an impatient client
+            self.counters.add("failed TLS handshakes")
         finally:
-            self.guard.close(connection)
-            tls_socket.close()
+            self.connections.close(connection)
+            connection.sock.close()
 
     def date_header(self) -> str:
-        """Return the Date header's line, made once a second."""
-        now = time.time()
-        if now - self._date_second >= 1:
-            self._date_second = math.floor(now)
-            self._date = f"Date: {email.utils.formatdate(now, usegmt=True)}\r\n"
+        """Return the Date header's line, made once a second, whatever the wall clock does meanwhile."""
+        now = time.monotonic()
+        if now >= self._date_until:
+            wall = time.time()
+            self._date_until = now + 1 - wall % 1
+            self._date = f"Date: {email.utils.formatdate(wall, usegmt=True)}\r\n"
+            self._head_200 = (
+                f"HTTP/1.1 {STATUS_LINES[200]}\r\n{self._date}{COMMON_HEADERS}Content-Type: {JSON_TYPE}\r\nContent-Length: "
+            ).encode()
         return self._date
 
-    def report_failure(self, error: BaseException) -> None:
-        """Log a failure of ours, with its place but nothing of what was posted."""
-        trace = error.__traceback__
-        while trace is not None and trace.tb_next is not None:
-            trace = trace.tb_next
-        place = f"{trace.tb_frame.f_code.co_name}, line {trace.tb_lineno}" if trace else "unknown place"
-        self._client.error(f"A request failed in {place}: {type(error).__name__}")
+    def head_200(self) -> bytes:
+        """Return the head of the common answer up to the length of its content."""
+        self.date_header()
+        return self._head_200
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -4093,20 +4323,20 @@ class Histogram:
         yield "_count", counts[-1]
 
 
-def labelled(label: str, values: dict[str, int]) -> Samples:
+def labelled(label: str, values: dict[Any, int]) -> Samples:
     """Yield a sample for each of a label's values, all of which are words of ours."""
     return ((f'{{{label}="{value}"}}', count) for value, count in sorted(values.items()))
 
 
-def metrics_text(guard: Guard, writer: Writer) -> str:
+def metrics_text(counters: Counters, connections: Connections, writer: Writer) -> str:
     """Return all metrics in Prometheus' text format 0.0.4; no label holds anything a sender posted."""
     incidents, size = writer.waiting
     families: tuple[tuple[str, str, str, Samples], ...] = (
-        ("requests_total", "counter", "Requests answered, by HTTP status.", labelled("status", guard.statuses)),
-        ("incidents_created_total", "counter", "Incidents that XSOAR created.", [("", guard.total("incidents created"))]),
-        ("duplicates_total", "counter", "Events that had been seen before.", [("", guard.total("duplicates"))]),
-        ("failed_logins_total", "counter", "Requests with wrong credentials.", [("", guard.total("failed authentications"))]),
-        ("connections", "gauge", "Open connections, by what they do.", labelled("state", guard.connections())),
+        ("requests_total", "counter", "Requests answered, by HTTP status.", labelled("status", counters.statuses)),
+        ("incidents_created_total", "counter", "Incidents that XSOAR created.", [("", counters.total("incidents created"))]),
+        ("duplicates_total", "counter", "Events that had been seen before.", [("", counters.total("duplicates"))]),
+        ("failed_logins_total", "counter", "Requests with wrong credentials.", [("", counters.total("failed authentications"))]),
+        ("connections", "gauge", "Open connections, by what they do.", labelled("state", connections.counts())),
         ("queue_incidents", "gauge", "Incidents that wait for XSOAR.", [("", incidents)]),
         ("queue_bytes", "gauge", "Bytes of the incidents that wait for XSOAR.", [("", size)]),
         ("create_incidents_calls_total", "counter", "Calls of createIncidents, by result.", labelled("result", writer.calls)),
@@ -4122,178 +4352,243 @@ def metrics_text(guard: Guard, writer: Writer) -> str:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# The application: the corridor itself
+# Application: the way of a request itself, and the routes. Read this section and know the rest
+#
+# head -> allowed source? -> route -> who sent it? -> body -> signed? -> a handshake? -> incidents -> seen before? -> the writer
+# The answer leaves where the incidents' outcome is known, in the writer's greenlet: Webhook._settled.
 # ---------------------------------------------------------------------------------------------------------------------
+
+MISSABLE = {"name_from", "type_from", "occurred_from", "severity_from", "duplication_key"}  # what Incident.missed may name
+MISSES_TOLD = 100  # events in a row without a value for a parameter that names paths
 
 
 class Webhook:
-    """What happens to a request, from its headers to its answer; it calls XSOAR zero times by itself."""
+    """Answers requests; it calls XSOAR zero times by itself."""
 
     def __init__(
-        self, settings: Settings, client: XsoarClient, writer: Writer, memory: Memory, guard: Guard, parser: NativeThread
+        self,
+        settings: Settings,
+        client: XsoarClient,
+        writer: Writer,
+        memory: Memory,
+        connections: Connections,
+        counters: Counters,
+        parser: NativeThread,
     ) -> None:
         self._settings = settings
         self._client = client
         self._writer = writer
         self._memory = memory
-        self._guard = guard
+        self._connections = connections
+        self._counters = counters
         self._parser = parser
-        self.serves_metrics = settings.metrics
+        self._failed_logins = FailedLogins()
+        self._routes = Routes(self, settings)
+        self._misses: Counter[str] = Counter()  # in a row, by parameter
+        defaults = (NAME_FROM, OCCURRED_FROM, (), None)
+        self._watched = [
+            name for name, _, setting, _ in EVENT_PARAMETERS if name in MISSABLE and getattr(settings, setting) not in defaults
+        ]
+        self._remembers = bool(settings.duplication_paths) or settings.authenticator.identifies
 
-    def admit(self, environ: dict[str, Any]) -> None:
+    def answer(self, request: Request) -> Answer | None:
+        """Return a request's answer, or None where Request.reply is called later; raises HTTPError."""
+        self._admit(request)
+        head = request.head
+        if head.handler is None:
+            head.handler = self._routes.find(head.method, head.path)
+        return head.handler(request)
+
+    def _admit(self, request: Request) -> None:
         """Find out where a request comes from; raises HTTPError (403) where nobody from there may connect."""
-        settings, headers = self._settings, environ["webhook.headers"]
-        address = source_address(environ["webhook.address"], headers.get("x-forwarded-for", ""), settings.trusted_proxies)
-        environ["webhook.address"] = address
+        settings = self._settings
+        address = source_address(request.address, request.headers.get("x-forwarded-for", ""), settings.trusted_proxies)
+        request.address = address
         if not is_allowed(address, settings.allowed_sources):
-            self._guard.counts["requests from other addresses"] += 1
+            self._counters.add("requests from other addresses")
             raise HTTPError(403, "This address may not send to this webhook; add it to Allowed sources in XSOAR.")
 
-    def ask(self, environ: dict[str, Any]) -> "Answer":
-        """GET, HEAD, OPTIONS: answer a vendor's handshake; anything else is 405, a wrong proof 401."""
-        call = HandshakeCall(environ["REQUEST_METHOD"], environ["webhook.headers"], environ["QUERY_STRING"])
-        refusal = self._refusal(environ)
-        done = answer_handshake(call, self._settings, refusal is None and not self._settings.authenticator.signs_body)
-        if done:
-            return self._note(done, environ)
-        # Whoever tries a token learns whether it is right, so that this is counted and slowed down as any other try.
-        if refusal is not None and (not isinstance(refusal, MissingProof) or "hub.verify_token" in call.fields):
-            raise self._failed(refusal, environ)
-        raise HTTPError(405, ROUTE_ERRORS[405], Allow="POST")
-
-    def receive(self, environ: dict[str, Any]) -> "bytes | Answer":
-        """POST /: make incidents of the body and answer with their metadata once XSOAR has created them."""
-        headers: dict[str, str] = environ["webhook.headers"]
-        guard = self._guard
-        refusal = self._refusal(environ)
-        if refusal is not None:
-            return self._answer_unsigned(environ, refusal)
+    def receive(self, request: Request) -> Answer | None:
+        """POST to any path: make incidents of the body, and answer with their metadata once XSOAR has created them."""
+        head, headers = request.head, request.headers
+        if not head.proven:
+            refusal = self._refusal(request)
+            if refusal is not None:
+                return self._answer_unsigned(request, refusal)
         if "content-encoding" in headers:
             supported_encoding(headers["content-encoding"])
-        if guard.stopping:
+        if self._connections.stopping:
             raise ServiceUnavailable("The webhook is stopping; send this again in a moment.")
-        with BodyBudget(guard) as budget:
-            body = environ["webhook.body"].read(budget)
-            guard.accepted += 1
-            try:
-                self._check_body(environ, body)
-                done = answer_handshake(HandshakeCall("POST", headers, environ["QUERY_STRING"], body), self._settings, True)
-                if done:
-                    return self._note(done, environ)
-                large = len(body) > SMALL_BODY_BYTES or "content-encoding" in headers
-                incidents = self._understand(body, environ, large)
-                many = large or len(incidents) > MANY_ITEMS
-                if many:
-                    budget.grow(max(0, sum(incident.size for incident in incidents) - len(body)))
-                del body  # its incidents are all that is needed while XSOAR takes them
-                created = self._create(incidents)
-                return self._parser.run(encode_answer, created, True) if many else encode_answer(created)
-            finally:
-                guard.accepted -= 1
+        body = request.read_body()
+        request.begin_work()
+        self._check_body(request, body)
+        done = answer_handshake(HandshakeCall(head.method, headers, head.query, body), self._settings, True)
+        if done:
+            return self._note(done, request)
+        incidents = self._understand(request, body)
+        if self._settings.authenticator.by_headers_alone and not head.proven:
+            head.proven = True
+            request.remember_head()
+        del body  # its incidents are all that is needed while XSOAR takes them
+        return self._create(request, incidents)
 
-    def report_metrics(self, environ: dict[str, Any]) -> "Answer":
+    def ask(self, request: Request) -> Answer | None:
+        """GET, HEAD, OPTIONS: answer a vendor's handshake; anything else is 405, a wrong proof 401."""
+        head = request.head
+        call = HandshakeCall(head.method, request.headers, head.query)
+        refusal = self._refusal(request)
+        done = answer_handshake(call, self._settings, refusal is None and not self._settings.authenticator.signs_body)
+        if done:
+            return self._note(done, request)
+        if head.method in self._settings.other_methods:
+            return self.receive(request)
+        # Whoever tries a token learns whether it is right, so that this is counted and slowed down as any other try.
+        if refusal is not None and (not isinstance(refusal, MissingProof) or "hub.verify_token" in call.fields):
+            raise self._failed(refusal, request)
+        raise not_allowed(self._routes.methods)
+
+    def report_metrics(self, request: Request) -> Answer:
         """GET /metrics: the counters in Prometheus' text format, for those who know the instance's credentials."""
-        refusal = None if self._settings.authenticator.signs_body else self._refusal(environ)
+        refusal = None if self._settings.authenticator.signs_body else self._refusal(request)
         if refusal is not None:
-            raise self._failed(refusal, environ)
-        return Answer(200, metrics_text(self._guard, self._writer).encode(), METRICS_TYPE)
+            raise self._failed(refusal, request)
+        return Answer(200, metrics_text(self._counters, self._connections, self._writer).encode(), METRICS_TYPE)
 
-    def report_health(self, environ: dict[str, Any]) -> bytes:
+    def report_health(self, request: Request) -> Answer:
         """GET /health: that the server answers and goes on, and nothing about the instance; 503 once it is stopping."""
-        if self._guard.stopping:
+        if self._connections.stopping:
             raise ServiceUnavailable("The webhook is stopping.")
-        return b'{"status":"ok"}'
+        return Answer(200, ALIVE)
 
-    def _refusal(self, environ: dict[str, Any]) -> HTTPError | None:
+    def _refusal(self, request: Request) -> HTTPError | None:
         """Return what headers and query string are refused with, None where they prove the sender."""
         try:
-            self._settings.authenticator.check(environ["webhook.headers"], environ["QUERY_STRING"])
+            self._settings.authenticator.check(request.headers, request.head.query, request.head.repeated)
         except HTTPError as refusal:
-            return refusal
+            return refusal.with_traceback(None)  # whose frames would keep the request in memory
         return None
 
-    def _answer_unsigned(self, environ: dict[str, Any], refusal: HTTPError) -> "Answer":
+    def _answer_unsigned(self, request: Request, refusal: HTTPError) -> Answer:
         """Answer a POST that proves nothing where it is a vendor's handshake; raises the refusal of any other."""
-        headers = environ["webhook.headers"]
-        if isinstance(refusal, MissingProof) and may_be_handshake("POST", headers, self._settings):
-            with BodyBudget(self._guard) as budget:
-                body = environ["webhook.body"].read(budget)
-            done = answer_handshake(HandshakeCall("POST", headers, environ["QUERY_STRING"], body), self._settings, False)
+        head, headers = request.head, request.headers
+        if isinstance(refusal, MissingProof) and may_be_handshake(head.method, headers, self._settings):
+            body = request.read_body()
+            done = answer_handshake(HandshakeCall(head.method, headers, head.query, body), self._settings, False)
             if done:
-                return self._note(done, environ)
-        raise self._failed(refusal, environ)
+                return self._note(done, request)
+        raise self._failed(refusal, request)
 
-    def _check_body(self, environ: dict[str, Any], body: bytes) -> None:
-        authenticator, headers = self._settings.authenticator, environ["webhook.headers"]
+    def _check_body(self, request: Request, body: bytes) -> None:
+        authenticator = self._settings.authenticator
         if not authenticator.signs_body:
             return
         try:
             if len(body) > SMALL_BODY_BYTES:  # hashing 25 MB takes longer than the others should wait
-                self._parser.run(authenticator.check_body, headers, body)
+                self._parser.run(authenticator.check_body, request.headers, body)
             else:
-                authenticator.check_body(headers, body)
+                authenticator.check_body(request.headers, body)
         except HTTPError as refusal:
-            raise self._failed(refusal, environ) from None
+            raise self._failed(refusal, request) from None
 
-    def _failed(self, refusal: HTTPError, environ: dict[str, Any]) -> HTTPError:
+    def _failed(self, refusal: HTTPError, request: Request) -> HTTPError:
         """Count a failed authentication and return its refusal, after a delay where the address fails again and again."""
-        delay = self._guard.fail(environ["webhook.address"])
+        self._counters.add("failed authentications")
+        delay = self._failed_logins.add(request.address)
         if delay:
             gevent.sleep(delay)
         return refusal
 
-    def _note(self, done: "Handshaken", environ: dict[str, Any]) -> "Answer":
+    def _note(self, done: "Handshaken", request: Request) -> Answer:
         """Count a handshake, show in the health what it has to tell, and return its answer."""
-        self._guard.counts["handshakes answered"] += 1
+        self._counters.add("handshakes answered")
         if done.notice:
-            self._client.report(f"{done.vendor}'s handshake", f"{done.vendor} (from {environ['webhook.address']}): {done.notice}")
+            self._client.report(f"{done.vendor}'s handshake", f"{done.vendor} (from {request.address}): {done.notice}")
         return done.answer
 
-    def _understand(self, body: bytes, environ: dict[str, Any], large: bool) -> list[Incident]:
+    def _understand(self, request: Request, body: bytes) -> list[Incident]:
         """Return the incidents a request asks for, with the delivery's id as their key where nothing else is one."""
-        headers = environ["webhook.headers"]
-        incidents = self._make(body, environ, large)
-        event_id = self._settings.authenticator.event_id(headers)
+        incidents = self._make(request, body)
+        event_id = self._settings.authenticator.event_id(request.headers)
         if event_id is None:
             return incidents
         keys = [f"webhook-id:{event_id}" + (f"[{place}]" if len(incidents) > 1 else "") for place in range(len(incidents))]
         return [incident if incident.key else incident._replace(key=shorten_key(key)) for incident, key in zip(incidents, keys)]
 
-    def _make(self, body: bytes, environ: dict[str, Any], large: bool) -> list[Incident]:
+    def _make(self, request: Request, body: bytes) -> list[Incident]:
         """Return the incidents a body holds; a large one, and many incidents, are made on the second thread."""
-        settings, now, headers = self._settings, datetime.now(UTC), environ["webhook.headers"]
-        request = describe_request(
-            headers, environ["QUERY_STRING"], settings.hidden, large, source_address=environ["webhook.address"]
-        )
+        settings, now, headers = self._settings, datetime.now(UTC), request.headers
         content = headers.get("content-type", ""), headers.get("content-encoding", "")
+        large = len(body) > SMALL_BODY_BYTES or "content-encoding" in headers
+        context = self._context(request, large)
         incidents: list[Incident]
         if large:  # in one turn: between two of them, the parsed payloads of all others would be in memory as well
-            incidents = self._parser.run(lambda: make_incidents(read_payload(body, *content), request, settings, now))
-            return incidents
-        items = read_payload(body, *content)
-        if len(items) > MANY_ITEMS:
-            incidents = self._parser.run(make_incidents, items, request, settings, now)
-            return incidents
-        return make_incidents(items, request, settings, now)
-
-    def _create(self, incidents: list[Incident]) -> list[dict[str, Any]]:
-        """Return what XSOAR created of the incidents, and has created of duplicates; raises HTTPError (502, 503)."""
-        if not incidents:  # the array of events was empty
-            return []
-        if self._settings.duplication_paths or self._settings.authenticator.identifies:
-            outcomes, duplicates = self._submit_new(incidents)
+            incidents = self._parser.run(lambda: make_incidents(read_payload(body, *content), context, settings, now))
         else:
-            outcomes, duplicates = self._writer.submit(incidents), set()
+            items = read_payload(body, *content)
+            many = len(items) > MANY_ITEMS
+            incidents = (
+                self._parser.run(make_incidents, items, context, settings, now)
+                if many
+                else (make_incidents(items, context, settings, now))
+            )
+        if large or len(incidents) > MANY_ITEMS:
+            request.reserve(max(0, sum(incident.size for incident in incidents) - len(body)))
+        return incidents
+
+    def _context(self, request: Request, large: bool) -> RequestContext:
+        """Return what is kept of a request beside its body; what follows from its head is found once."""
+        head = request.head
+        known = head.context
+        if known is None:
+            path = head.path if head.path != "/" else ""
+            known = describe_request(head.headers, head.query, self._settings.hidden, path=path)
+            head.context = known
+        kept = known.headers
+        if "content-length" in kept and kept["content-length"] != request.headers["content-length"]:
+            kept = {**kept, "content-length": request.headers["content-length"]}
+        return RequestContext(kept, known.query, large, known.path, request.address)
+
+    def _create(self, request: Request, incidents: list[Incident]) -> Answer | None:
+        """Hand the incidents on; the request is answered when all of them are settled."""
+        if not incidents:  # the array of events was empty
+            return Answer(content=b"[]")
+        if self._watched:
+            self._count_misses(incidents)
+        if self._remembers:
+            self._settled(request, incidents, *self._submit_new(incidents))
+        else:
+            self._settled(request, incidents, self._writer.submit(incidents))
+        return None
+
+    def _settled(
+        self, request: Request, incidents: list[Incident], outcomes: list[Outcome], duplicates: AbstractSet[int] = frozenset()
+    ) -> None:
+        """Answer a request whose incidents are settled: with the metadata of what was created, or what became of the rest."""
         new = [place for place, outcome in enumerate(outcomes) if outcome.created is not None and place not in duplicates]
         if new:
-            self._guard.counts["incidents created"] += len(new)
+            self._counters.add("incidents created", len(new))
         if self._settings.store_samples:
             for place in new:
                 self._memory.add_sample(incidents[place])
         failed = [(place, outcome) for place, outcome in enumerate(outcomes) if outcome.status != 200]
         if failed:
-            raise self._failure_answer(outcomes, failed, partly=bool(new))
-        return [outcome.created for outcome in outcomes if outcome.created is not None]
+            answer = self._failure_answer(outcomes, failed, partly=bool(new)).answer()
+        else:
+            answer = Answer(content=encode_answer([outcome.created for outcome in outcomes if outcome.created is not None]))
+        request.reply(answer)
+
+    def _count_misses(self, incidents: list[Incident]) -> None:
+        """Tell in the log, once, of a parameter whose paths have found nothing in many events in a row."""
+        for incident in incidents:
+            for name in self._watched:
+                if name not in incident.missed:
+                    self._misses[name] = 0
+                    continue
+                self._misses[name] += 1
+                if self._misses[name] == MISSES_TOLD:
+                    display = next(display for known, display, *_ in EVENT_PARAMETERS if known == name)
+                    told = f"the last {MISSES_TOLD} events had no value at its paths; compare them with an incident's raw JSON."
+                    self._client.info(f"{display}: {told}")
 
     def _submit_new(self, incidents: list[Incident]) -> tuple[list[Outcome], set[int]]:
         """Submit the incidents whose event is new and return all outcomes, and the places of those that are duplicates."""
@@ -4315,7 +4610,7 @@ class Webhook:
                 if outcome.created is not None:
                     outcomes[place] = Outcome(200, {**outcome.created, "duplicate": True})
                     duplicates.add(place)
-                    self._guard.counts["duplicates"] += 1
+                    self._counters.add("duplicates")
                 elif (outcome == REJECTED or outcome.status == 200) and time.monotonic() < until:  # now this one is the first
                     open_places.append(place)
                 else:  # what is true of the first one is true of all that wait for it, and not one after the other
@@ -4345,54 +4640,57 @@ class Webhook:
         return HTTPError(502, f"{sentence} Request {request_id}.")
 
 
-def encode_answer(created: list[dict[str, Any]], large: bool = False) -> bytes:
-    """Return the JSON array a sender gets, as bytes."""
-    return (_encode_in_pieces(created) if large else _encode_json(created)).encode("utf-8", "replace")
+def encode_answer(created: list[dict[str, Any]]) -> bytes:
+    """Return the JSON array a sender gets: what XSOAR returned of each incident, without the sender's own payload."""
+    metadata = [{name: value for name, value in incident.items() if name != "rawJSON"} for incident in created]
+    return to_json(metadata).encode("utf-8", "replace")
 
 
-class Routes(bottle.Bottle):
-    """Bottle's route table on bare WSGI, with JSON for everything.
+class Routes:
+    """Which function answers which method and path: Bottle's router, asked without Bottle's request and response.
 
-    Bottle's request and response objects are thread-locals: they cost a tenth of a request, and would have to be
-    patched before two greenlets could each have their own.
+    Those are thread-locals that cost a tenth of a request, and would have to be patched to be each greenlet's own.
     """
 
-    admit: Callable[[dict[str, Any]], None]
+    def __init__(self, webhook: Webhook, settings: Settings) -> None:
+        self.methods = ("POST", *sorted(settings.other_methods))  # which make incidents
+        table: list[tuple[str, Iterable[str], Callable[[Request], Answer | None]]] = [
+            ("/health", ("GET",), webhook.report_health),
+            ("/health<rest:re:.*>", ("ANY",), no_health),
+        ]
+        if settings.metrics:
+            table.append(("/metrics", ("GET",), webhook.report_metrics))
+        for path in ("/", "/<path:path>"):  # one instance can tell many senders apart by what stands behind its URL
+            table.append((path, {*self.methods} - ASKING_METHODS, webhook.receive))
+            table.append((path, ASKING_METHODS, webhook.ask))
+        self._router = bottle.Router()
+        for rule, methods, handler in table:
+            for method in methods:
+                self._router.add(rule, method, handler)
 
-    def wsgi(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+    def find(self, method: str, path: str) -> Callable[[Request], Answer | None]:
+        """Return the function that answers; raises HTTPError (405)."""
         try:
-            self.admit(environ)
-            route, _ = self.router.match(environ)
-            content = route.callback(environ)
-            if isinstance(content, Answer):
-                start_response(STATUS_LINES[content.status], [("Content-Type", content.content_type), *content.headers])
-                return [content.content]
-            start_response(STATUS_LINES[200], [])
-        except bottle.HTTPError as error:
-            content = to_json({"error": ROUTE_ERRORS[error.status_code]}).encode()
-            start_response(error.status_line, [("Allow", error.get_header("Allow"))] if error.status_code == 405 else [])
-        except HTTPError as refusal:
-            content = refusal.body()
-            start_response(STATUS_LINES[refusal.status], list(refusal.headers.items()))
-        return [content]
+            handler: Callable[[Request], Answer | None] = self._router.match({"REQUEST_METHOD": method, "PATH_INFO": path})[0]
+        except bottle.HTTPError:  # any path is somebody's
+            raise not_allowed(self.methods) from None
+        return handler
 
 
-ROUTE_ERRORS = {
-    404: "Incidents are created by POST to the webhook's own URL, without a path behind it.",
-    405: "Incidents are created by POST; this method is not for this URL.",
-}
+ASKING_METHODS = {"GET", "HEAD", "OPTIONS"}  # with which vendors ask before they send
 
 
-def build_app(application: Webhook) -> Routes:
-    """Return the Bottle app with its route table. What it needs to know is in the application."""
-    app = Routes()
-    app.admit = application.admit
-    app.route("/", "POST", application.receive)
-    app.route("/", ["GET", "HEAD", "OPTIONS"], application.ask)
-    app.route("/health", "GET", application.report_health)
-    if application.serves_metrics:
-        app.route("/metrics", "GET", application.report_metrics)
-    return app
+def not_allowed(methods: Iterable[str]) -> HTTPError:
+    """Return the refusal of a method; it names those that are for this URL."""
+    sentence = "Incidents are created by POST; this method is not for this URL."
+    return HTTPError(405, sentence, Allow=", ".join(methods))
+
+
+def no_health(request: Request) -> Answer:
+    """Refuse what begins with /health and is not the health itself: it may become ours."""
+    if request.head.path == "/health":
+        raise HTTPError(405, "The health is read by GET.", Allow="GET")
+    raise HTTPError(404, "Paths that begin with /health are the webhook's own; choose another one behind its URL.")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -4425,12 +4723,13 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._client = XsoarClient(settings.authenticator.secrets)
-        self._guard = Guard(self._client)
+        self._counters = Counters()
+        self._connections = Connections(self._counters)
         self._writer = Writer(self._client)
         parser = NativeThread()  # large bodies, so that parsing them does not stall the small ones
         remembers = bool(settings.duplication_paths) or settings.authenticator.identifies
         self._memory = Memory(self._client, parser, settings.store_samples, remembers)
-        self._app = build_app(Webhook(settings, self._client, self._writer, self._memory, self._guard, parser))
+        self._webhook = Webhook(settings, self._client, self._writer, self._memory, self._connections, self._counters, parser)
         self._stop = Event()
 
     def run(self) -> None:
@@ -4487,7 +4786,8 @@ class Service:
             raise SettingError("Listen Port", "it is empty; enter a free port such as 8000 and save the instance.")
         tls = load_tls(self._settings.certificate, self._settings.key, self._settings.client_ca)
         self._check_certificate(tls)
-        server = Server(("0.0.0.0", self._settings.port), self._app, self._guard, self._client, tls)  # noqa: S104  # nosec B104
+        address = ("0.0.0.0", self._settings.port)  # noqa: S104  # nosec B104
+        server = Server(address, self._webhook.answer, self._connections, self._counters, self._report_failure, tls)
         server.start()
         self._client.info(f"Generic Webhook listens on port {self._settings.port} ({'HTTPS' if tls else 'HTTP'}).")
         return server
@@ -4507,13 +4807,26 @@ class Service:
         while True:
             gevent.sleep(1)
             now = time.monotonic()
-            self._guard.sweep(now)
+            self._connections.sweep(now)
             self._writer.withdraw(now)
             if self._client.is_broken():
                 self._end_broken()
             if now - reported >= REPORT_SECONDS:
                 reported = now
-                self._guard.report()
+                self._log_counters()
+
+    def _log_counters(self) -> None:
+        line = self._counters.take_line()
+        if line:  # nothing is logged where nothing happened
+            self._client.info(f"Generic Webhook: {line}")
+
+    def _report_failure(self, error: BaseException) -> None:
+        """Log a failure of ours, with its place but nothing of what was posted."""
+        trace = error.__traceback__
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        place = f"{trace.tb_frame.f_code.co_name}, line {trace.tb_lineno}" if trace else "unknown place"
+        self._client.error(f"A request failed in {place}: {type(error).__name__}")
 
     def _flush_line(self) -> None:
         while True:
@@ -4527,7 +4840,7 @@ class Service:
             with contextlib.suppress(OSError):  # not print: the platform rebinds it to a call over the wire that is gone
                 sys.stderr.write("Generic Webhook: XSOAR closed the connection to this container; ending.\n")
                 sys.stderr.flush()
-            self._guard.stopping = True
+            self._connections.stopping = True
             self._writer.close(MAYBE_CREATED)
             gevent.sleep(0.5)
         finally:
@@ -4535,17 +4848,17 @@ class Service:
 
     def _shut_down(self) -> None:
         """After SIGTERM: finish what was accepted, refuse what comes later, flush."""
-        self._guard.stopping = True
+        self._connections.stopping = True
         stopped = time.monotonic()
         while (passed := time.monotonic() - stopped) < DRAIN_SECONDS:
-            if not self._guard.accepted and not (self._guard.reading() and passed < READING_SECONDS):
+            if not self._connections.under_way and not (self._connections.reading() and passed < READING_SECONDS):
                 break
             gevent.sleep(0.02)
         self._writer.close()
-        self._guard.end_reading()
+        self._connections.end_reading()
         gevent.sleep(0.2)  # the answers leave
         with gevent.Timeout(1, False):
-            self._guard.report()
+            self._log_counters()
             self._memory.flush()
             self._client.info("Generic Webhook stops.")  # goes behind a flush of the memory that is under way
             self._client.flush()

@@ -34,7 +34,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 MARKER = "[ERROR-fd5a7750-7182-4b38-90ba-091824478903]"
 NOW = datetime(2024, 5, 1, 12, 0, 0, 250_000, UTC)
-NO_REQUEST = webhook.Request({}, {})
+NO_REQUEST = webhook.RequestContext({}, {})
 
 
 def settings(**params: Any) -> webhook.Settings:
@@ -50,7 +50,7 @@ def basic(text: str) -> dict[str, str]:
     return {"authorization": "Basic " + base64.b64encode(text.encode()).decode()}
 
 
-def incident_of(payload: Any, request: webhook.Request = NO_REQUEST, **params: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+def incident_of(payload: Any, request: webhook.RequestContext = NO_REQUEST, **params: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the fields of the incident a payload becomes, and its rawJSON parsed and without headers."""
     [incident] = webhook.make_incidents([payload], request, settings(**params), NOW)
     fields = dict(incident.fields)
@@ -70,7 +70,7 @@ class TestRefusal:
         When: it is answered
         Then: its body is JSON
         """
-        assert json.loads(webhook.BadRequest('say "what"').body()) == {"error": 'say "what"'}
+        assert json.loads(webhook.BadRequest('say "what"').answer().content) == {"error": 'say "what"'}
         assert webhook.BadRequest("x").status == 400
 
     def test_unavailable_says_when_to_come_again(self) -> None:
@@ -2358,7 +2358,7 @@ class TestRequest:
         When: it becomes an incident
         Then: both are there
         """
-        request = webhook.Request({"h": "1"}, {"q": "2"})
+        request = webhook.RequestContext({"h": "1"}, {"q": "2"})
         payload = {"headers": "mine", "query": "mine", "request_query": "mine", "mirror_tags": "mine"}
         raw = incident_of(payload, request, mirror_direction="Incoming", mirror_instance="i", mirror_tags="a,b")[1]
         assert raw == {
@@ -3463,24 +3463,6 @@ def results(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     monkeypatch.setattr(demisto, "results", handed.append)
     monkeypatch.setattr(demisto, "incidents", handed.append)
     yield handed
-
-
-class TestGuard:
-    def test_an_evicted_connection_gets_no_more_time(self) -> None:
-        """
-        Given: a connection that was evicted while the last of its body was already here
-        When: its body is complete
-        Then: it stays forgotten, and its time is not prolonged
-        """
-        guard = webhook.Guard(webhook.XsoarClient())
-        with socket.socket() as sock:
-            connection = guard.open(sock)
-            assert connection is not None
-            deadline = connection.deadline
-            guard.close(connection)
-            guard.work(connection)
-        assert connection.deadline == deadline
-        assert not guard.reading()
 
 
 def run_main(monkeypatch: pytest.MonkeyPatch, command: str, **params: Any) -> None:
