@@ -154,11 +154,18 @@ def test_other_methods_are_405_with_allow_and_json(webhook: Sender, method: str)
     assert len(webhook.sandbox.incidents()) == before
 
 
-@pytest.mark.parametrize("path", ["/other", "/healthy", "//", "/a/b?c=d", "/..%2f"])
-def test_other_paths_are_404_in_json(webhook: Sender, path: str) -> None:
-    status, error = webhook.refused(b"{}", path=path)
+@pytest.mark.parametrize(
+    "path, kept", [("/other", "/other"), ("//", "//"), ("/a/b?c=d", "/a/b"), ("/..%2f", "/../"), ("/gr%C3%B6%C3%9Fe", "/größe")]
+)
+def test_any_path_behind_the_url_makes_an_incident_that_keeps_it(webhook: Sender, path: str, kept: str) -> None:
+    assert webhook.post(b"{}", path=path).status == 200
+    assert json.loads(webhook.sandbox.incidents()[-1]["rawJSON"])["path"] == kept
+
+
+def test_paths_that_begin_like_the_health_are_404_in_json(webhook: Sender) -> None:
+    status, error = webhook.refused(b"{}", path="/healthy")
     assert status == 404
-    assert "POST" in error
+    assert "/health" in error
 
 
 @pytest.mark.parametrize("params", [{}, credentials("user", "pass"), credentials("user", "")])

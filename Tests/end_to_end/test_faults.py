@@ -108,10 +108,11 @@ class Account:
 
     def acknowledged(self) -> set[int]:
         """Return the events answered 200; each answer must be the sender's own incident."""
+        stored = {incident["id"]: json.loads(incident["rawJSON"])["n"] for incident in self.sandbox.incidents()}
         for number, answer in self.answers.items():
             if answer and answer.status == 200:
                 [created] = answer.json
-                assert json.loads(created["rawJSON"])["n"] == number, "somebody else's incident"
+                assert stored[created["id"]] == number, "somebody else's incident"
         return {number for number, answer in self.answers.items() if answer and answer.status == 200}
 
     def created(self) -> set[int]:

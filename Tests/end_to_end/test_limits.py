@@ -646,7 +646,7 @@ def test_a_body_in_many_tiny_chunks_is_whole(webhook: Sandbox) -> None:
     body = json.dumps({"name": "grain by grain", "text": "x" * 200}).encode()
     answer = ask(webhook, chunked(*(body[place : place + 1] for place in range(len(body)))))
     assert answer.status == 200
-    assert json.loads(answer.json[0]["rawJSON"])["text"] == "x" * 200
+    assert json.loads(webhook.incidents()[-1]["rawJSON"])["text"] == "x" * 200
 
 
 def test_requests_in_one_piece_are_answered_in_order(webhook: Sandbox) -> None:
@@ -660,7 +660,7 @@ def test_trailers_are_no_headers(webhook: Sandbox) -> None:
     trailers = b"0\r\nX-Trailer: sneaky\r\nAuthorization: Basic dTpw\r\nContent-Length: 5\r\n\r\n"
     answer = ask(webhook, chunked(b"{}", end=trailers))
     assert answer.status == 200
-    assert "sneaky" not in answer.json[0]["rawJSON"]
+    assert "sneaky" not in webhook.incidents()[-1]["rawJSON"]
 
 
 def test_a_head_before_a_crooked_request_does_not_eat_its_answer(webhook: Sandbox) -> None:
@@ -700,7 +700,7 @@ def test_continue_is_said_once_and_before_the_body(webhook: Sandbox) -> None:
     ("head", "status"),
     [
         (post(b"", CONTINUE, length=BODY_BYTES + 1), 413),
-        (post(b"", CONTINUE, length=2, target=b"/nowhere"), 404),
+        (post(b"", CONTINUE, length=2, target=b"/healthier"), 404),
         (post(b"", CONTINUE, length=2).replace(b"POST", b"PUT"), 405),
         (post(b"", CONTINUE, b"Content-Encoding: br", length=2), 415),
         (post(b"", CONTINUE, b"Transfer-Encoding: chunked", length=2), 400),
@@ -807,19 +807,6 @@ def test_a_refused_sender_over_tls_sees_the_answer(hasty_tls: Sandbox, pair: Pai
         time.sleep(0.2)
         answer = read_answer(connection)
         assert answer is not None and answer.status == 413
-
-
-def test_reading_on_after_a_refusal_ends_within_a_second(webhook: Sandbox) -> None:
-    with connect(webhook) as connection:
-        connection.sendall(post(b"", length=BODY_BYTES + 1))
-        answer = read_answer(connection)
-        assert answer is not None and answer.status == 413
-        started = time.monotonic()
-        with pytest.raises(OSError):
-            while time.monotonic() - started < 5:
-                connection.sendall(b"x" * 100)
-                time.sleep(0.05)
-        assert time.monotonic() - started < 2.5
 
 
 # ---- the sandbox's faults stay out of it

@@ -4655,11 +4655,10 @@ class Routes:
     def __init__(self, webhook: Webhook, settings: Settings) -> None:
         self.methods = ("POST", *sorted(settings.other_methods))  # which make incidents
         table: list[tuple[str, Iterable[str], Callable[[Request], Answer | None]]] = [
-            ("/health", ("GET",), webhook.report_health),
-            ("/health<rest:re:.*>", ("ANY",), no_health),
+            ("/health", ("GET", "HEAD"), webhook.report_health),
+            ("/health<rest:re:.*>", {*self.methods} | ASKING_METHODS, no_health),
+            ("/metrics", ("GET", "HEAD"), webhook.report_metrics if settings.metrics else no_metrics),
         ]
-        if settings.metrics:
-            table.append(("/metrics", ("GET",), webhook.report_metrics))
         for path in ("/", "/<path:path>"):  # one instance can tell many senders apart by what stands behind its URL
             table.append((path, {*self.methods} - ASKING_METHODS, webhook.receive))
             table.append((path, ASKING_METHODS, webhook.ask))
@@ -4684,6 +4683,11 @@ def not_allowed(methods: Iterable[str]) -> HTTPError:
     """Return the refusal of a method; it names those that are for this URL."""
     sentence = "Incidents are created by POST; this method is not for this URL."
     return HTTPError(405, sentence, Allow=", ".join(methods))
+
+
+def no_metrics(request: Request) -> Answer:
+    """Refuse to tell metrics where the instance does not serve them."""
+    raise HTTPError(404, "The metrics are off; tick Serve metrics for Prometheus in the instance's settings.")
 
 
 def no_health(request: Request) -> Answer:

@@ -8,7 +8,6 @@ import hmac
 import json
 import random
 import re
-import socket
 import ssl
 import threading
 import time
@@ -50,7 +49,9 @@ def basic(text: str) -> dict[str, str]:
     return {"authorization": "Basic " + base64.b64encode(text.encode()).decode()}
 
 
-def incident_of(payload: Any, request: webhook.RequestContext = NO_REQUEST, **params: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+def incident_of(
+    payload: Any, request: webhook.RequestContext = NO_REQUEST, **params: Any
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the fields of the incident a payload becomes, and its rawJSON parsed and without headers."""
     [incident] = webhook.make_incidents([payload], request, settings(**params), NOW)
     fields = dict(incident.fields)
