@@ -45,7 +45,7 @@ class Refusal(NamedTuple):
 REFUSALS = {
     "a body over the limit": Refusal(413, 30_000_000),
     "a wrong password": Refusal(401, 2_000_000, headers={"Authorization": WRONG}),
-    "another path": Refusal(404, 2_000_000, path="/elsewhere"),
+    "another path": Refusal(404, 2_000_000, path="/health/elsewhere"),
     "another method": Refusal(405, 2_000_000, method="PUT"),
     "too many large bodies": Refusal(503, 2_000_000),
     "another coding": Refusal(415, 2_000_000, headers={"Authorization": GOOD, "Content-Encoding": "br"}),
