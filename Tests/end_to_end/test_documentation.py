@@ -652,7 +652,7 @@ def test_after_sigterm_the_accepted_are_answered_and_the_later_get_503() -> None
         assert set(names(json.loads(sender.sandbox.context()["sample_events"]))) == expected
 
 
-def test_after_sigterm_what_xsoar_does_not_finish_gets_503_and_the_process_ends_within_10_s() -> None:
+def test_after_sigterm_what_xsoar_does_not_finish_gets_502_and_the_process_ends_within_10_s() -> None:
     faults = Faults()
     with running(faults=faults) as sender:
         faults.hang.set()
@@ -664,8 +664,8 @@ def test_after_sigterm_what_xsoar_does_not_finish_gets_503_and_the_process_ends_
         assert time.monotonic() - stopped < 10
         faults.hang.clear()
         thread.join()
-        assert answers[0].status == 503
-        assert "retry-after" in answers[0].headers
+        assert answers[0].status == 502  # it may have been created
+        assert "retry-after" not in answers[0].headers
 
 
 def test_an_idle_instance_stops_at_once() -> None:

@@ -23,16 +23,16 @@ def settings(**params: Any) -> webhook.Settings:
     return webhook.Settings.from_params({"longRunningPort": "8000", **params})
 
 
-def request(**fields: Any) -> webhook.Request:
-    return webhook.Request(**{"headers": {}, "query": {}, **fields})
+def request(**fields: Any) -> webhook.RequestContext:
+    return webhook.RequestContext(**{"headers": {}, "query": {}, **fields})
 
 
-def made_of(*items: Any, sent: webhook.Request | None = None, **params: Any) -> list[webhook.Incident]:
+def made_of(*items: Any, sent: webhook.RequestContext | None = None, **params: Any) -> list[webhook.Incident]:
     """Return the incidents for a request's items."""
     return webhook.make_incidents(list(items), sent or request(), settings(**params), NOW)
 
 
-def fields_of(payload: Any, sent: webhook.Request | None = None, **params: Any) -> dict[str, Any]:
+def fields_of(payload: Any, sent: webhook.RequestContext | None = None, **params: Any) -> dict[str, Any]:
     """Return the fields of the one incident a payload becomes."""
     [incident] = made_of(payload, sent=sent, **params)
     return incident.fields
@@ -522,7 +522,7 @@ def test_large_headers_are_whole_once_and_bounded_in_the_others() -> None:
 # ---- duplication keys
 
 
-def keys_of(*items: Any, sent: webhook.Request | None = None, **params: Any) -> list[str | None]:
+def keys_of(*items: Any, sent: webhook.RequestContext | None = None, **params: Any) -> list[str | None]:
     return [incident.key for incident in made_of(*items, sent=sent, **params)]
 
 

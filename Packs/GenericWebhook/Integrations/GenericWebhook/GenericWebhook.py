@@ -1,7 +1,22 @@
 """Generic Webhook for Cortex XSOAR: whatever is posted to it becomes an incident.
 
-The file reads in the order a request lives:
-bytes -> who sent it? -> what does it say? -> incidents -> seen before? -> the writer -> XSOAR -> the sender's answer
+Start with the section Application: Webhook.receive is the way of a request, and each of its lines leads to a section.
+
+| section | what it does |
+| --- | --- |
+| Constants, Refusals | limits that sections share or users are told; answers other than 200; JSON |
+| Settings | the instance's parameters, TLS |
+| Connections | who is connected and how long; memory for large bodies; failed logins; counters |
+| HTTP | bytes become requests, answers become bytes |
+| Authentication, Handshakes | who sent it; what vendors ask before they send |
+| Payload | bytes become items: JSON, forms, files, text |
+| Incident | items become incidents; what may become of those |
+| Seen events | each event once; samples; the integration context and what commands leave there |
+| Writer | many requests' incidents in one call |
+| Matching | whose is each object that XSOAR returns |
+| XSOAR client, Native threads | the only caller of demisto.*; what must not keep the others waiting |
+| Application | the way of a request, the routes |
+| Metrics, Commands | Prometheus; Test, samples, status, reset, and the service that runs for ever |
 """
 
 import demistomock as demisto
@@ -17,6 +32,7 @@ import email.message
 import email.utils
 import encodings
 import encodings.aliases
+import fcntl
 import functools
 import gc
 import hashlib
@@ -55,7 +71,7 @@ try:
     import gevent
     import gevent.socket
     from gevent import ssl as gevent_ssl
-    from gevent.event import AsyncResult, Event
+    from gevent.event import Event
     from gevent.lock import Semaphore
     from gevent.server import StreamServer
     from gevent.threadpool import ThreadPool
@@ -96,31 +112,13 @@ MAX_CONTENT_TYPE_CHARACTERS = 1000  # the standard library's parser is quadratic
 READ_BYTES = 64 * KIB  # of a body, read or unpacked at a time
 
 
-MAX_QUEUED_INCIDENTS = 20_000
-MAX_QUEUED_BYTES = 128 * MIB
-MAX_CALL_INCIDENTS = 1000  # one request's array goes in one call
-MAX_CALL_BYTES = 4 * MIB  # one line the server has to read and answer in a piece
-WITHDRAW_SECONDS = 55  # reverse proxies give up after 60
-LONE_RETRY_SECONDS = 5  # a lone refused incident may be bad or meet an outage: past this its sender decides
-MAX_GATHER_SECONDS = 0.25  # after a call, for the senders just answered; 512 of them come back within 0.1 s
-CALLS_IN_A_ROW = 8  # of splitting and retrying before new arrivals get theirs
-RETRY_PAUSE_SECONDS = 0.1  # doubles up to the next line
-MAX_RETRY_PAUSE_SECONDS = 2.0
 RETRY_AFTER_SECONDS = 5
 
-MAX_SAMPLES = 20
-MAX_SAMPLE_BYTES = 64 * KIB
-MAX_LARGE_SAMPLES_BYTES = 25 * MIB  # kept whole until the next flush; of more the newest
-MAX_FOUND_IDS = 5000
-MAX_KEY_CHARACTERS = 200
-FLUSH_SECONDS = 3.0  # from an incident to the integration context
 
 DRAIN_SECONDS = 8.0  # after SIGTERM; SIGKILL follows 10 s after it
 READING_SECONDS = 1.0  # after SIGTERM, for bodies on their way
 MAX_RESTART_PAUSE_SECONDS = 30
 REPORT_SECONDS = 60  # counters and refused senders: one log line a minute
-HEARTBEAT_SECONDS = 30
-HEARTBEAT_LOCK_SECONDS = 60  # a call longer than this kills the platform's heartbeat thread
 CERTIFICATE_WARNING_DAYS = 14
 CERTIFICATE_CHECK_SECONDS = 3600
 
@@ -130,6 +128,7 @@ SWITCH_SECONDS = 0.0005  # until a busy thread gives way: Python's 5 ms, a few t
 
 ERROR_MARKER = "[ERROR-fd5a7750-7182-4b38-90ba-091824478903]"  # anywhere in an answer, it makes the platform raise
 MARKER_START = ERROR_MARKER[:7]  # looked for first: a short text is found missing four times as fast
+
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Refusals: what a sender is told when it is not 200
@@ -864,6 +863,860 @@ def certificate_trouble(context: ssl.SSLContext, certificate: str) -> str:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# Connections: who is connected and how long, memory for large bodies, failed logins, counters
+#
+# A connection is in one of five groups, each ordered by how long it has been there. Once a second all deadlines are looked at.
+# Only the groups in which a connection waits for its sender are ever thinned out: what is being worked on is never cut off.
+# ---------------------------------------------------------------------------------------------------------------------
+
+REQUEST_SECONDS = 30  # for the TLS handshake, the headers and the body together
+IDLE_SECONDS = 60  # a kept-alive connection without a request
+MAX_CONNECTIONS = 4096
+SPARE_DESCRIPTORS = 100  # of the process's limit, for everything that is no connection
+EVICTION_CANDIDATES = 64  # looked at when full, so that a crowd does not make each newcomer expensive
+DISCARD_BYTES = 64 * MIB  # thrown away after a refusal, so that a sender or proxy that is still sending sees it and no reset
+DISCARD_SECONDS = 10.0
+MAX_DISCARDING = 256  # connections at once; past it the next two lines
+LINGER_BYTES = 64 * KIB
+LINGER_SECONDS = 1.0
+MAX_BODIES_BYTES = 256 * MIB  # of all large bodies being worked on at once, so that many of them cannot fill the memory
+MAX_FAILING_ADDRESSES = 1024
+FREE_FAILURES = 3  # a typo or two is answered at once
+FAILURE_MEMORY_SECONDS = 60
+
+
+class Counters:
+    """What happened: counted since the start, and since the last line in the log."""
+
+    def __init__(self) -> None:
+        self._new: Counter[str] = Counter()
+        self._logged: Counter[str] = Counter()
+        self.statuses: Counter[int] = Counter()  # of all answers
+
+    def add(self, name: str, count: int = 1) -> None:
+        """Count something under a name that is fit for the log."""
+        self._new[name] += count
+
+    def answered(self, status: int) -> None:
+        """Count an answer."""
+        self.statuses[status] += 1
+        if status != 200:
+            self._new[f"answered {status}"] += 1
+
+    def total(self, name: str) -> int:
+        """Return a counter's value since the start."""
+        return self._logged[name] + self._new[name]
+
+    def totals(self) -> dict[str, int]:
+        """Return all counters' values since the start."""
+        return dict(self._logged + self._new)
+
+    def take_line(self) -> str:
+        """Return what was counted since the last call as one line, empty where nothing was."""
+        line = ", ".join(f"{count} {name}" for name, count in sorted(self._new.items()))
+        self._logged.update(self._new)
+        self._new.clear()
+        return line
+
+
+class FailedLogins:
+    """How often an address failed to authenticate lately, so that guessing becomes slow."""
+
+    def __init__(self) -> None:
+        self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
+
+    def add(self, address: str) -> float:
+        """Count a failed authentication and return for how many seconds to delay its answer, at most 1."""
+        now = time.monotonic()
+        count, last = self._failures.pop(address, (0, now))
+        count = 1 if now - last > FAILURE_MEMORY_SECONDS else count + 1
+        self._failures[address] = (count, now)
+        if len(self._failures) > MAX_FAILING_ADDRESSES:
+            self._failures.popitem(last=False)
+        return min(1.0, 0.05 * 2 ** min(count - FREE_FAILURES, 10)) if count > FREE_FAILURES else 0.0
+
+
+class BodyMemory:
+    """The memory that all large bodies being worked on may take together, in bytes."""
+
+    def __init__(self) -> None:
+        self._taken = 0
+
+    def take(self, size: int) -> None:
+        """Account for bytes of a large body; raises ServiceUnavailable where there are too many of them at once."""
+        if self._taken + size > MAX_BODIES_BYTES:
+            raise ServiceUnavailable("Too many large bodies are being worked on; send this one again later.")
+        self._taken += size
+
+    def give_back(self, size: int) -> None:
+        """Bytes of a large body are done with."""
+        self._taken -= size
+
+
+class Connections:
+    """Keeps every connection within its time and all of them within their number."""
+
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
+        self._most = max(
+            16, min(MAX_CONNECTIONS, raise_descriptor_limit(MAX_CONNECTIONS + SPARE_DESCRIPTORS) - SPARE_DESCRIPTORS)
+        )
+        self._arriving: OrderedDict[Connection, None] = OrderedDict()  # without complete headers, oldest first
+        self._reading: OrderedDict[Connection, None] = OrderedDict()  # headers complete, the body not
+        self._working: OrderedDict[Connection, None] = OrderedDict()  # the whole request is here: never evicted
+        self._idle: OrderedDict[Connection, None] = OrderedDict()  # kept alive between requests, longest idle first
+        self._discarding: OrderedDict[Connection, None] = OrderedDict()  # refused, and still sending
+        self._groups = (self._arriving, self._idle, self._discarding, self._reading, self._working)
+        self.under_way = 0  # requests whose body is complete and that are not yet answered
+        self.stopping = False
+
+    def open(self, connection: "Connection") -> bool:
+        """Take in a new connection and return True; False where it is one too many.
+
+        When full, the oldest connection without complete headers makes room, else the longest idle, else the oldest
+        that is refused, else the oldest without a complete body. One whose bytes are here and only wait for their turn
+        comes after all of these.
+        """
+        if sum(map(len, self._groups)) >= self._most:
+            silent = itertools.filterfalse(Connection.has_bytes, itertools.islice(self._arriving, EVICTION_CANDIDATES))
+            victim = next(itertools.chain(silent, self._idle, self._discarding, self._reading, self._arriving), None)
+            if victim is None:
+                self._counters.add("connections refused")
+                return False
+            self._counters.add("connections evicted")
+            self.close(victim)
+            victim.shut(socket.SHUT_RDWR)
+        connection.group = self._arriving
+        self._arriving[connection] = None
+        return True
+
+    def close(self, connection: "Connection") -> None:
+        """Forget a connection."""
+        connection.group.pop(connection, None)
+
+    def idle(self, connection: "Connection") -> None:
+        """A request is answered: the connection may stay silent for IDLE_SECONDS."""
+        self._move(connection, self._idle, time.monotonic() + IDLE_SECONDS)
+
+    def begin(self, connection: "Connection") -> None:
+        """A part of a request has come: REQUEST_SECONDS for the rest, on a new connection from its opening."""
+        if connection.group is self._idle:
+            self._move(connection, self._arriving, time.monotonic() + REQUEST_SECONDS)
+
+    def read(self, connection: "Connection") -> None:
+        """The headers are complete, and the body is waited for within the same time."""
+        self.begin(connection)
+        self._move(connection, self._reading, connection.deadline)
+
+    def work(self, connection: "Connection") -> None:
+        """The body is complete: from here on XSOAR decides how long it takes."""
+        self._move(connection, self._working, math.inf)
+
+    def discard(self, connection: "Connection") -> tuple[int, float]:
+        """The request is refused: return how many bytes may be thrown away of what is under way, and for how many seconds."""
+        if len(self._discarding) >= MAX_DISCARDING:
+            return LINGER_BYTES, LINGER_SECONDS
+        self._move(connection, self._discarding, time.monotonic() + DISCARD_SECONDS)
+        return DISCARD_BYTES, DISCARD_SECONDS
+
+    @staticmethod
+    def _move(connection: "Connection", group: "OrderedDict[Connection, None]", deadline: float) -> None:
+        if connection in connection.group:  # else it is closed
+            del connection.group[connection]
+            group[connection] = None
+            connection.group = group
+            connection.deadline = deadline
+
+    def reading(self) -> bool:
+        """Return whether a body is on its way."""
+        return bool(self._reading)
+
+    def end_reading(self) -> None:
+        """End reading on every connection whose request is incomplete; its greenlet answers that we are stopping."""
+        for connection in [*self._arriving, *self._reading]:
+            connection.shut(socket.SHUT_RD)
+
+    def sweep(self, now: float) -> None:
+        """End reading on every connection whose time is up, which its own greenlet then answers; ``now`` is monotonic."""
+        for group in self._groups:
+            for connection in list(group):
+                if connection.deadline >= now:
+                    continue
+                # A second sweep means that not even the answer could be written.
+                connection.shut(socket.SHUT_RDWR if connection.expired else socket.SHUT_RD)
+                connection.expired = True
+                connection.deadline = now + LINGER_SECONDS
+
+    def counts(self) -> dict[str, int]:
+        """Return how many connections there are of each kind."""
+        names = ("arriving", "idle", "discarding", "reading", "working")
+        return {name: len(group) for name, group in zip(names, self._groups)}
+
+
+def raise_descriptor_limit(wanted: int) -> int:
+    """Raise the process's soft limit of descriptors to so many, as far as the hard one allows, and return what it is."""
+    soft, hard = (math.inf if limit == resource.RLIM_INFINITY else limit for limit in resource.getrlimit(resource.RLIMIT_NOFILE))
+    if soft < wanted:
+        raised = min(wanted, hard)
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (int(raised), resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+            soft = raised
+    return int(min(soft, wanted))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# HTTP: bytes become requests, answers become bytes (RFC 9110, 9112)
+#
+# A Connection reads with its Reader up to the end of a Head, and passes a Request on to the routes. Whoever answers it calls
+# Request.reply once, at once or later and from any greenlet: the answer leaves in one send, without a switch to the
+# connection's own greenlet, which meanwhile waits for the next request's bytes.
+#
+# The reader is strict: where a lenient one takes two Content-Lengths, folded headers or a bare line feed, a proxy in front
+# may see other requests than we do. All of that is 400 and the end of the connection.
+#
+# Senders and proxies repeat their heads byte for byte, but for the body's length. What follows from a head's bytes is found
+# once.
+# ---------------------------------------------------------------------------------------------------------------------
+
+RECEIVE_BYTES = 16 * KIB  # of a request's head and, mostly, its whole body
+MAX_REQUEST_LINE_BYTES = 8 * KIB  # what common proxies allow
+MAX_HEADERS_BYTES = 32 * KIB
+MAX_HEADERS = 100
+MAX_CHUNK_LINE_BYTES = 1 * KIB
+REQUESTS_IN_A_ROW = 8  # from one connection before the others get their turn: a pipeline never makes us wait for its bytes
+MAX_KNOWN_HEADS = 256
+MAX_KNOWN_HEAD_BYTES = 2 * KIB
+
+HEADER_NAME = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # a header's name, RFC 9110
+REQUEST_LINE = re.compile(rf"({HEADER_NAME}) ([\x21-\x7e\x80-\xff]+) HTTP/1\.([0-9])")
+HEADER_LINES = re.compile(rf"(?:{HEADER_NAME}:[\t\x20-\x7e\x80-\xff]*\r\n)*+")
+# RFC 9112, 7.1.1: an extension has a name; a blank is allowed around its semicolon only, and ours is a bit stricter.
+CHUNK_LINE = re.compile(rb"([0-9a-fA-F]{1,8})(?:[ \t]*;[ \t]*[!#$%&'*+\-.^_`|~0-9A-Za-z][\t\x20-\x7e\x80-\xff]*)?\r\n")
+LENGTH_LINE = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: ?([0-9]{1,8})\r\n")
+SINGLE_HEADERS = {"content-length", "transfer-encoding", "host", "content-encoding", "expect"}  # twice is ambiguous
+COMMON_HEADERS = "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
+BAD_REQUEST_LINE = "The request line is not valid HTTP/1.1."
+BLANK_LINE = b"\r\n\r\n"  # with the line break before it
+STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in http.HTTPStatus}
+
+
+class Head:
+    """A request without its body: names of headers in lower case, values in Latin-1 as they came.
+
+    What others find out of it once, they keep in ``handler``, ``proven`` and ``context``; all else is never changed.
+    """
+
+    __slots__ = (
+        "chunked",
+        "context",
+        "expects_continue",
+        "handler",
+        "headers",
+        "keep_alive",
+        "length",
+        "method",
+        "minor",
+        "path",
+        "proven",
+        "query",
+        "repeated",
+    )
+
+    def __init__(self, method: str, target: str, minor: str, headers: dict[str, str], repeated: frozenset[str]) -> None:
+        """Understand a request line and headers; raises BadRequest wherever a proxy might see another request than we do."""
+        self.method = method.upper()
+        self.path, self.query = split_target(target)
+        self.minor = minor  # of HTTP/1
+        self.headers = headers
+        self.repeated = repeated  # names that came more than once
+        self.length, self.chunked = body_framing(headers, minor)
+        self.expects_continue = minor != "0" and headers.get("expect", "").lower() == "100-continue"
+        connection = headers.get("connection")  # RFC 9112, 9.3: HTTP/1.1 stays open unless told otherwise
+        options = [option.strip() for option in connection.lower().split(",")] if connection else []
+        self.keep_alive = "close" not in options and (minor != "0" or "keep-alive" in options)
+        self.handler: Callable[[Request], Answer | None] | None = None  # the route's
+        self.proven = False  # authentication passed, which depends on nothing but this head
+        self.context: RequestContext | None = None  # what is kept of it in incidents
+
+
+def parse_head(text: str) -> Head:
+    """Return a request's head from its lines, each with its line break; raises BadRequest."""
+    line, _, lines = text.partition("\r\n")
+    words = REQUEST_LINE.fullmatch(line)
+    if not words:
+        raise BadRequest(BAD_REQUEST_LINE)
+    method, target, minor = words.groups()
+    headers, repeated = parse_headers(lines)
+    if minor != "0" and "host" not in headers:  # RFC 9112, 3.2
+        raise BadRequest("The header Host is missing; HTTP/1.1 has it in every request.")
+    return Head(method, target, minor, headers, repeated)
+
+
+def parse_headers(lines: str) -> tuple[dict[str, str], frozenset[str]]:
+    """Return values by lower-case name, repeated ones joined by commas, and the names that were repeated; raises BadRequest.
+
+    RFC 9112, 5: no blank before the colon and no folded lines; RFC 9110, 5.3: which headers may be joined.
+    """
+    if not HEADER_LINES.fullmatch(lines):
+        raise BadRequest("A header is malformed: each is one line 'Name: value', without control characters.")
+    headers: dict[str, str] = {}
+    repeated = []
+    for line in lines.split("\r\n")[:-1]:
+        name, _, value = line.partition(":")
+        name = name.lower()
+        value = value.strip(" \t")
+        if name not in headers:
+            headers[name] = value
+        elif name in SINGLE_HEADERS:
+            raise BadRequest(f"The header {name} is there twice; send it once.")
+        else:
+            headers[name] += ", " + value
+            repeated.append(name)
+    return headers, frozenset(repeated)
+
+
+def split_target(target: str) -> tuple[str, str]:
+    """Return a target's path, its percent-encodings resolved, and its raw query string; raises BadRequest (RFC 9112, 3.2)."""
+    path, _, query = target.partition("?")
+    if path.lower().startswith(("http://", "https://")):  # the absolute form, http://host/path
+        path = "/" + path.partition("://")[2].partition("/")[2]
+    if not path.startswith("/"):
+        raise BadRequest("The request's target is no path and no URL.")
+    return unquote_to_bytes(path.encode("latin-1")).decode("utf-8", "replace"), query
+
+
+def body_framing(headers: dict[str, str], minor: str) -> tuple[int, bool]:
+    """Return a body's length in bytes and whether it comes in chunks; raises BadRequest where that is in doubt.
+
+    RFC 9112, 6.1: both headers together, or chunks in HTTP/1.0, are how requests are smuggled. RFC 9112, 6.3: without either
+    there is no body.
+    """
+    length, encoding = headers.get("content-length"), headers.get("transfer-encoding")
+    if encoding is not None and (length is not None or encoding.lower() != "chunked" or minor == "0"):
+        raise BadRequest("Send either Content-Length or, in HTTP/1.1, Transfer-Encoding: chunked.")
+    if length is not None and not (length.isascii() and length.isdigit() and len(length) <= 15):
+        raise BadRequest("Content-Length is no number of bytes.")
+    return int(length or 0), encoding is not None
+
+
+def check_head_limits(head: bytes) -> None:
+    """Raise HTTPError (400, 414, 431) for a head, or what has come of it, that is too long or no head of HTTP/1."""
+    lines = head.rstrip(b"\r\n")  # what is, or may become, the blank line does not count
+    breaks = lines.count(b"\r\n")
+    first = lines.find(b"\r\n") if breaks else len(lines)
+    if first > MAX_REQUEST_LINE_BYTES:
+        raise HTTPError(414, f"The request line is longer than {MAX_REQUEST_LINE_BYTES // KIB} KiB; shorten the URL.")
+    if len(lines) - first > MAX_HEADERS_BYTES or breaks > MAX_HEADERS:
+        raise HTTPError(431, f"The headers exceed {MAX_HEADERS_BYTES // KIB} KiB or {MAX_HEADERS} lines; send fewer.")
+    if head.count(b"\n") != head.count(b"\r\n"):
+        raise BadRequest("A line of the request's head ends in a bare line feed; end each with CR LF.")
+    if first and b"\n" in head and head.find(b" HTTP/1.", 0, first) < 0:  # TLS or a port scan: no end would ever come
+        raise BadRequest(BAD_REQUEST_LINE)
+
+
+def check_chunk_line(line: bytes) -> None:
+    """Raise BadRequest for a chunk's first line, or what has come of it, that is too long."""
+    if len(line) > MAX_CHUNK_LINE_BYTES:
+        raise BadRequest(f"A chunk of the body has a first line over {MAX_CHUNK_LINE_BYTES} bytes; send no extensions.")
+
+
+def too_large() -> HTTPError:
+    """Return the refusal of a body over MAX_BODY_BYTES."""
+    return HTTPError(413, f"The body is larger than {MAX_BODY_BYTES // MIB} MiB; send fewer events at a time.")
+
+
+class KnownHeads:
+    """Heads by their bytes, but for the digits of Content-Length: the last used of those whose sender was let in."""
+
+    def __init__(self) -> None:
+        self._heads: OrderedDict[tuple[bytes, bytes], Head] = OrderedDict()
+
+    @staticmethod
+    def key(head: bytes) -> tuple[tuple[bytes, bytes], bytes]:
+        """Return what a head is known by, and the digits of its Content-Length, empty without one.
+
+        Of a head with two such lines the second is part of the key; it is refused and so never known.
+        """
+        line = LENGTH_LINE.search(head)
+        if not line:
+            return (head, b""), b""
+        start, end = line.span(1)
+        return (head[:start], head[end:]), head[start:end]
+
+    def get(self, key: tuple[bytes, bytes]) -> Head | None:
+        """Return a known head."""
+        head = self._heads.get(key)
+        if head is not None:
+            self._heads.move_to_end(key)
+        return head
+
+    def add(self, key: tuple[bytes, bytes], head: Head) -> None:
+        """Remember a head, in place of the least recently used where there are too many."""
+        if len(key[0]) + len(key[1]) <= MAX_KNOWN_HEAD_BYTES:
+            self._heads[key] = head
+            if len(self._heads) > MAX_KNOWN_HEADS:
+                self._heads.popitem(last=False)
+
+
+class Reader:
+    """The bytes of a connection, received as they are asked for; an empty answer is the sender's end."""
+
+    __slots__ = ("_buffer", "_receive")
+
+    def __init__(self, sock: Any) -> None:
+        self._receive = sock.recv
+        self._buffer = b""
+
+    def wait(self) -> bool:
+        """Wait for the next request's first byte and return whether there is one; an empty line before it is left out.
+
+        RFC 9112, 2.2: some senders put one behind a body.
+        """
+        if not self._buffer and not self._fill():
+            return False
+        if self._buffer[:1] == b"\r":
+            while self._buffer in (b"\r", b"\r\n"):
+                if not self._fill():
+                    return False
+            self._buffer = self._buffer.removeprefix(b"\r\n")
+        return True
+
+    def holds(self, mark: bytes) -> bool:
+        """Return whether the mark has come."""
+        return mark in self._buffer
+
+    def holds_bytes(self, size: int) -> bool:
+        """Return whether so many bytes have come."""
+        return len(self._buffer) >= size
+
+    def until(self, mark: bytes, check: Callable[[bytes], None]) -> bytes:
+        """Return the bytes up to and with the mark; ``check`` may refuse what has come before they are whole."""
+        while (end := self._buffer.find(mark)) < 0:
+            check(self._buffer)
+            if not self._fill():
+                return b""
+        end += len(mark)
+        found, self._buffer = self._buffer[:end], self._buffer[end:]
+        return found
+
+    def unread(self, data: bytes) -> None:
+        """Put bytes back before all others."""
+        self._buffer = data + self._buffer
+
+    def some(self, most: int) -> bytes:
+        """Return at least one byte and at most so many."""
+        if not self._buffer:
+            return self._receive(most)
+        found, self._buffer = self._buffer[:most], self._buffer[most:]
+        return found
+
+    def exactly(self, size: int) -> bytes:
+        """Return so many bytes, fewer only where the sender ends before them."""
+        found = self.some(size) if size else b""
+        if len(found) < size:
+            parts = bytearray(found)
+            while len(parts) < size and (part := self.some(size - len(parts))):
+                parts += part
+            return bytes(parts)
+        return found
+
+    def _fill(self) -> bool:
+        part = self._receive(RECEIVE_BYTES)
+        self._buffer += part
+        return bool(part)
+
+
+class Request:
+    """A request that is being answered: its head, its body once read_body() is called, and the memory it takes.
+
+    ``address`` is where it comes from, ``headers`` are the head's with this request's Content-Length.
+    """
+
+    __slots__ = ("_connection", "_key", "_seen", "_taken", "address", "complete", "head", "headers", "length", "under_way")
+
+    def __init__(self, head: Head, headers: dict[str, str], length: int, key: tuple[bytes, bytes], connection: "Connection"):
+        self.head = head
+        self.headers = headers
+        self.length = length  # bytes of the body, 0 where it comes in chunks
+        self.address = connection.address
+        self.complete = not head.chunked and not length  # the body is read
+        self.under_way = False  # and what it holds is worth waiting for
+        self._connection = connection
+        self._key = key
+        self._seen = 0
+        self._taken = 0
+
+    def reply(self, answer: Answer) -> None:
+        """Answer the request: once, from any greenlet, without waiting."""
+        self.end()
+        self._connection.send(answer)
+
+    def end(self) -> None:
+        """Give back what the request holds."""
+        server = self._connection.server
+        if self._taken:
+            server.memory.give_back(self._taken)
+            self._taken = 0
+        if self.under_way:
+            self.under_way = False
+            server.connections.under_way -= 1
+
+    def remember_head(self) -> None:
+        """Keep what follows from the head for the next request whose head is the same; for senders that were let in."""
+        self._connection.server.known_heads.add(self._key, self.head)
+
+    def reserve(self, size: int) -> None:
+        """Account for ``size`` more bytes that the request holds in memory; raises ServiceUnavailable. Small ones are free."""
+        self._seen += size
+        if self._seen > SMALL_BODY_BYTES:
+            self._connection.server.memory.take(self._seen - self._taken)
+            self._taken = self._seen
+
+    def read_body(self) -> bytes:
+        """Return the whole body, at most MAX_BODY_BYTES; raises HTTPError (400, 408, 413, 503)."""
+        connection = self._connection
+        if self.length > MAX_BODY_BYTES:
+            raise too_large()
+        if self.head.expects_continue and not self.complete:  # RFC 9110, 10.1.1
+            connection.sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if self.head.chunked or not connection.reader.holds_bytes(self.length):
+            connection.server.connections.read(connection)
+        body = self._read_chunks() if self.head.chunked else self._read(self.length)
+        self.complete = True
+        connection.server.connections.work(connection)
+        return body
+
+    def begin_work(self) -> None:
+        """From here on the request is worth waiting for when the webhook stops."""
+        self.under_way = True
+        self._connection.server.connections.under_way += 1
+
+    def _read(self, size: int) -> bytes:
+        if size <= READ_BYTES:  # in one piece
+            return self._read_part(size)
+        parts = bytearray()
+        while len(parts) < size:
+            parts += self._read_part(min(READ_BYTES, size - len(parts)))
+            if len(parts) % MIB < READ_BYTES:
+                gevent.sleep(0)  # a fast sender must not keep the hub
+        return bytes(parts)
+
+    def _read_part(self, size: int) -> bytes:
+        self.reserve(size)
+        part = self._connection.reader.exactly(size)
+        if len(part) < size:
+            raise self._connection.cut_short("The body ends before its Content-Length; send it whole.")
+        return part
+
+    def _read_chunks(self) -> bytes:
+        """Return the body from its chunks (RFC 9112, 7.1)."""
+        connection = self._connection
+        parts = bytearray()
+        for number, size in enumerate(self._chunk_sizes(), 1):
+            if len(parts) + size > MAX_BODY_BYTES:
+                raise too_large()
+            parts += self._read(size)
+            if connection.reader.exactly(2) != b"\r\n":
+                raise connection.cut_short("A chunk of the body is not as long as it says; send it again.")
+            if number % 64 == 0:
+                gevent.sleep(0)  # a flood of tiny chunks must not keep the hub
+        return bytes(parts)
+
+    def _chunk_sizes(self) -> Iterator[int]:
+        connection = self._connection
+        while True:
+            line = connection.reader.until(b"\n", check_chunk_line)
+            check_chunk_line(line)
+            size = CHUNK_LINE.fullmatch(line)
+            if not size:
+                raise connection.cut_short("A chunk of the body has no valid size; send it again.")
+            if not int(size[1], 16):
+                break
+            yield int(size[1], 16)
+        # RFC 9112, 7.1.2: trailers, which nobody needs here, end in a blank line, and so they do now where there are none.
+        connection.reader.unread(b"\r\n")
+        trailers = connection.read_head()
+        check_head_limits(trailers)
+        parse_headers(trailers.decode("latin-1")[2:-2])
+
+
+class Connection:
+    """A sender's connection: one request after the other is read and answered.
+
+    The connections' group it is in, and until when it may be there (time.monotonic() seconds), are the registry's.
+    """
+
+    __slots__ = ("_busy", "_closing", "_request", "_sent", "address", "deadline", "expired", "group", "reader", "server", "sock")
+
+    def __init__(self, sock: Any, address: str, server: "Server") -> None:
+        self.sock = sock
+        self.address = address
+        self.server = server
+        self.group: OrderedDict[Connection, None] = OrderedDict()  # until the registry takes it in
+        self.deadline = time.monotonic() + REQUEST_SECONDS
+        self.expired = False
+        self._closing = False  # no request follows the one that is being answered
+        self._busy = False  # a request is being answered, or its answer is leaving
+        self._request: Request | None = None  # that one
+        self._sent: Event | None = None  # set once the answer has left, where somebody waits for that
+
+    def serve(self) -> None:
+        """Answer requests until the sender or we have enough."""
+        self.reader = Reader(self.sock)
+        served = 0
+        try:
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # Nagle and delayed ACK: 44 ms a request
+            while self.reader.wait():
+                self._await_answer()
+                request = self._answer_one()
+                if self._closing:
+                    self._await_answer()
+                    return self._linger(request)
+                served += 1
+                if served % REQUESTS_IN_A_ROW == 0:
+                    gevent.sleep(0)
+            self._await_answer()  # of a sender that has ended its side, and still reads
+        except OSError:  # the sender has gone
+            return None
+
+    def _await_answer(self) -> None:
+        """Wait until the last request's answer has left."""
+        if self._busy:
+            self._sent = Event()
+            self._sent.wait()
+            self._sent = None
+
+    def _answer_one(self) -> Request | None:
+        """Read a request's head, have the request answered and return it; None where it has no valid head."""
+        server = self.server
+        self._busy = True
+        try:
+            if not self.reader.holds(BLANK_LINE):
+                server.connections.begin(self)
+            request = self._request = self._read_request()
+            self._closing = not request.head.keep_alive
+        except HTTPError as error:
+            self._closing = True
+            self.send(error.answer())
+            return None
+        try:
+            answer = server.answer(request)
+        except HTTPError as error:
+            answer = error.answer()
+        except OSError:  # the sender has gone; nothing else here waits for a device
+            request.end()
+            raise
+        except Exception as error:
+            server.report_failure(error)
+            answer = FAILED
+        if not request.complete:
+            self._closing = True
+        if answer is not None:
+            request.reply(answer)
+        return request
+
+    def _read_request(self) -> Request:
+        """Read the next request's head; raises HTTPError (400, 408, 414, 431)."""
+        data = self.read_head()
+        key, digits = KnownHeads.key(data)
+        head = self.server.known_heads.get(key)
+        if head is None:
+            check_head_limits(data)
+            head = parse_head(data[:-2].decode("latin-1"))
+            return Request(head, head.headers, head.length, key, self)
+        headers = head.headers
+        if digits:
+            length = digits.decode()
+            if headers["content-length"] != length:
+                headers = {**headers, "content-length": length}
+        return Request(head, headers, int(digits) if digits else head.length, key, self)
+
+    def read_head(self) -> bytes:
+        """Return the bytes up to a blank line and with it; raises HTTPError (400, 408, 414, 431)."""
+        head = self.reader.until(BLANK_LINE, check_head_limits)
+        if not head:
+            raise self.cut_short("The request ends before its headers do; send it whole.")
+        return head
+
+    def cut_short(self, sentence: str) -> HTTPError:
+        """Return the refusal of a request that cannot be read on: 408 where its time is up, else 400."""
+        if self.server.connections.stopping:
+            return ServiceUnavailable("The webhook is stopping; send this again in a moment.")
+        if self.expired:
+            return HTTPError(408, f"The request was not complete within {REQUEST_SECONDS} s; send it again.")
+        return BadRequest(sentence)
+
+    def send(self, answer: Answer) -> None:
+        """Send an answer in one piece, from any greenlet and without waiting: what the sender does not take now follows."""
+        self.server.counters.answered(answer.status)
+        data = self._encode(answer)
+        self.deadline = time.monotonic() + REQUEST_SECONDS
+        try:
+            sent = self._send_now(data)
+        except OSError:  # the sender has gone
+            sent = len(data)
+        if sent == len(data):
+            self._answered()
+        else:
+            gevent.spawn(self._send_rest, data[sent:])
+
+    def _encode(self, answer: Answer) -> bytes:
+        """Return the bytes of an answer: status line, headers, a blank line and the content."""
+        request, content = self._request, answer.content
+        method, minor = (request.head.method, request.head.minor) if request is not None else ("", "")
+        if answer.status == 200 and method == "POST" and minor != "0" and not self._closing and answer[2:] == PLAIN_ANSWER:
+            return b"%b%d\r\n\r\n%b" % (self.server.head_200(), len(content), content)
+        extra = "".join(f"{name}: {value}\r\n" for name, value in answer.headers)
+        connection = "close" if self._closing else "keep-alive"  # HTTP/1.0 has to be told
+        head = (
+            f"HTTP/1.1 {STATUS_LINES[answer.status]}\r\n{self.server.date_header()}{COMMON_HEADERS}"
+            f"Content-Type: {answer.content_type}\r\n{extra}Connection: {connection}\r\nContent-Length: {len(content)}\r\n\r\n"
+        ).encode("latin-1")
+        return head if method == "HEAD" else head + content
+
+    def _send_now(self, data: bytes) -> int:
+        """Send what the socket takes without waiting, and return how many bytes that were."""
+        try:
+            if isinstance(self.sock, gevent_ssl.SSLSocket):
+                if self.sock._sslobj is None:
+                    raise OSError("the connection is closed")
+                return self.sock._sslobj.write(data)
+            return self.sock._sock.send(data)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return 0
+
+    def _send_rest(self, data: bytes) -> None:
+        try:
+            with contextlib.suppress(OSError):  # the sender has gone
+                self.sock.sendall(data)
+        finally:
+            self._answered()
+
+    def _answered(self) -> None:
+        """The answer has left, and the next request may be answered."""
+        self._busy = False
+        self._request = None
+        if not self._closing:
+            self.server.connections.idle(self)
+        if self._sent is not None:
+            self._sent.set()
+
+    def refuse(self, error: HTTPError) -> None:
+        """Answer a connection that is one too many, and close it."""
+        self._busy = self._closing = True
+        self.send(error.answer())
+        with contextlib.suppress(OSError):  # what is unread would reset the connection; there is no time to linger
+            self.sock._sock.recv(LINGER_BYTES)
+
+    def _linger(self, request: Request | None) -> None:
+        """Before closing, say that no more is answered, and throw away what the sender has under way.
+
+        A connection closed over unread bytes resets and the answer is lost: a sender that reads only once it has sent
+        everything sees a broken pipe, and a proxy answers 502 in its place (RFC 9112, 9.6).
+        """
+        secure = isinstance(self.sock, gevent_ssl.SSLSocket)
+        if secure and request is not None and request.complete:
+            return
+        left, seconds = self.server.connections.discard(self)
+        with contextlib.suppress(OSError, ValueError), gevent.Timeout(seconds, False):
+            if secure:
+                with contextlib.suppress(OSError):  # of what follows close_notify; the sender's own is not waited for
+                    self.sock._sslobj.shutdown()
+            self.shut(socket.SHUT_WR)
+            waste = self.server.waste
+            while left > 0 and (count := gevent.socket.socket.recv_into(self.sock, waste)):  # under TLS not decrypted either
+                left -= count
+                if left % MIB < count:
+                    gevent.sleep(0)  # a fast sender must not keep the hub
+
+    def has_bytes(self) -> bool:
+        """Return whether bytes have come that nobody has read."""
+        poll = select.poll()
+        poll.register(self.sock.fileno(), select.POLLIN)
+        return bool(poll.poll(0))
+
+    def shut(self, how: int) -> None:
+        """Shut one or both directions: of the plain socket, because a TLS socket's would wait for the peer."""
+        with contextlib.suppress(OSError):
+            self.sock._sock.shutdown(how)
+
+
+class Server(StreamServer):
+    """gevent's server, with a bounded number of connections and a time limit for TLS handshakes."""
+
+    def __init__(
+        self,
+        listener: Any,
+        answer: Callable[[Request], Answer | None],
+        connections: Connections,
+        counters: Counters,
+        report_failure: Callable[[BaseException], None],
+        tls: "gevent_ssl.SSLContext | None" = None,
+    ) -> None:
+        """Serve on an address or a listening socket.
+
+        answer: takes a request and returns its answer, or None where Request.reply will be called later; may raise HTTPError.
+        report_failure: is told of an exception of ours, which the sender sees as 500.
+        """
+        super().__init__(listener, **({"ssl_context": tls} if tls else {}))
+        self.answer = answer
+        self.connections = connections
+        self.counters = counters
+        self.report_failure = report_failure
+        self.memory = BodyMemory()
+        self.known_heads = KnownHeads()
+        self.tls: Any = tls
+        self.waste = bytearray(READ_BYTES)  # what is thrown away goes here, of all connections
+        self._date = ""
+        self._date_until = 0.0
+        self._head_200 = b""
+
+    def handle(self, sock: Any, address: Any) -> None:
+        """Serve a new connection (gevent calls this in a greenlet of its own)."""
+        connection = Connection(sock, address[0], self)
+        if not self.connections.open(connection):
+            connection.refuse(ServiceUnavailable("Too many connections are at work; try again later."))
+            return
+        try:
+            connection.serve()
+        finally:
+            self.connections.close(connection)
+
+    def wrap_socket_and_handle(self, client_socket: Any, address: Any) -> None:
+        """Serve a new connection over TLS, whose handshake counts as part of the first request."""
+        connection = Connection(client_socket, address[0], self)
+        if not self.connections.open(connection):
+            return
+        try:  # a connection that is reset by now cannot even be wrapped
+            secure = self.tls.wrap_socket(client_socket, server_side=True, do_handshake_on_connect=False)
+            connection.sock = secure  # wrapping took the plain socket's descriptor over
+            secure.do_handshake()
+            connection.serve()
+        except (OSError, EOFError, ValueError):  # a port scan or an impatient client
+            self.counters.add("failed TLS handshakes")
+        finally:
+            self.connections.close(connection)
+            connection.sock.close()
+
+    def date_header(self) -> str:
+        """Return the Date header's line, made once a second, whatever the wall clock does meanwhile."""
+        now = time.monotonic()
+        if now >= self._date_until:
+            wall = time.time()
+            self._date_until = now + 1 - wall % 1
+            self._date = f"Date: {email.utils.formatdate(wall, usegmt=True)}\r\n"
+            self._head_200 = (
+                f"HTTP/1.1 {STATUS_LINES[200]}\r\n{self._date}{COMMON_HEADERS}Content-Type: {JSON_TYPE}\r\nContent-Length: "
+            ).encode()
+        return self._date
+
+    def head_200(self) -> bytes:
+        """Return the head of the common answer up to the length of its content."""
+        self.date_header()
+        return self._head_200
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # Authentication: who sent it?
 #
 # Username names a scheme, Password is its secret. A scheme sees the headers and the query string first; only one that
@@ -871,7 +1724,6 @@ def certificate_trouble(context: ssl.SSLContext, certificate: str) -> str:
 # Whatever is compared is compared as bytes and in constant time, so that no answer tells how much of a guess was right.
 # ---------------------------------------------------------------------------------------------------------------------
 
-HEADER_NAME = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # a header's name, RFC 9110
 QUERY_NAME = r"[^\s&=#?%+]+"  # a field's name as a person types it, decoded
 TOLERANCE_SECONDS = 300  # between a signature's timestamp and our clock: Slack, Stripe and Standard Webhooks agree on it
 MAX_TIMESTAMPS = 2  # tried of one header: each costs a hash of the whole body
@@ -2698,240 +3550,7 @@ def shorten_key(key: str) -> str:
     return f"{path}:sha256={hashlib.sha256(value.encode()).hexdigest()}"
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Native threads: what would block the hub
-# ---------------------------------------------------------------------------------------------------------------------
-
-
-class NativeThread:
-    """One native thread that runs functions in turn, while the greenlets that asked for them wait."""
-
-    def __init__(self) -> None:
-        self._pool = ThreadPool(1)
-
-    def run(self, function: Callable[..., Any], *args: Any) -> Any:
-        """Return what the function returns, or raise what it raises."""
-        value, error = self._pool.apply(self._attempt, (function, args))
-        try:
-            if error is not None:
-                raise error
-            return value
-        finally:
-            del error  # else it keeps its traceback, which keeps this frame: a large body would stay until it is collected
-
-    @staticmethod
-    def _attempt(function: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, Exception | None]:
-        try:
-            return function(*args), None
-        except Exception as error:  # left to the pool, gevent would print it to stderr
-            return None, error
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# XSOAR line: the only place that calls demisto.* once the server runs
-# ---------------------------------------------------------------------------------------------------------------------
-
-
-class XsoarRefused(Exception):
-    """XSOAR answered a call with an error: it did nothing of it."""
-
-
-class UnreadableAnswer(Exception):
-    """XSOAR's answer could not be read: whatever the call asked for may or may not have happened."""
-
-
-MIN_MASKED_CHARACTERS = 4  # a shorter secret is part of too many words
-
-
-class XsoarClient:
-    """The wire to XSOAR: one native thread owns it, greenlets await it, and the hub never blocks on stdin.
-
-    It also carries what is told beside the incidents: log lines (joined, one call a second) and the instance's health.
-    """
-
-    def __init__(self, secrets: tuple[bytes, ...] = ()) -> None:
-        self._thread = NativeThread()
-        # The longest first: one secret may be part of another.
-        texts = sorted((secret.decode() for secret in secrets), key=len, reverse=True)
-        self._secrets = [text for text in texts if len(text) >= MIN_MASKED_CHARACTERS]
-        self._lines: deque[tuple[Callable[[str], Any], str]] = deque(maxlen=100)  # a flood keeps the newest
-        self._troubles: dict[str, str] = {}
-        self._reported_health: str | None = None
-        self._last_heartbeat: float | None = None  # None while the platform's own thread lives
-
-    def call(self, function: Callable[..., Any], *args: Any) -> Any:
-        """Run a function that talks to XSOAR on the native thread and return what it returns.
-
-        Raises XsoarRefused for an error XSOAR answered, UnreadableAnswer for an answer that is none.
-        """
-        seconds = 0.0
-
-        def timed() -> Any:
-            nonlocal seconds
-            started = time.monotonic()
-            try:
-                return function(*args)
-            finally:
-                seconds = time.monotonic() - started
-
-        try:
-            return self._thread.run(timed)
-        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as failure:  # kinds of the next two, so they come first
-            raise UnreadableAnswer(self._safe(f"{type(failure).__name__}: {failure}")) from None
-        except (ValueError, RuntimeError) as failure:  # RuntimeError: the platform's lock was not to be had, nothing was sent
-            raise XsoarRefused(self._safe(str(failure))) from None
-        except Exception as failure:
-            raise UnreadableAnswer(self._safe(f"{type(failure).__name__}: {failure}")) from None
-        finally:
-            if seconds > HEARTBEAT_LOCK_SECONDS - 5 and self._last_heartbeat is None:
-                self._last_heartbeat = 0.0
-
-    def create_incidents(self, incidents: list[dict[str, Any]]) -> Any:
-        """Return XSOAR's answer to createIncidents; raises XsoarRefused or UnreadableAnswer."""
-        return self.call(demisto.createIncidents, incidents)
-
-    def info(self, text: str) -> None:
-        """Log a line without waiting for it."""
-        self._lines.append((demisto.info, text))
-
-    def error(self, text: str) -> None:
-        """Log an error without waiting for it."""
-        self._lines.append((demisto.error, text))
-
-    def report(self, subject: str, trouble: str) -> None:
-        """Show a trouble in the instance's health until the same subject is reported with an empty string."""
-        if trouble:
-            if self._troubles.get(subject) != trouble:
-                self.error(trouble)
-            self._troubles[subject] = trouble
-        elif self._troubles.pop(subject, None):
-            self.info(f"{subject}: recovered")
-
-    def flush(self) -> None:
-        """Send the waiting log lines, one call a level, and the health where it changed."""
-        lines, self._lines = list(self._lines), deque(maxlen=self._lines.maxlen)
-        for log in dict.fromkeys(log for log, _ in lines):
-            with contextlib.suppress(XsoarRefused, UnreadableAnswer):
-                self.call(log, self._safe("\n".join(text for level, text in lines if level == log)))
-        health = self._safe(" ".join(self._troubles.values()))
-        if health != self._reported_health:
-            with contextlib.suppress(XsoarRefused, UnreadableAnswer):
-                self.call(demisto.updateModuleHealth, health)
-                self._reported_health = health
-
-    def beat(self, now: float) -> None:
-        """Send the heartbeat where a long call has ended the platform's own; ``now`` is time.monotonic()."""
-        if self._last_heartbeat is not None and now - self._last_heartbeat >= HEARTBEAT_SECONDS:
-            self._last_heartbeat = now
-            with contextlib.suppress(XsoarRefused, UnreadableAnswer):
-                self.call(demisto.heartbeat, "the webhook is alive")
-
-    def is_broken(self) -> bool:
-        """Return whether XSOAR's end of the wire is closed, which nothing else would notice while it is idle."""
-        poll = select.poll()
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            for end in (sys.stdin, sys.stdout):
-                poll.register(end.fileno(), 0)  # errors and hang-ups are always told
-            return bool(poll.poll(0))
-        return False
-
-    def _safe(self, text: str) -> str:
-        text = plain_field(text)
-        for secret in self._secrets:
-            text = text.replace(secret, "<secret>")
-        return text
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Whose incident is it? Matching createIncidents' answer with what was sent
-# ---------------------------------------------------------------------------------------------------------------------
-
-# A pre-processing rule may drop one of a batch, so a place in the answer proves nothing. From the strongest evidence down:
-EVIDENCE = (
-    ("rawJSON", "name", "occurred"),
-    ("rawJSON",),
-    ("name", "occurred"),
-    ("occurred",),
-    ("labels",),
-    ("details",),
-    ("name",),
-)
-FRACTION = re.compile(r"\.[0-9]+")
-AMBIGUOUS: dict[str, Any] = {"ambiguous": True}  # XSOAR created something, and nothing tells whether it is this one
-
-
-def match_created(sent: list[dict[str, Any]], answer: Any) -> list[dict[str, Any] | None]:
-    """Return for each incident sent the object XSOAR created for it, None where it created none.
-
-    AMBIGUOUS stands where objects came back that nothing tells apart. Raises UnreadableAnswer for an answer of no known shape.
-    """
-    if isinstance(answer, dict) and "id" in answer:
-        answer = [answer]
-    if answer is None:  # how Go writes an empty list
-        answer = []
-    if not isinstance(answer, list):
-        raise UnreadableAnswer("createIncidents answered with no list of incidents")
-    if not all(isinstance(item, dict) and item for item in answer):
-        raise UnreadableAnswer("createIncidents answered with something that is no incident")
-    created: list[dict[str, Any]] = answer
-    if len(created) == len(sent) and all(
-        theirs.get("rawJSON") == ours["rawJSON"] and theirs.get("name") == ours["name"] for theirs, ours in zip(created, sent)
-    ):
-        return list(created)
-    return _match_by_evidence(sent, created)
-
-
-def _match_by_evidence(sent: list[dict[str, Any]], created: list[dict[str, Any]]) -> list[dict[str, Any] | None]:
-    places: list[dict[str, Any] | None] = [None] * len(sent)
-    free = dict.fromkeys(range(len(sent)))
-    doubtful: list[int] = []
-    for fields in EVIDENCE:
-        index: dict[tuple[str, ...], deque[int]] = {}
-        for place in free:
-            values = _evidence(sent[place], fields)
-            if values:
-                index.setdefault(values, deque()).append(place)
-        some_absent = len(created) < len(free)
-        unmatched = []
-        for item in created:
-            candidates = index.get(_evidence(item, fields))
-            if not candidates:
-                unmatched.append(item)
-                continue
-            if len(candidates) > 1 and some_absent and "rawJSON" not in fields:
-                doubtful += candidates  # alike by this evidence, yet different, and not all of them were created
-            place = candidates.popleft()
-            places[place] = item
-            del free[place]
-        created = unmatched
-    # What is left over as the only one is that of the only one that is missing, and objects that tell nothing but an ID
-    # are in order, as the platform says. Otherwise what is left over may be any of those that are missing.
-    bare = not any(name in item for item in created for fields in EVIDENCE for name in fields)
-    if len(created) == len(free) and (bare or len(free) == 1):
-        left = iter(created)
-        places = [next(left) if place in free else item for place, item in enumerate(places)]
-    elif created:
-        doubtful += free
-    for place in doubtful:
-        places[place] = AMBIGUOUS
-    return places
-
-
-def _evidence(incident: dict[str, Any], fields: tuple[str, ...]) -> tuple[str, ...]:
-    values = [incident.get(name) for name in fields]
-    if not all(values):
-        return ()
-    texts = [value if isinstance(value, str) else _encode_json(value) for value in values]
-    return tuple(_as_go_writes(text) if name == "occurred" else text for name, text in zip(fields, texts))
-
-
-def _as_go_writes(moment: str) -> str:
-    return FRACTION.sub(lambda fraction: fraction[0].rstrip("0").rstrip("."), moment)  # without zeros at the fraction's end
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Incident writer: group commit
-# ---------------------------------------------------------------------------------------------------------------------
+# ---- what became of it
 
 
 class Outcome(NamedTuple):
@@ -2942,372 +3561,290 @@ class Outcome(NamedTuple):
     reason: str = ""
 
 
+DROPPED = Outcome(200)  # by a pre-processing rule
 REJECTED = Outcome(502, reason="XSOAR refuses it")
 MAYBE_CREATED = Outcome(502, reason="XSOAR's answer could not be read, it may have been created")
-FULL = Outcome(503, reason="XSOAR is slower than the events come in, and the queue is full")
+STOPPED_IN_FLIGHT = Outcome(502, reason="the webhook is stopping, and XSOAR has not answered: it may have been created")
 OUTAGE = Outcome(503, reason="XSOAR refuses every incident at the moment")
 WITHDRAWN = Outcome(503, reason="XSOAR did not get to it in time")
 STOPPING = Outcome(503, reason="the webhook is stopping")
-STOPPED_IN_FLIGHT = Outcome(503, reason="the webhook is stopping, and XSOAR has not answered: it may have been created")
-
-
-class PendingIncident:
-    """An incident on its way, and at last its outcome."""
-
-    __slots__ = ("fields", "first_refused", "in_flight", "outcome", "size", "submission")
-
-    def __init__(self, submission: "Submission", incident: Incident) -> None:
-        self.submission = submission
-        self.fields = incident.fields
-        self.size = incident.size
-        self.outcome: Outcome | None = None
-        self.in_flight = False
-        self.first_refused = 0.0
-
-
-class Submission:
-    """What one request asks of the writer: its incidents in order, and an event for when the last one is settled."""
-
-    __slots__ = ("accepted", "open", "parts", "settled", "size")
-
-    def __init__(self, incidents: list[Incident], now: float) -> None:
-        self.accepted = now
-        self.parts = [PendingIncident(self, incident) for incident in incidents]
-        self.size = sum(incident.size for incident in incidents)
-        self.open = len(incidents)
-        self.settled = Event()
-
-
-class Writer:
-    """Group commit: while one createIncidents is in flight arriving incidents queue up, and the next call takes them all."""
-
-    def __init__(self, client: XsoarClient) -> None:
-        self._client = client
-        self._queue: deque[Submission] = deque()
-        self._rejected: list[list[PendingIncident]] = []  # in pieces, each for a call: bad ones or an outage
-        self._live: OrderedDict[Submission, None] = OrderedDict()  # by age, for withdrawing
-        self._bytes = 0
-        self._incidents = 0
-        self._work = Event()
-        self._gathered = Event()
-        self._target = 0
-        self._pause = RETRY_PAUSE_SECONDS
-        self._retry_at = 0.0
-        self._accepted_at = 0.0
-        self._reason = ""
-        self._closed = False
-        self._passed_over = False
-        self.calls = dict.fromkeys(("accepted", "refused", "unreadable"), 0)
-        self.call_seconds = Histogram(CALL_SECONDS)
-        self.call_incidents = Histogram(CALL_INCIDENTS)
-
-    def submit(self, incidents: list[Incident]) -> list[Outcome]:
-        """Wait until every incident is settled and return their outcomes in order."""
-        if self._closed:
-            return [STOPPING] * len(incidents)
-        submission = Submission(incidents, time.monotonic())
-        if self._incidents and (
-            self._incidents + submission.open > MAX_QUEUED_INCIDENTS or self._bytes + submission.size > MAX_QUEUED_BYTES
-        ):
-            return [FULL] * len(incidents)
-        self._live[submission] = None
-        self._incidents += submission.open
-        self._bytes += submission.size
-        self._queue.append(submission)
-        self._work.set()
-        if len(self._queue) >= self._target:
-            self._gathered.set()
-        submission.settled.wait()
-        outcomes = [pending.outcome or MAYBE_CREATED for pending in submission.parts]
-        submission.parts = []  # which know it as it knows them: a large answer would stay until the two are collected
-        return outcomes
-
-    def run(self) -> None:
-        """Write for ever; a failure of ours settles all that it met, what was on the wire as unknown, and is reported."""
-        while True:
-            try:
-                self._write_next()
-            except Exception as error:
-                self._client.error(f"The incident writer failed: {type(error).__name__}")
-                queued = set(self._queue)
-                for submission in list(self._live):
-                    for pending in submission.parts if submission not in queued else ():
-                        self._settle(pending, MAYBE_CREATED if pending.in_flight else OUTAGE)
-                self._rejected = []
-                gevent.sleep(RETRY_PAUSE_SECONDS)
-
-    def _write_next(self) -> None:
-        self._wait_for_work()
-        fresh = [] if self._passed_over else self._next_batch()
-        waiting, self._rejected = self._rejected, []
-        started = time.monotonic()
-        due = started >= self._retry_at
-        # New arrivals go first and on their own: were a refused one among them, they would pay for it.
-        pieces = self._cut(fresh) + (waiting if due else [])
-        accepted, self._rejected = self._write(pieces, [] if due else waiting, probing=due or not waiting)
-        # What arrivals left no call for has the next ones, else a steady load would never let it have its turn.
-        self._passed_over = bool(fresh and waiting) and any(piece is waiting[0] for piece in self._rejected)
-        self._after(accepted, due or not waiting)
-        if not self._rejected:
-            self._gather(len({pending.submission for pending in fresh}), time.monotonic() - started)
-
-    def _wait_for_work(self) -> None:
-        """Return when there is something to write: a queue, or refused incidents whose pause is over."""
-        while not self._queue:
-            self._work.clear()
-            if not self._rejected:
-                self._work.wait()
-                continue
-            left = self._retry_at - time.monotonic()
-            if left <= 0 or not self._work.wait(left):
-                return
-        if self._rejected and time.monotonic() < self._retry_at:
-            gevent.sleep(RETRY_PAUSE_SECONDS / 2)  # in an outage arrivals share an attempt, else each would make its own
-
-    def _next_batch(self) -> list[PendingIncident]:
-        """Take submissions off the queue up to the bounds of a call; a submission stays in one piece."""
-        batch: list[PendingIncident] = []
-        size = 0
-        while self._queue:
-            submission = self._queue[0]
-            if batch and (len(batch) + len(submission.parts) > MAX_CALL_INCIDENTS or size + submission.size > MAX_CALL_BYTES):
-                break
-            self._queue.popleft()
-            batch += submission.parts
-            size += submission.size
-        return batch
-
-    def _write(
-        self, pieces: list[list[PendingIncident]], aside: list[list[PendingIncident]], probing: bool
-    ) -> tuple[bool, list[list[PendingIncident]]]:
-        """Write pieces, each in a call, and split what is refused; return whether any was accepted, and what is to be retried.
-
-        A pending is bad when XSOAR refuses it alone though it has accepted others since it first refused it. Until then it
-        may as well be an outage: only the way down to one pending is split (``probing``), for 2n more refusals would not
-        tell more, and the rest is put aside until something is accepted.
-        """
-        pieces, aside = pieces[::-1], list(aside)
-        alone: list[list[PendingIncident]] = []
-        calls = 0
-        accepted = False
-        while pieces and not (self._queue and calls >= CALLS_IN_A_ROW and (accepted or alone)):
-            piece = [pending for pending in pieces.pop() if pending.outcome is None]
-            if not piece:
-                continue
-            calls += 1
-            if self._call(piece):
-                accepted = True
-                pieces = [*alone, *reversed(aside), *pieces]
-                aside, alone = [], []
-            elif piece[0].outcome is None:  # refused, and not settled because nobody knows what was created
-                known = all(pending.first_refused < self._accepted_at for pending in piece)
-                if len(piece) > 1 and (known or (probing and not alone)):
-                    pieces += self._halve(piece)
-                elif known:
-                    self._settle(piece[0], REJECTED)
-                else:
-                    (aside if len(piece) > 1 else alone).append(piece)
-        # What stood alone goes to the end: the next attempt is for another one, else a good one behind bad ones had no turn.
-        left = [*reversed(pieces), *aside, *alone]
-        if accepted:
-            return True, sorted(left, key=lambda piece: piece[0].submission.accepted)
-        return False, self._cut([pending for piece in left for pending in piece if pending.outcome is None])
-
-    @staticmethod
-    def _halve(piece: list[PendingIncident]) -> list[list[PendingIncident]]:
-        """Return two parts, the first one last: cut between requests where there are several, for one may be all bad."""
-        middle = len(piece) // 2
-        borders = [place for place in range(1, len(piece)) if piece[place].submission is not piece[place - 1].submission]
-        border = min(borders, key=lambda place: abs(place - middle), default=middle)
-        return [piece[border:], piece[:border]]
-
-    @staticmethod
-    def _cut(parts: list[PendingIncident]) -> list[list[PendingIncident]]:
-        """Return parts in pieces within the bounds of a call."""
-        pieces: list[list[PendingIncident]] = []
-        size = 0
-        for pending in parts:
-            if not pieces or len(pieces[-1]) >= MAX_CALL_INCIDENTS or size + pending.size > MAX_CALL_BYTES:
-                pieces.append([])
-                size = 0
-            pieces[-1].append(pending)
-            size += pending.size
-        return pieces
-
-    def _call(self, piece: list[PendingIncident]) -> bool:
-        """Make one createIncidents call; return whether XSOAR accepted it, having settled all it decides."""
-        for pending in piece:
-            pending.in_flight = True
-        sent = [pending.fields for pending in piece]
-        started = time.monotonic()
-        result = "unreadable"
-        try:
-            places = match_created(sent, self._client.create_incidents(sent))
-            result = "accepted"
-        except XsoarRefused as refusal:
-            result = "refused"
-            for pending in piece:
-                pending.in_flight = False
-                pending.first_refused = pending.first_refused or time.monotonic()
-            self._reason = str(refusal)
-            return False
-        except UnreadableAnswer as failure:
-            self._client.error(f"createIncidents of {len(piece)} incidents: {failure}")
-            for pending in piece:
-                self._settle(pending, MAYBE_CREATED)
-            return False
-        finally:
-            self.calls[result] += 1
-            self.call_seconds.observe(time.monotonic() - started)
-            self.call_incidents.observe(len(piece))
-        for pending, created in zip(piece, places):
-            self._settle(pending, MAYBE_CREATED if created is AMBIGUOUS else Outcome(200, created))
-        self._accepted_at = time.monotonic()
-        return True
-
-    def _settle(self, pending: PendingIncident, outcome: Outcome) -> None:
-        if pending.outcome is not None:
-            return
-        pending.outcome = outcome
-        pending.in_flight = False
-        self._incidents -= 1
-        self._bytes -= pending.size
-        submission = pending.submission
-        submission.open -= 1
-        if not submission.open:
-            self._live.pop(submission, None)
-            submission.settled.set()
-
-    def _after(self, accepted: bool, was_due: bool) -> None:
-        """Plan the next attempt for what is refused, and show an outage in the instance's health."""
-        now = time.monotonic()
-        lone = self._rejected[0][0] if sum(map(len, self._rejected)) == 1 else None
-        if lone and lone.first_refused and not self._queue and now - lone.first_refused >= LONE_RETRY_SECONDS:
-            self._settle(lone, OUTAGE)
-            self._rejected = []
-        if accepted:
-            self._client.report("XSOAR", "")
-        if accepted or not self._rejected:
-            self._pause = RETRY_PAUSE_SECONDS
-            self._retry_at = now  # what is left made room for new arrivals
-            return
-        if was_due:
-            self._retry_at = now + self._pause
-            self._pause = min(self._pause * 2, MAX_RETRY_PAUSE_SECONDS)
-        if lone and lone.first_refused:
-            self._retry_at = min(self._retry_at, lone.first_refused + LONE_RETRY_SECONDS)
-        self._client.report("XSOAR", f"XSOAR refuses to create incidents, they are retried: {self._reason[:300]}")
-
-    def _gather(self, answered: int, seconds: float) -> None:
-        """After a call, let the senders just answered come back, so that the next call takes all of them.
-
-        Ends when as many submissions wait as were answered, when a gap of a 25th of the call stays quiet (a lone request
-        that meets two of them waits less than a tenth longer than its call), or after MAX_GATHER_SECONDS.
-        """
-        if answered < 2:  # the only sender that may come back ends the wait for work as well
-            return
-        until = time.monotonic() + MAX_GATHER_SECONDS
-        gap = min(max(seconds / 25, 0.001), 0.02)
-        self._target = answered
-        while (waiting := len(self._queue)) < answered and not self._closed and time.monotonic() < until:
-            self._gathered.clear()
-            if self._gathered.wait(gap) or len(self._queue) <= waiting:
-                break
-        self._target = 0
-
-    @property
-    def waiting(self) -> tuple[int, int]:
-        """How many incidents wait for XSOAR, those of the call under way among them, and their bytes."""
-        return self._incidents, self._bytes
-
-    def withdraw(self, now: float) -> None:
-        """Answer 503 for incidents that XSOAR did not get within WITHDRAW_SECONDS; ``now`` is time.monotonic()."""
-        for submission in list(self._live):
-            if now - submission.accepted < WITHDRAW_SECONDS:
-                break
-            for pending in submission.parts:
-                if not pending.in_flight:
-                    self._settle(pending, OUTAGE if pending.first_refused else WITHDRAWN)
-        while self._queue and not self._queue[0].open:
-            self._queue.popleft()
-
-    def close(self, in_flight: Outcome = STOPPED_IN_FLIGHT) -> None:
-        """Settle everything that is unfinished, and whatever comes later, as stopping."""
-        self._closed = True
-        for submission in list(self._live):
-            for pending in submission.parts:
-                self._settle(pending, in_flight if pending.in_flight else STOPPING)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Memory: sample events and seen events, in the process and, behind it, in the integration context
+# Seen events, samples, and the integration context behind them
+#
+# SeenEvents stands before the writer where a duplication key, or a scheme that names its deliveries, tells events apart. The
+# first request with an event claims it; all others wait for its outcome, without a greenlet of their own. What was created is
+# remembered, what nobody knows (MAYBE_CREATED) is not, and what XSOAR did not take is free for the next one who waits.
+#
+# ContextKeeper copies samples, seen events and the status into the integration context, and obeys what commands leave there.
+# A command runs in a container of its own: it changes the context under its version, as the keeper does, so that neither
+# writes over the other, and leaves a mark that tells the keeper to forget what it holds in memory.
 # ---------------------------------------------------------------------------------------------------------------------
 
 SAMPLES_KEY = "sample_events"
-FOUND_KEY = "found_ids"
+FOUND_KEY = "found_ids"  # {event's key: incident's ID}, newest last
+TIMES_KEY = "found_times"  # {event's key: when it was created, epoch seconds}, where events are forgotten after a time
+PROMISED_KEY = "promised"  # incidents answered 202 that XSOAR has not created yet
+RESET_KEY = "reset"  # what a command wants forgotten: samples, events or all
+STATUS_KEY = "status"  # the running container's counters
+MAX_SAMPLES = 20
+MAX_SAMPLE_BYTES = 64 * KIB
+MAX_LARGE_SAMPLES_BYTES = 25 * MIB  # kept whole until the next flush; of more the newest
+MAX_FOUND_IDS = 5000
+MAX_KEY_CHARACTERS = 200
+MAX_PROMISED_BYTES = 5 * MIB
+FLUSH_SECONDS = 3.0  # from an incident to the integration context
+KEEPER_SECONDS = 10.0  # from a command to its effect, and between two writes of the status
+SEEN_METADATA = ("id", "name", "type", "occurred")
+
+Settled = Callable[[list[Outcome], set[int]], None]
 
 
-class Memory:
-    """Samples for the mapping wizard and the events already seen; a background flush keeps the integration context abreast."""
+class Seen(NamedTuple):
+    """A created event: what its sender was told, and when it was created, in epoch seconds."""
 
-    def __init__(self, client: XsoarClient, parser: NativeThread, store_samples: bool, remember_events: bool) -> None:
-        self._client = client
+    metadata: dict[str, Any]
+    created: float
+
+
+class Batch:
+    """A request's events until the last one's outcome is known."""
+
+    __slots__ = ("duplicates", "incidents", "open", "outcomes", "promise", "settled", "until")
+
+    def __init__(self, incidents: list[Incident], settled: Settled, promise: "Promise | None") -> None:
+        self.incidents = incidents
+        self.settled = settled
+        self.promise = promise
+        self.outcomes: list[Outcome] = [WITHDRAWN] * len(incidents)
+        self.duplicates: set[int] = set()
+        self.open = len(incidents)
+        self.until = time.monotonic() + WITHDRAW_SECONDS
+
+    def settle(self, place: int, outcome: Outcome) -> None:
+        """Note an event's outcome; the last one is told to the application."""
+        self.outcomes[place] = outcome
+        self.open -= 1
+        if not self.open:
+            self.settled(self.outcomes, self.duplicates)
+
+    def settle_duplicate(self, place: int, metadata: dict[str, Any]) -> None:
+        """Note an event that has an incident already."""
+        self.duplicates.add(place)
+        self.settle(place, Outcome(200, {**metadata, "duplicate": True}))
+
+
+class SeenEvents:
+    """Hands new events on to the writer, and each event once."""
+
+    def __init__(self, writer: "Writer", counters: Counters, forget_seconds: float | None) -> None:
+        self._writer = writer
+        self._counters = counters
+        self._forget_seconds = forget_seconds
+        self._claims: dict[str, list[tuple[Batch, int]]] = {}  # who waits for the outcome of an event under way
+        self.seen: OrderedDict[str, Seen] = OrderedDict()
+        self.changed: Callable[[], None] = lambda: None  # called when something new has been seen
+
+    def submit(self, incidents: list[Incident], settled: Settled, promise: "Promise | None" = None) -> None:
+        """Create the incidents whose event is new; ``settled`` gets all outcomes, and the places of duplicates.
+
+        It is called once, perhaps at once, and must not wait. Raises ServiceUnavailable where the writer has no room.
+        """
+        batch = Batch(incidents, settled, promise)
+        first: list[int] = []
+        known: list[tuple[int, Seen]] = []
+        for place, incident in enumerate(incidents):
+            key = incident.key
+            if key is None:
+                self._counters.add("events without a key")
+                first.append(place)
+            elif seen := self._find(key):
+                known.append((place, seen))
+            elif key in self._claims:
+                self._claims[key].append((batch, place))
+            else:
+                self._claims[key] = []
+                first.append(place)
+        try:
+            self._hand_on(batch, first)
+        except ServiceUnavailable:
+            self._take_back(batch, first)
+            raise
+        if known:
+            self._counters.add("duplicates", len(known))
+        for place, seen in known:
+            batch.settle_duplicate(place, seen.metadata)
+
+    def remember(self, key: str, seen: Seen) -> None:
+        """Note an event as seen, the oldest of too many is forgotten."""
+        self.seen[key] = seen
+        while len(self.seen) > MAX_FOUND_IDS:
+            self.seen.popitem(last=False)
+
+    def _find(self, key: str) -> Seen | None:
+        seen = self.seen.get(key)
+        if seen is None or self._forget_seconds is None or time.time() - seen.created < self._forget_seconds:
+            return seen
+        del self.seen[key]
+        return None
+
+    def _hand_on(self, batch: Batch, places: list[int]) -> None:
+        if places:
+            incidents = [batch.incidents[place] for place in places]
+            self._writer.submit(incidents, functools.partial(self._settled, batch, places), batch.promise)
+
+    def _take_back(self, batch: Batch, places: list[int]) -> None:
+        """Leave no trace of a request that the writer had no room for; nobody else can wait for its events yet."""
+        for place in places:
+            self._claims.pop(batch.incidents[place].key or "", None)
+        for key, waiting in self._claims.items():
+            self._claims[key] = [entry for entry in waiting if entry[0] is not batch]
+
+    def _settled(self, batch: Batch, places: list[int], outcomes: list[Outcome]) -> None:
+        for place, outcome in zip(places, outcomes):
+            key = batch.incidents[place].key
+            waiting = self._claims.pop(key, []) if key is not None else []
+            if outcome.created is not None and key is not None:
+                metadata = {name: value for name, value in outcome.created.items() if name in SEEN_METADATA}
+                self.remember(key, Seen(metadata, time.time()))
+                self.changed()
+                if waiting:
+                    self._counters.add("duplicates", len(waiting))
+                for other, other_place in waiting:
+                    other.settle_duplicate(other_place, metadata)
+            elif outcome in (REJECTED, DROPPED) and key is not None:
+                self._pass_on(key, batch, waiting, outcome)
+            else:  # what is true of the first one is true of all that wait for it, and not one after the other
+                for other, other_place in waiting:
+                    other.settle(other_place, outcome)
+            batch.settle(place, outcome)
+
+    def _pass_on(self, key: str, first: Batch, waiting: list[tuple[Batch, int]], outcome: Outcome) -> None:
+        """XSOAR did not take an event: of the same request all its places share that, of others the next one tries."""
+        for batch, place in waiting:
+            if batch is first:
+                batch.settle(place, outcome)
+        others = [entry for entry in waiting if entry[0] is not first]
+        while others:
+            batch, place = others.pop(0)
+            if time.monotonic() >= batch.until:
+                batch.settle(place, WITHDRAWN)
+                continue
+            self._claims[key] = others
+            try:
+                self._hand_on(batch, [place])
+            except ServiceUnavailable as error:
+                del self._claims[key]
+                batch.settle(place, Outcome(503, reason=error.sentence))
+            else:
+                return
+
+
+class Samples:
+    """The newest created incidents, for the mapping wizard."""
+
+    def __init__(self, parser: "NativeThread") -> None:
         self._parser = parser
-        self._store_samples = store_samples
-        self._remember_events = remember_events
-        self._samples: deque[dict[str, Any]] = deque(maxlen=MAX_SAMPLES)
         self._large: deque[Incident] = deque(maxlen=MAX_SAMPLES)
-        self._seen: OrderedDict[str, dict[str, Any]] = OrderedDict()
-        self._claims: dict[str, AsyncResult] = {}
-        self._changed = Event()
-        self._flushing = Semaphore()  # the last flush waits for one that is under way
-        self._damage_reported = False
-        self.loaded = Event()
+        self.items: deque[dict[str, Any]] = deque(maxlen=MAX_SAMPLES)
 
-    def add_sample(self, incident: Incident) -> None:
-        """Keep a created incident as a sample; a large one is cut down at the next flush, off the request's path."""
+    def add(self, incident: Incident) -> None:
+        """Keep a created incident; a large one is cut down at the next flush, off the request's path."""
         if incident.size > MAX_SAMPLE_BYTES // 2:  # as a string within a string it may grow to twice its size
             self._large.append(incident)
             while len(self._large) > 1 and sum(waiting.size for waiting in self._large) > MAX_LARGE_SAMPLES_BYTES:
                 self._large.popleft()
         else:
-            self._samples.append(incident.fields)
+            self.items.append(incident.fields)
+
+    def cut_large(self) -> None:
+        """Cut the large ones down to MAX_SAMPLE_BYTES."""
+        while self._large:
+            self.items.append(self._parser.run(small_sample, self._large.popleft().fields))
+
+    def forget(self) -> None:
+        """Forget all samples."""
+        self._large.clear()
+        self.items.clear()
+
+
+class Promised(NamedTuple):
+    """An incident whose sender was answered 202: it, and the request's ID."""
+
+    incident: Incident
+    request: str
+
+
+class Stored(NamedTuple):
+    """What the integration context holds."""
+
+    samples: list[dict[str, Any]]
+    found: dict[str, Any]
+    times: dict[str, float]
+    promised: list[Promised]
+    reset: str
+    damage: str
+
+
+class ContextKeeper:
+    """Keeps the integration context abreast of samples, seen events and the status, and obeys commands."""
+
+    def __init__(
+        self,
+        client: "XsoarClient",
+        settings: Settings,
+        samples: Samples,
+        events: SeenEvents,
+        status: Callable[[], dict[str, Any]],
+    ) -> None:
+        self._client = client
+        self._samples = samples
+        self._events = events
+        self._status = status
+        self._store_samples = settings.store_samples
+        self._remember_events = remembers_events(settings)
+        self._store_times = settings.duplicate_seconds is not None
+        self._written_status: dict[str, Any] = {}
+        self._changed = Event()
+        self._flushing = Semaphore()  # the last flush waits for one that is under way
+        self._damage_reported = False
+        self.closing = False  # what is promised now is left for the next start
+        self.promised: dict[str, Promised] = {}  # answered 202 and not created yet, by request and place
+        self.restored: dict[str, Promised] = {}  # what an earlier start has left
+        self.loaded = Event()
+        events.changed = self._changed.set
+
+    def add_sample(self, incident: Incident) -> None:
+        """Keep a created incident as a sample."""
+        self._samples.add(incident)
         self._changed.set()
 
-    def claim(self, key: str) -> "AsyncResult | None":
-        """Return None when the caller is the first to bring this event, who then settles it; else its outcome, to be awaited."""
-        known = self._seen.get(key)
-        if known is not None:
-            claim = AsyncResult()
-            claim.set(Outcome(200, known))
-            return claim
-        claim = self._claims.get(key)
-        if claim is None:
-            self._claims[key] = AsyncResult()
-        return claim
-
-    def settle(self, key: str, outcome: Outcome) -> None:
-        """Tell a claimed event's outcome to all who wait for it; without an incident the event is free to come again."""
-        if outcome.created is not None:
-            metadata = {name: value for name, value in outcome.created.items() if name in ("id", "name", "type", "occurred")}
-            self._seen[key] = metadata
-            while len(self._seen) > MAX_FOUND_IDS:
-                self._seen.popitem(last=False)
+    def fulfil(self, name: str) -> None:
+        """A promised incident is settled."""
+        self.promised.pop(name, None)
+        if self.restored.pop(name, None):
             self._changed.set()
-            outcome = Outcome(200, metadata)
-        self._claims.pop(key).set(outcome)
+
+    def close(self) -> None:
+        """Have the last flush write what is promised for the next start."""
+        self.closing = True
+        if self.promised:
+            self._changed.set()
 
     def run(self) -> None:
-        """Load what is there, then flush changes for ever, one flush for all of FLUSH_SECONDS."""
-        while (self._store_samples or self._remember_events) and not self._synchronize(write=False):
+        """Load what is there, then write changes for ever, one write for all of FLUSH_SECONDS."""
+        while not self._synchronize(write=False):
             gevent.sleep(FLUSH_SECONDS)
-        self.loaded.set()
         while True:
-            self._changed.wait()
-            gevent.sleep(FLUSH_SECONDS)
-            if not self.flush():
-                gevent.sleep(RETRY_PAUSE_SECONDS)
-                self.flush()
+            if self._changed.wait(KEEPER_SECONDS):
+                gevent.sleep(FLUSH_SECONDS)
+                if not self.flush():
+                    gevent.sleep(RETRY_PAUSE_SECONDS)
+                    self.flush()
+            else:
+                with self._flushing:
+                    self._synchronize(write=self._status() != self._written_status)
 
     def flush(self) -> bool:
         """Write what changed to the integration context and return whether that worked."""
@@ -3315,58 +3852,141 @@ class Memory:
             if not self._changed.is_set():
                 return True
             self._changed.clear()
-            while self._large:
-                self._samples.append(self._parser.run(small_sample, self._large.popleft().fields))
+            self._samples.cut_large()
             if self._synchronize(write=True):
                 return True
             self._changed.set()
             return False
 
     def _synchronize(self, write: bool) -> bool:
-        samples = list(self._samples)
-        found = {key: metadata.get("id") for key, metadata in self._seen.items()}
         try:
-            stored_samples, stored_found, damage = self._client.call(self._exchange, samples, found, write)
+            stored = self._client.call(self._exchange, write)
         except (XsoarRefused, UnreadableAnswer) as error:
             self._client.report("Integration context", f"The integration context cannot be reached, it is retried: {error}"[:300])
             self.loaded.set()
             return False
         self._client.report("Integration context", "")
-        if damage and not self._damage_reported:
+        if stored.damage and not self._damage_reported:
             self._damage_reported = True
-            self._client.error(f"The integration context held damaged data, which is replaced: {damage}")
-        if not write:
-            self._samples = deque([*stored_samples, *self._samples][-MAX_SAMPLES:], maxlen=MAX_SAMPLES)
-        for key, incident_id in reversed(stored_found.items()):
-            if key not in self._seen:
-                self._seen[key] = {} if incident_id is None else {"id": incident_id}
-                self._seen.move_to_end(key, last=False)
-        while len(self._seen) > MAX_FOUND_IDS:
-            self._seen.popitem(last=False)
-        self.loaded.set()
+            self._client.error(f"The integration context held damaged data, which is replaced: {stored.damage}")
+        if not self.loaded.is_set():
+            self._load(stored)
+            self.loaded.set()
         return True
 
-    def _exchange(
-        self, samples: list[dict[str, Any]], found: dict[str, Any], write: bool
-    ) -> tuple[list[dict[str, Any]], dict[str, Any], str]:
-        """Read the context and, to write, put ours into it; on the native thread, two round trips at the most."""
+    def _load(self, stored: Stored) -> None:
+        """Put what the context held before what has come since the start."""
+        held = [*stored.samples, *self._samples.items][-MAX_SAMPLES:]
+        self._samples.items.clear()
+        self._samples.items.extend(held)
+        now = time.time()
+        seen = self._events.seen
+        for key, incident_id in reversed(stored.found.items()):
+            if key not in seen:
+                seen[key] = Seen({} if incident_id is None else {"id": incident_id}, stored.times.get(key, now))
+                seen.move_to_end(key, last=False)
+        while len(seen) > MAX_FOUND_IDS:
+            seen.popitem(last=False)
+        self.restored = {str(number): promised for number, promised in enumerate(stored.promised)}
+
+    def _exchange(self, write: bool) -> Stored:
+        """Read the context and, to write, put ours into it: two round trips at the most, both in one turn of the client."""
         versioned = demisto.getIntegrationContextVersioned(True)
         versioned = versioned if isinstance(versioned, dict) else {}
-        context = versioned.get("context")
-        damages: list[str] = [] if isinstance(context, dict) or not context else ["it is no object"]
-        context = dict(context) if isinstance(context, dict) else {}
-        stored_samples = read_samples(context.get(SAMPLES_KEY), damages)
-        stored_found = read_found(context.get(FOUND_KEY), damages)
-        if write:
-            if self._store_samples:
-                merged = [sample for sample in stored_samples if sample not in samples] + samples
-                context[SAMPLES_KEY] = to_json(merged[-MAX_SAMPLES:])
-            if self._remember_events:
-                merged_found = {key: value for key, value in stored_found.items() if key not in found} | found
-                context[FOUND_KEY] = to_json(dict(list(merged_found.items())[-MAX_FOUND_IDS:]))
+        context, stored = read_context(versioned.get("context"))
+        if stored.reset:
+            stored = self._obey(stored)
+            context.pop(RESET_KEY, None)
+        if write or stored.reset:
+            status = self._status()
+            self._merge(context, stored, status)
             texts = {str(key): value if isinstance(value, str) else to_json(value) for key, value in context.items()}
             demisto.setIntegrationContextVersioned(texts, versioned.get("version", -1), True)
-        return stored_samples, stored_found, "; ".join(damages)
+            self._written_status = status
+        return stored
+
+    def _obey(self, stored: Stored) -> Stored:
+        """Forget what a command wants forgotten, in memory; return what is left of the context."""
+        if stored.reset in ("samples", "all"):
+            self._samples.forget()
+            stored = stored._replace(samples=[])
+        if stored.reset in ("events", "all"):
+            self._events.seen.clear()
+            stored = stored._replace(found={}, times={})
+        self._client.info(f"generic-webhook-reset: {stored.reset} forgotten.")
+        return stored
+
+    def _merge(self, context: dict[str, Any], stored: Stored, status: dict[str, Any]) -> None:
+        """Put ours into the context."""
+        if self._store_samples:
+            ours = list(self._samples.items)
+            context[SAMPLES_KEY] = to_json([*(one for one in stored.samples if one not in ours), *ours][-MAX_SAMPLES:])
+        if self._remember_events:
+            seen = self._events.seen
+            found = {key: value for key, value in stored.found.items() if key not in seen}
+            found |= {key: event.metadata.get("id") for key, event in seen.items()}
+            context[FOUND_KEY] = to_json(dict(list(found.items())[-MAX_FOUND_IDS:]))
+            if self._store_times:
+                context[TIMES_KEY] = to_json({key: int(event.created) for key, event in seen.items()})
+        if self.loaded.is_set():
+            waiting = [*self.restored.values(), *(self.promised.values() if self.closing else ())]
+            context.pop(PROMISED_KEY, None)
+            if waiting:
+                context[PROMISED_KEY] = self._promised_text(waiting)
+        context[STATUS_KEY] = to_json(status)
+
+    def _promised_text(self, waiting: list[Promised]) -> str:
+        """Return the promised incidents as JSON of at most MAX_PROMISED_BYTES; what has no room in it is told in the log."""
+        texts: list[str] = []
+        left = MAX_PROMISED_BYTES
+        lost = []
+        for incident, request in waiting:
+            text = to_json({"fields": incident.fields, "key": incident.key, "request": request})
+            left -= byte_length(text)
+            if left < 0:
+                lost.append(request)
+                left += byte_length(text)
+            else:
+                texts.append(text)
+        if lost:
+            names = ", ".join(dict.fromkeys(lost))
+            sentence = (
+                f"More than {MAX_PROMISED_BYTES // MIB} MB were answered 202 and wait for XSOAR; lost are the requests {names}"
+            )
+            self._client.error(sentence[:4000])
+        return f"[{','.join(texts)}]"
+
+
+def remembers_events(settings: Settings) -> bool:
+    """Return whether an instance tells seen events from new ones."""
+    return bool(settings.duplication_paths) or settings.authenticator.identifies
+
+
+def read_context(value: Any) -> tuple[dict[str, Any], Stored]:
+    """Return an integration context as a dict, and what it holds; what is wrong with it is told in ``Stored.damage``."""
+    damages: list[str] = [] if isinstance(value, dict) or not value else ["it is no object"]
+    context = dict(value) if isinstance(value, dict) else {}
+    times = _read_context(TIMES_KEY, context.get(TIMES_KEY), damages) or {}
+    stored = Stored(
+        read_samples(context.get(SAMPLES_KEY), damages),
+        read_found(context.get(FOUND_KEY), damages),
+        {key: moment for key, moment in times.items() if isinstance(moment, (int, float))} if isinstance(times, dict) else {},
+        read_promised(context.get(PROMISED_KEY), damages),
+        str(context.get(RESET_KEY) or ""),
+        "; ".join(damages),
+    )
+    return context, stored
+
+
+def read_promised(text: Any, damages: list[str]) -> list[Promised]:
+    """Return the promised incidents in a context's text; what is wrong with it is appended to ``damages``."""
+    items = _read_context(PROMISED_KEY, text, damages) or []
+    try:
+        incidents = [Incident(dict(item["fields"]), item["key"], incident_size(item["fields"])) for item in items]
+        return [Promised(incident, str(item["request"])) for incident, item in zip(incidents, items)]
+    except (TypeError, KeyError, ValueError, AttributeError):
+        damages.append(f"{PROMISED_KEY} is no list of incidents")
+        return []
 
 
 def read_samples(text: Any, damages: list[str]) -> list[dict[str, Any]]:
@@ -3438,917 +4058,861 @@ def _shorten(value: Any, characters: int, elements: int) -> Any:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Connections: who is connected and how long, memory for large bodies, failed logins, counters
+# Writer: group commit
 #
-# A connection is in one of five groups, each ordered by how long it has been there. Once a second all deadlines are looked at.
-# Only the groups in which a connection waits for its sender are ever thinned out: what is being worked on is never cut off.
+# While one createIncidents is in flight, arriving incidents queue up, and the next call takes them all. What XSOAR refuses is
+# either bad or meets an outage; which of the two, only calls tell:
+#
+#   queued --call--> accepted: settled 200
+#                    unreadable: settled 502, never sent again
+#                    refused, several: halved; the halves are called in turn
+#                    refused, alone: though XSOAR accepted another one since it first refused this one: settled 502, it is bad
+#                                    else set aside, and the next call takes from the other end of what is refused
+#                    two alone and nothing accepted in between: an outage; all wait, whole again, for the next attempt
+#
+# Invariants:
+# - Arrivals go first and on their own: were a refused one among them, they would pay for it.
+# - A submission is in one call unless XSOAR refuses that.
+# - What is withdrawn is never sent, and what was sent and has an unreadable answer is never sent again.
+# - Each incident is settled once; the last one of a submission calls its ``settled``, which must not wait.
 # ---------------------------------------------------------------------------------------------------------------------
 
-REQUEST_SECONDS = 30  # for the TLS handshake, the headers and the body together
-IDLE_SECONDS = 60  # a kept-alive connection without a request
-MAX_CONNECTIONS = 4096
-SPARE_DESCRIPTORS = 100  # of the process's limit, for everything that is no connection
-EVICTION_CANDIDATES = 64  # looked at when full, so that a crowd does not make each newcomer expensive
-DISCARD_BYTES = 64 * MIB  # thrown away after a refusal, so that a sender or proxy that is still sending sees it and no reset
-DISCARD_SECONDS = 10.0
-MAX_DISCARDING = 256  # connections at once; past it the next two lines
-LINGER_BYTES = 64 * KIB
-LINGER_SECONDS = 1.0
-MAX_BODIES_BYTES = 256 * MIB  # of all large bodies being worked on at once, so that many of them cannot fill the memory
-MAX_FAILING_ADDRESSES = 1024
-FREE_FAILURES = 3  # a typo or two is answered at once
-FAILURE_MEMORY_SECONDS = 60
+MAX_QUEUED_INCIDENTS = 20_000
+MAX_QUEUED_BYTES = 128 * MIB
+MAX_CALL_INCIDENTS = 1000
+MAX_CALL_BYTES = 4 * MIB  # one line the server has to read and answer in a piece
+WITHDRAW_SECONDS = 55  # reverse proxies give up after 60
+LONE_RETRY_SECONDS = 5  # a lone refused incident may be bad or meet an outage: past this its sender decides
+MAX_GATHER_SECONDS = 0.25  # after a call, for the senders just answered; 512 of them come back within 0.1 s
+REQUEST_WORK_SECONDS = 0.0001  # of ours for a request: a call shorter than all of these leaves no time to gather in
+CALLS_IN_A_ROW = 8  # of halving and retrying before new arrivals get theirs
+RETRY_PAUSE_SECONDS = 0.1  # doubles with each attempt, up to MAX_RETRY_PAUSE_SECONDS
+MAX_RETRY_PAUSE_SECONDS = 2.0
 
 
-class Counters:
-    """What happened: counted since the start, and since the last line in the log."""
+class Promise:
+    """Whether a request was answered 202: then its incidents are created however long that takes."""
 
-    def __init__(self) -> None:
-        self._new: Counter[str] = Counter()
-        self._logged: Counter[str] = Counter()
-        self.statuses: Counter[int] = Counter()  # of all answers
-
-    def add(self, name: str, count: int = 1) -> None:
-        """Count something under a name that is fit for the log."""
-        self._new[name] += count
-
-    def answered(self, status: int) -> None:
-        """Count an answer."""
-        self.statuses[status] += 1
-        if status != 200:
-            self._new[f"answered {status}"] += 1
-
-    def total(self, name: str) -> int:
-        """Return a counter's value since the start."""
-        return self._logged[name] + self._new[name]
-
-    def totals(self) -> dict[str, int]:
-        """Return all counters' values since the start."""
-        return dict(self._logged + self._new)
-
-    def take_line(self) -> str:
-        """Return what was counted since the last call as one line, empty where nothing was."""
-        line = ", ".join(f"{count} {name}" for name, count in sorted(self._new.items()))
-        self._logged.update(self._new)
-        self._new.clear()
-        return line
-
-
-class FailedLogins:
-    """How often an address failed to authenticate lately, so that guessing becomes slow."""
+    __slots__ = ("made",)
 
     def __init__(self) -> None:
-        self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
-
-    def add(self, address: str) -> float:
-        """Count a failed authentication and return for how many seconds to delay its answer, at most 1."""
-        now = time.monotonic()
-        count, last = self._failures.pop(address, (0, now))
-        count = 1 if now - last > FAILURE_MEMORY_SECONDS else count + 1
-        self._failures[address] = (count, now)
-        if len(self._failures) > MAX_FAILING_ADDRESSES:
-            self._failures.popitem(last=False)
-        return min(1.0, 0.05 * 2 ** min(count - FREE_FAILURES, 10)) if count > FREE_FAILURES else 0.0
+        self.made = False
 
 
-class BodyMemory:
-    """The memory that all large bodies being worked on may take together, in bytes."""
+class PendingIncident:
+    """An incident on its way, and at last its outcome."""
 
-    def __init__(self) -> None:
-        self._taken = 0
+    __slots__ = ("fields", "first_refused", "in_flight", "outcome", "refused_alone", "size", "submission")
 
-    def take(self, size: int) -> None:
-        """Account for bytes of a large body; raises ServiceUnavailable where there are too many of them at once."""
-        if self._taken + size > MAX_BODIES_BYTES:
-            raise ServiceUnavailable("Too many large bodies are being worked on; send this one again later.")
-        self._taken += size
-
-    def give_back(self, size: int) -> None:
-        """Bytes of a large body are done with."""
-        self._taken -= size
+    def __init__(self, submission: "Submission", incident: Incident) -> None:
+        self.submission = submission
+        self.fields = incident.fields
+        self.size = incident.size
+        self.outcome: Outcome | None = None
+        self.in_flight = False
+        self.first_refused = 0.0  # in any company; time.monotonic() seconds
+        self.refused_alone = 0.0
 
 
-class Connections:
-    """Keeps every connection within its time and all of them within their number."""
+class Submission:
+    """What one request asks of the writer: its incidents in order, and whom to tell when the last one is settled."""
 
-    def __init__(self, counters: Counters) -> None:
-        self._counters = counters
-        self._most = max(
-            16, min(MAX_CONNECTIONS, raise_descriptor_limit(MAX_CONNECTIONS + SPARE_DESCRIPTORS) - SPARE_DESCRIPTORS)
-        )
-        self._arriving: OrderedDict[Connection, None] = OrderedDict()  # without complete headers, oldest first
-        self._reading: OrderedDict[Connection, None] = OrderedDict()  # headers complete, the body not
-        self._working: OrderedDict[Connection, None] = OrderedDict()  # the whole request is here: never evicted
-        self._idle: OrderedDict[Connection, None] = OrderedDict()  # kept alive between requests, longest idle first
-        self._discarding: OrderedDict[Connection, None] = OrderedDict()  # refused, and still sending
-        self._groups = (self._arriving, self._idle, self._discarding, self._reading, self._working)
-        self.under_way = 0  # requests whose body is complete and that are not yet answered
-        self.stopping = False
+    __slots__ = ("accepted", "open", "parts", "promise", "settled", "size")
 
-    def open(self, connection: "Connection") -> bool:
-        """Take in a new connection and return True; False where it is one too many.
+    def __init__(self, incidents: list[Incident], settled: Callable[[list[Outcome]], None], promise: Promise | None) -> None:
+        self.accepted = time.monotonic()
+        self.parts = [PendingIncident(self, incident) for incident in incidents]
+        self.size = sum([incident.size for incident in incidents])
+        self.open = len(incidents)
+        self.settled = settled
+        self.promise = promise
 
-        When full, the oldest connection without complete headers makes room, else the longest idle, else the oldest
-        that is refused, else the oldest without a complete body. One whose bytes are here and only wait for their turn
-        comes after all of these.
+
+class Writer:
+    """The one who calls createIncidents; the rules are at the head of this section."""
+
+    def __init__(self, client: "XsoarClient") -> None:
+        self._client = client
+        self._queue: deque[Submission] = deque()
+        self._rejected: deque[list[PendingIncident]] = deque()  # in pieces, each for a call
+        self._live: OrderedDict[Submission, None] = OrderedDict()  # by age, for withdrawing
+        self._bytes = 0
+        self._incidents = 0
+        self._work = Event()
+        self._gathered = Event()
+        self._target = 0
+        self._pause = RETRY_PAUSE_SECONDS
+        self._retry_at = 0.0
+        self._accepted_at = 0.0
+        self._reason = ""
+        self._closed = False
+        self.is_calling = False  # createIncidents is under way
+        self.calls = dict.fromkeys(("accepted", "refused", "unreadable"), 0)
+        self.call_seconds = Histogram(CALL_SECONDS)
+        self.call_incidents = Histogram(CALL_INCIDENTS)
+
+    def submit(self, incidents: list[Incident], settled: Callable[[list[Outcome]], None], promise: Promise | None = None) -> None:
+        """Take incidents, and call ``settled`` with their outcomes in order once the last one is known.
+
+        It is called in the writer's greenlet and must not wait. Raises ServiceUnavailable where there is no room.
         """
-        if sum(map(len, self._groups)) >= self._most:
-            silent = itertools.filterfalse(Connection.has_bytes, itertools.islice(self._arriving, EVICTION_CANDIDATES))
-            victim = next(itertools.chain(silent, self._idle, self._discarding, self._reading, self._arriving), None)
-            if victim is None:
-                self._counters.add("connections refused")
-                return False
-            self._counters.add("connections evicted")
-            self.close(victim)
-            victim.shut(socket.SHUT_RDWR)
-        connection.group = self._arriving
-        self._arriving[connection] = None
-        return True
-
-    def close(self, connection: "Connection") -> None:
-        """Forget a connection."""
-        connection.group.pop(connection, None)
-
-    def idle(self, connection: "Connection") -> None:
-        """A request is answered: the connection may stay silent for IDLE_SECONDS."""
-        self._move(connection, self._idle, time.monotonic() + IDLE_SECONDS)
-
-    def begin(self, connection: "Connection") -> None:
-        """A part of a request has come: REQUEST_SECONDS for the rest, on a new connection from its opening."""
-        if connection.group is self._idle:
-            self._move(connection, self._arriving, time.monotonic() + REQUEST_SECONDS)
-
-    def read(self, connection: "Connection") -> None:
-        """The headers are complete, and the body is waited for within the same time."""
-        self.begin(connection)
-        self._move(connection, self._reading, connection.deadline)
-
-    def work(self, connection: "Connection") -> None:
-        """The body is complete: from here on XSOAR decides how long it takes."""
-        self._move(connection, self._working, math.inf)
-
-    def discard(self, connection: "Connection") -> tuple[int, float]:
-        """The request is refused: return how many bytes may be thrown away of what is under way, and for how many seconds."""
-        if len(self._discarding) >= MAX_DISCARDING:
-            return LINGER_BYTES, LINGER_SECONDS
-        self._move(connection, self._discarding, time.monotonic() + DISCARD_SECONDS)
-        return DISCARD_BYTES, DISCARD_SECONDS
-
-    @staticmethod
-    def _move(connection: "Connection", group: "OrderedDict[Connection, None]", deadline: float) -> None:
-        if connection in connection.group:  # else it is closed
-            del connection.group[connection]
-            group[connection] = None
-            connection.group = group
-            connection.deadline = deadline
-
-    def reading(self) -> bool:
-        """Return whether a body is on its way."""
-        return bool(self._reading)
-
-    def end_reading(self) -> None:
-        """End reading on every connection whose request is incomplete; its greenlet answers that we are stopping."""
-        for connection in [*self._arriving, *self._reading]:
-            connection.shut(socket.SHUT_RD)
-
-    def sweep(self, now: float) -> None:
-        """End reading on every connection whose time is up, which its own greenlet then answers; ``now`` is monotonic."""
-        for group in self._groups:
-            for connection in list(group):
-                if connection.deadline >= now:
-                    continue
-                # A second sweep means that not even the answer could be written.
-                connection.shut(socket.SHUT_RDWR if connection.expired else socket.SHUT_RD)
-                connection.expired = True
-                connection.deadline = now + LINGER_SECONDS
-
-    def counts(self) -> dict[str, int]:
-        """Return how many connections there are of each kind."""
-        names = ("arriving", "idle", "discarding", "reading", "working")
-        return {name: len(group) for name, group in zip(names, self._groups)}
-
-
-def raise_descriptor_limit(wanted: int) -> int:
-    """Raise the process's soft limit of descriptors to so many, as far as the hard one allows, and return what it is."""
-    soft, hard = (math.inf if limit == resource.RLIM_INFINITY else limit for limit in resource.getrlimit(resource.RLIMIT_NOFILE))
-    if soft < wanted:
-        raised = min(wanted, hard)
-        with contextlib.suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (int(raised), resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
-            soft = raised
-    return int(min(soft, wanted))
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# HTTP: bytes become requests, answers become bytes (RFC 9110, 9112)
-#
-# A Connection reads with its Reader up to the end of a Head, and passes a Request on to the routes. Whoever answers it calls
-# Request.reply once, at once or later and from any greenlet: the answer leaves in one send, without a switch to the connection's
-# own greenlet, which meanwhile waits for the next request's bytes.
-#
-# The reader is strict: where a lenient one takes two Content-Lengths, folded headers or a bare line feed, a proxy in front may
-# see other requests than we do. All of that is 400 and the end of the connection.
-#
-# Senders and proxies repeat their heads byte for byte, but for the body's length. What follows from a head's bytes is found once.
-# ---------------------------------------------------------------------------------------------------------------------
-
-RECEIVE_BYTES = 16 * KIB  # of a request's head and, mostly, its whole body
-MAX_REQUEST_LINE_BYTES = 8 * KIB  # what common proxies allow
-MAX_HEADERS_BYTES = 32 * KIB
-MAX_HEADERS = 100
-MAX_CHUNK_LINE_BYTES = 1 * KIB
-REQUESTS_IN_A_ROW = 8  # from one connection before the others get their turn: a pipeline never makes us wait for its bytes
-MAX_KNOWN_HEADS = 256
-MAX_KNOWN_HEAD_BYTES = 2 * KIB
-
-REQUEST_LINE = re.compile(rf"({HEADER_NAME}) ([\x21-\x7e\x80-\xff]+) HTTP/1\.([0-9])")
-HEADER_LINES = re.compile(rf"(?:{HEADER_NAME}:[\t\x20-\x7e\x80-\xff]*\r\n)*+")
-# RFC 9112, 7.1.1: an extension has a name; a blank is allowed around its semicolon only, and ours is a bit stricter.
-CHUNK_LINE = re.compile(rb"([0-9a-fA-F]{1,8})(?:[ \t]*;[ \t]*[!#$%&'*+\-.^_`|~0-9A-Za-z][\t\x20-\x7e\x80-\xff]*)?\r\n")
-LENGTH_LINE = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: ?([0-9]{1,8})\r\n")
-SINGLE_HEADERS = {"content-length", "transfer-encoding", "host", "content-encoding", "expect"}  # twice is ambiguous
-COMMON_HEADERS = "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
-BAD_REQUEST_LINE = "The request line is not valid HTTP/1.1."
-BLANK_LINE = b"\r\n\r\n"  # with the line break before it
-STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in http.HTTPStatus}
-
-
-class Head:
-    """A request without its body: names of headers in lower case, values in Latin-1 as they came.
-
-    What others find out of it once, they keep in ``handler``, ``proven`` and ``context``; all else is never changed.
-    """
-
-    __slots__ = (
-        "chunked",
-        "context",
-        "expects_continue",
-        "handler",
-        "headers",
-        "keep_alive",
-        "length",
-        "method",
-        "minor",
-        "path",
-        "proven",
-        "query",
-        "repeated",
-    )
-
-    def __init__(self, method: str, target: str, minor: str, headers: dict[str, str], repeated: frozenset[str]) -> None:
-        """Understand a request line and headers; raises BadRequest wherever a proxy might see another request than we do."""
-        self.method = method.upper()
-        self.path, self.query = split_target(target)
-        self.minor = minor  # of HTTP/1
-        self.headers = headers
-        self.repeated = repeated  # names that came more than once
-        self.length, self.chunked = body_framing(headers, minor)
-        self.expects_continue = minor != "0" and headers.get("expect", "").lower() == "100-continue"
-        connection = headers.get("connection")  # RFC 9112, 9.3: HTTP/1.1 stays open unless told otherwise
-        options = [option.strip() for option in connection.lower().split(",")] if connection else []
-        self.keep_alive = "close" not in options and (minor != "0" or "keep-alive" in options)
-        self.handler: Callable[[Request], Answer | None] | None = None  # the route's
-        self.proven = False  # authentication passed, which depends on nothing but this head
-        self.context: RequestContext | None = None  # what is kept of it in incidents
-
-
-def parse_head(text: str) -> Head:
-    """Return a request's head from its lines, each with its line break; raises BadRequest."""
-    line, _, lines = text.partition("\r\n")
-    words = REQUEST_LINE.fullmatch(line)
-    if not words:
-        raise BadRequest(BAD_REQUEST_LINE)
-    method, target, minor = words.groups()
-    headers, repeated = parse_headers(lines)
-    if minor != "0" and "host" not in headers:  # RFC 9112, 3.2
-        raise BadRequest("The header Host is missing; HTTP/1.1 has it in every request.")
-    return Head(method, target, minor, headers, repeated)
-
-
-def parse_headers(lines: str) -> tuple[dict[str, str], frozenset[str]]:
-    """Return values by lower-case name, repeated ones joined by commas, and the names that were repeated; raises BadRequest.
-
-    RFC 9112, 5: no blank before the colon and no folded lines; RFC 9110, 5.3: which headers may be joined.
-    """
-    if not HEADER_LINES.fullmatch(lines):
-        raise BadRequest("A header is malformed: each is one line 'Name: value', without control characters.")
-    headers: dict[str, str] = {}
-    repeated = []
-    for line in lines.split("\r\n")[:-1]:
-        name, _, value = line.partition(":")
-        name = name.lower()
-        value = value.strip(" \t")
-        if name not in headers:
-            headers[name] = value
-        elif name in SINGLE_HEADERS:
-            raise BadRequest(f"The header {name} is there twice; send it once.")
-        else:
-            headers[name] += ", " + value
-            repeated.append(name)
-    return headers, frozenset(repeated)
-
-
-def split_target(target: str) -> tuple[str, str]:
-    """Return a target's path, its percent-encodings resolved, and its raw query string; raises BadRequest (RFC 9112, 3.2)."""
-    path, _, query = target.partition("?")
-    if path.lower().startswith(("http://", "https://")):  # the absolute form, http://host/path
-        path = "/" + path.partition("://")[2].partition("/")[2]
-    if not path.startswith("/"):
-        raise BadRequest("The request's target is no path and no URL.")
-    return unquote_to_bytes(path.encode("latin-1")).decode("utf-8", "replace"), query
-
-
-def body_framing(headers: dict[str, str], minor: str) -> tuple[int, bool]:
-    """Return a body's length in bytes and whether it comes in chunks; raises BadRequest where that is in doubt.
-
-    RFC 9112, 6.1: both headers together, or chunks in HTTP/1.0, are how requests are smuggled. RFC 9112, 6.3: without either
-    there is no body.
-    """
-    length, encoding = headers.get("content-length"), headers.get("transfer-encoding")
-    if encoding is not None and (length is not None or encoding.lower() != "chunked" or minor == "0"):
-        raise BadRequest("Send either Content-Length or, in HTTP/1.1, Transfer-Encoding: chunked.")
-    if length is not None and not (length.isascii() and length.isdigit() and len(length) <= 15):
-        raise BadRequest("Content-Length is no number of bytes.")
-    return int(length or 0), encoding is not None
-
-
-def check_head_limits(head: bytes) -> None:
-    """Raise HTTPError (400, 414, 431) for a head, or what has come of it, that is too long or no head of HTTP/1."""
-    lines = head.rstrip(b"\r\n")  # what is, or may become, the blank line does not count
-    breaks = lines.count(b"\r\n")
-    first = lines.find(b"\r\n") if breaks else len(lines)
-    if first > MAX_REQUEST_LINE_BYTES:
-        raise HTTPError(414, f"The request line is longer than {MAX_REQUEST_LINE_BYTES // KIB} KiB; shorten the URL.")
-    if len(lines) - first > MAX_HEADERS_BYTES or breaks > MAX_HEADERS:
-        raise HTTPError(431, f"The headers exceed {MAX_HEADERS_BYTES // KIB} KiB or {MAX_HEADERS} lines; send fewer.")
-    if head.count(b"\n") != head.count(b"\r\n"):
-        raise BadRequest("A line of the request's head ends in a bare line feed; end each with CR LF.")
-    if first and b"\n" in head and head.find(b" HTTP/1.", 0, first) < 0:  # TLS or a port scan: no end would ever come
-        raise BadRequest(BAD_REQUEST_LINE)
-
-
-def check_chunk_line(line: bytes) -> None:
-    """Raise BadRequest for a chunk's first line, or what has come of it, that is too long."""
-    if len(line) > MAX_CHUNK_LINE_BYTES:
-        raise BadRequest(f"A chunk of the body has a first line over {MAX_CHUNK_LINE_BYTES} bytes; send no extensions.")
-
-
-def too_large() -> HTTPError:
-    """Return the refusal of a body over MAX_BODY_BYTES."""
-    return HTTPError(413, f"The body is larger than {MAX_BODY_BYTES // MIB} MiB; send fewer events at a time.")
-
-
-class KnownHeads:
-    """Heads by their bytes, but for the digits of Content-Length: the last used of those whose sender was let in."""
-
-    def __init__(self) -> None:
-        self._heads: OrderedDict[tuple[bytes, bytes], Head] = OrderedDict()
-
-    @staticmethod
-    def key(head: bytes) -> tuple[tuple[bytes, bytes], bytes]:
-        """Return what a head is known by, and the digits of its Content-Length, empty without one.
-
-        Of a head with two such lines the second is part of the key; it is refused and so never known.
-        """
-        line = LENGTH_LINE.search(head)
-        if not line:
-            return (head, b""), b""
-        start, end = line.span(1)
-        return (head[:start], head[end:]), head[start:end]
-
-    def get(self, key: tuple[bytes, bytes]) -> Head | None:
-        """Return a known head."""
-        head = self._heads.get(key)
-        if head is not None:
-            self._heads.move_to_end(key)
-        return head
-
-    def add(self, key: tuple[bytes, bytes], head: Head) -> None:
-        """Remember a head, in place of the least recently used where there are too many."""
-        if len(key[0]) + len(key[1]) <= MAX_KNOWN_HEAD_BYTES:
-            self._heads[key] = head
-            if len(self._heads) > MAX_KNOWN_HEADS:
-                self._heads.popitem(last=False)
-
-
-class Reader:
-    """The bytes of a connection, received as they are asked for; an empty answer is the sender's end."""
-
-    __slots__ = ("_buffer", "_receive")
-
-    def __init__(self, sock: Any) -> None:
-        self._receive = sock.recv
-        self._buffer = b""
-
-    def wait(self) -> bool:
-        """Wait for the next request's first byte and return whether there is one; an empty line before it is left out.
-
-        RFC 9112, 2.2: some senders put one behind a body.
-        """
-        if not self._buffer and not self._fill():
-            return False
-        if self._buffer[:1] == b"\r":
-            while self._buffer in (b"\r", b"\r\n"):
-                if not self._fill():
-                    return False
-            self._buffer = self._buffer.removeprefix(b"\r\n")
-        return True
-
-    def holds(self, mark: bytes) -> bool:
-        """Return whether the mark has come."""
-        return mark in self._buffer
-
-    def holds_bytes(self, size: int) -> bool:
-        """Return whether so many bytes have come."""
-        return len(self._buffer) >= size
-
-    def until(self, mark: bytes, check: Callable[[bytes], None]) -> bytes:
-        """Return the bytes up to and with the mark; ``check`` may refuse what has come before they are whole."""
-        while (end := self._buffer.find(mark)) < 0:
-            check(self._buffer)
-            if not self._fill():
-                return b""
-        end += len(mark)
-        found, self._buffer = self._buffer[:end], self._buffer[end:]
-        return found
-
-    def unread(self, data: bytes) -> None:
-        """Put bytes back before all others."""
-        self._buffer = data + self._buffer
-
-    def some(self, most: int) -> bytes:
-        """Return at least one byte and at most so many."""
-        if not self._buffer:
-            return self._receive(most)
-        found, self._buffer = self._buffer[:most], self._buffer[most:]
-        return found
-
-    def exactly(self, size: int) -> bytes:
-        """Return so many bytes, fewer only where the sender ends before them."""
-        found = self.some(size) if size else b""
-        if len(found) < size:
-            parts = bytearray(found)
-            while len(parts) < size and (part := self.some(size - len(parts))):
-                parts += part
-            return bytes(parts)
-        return found
-
-    def _fill(self) -> bool:
-        part = self._receive(RECEIVE_BYTES)
-        self._buffer += part
-        return bool(part)
-
-
-class Request:
-    """A request that is being answered: its head, its body once read_body() is called, and the memory it takes.
-
-    ``address`` is where it comes from, ``headers`` are the head's with this request's Content-Length.
-    """
-
-    __slots__ = ("_connection", "_key", "_seen", "_taken", "address", "complete", "head", "headers", "length", "under_way")
-
-    def __init__(self, head: Head, headers: dict[str, str], length: int, key: tuple[bytes, bytes], connection: "Connection"):
-        self.head = head
-        self.headers = headers
-        self.length = length  # bytes of the body, 0 where it comes in chunks
-        self.address = connection.address
-        self.complete = not head.chunked and not length  # the body is read
-        self.under_way = False  # and what it holds is worth waiting for
-        self._connection = connection
-        self._key = key
-        self._seen = 0
-        self._taken = 0
-
-    def reply(self, answer: Answer) -> None:
-        """Answer the request: once, from any greenlet, without waiting."""
-        self.end()
-        self._connection.send(answer)
-
-    def end(self) -> None:
-        """Give back what the request holds."""
-        server = self._connection.server
-        if self._taken:
-            server.memory.give_back(self._taken)
-            self._taken = 0
-        if self.under_way:
-            self.under_way = False
-            server.connections.under_way -= 1
-
-    def remember_head(self) -> None:
-        """Keep what follows from the head for the next request whose head is the same; for senders that were let in."""
-        self._connection.server.known_heads.add(self._key, self.head)
-
-    def reserve(self, size: int) -> None:
-        """Account for ``size`` more bytes that the request holds in memory; raises ServiceUnavailable. Small ones are free."""
-        self._seen += size
-        if self._seen > SMALL_BODY_BYTES:
-            self._connection.server.memory.take(self._seen - self._taken)
-            self._taken = self._seen
-
-    def read_body(self) -> bytes:
-        """Return the whole body, at most MAX_BODY_BYTES; raises HTTPError (400, 408, 413, 503)."""
-        connection = self._connection
-        if self.length > MAX_BODY_BYTES:
-            raise too_large()
-        if self.head.expects_continue and not self.complete:  # RFC 9110, 10.1.1
-            connection.sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-        if self.head.chunked or not connection.reader.holds_bytes(self.length):
-            connection.server.connections.read(connection)
-        body = self._read_chunks() if self.head.chunked else self._read(self.length)
-        self.complete = True
-        connection.server.connections.work(connection)
-        return body
-
-    def begin_work(self) -> None:
-        """From here on the request is worth waiting for when the webhook stops."""
-        self.under_way = True
-        self._connection.server.connections.under_way += 1
-
-    def _read(self, size: int) -> bytes:
-        if size <= READ_BYTES:  # in one piece
-            return self._read_part(size)
-        parts = bytearray()
-        while len(parts) < size:
-            parts += self._read_part(min(READ_BYTES, size - len(parts)))
-            if len(parts) % MIB < READ_BYTES:
-                gevent.sleep(0)  # a fast sender must not keep the hub
-        return bytes(parts)
-
-    def _read_part(self, size: int) -> bytes:
-        self.reserve(size)
-        part = self._connection.reader.exactly(size)
-        if len(part) < size:
-            raise self._connection.cut_short("The body ends before its Content-Length; send it whole.")
-        return part
-
-    def _read_chunks(self) -> bytes:
-        """Return the body from its chunks (RFC 9112, 7.1)."""
-        connection = self._connection
-        parts = bytearray()
-        for number, size in enumerate(self._chunk_sizes(), 1):
-            if len(parts) + size > MAX_BODY_BYTES:
-                raise too_large()
-            parts += self._read(size)
-            if connection.reader.exactly(2) != b"\r\n":
-                raise connection.cut_short("A chunk of the body is not as long as it says; send it again.")
-            if number % 64 == 0:
-                gevent.sleep(0)  # a flood of tiny chunks must not keep the hub
-        return bytes(parts)
-
-    def _chunk_sizes(self) -> Iterator[int]:
-        connection = self._connection
+        if self._closed:
+            raise ServiceUnavailable("The webhook is stopping; send this again in a moment.")
+        submission = Submission(incidents, settled, promise)
+        if self._incidents and (
+            self._incidents + submission.open > MAX_QUEUED_INCIDENTS or self._bytes + submission.size > MAX_QUEUED_BYTES
+        ):
+            raise ServiceUnavailable("XSOAR is slower than the events come in, and the queue is full. Send this again later.")
+        self._live[submission] = None
+        self._incidents += submission.open
+        self._bytes += submission.size
+        self._queue.append(submission)
+        if len(self._queue) == 1:
+            self._work.set()
+        if self._target and len(self._queue) >= self._target:
+            self._gathered.set()
+
+    def run(self) -> None:
+        """Write for ever; a failure of ours settles all that it met, what was on the wire as unknown, and is reported."""
         while True:
-            line = connection.reader.until(b"\n", check_chunk_line)
-            check_chunk_line(line)
-            size = CHUNK_LINE.fullmatch(line)
-            if not size:
-                raise connection.cut_short("A chunk of the body has no valid size; send it again.")
-            if not int(size[1], 16):
+            try:
+                self._write_next()
+            except Exception as error:
+                self._client.error(f"The incident writer failed: {type(error).__name__}")
+                queued = set(self._queue)
+                for submission in list(self._live):
+                    for pending in submission.parts if submission not in queued else ():
+                        self._settle(pending, MAYBE_CREATED if pending.in_flight else OUTAGE)
+                self._rejected.clear()
+                gevent.sleep(RETRY_PAUSE_SECONDS)
+
+    def _write_next(self) -> None:
+        self._wait_for_work()
+        started = time.monotonic()
+        due = started >= self._retry_at
+        fresh = self._next_batch()
+        requests = len({pending.submission for pending in fresh})
+        accepted = False
+        for piece in self._cut(fresh):
+            if self._call(piece):
+                accepted = True
+            else:  # behind those that were refused before
+                self._rejected.extend(self._halve(piece) if due else [piece])
+        if self._rejected and (due or accepted):
+            accepted = self._retry(started) or accepted
+            due = True
+        self._plan(accepted, due)
+        if not self._rejected:
+            self._gather(requests, time.monotonic() - started)
+
+    def _wait_for_work(self) -> None:
+        """Return when there is something to write: a queue, or refused incidents whose pause is over."""
+        while not self._queue:
+            self._work.clear()
+            if not self._rejected:
+                self._work.wait()
+                continue
+            left = self._retry_at - time.monotonic()
+            if left <= 0 or not self._work.wait(left):
+                return
+        if self._rejected and time.monotonic() < self._retry_at:
+            gevent.sleep(RETRY_PAUSE_SECONDS / 2)  # in an outage arrivals share an attempt, else each would make its own
+
+    def _next_batch(self) -> list[PendingIncident]:
+        """Take submissions off the queue up to the bounds of a call; a submission stays in one piece."""
+        batch: list[PendingIncident] = []
+        size = 0
+        while self._queue:
+            submission = self._queue[0]
+            if batch and (len(batch) + len(submission.parts) > MAX_CALL_INCIDENTS or size + submission.size > MAX_CALL_BYTES):
                 break
-            yield int(size[1], 16)
-        # RFC 9112, 7.1.2: trailers, which nobody needs here, end in a blank line, and so they do now where there are none.
-        connection.reader.unread(b"\r\n")
-        trailers = connection.read_head()
-        check_head_limits(trailers)
-        parse_headers(trailers.decode("latin-1")[2:-2])
+            self._queue.popleft()
+            batch += submission.parts
+            size += submission.size
+        return batch
+
+    def _retry(self, started: float) -> bool:
+        """Call what is refused, piece by piece, until all is settled, it is an outage, or arrivals have waited for long enough.
+
+        Return whether XSOAR accepted anything. ``started`` is when this attempt began, in time.monotonic() seconds.
+        """
+        accepted = False
+        aside: list[list[PendingIncident]] = []  # refused alone, since the last acceptance
+        first = True  # the end of the row that is next
+        calls = 0
+        while self._rejected and not (self._queue and calls >= CALLS_IN_A_ROW):
+            piece = unsettled(self._rejected.popleft() if first else self._rejected.pop())
+            if not piece:
+                continue
+            if len(piece) > 1 or piece[0].refused_alone < max(started, self._accepted_at):
+                calls += 1
+                if self._call(piece):
+                    accepted = True
+                    self._rejected.extend(aside)
+                    aside = []
+                    continue
+            if len(piece) > 1:
+                halves = self._halve(piece)
+                self._rejected.extendleft(reversed(halves)) if first else self._rejected.extend(reversed(halves))
+            elif unsettled(piece) and piece[0].first_refused < self._accepted_at:
+                self._settle(piece[0], REJECTED)
+            elif unsettled(piece):
+                aside.append(piece)
+                first = not first
+                if len(aside) > 1:
+                    break
+        outage = len(aside) > 1 or not self._rejected
+        self._rejected.extend(aside)  # last: a good one behind bad ones is to have its turn
+        if not accepted and outage:
+            self._rejected = deque(self._cut([pending for piece in self._rejected for pending in unsettled(piece)]))
+        return accepted
+
+    @staticmethod
+    def _halve(piece: list[PendingIncident]) -> list[list[PendingIncident]]:
+        """Return what is unsettled in two parts: cut between requests where there are several, for one may be all bad."""
+        piece = unsettled(piece)
+        if len(piece) < 2:
+            return [piece] if piece else []
+        middle = len(piece) // 2
+        borders = [place for place in range(1, len(piece)) if piece[place].submission is not piece[place - 1].submission]
+        border = min(borders, key=lambda place: abs(place - middle), default=middle)
+        return [piece[:border], piece[border:]]
+
+    @staticmethod
+    def _cut(parts: list[PendingIncident]) -> list[list[PendingIncident]]:
+        """Return parts in pieces within the bounds of a call."""
+        pieces: list[list[PendingIncident]] = []
+        size = 0
+        for pending in parts:
+            if not pieces or len(pieces[-1]) >= MAX_CALL_INCIDENTS or size + pending.size > MAX_CALL_BYTES:
+                pieces.append([])
+                size = 0
+            pieces[-1].append(pending)
+            size += pending.size
+        return pieces
+
+    def _call(self, piece: list[PendingIncident]) -> bool:
+        """Call createIncidents with what is unsettled; return whether XSOAR accepted it, having settled all it decides."""
+        piece = unsettled(piece)
+        if not piece:
+            return False
+        for pending in piece:
+            pending.in_flight = True
+        started = time.monotonic()
+        result = "unreadable"
+        self.is_calling = True
+        try:
+            outcomes = self._client.create_incidents([pending.fields for pending in piece])
+            result = "accepted"
+            self._accepted_at = time.monotonic()
+        except XsoarRefused as refusal:
+            result = "refused"
+            now = time.monotonic()
+            for pending in piece:
+                pending.in_flight = False
+                pending.first_refused = pending.first_refused or now
+            if len(piece) == 1:
+                piece[0].refused_alone = now
+            self._reason = str(refusal)
+            return False
+        except UnreadableAnswer as failure:
+            self._client.error(f"createIncidents of {len(piece)} incidents: {failure}")
+            outcomes = [MAYBE_CREATED] * len(piece)
+        finally:
+            self.is_calling = False
+            self.calls[result] += 1
+            self.call_seconds.observe(time.monotonic() - started)
+            self.call_incidents.observe(len(piece))
+        for pending, outcome in zip(piece, outcomes):
+            self._settle(pending, outcome)
+        return result == "accepted"
+
+    def _settle(self, pending: PendingIncident, outcome: Outcome) -> None:
+        if pending.outcome is not None:
+            return
+        pending.outcome = outcome
+        pending.in_flight = False
+        self._incidents -= 1
+        self._bytes -= pending.size
+        submission = pending.submission
+        submission.open -= 1
+        if submission.open:
+            return
+        self._live.pop(submission, None)
+        outcomes = [part.outcome or MAYBE_CREATED for part in submission.parts]
+        submission.parts = []  # which know it as it knows them: a large answer would stay until the two are collected
+        try:
+            submission.settled(outcomes)
+        except Exception as error:
+            self._client.error(f"An outcome could not be told: {type(error).__name__}")
+
+    def _plan(self, accepted: bool, tried: bool) -> None:
+        """Plan the next attempt for what is refused, and show an outage in the instance's health."""
+        now = time.monotonic()
+        lone = self._rejected[0][0] if len(self._rejected) == 1 and len(self._rejected[0]) == 1 else None
+        if lone and not self._queue and now - lone.first_refused >= LONE_RETRY_SECONDS and not is_promised(lone.submission):
+            self._settle(lone, OUTAGE)
+            self._rejected.clear()
+        if accepted:
+            self._client.report("XSOAR", "")
+        if accepted or not self._rejected:
+            self._pause = RETRY_PAUSE_SECONDS
+            self._retry_at = now  # what is left made room for new arrivals
+            return
+        if tried:
+            self._retry_at = now + self._pause
+            self._pause = min(self._pause * 2, MAX_RETRY_PAUSE_SECONDS)
+        if lone:
+            self._retry_at = min(self._retry_at, lone.first_refused + LONE_RETRY_SECONDS)
+        self._client.report("XSOAR", f"XSOAR refuses to create incidents, they are retried: {self._reason[:300]}")
+
+    def _gather(self, answered: int, seconds: float) -> None:
+        """After a call of so many seconds, let the senders just answered come back, so that the next call takes all of them.
+
+        Who comes after the next call has begun waits for two: with long calls all who were answered have to be back. With a
+        call that takes less than our own work for them, half of them are enough: the rest is read while XSOAR works.
+        Ends early when a gap of a 25th of the call stays quiet (a lone request that meets two of them waits less than a
+        tenth longer than its call), and after MAX_GATHER_SECONDS.
+        """
+        if seconds < answered * REQUEST_WORK_SECONDS:
+            answered //= 2
+        if answered < 2:  # the only sender that may come back ends the wait for work as well
+            return
+        until = time.monotonic() + MAX_GATHER_SECONDS
+        gap = min(max(seconds / 25, 0.001), 0.02)
+        self._target = answered
+        while (waiting := len(self._queue)) < answered and not self._closed and time.monotonic() < until:
+            self._gathered.clear()
+            if self._gathered.wait(gap) or len(self._queue) <= waiting:
+                break
+        self._target = 0
+
+    @property
+    def waiting(self) -> tuple[int, int]:
+        """How many incidents wait for XSOAR, those of the call under way among them, and their bytes."""
+        return self._incidents, self._bytes
+
+    def withdraw(self, now: float) -> None:
+        """Answer 503 for incidents that XSOAR did not get within WITHDRAW_SECONDS; ``now`` is time.monotonic()."""
+        for submission in list(self._live):
+            if now - submission.accepted < WITHDRAW_SECONDS:
+                break
+            for pending in () if is_promised(submission) else submission.parts:
+                if not pending.in_flight:
+                    self._settle(pending, OUTAGE if pending.first_refused else WITHDRAWN)
+        while self._queue and not self._queue[0].open:
+            self._queue.popleft()
+
+    def close(self, in_flight: Outcome = STOPPED_IN_FLIGHT) -> None:
+        """Settle everything that is unfinished as stopping, and take nothing any more."""
+        self._closed = True
+        for submission in list(self._live):
+            for pending in submission.parts:
+                self._settle(pending, in_flight if pending.in_flight else STOPPING)
 
 
-class Connection:
-    """A sender's connection: one request after the other is read and answered.
+def unsettled(piece: list[PendingIncident]) -> list[PendingIncident]:
+    """Return those of a piece whose outcome is open."""
+    return [pending for pending in piece if pending.outcome is None]
 
-    The connections' group it is in, and until when it may be there (time.monotonic() seconds), are the registry's.
+
+def is_promised(submission: Submission) -> bool:
+    """Return whether the sender was told that the incidents will be created."""
+    return submission.promise is not None and submission.promise.made
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Matching: whose incident is it? What createIncidents answered, against what was sent
+#
+# A pre-processing rule may drop one of a batch, so a place in the answer proves nothing. The evidence, from the strongest
+# down, is in EVIDENCE. The server may write rawJSON anew, so that it is the same where its value is; an object whose rawJSON
+# is that of an incident of the call is nobody else's. Where evidence ends, order and number decide, as the platform documents
+# them. Where even they leave a doubt, the outcome is MAYBE_CREATED: nobody is told somebody else's incident.
+# ---------------------------------------------------------------------------------------------------------------------
+
+EVIDENCE = (
+    ("rawJSON", "name", "occurred"),
+    ("rawJSON",),
+    ("name", "occurred"),
+    ("occurred",),
+    ("labels",),
+    ("details",),
+    ("name",),
+)
+FRACTION = re.compile(r"\.[0-9]+")
+
+
+class Returned(NamedTuple):
+    """An object of createIncidents' answer: its place there, the object, and what of it is compared with what was sent."""
+
+    number: int
+    created: dict[str, Any]
+    fields: dict[str, Any]
+    is_claimed: bool  # its rawJSON is that of an incident of the call
+
+
+def match_created(sent: list[dict[str, Any]], answer: Any) -> list[Outcome]:
+    """Return what became of each incident sent, by createIncidents' answer.
+
+    Raises UnreadableAnswer for an answer of no known shape.
+    """
+    if isinstance(answer, dict) and "id" in answer:
+        answer = [answer]
+    if answer is None:  # how Go writes an empty list
+        answer = []
+    if not isinstance(answer, list):
+        raise UnreadableAnswer("createIncidents answered with no list of incidents")
+    if not all(isinstance(item, dict) and item for item in answer):
+        raise UnreadableAnswer("createIncidents answered with something that is no incident")
+    as_sent = len(answer) == len(sent) and all(
+        theirs.get("rawJSON") == ours["rawJSON"] and theirs.get("name") == ours["name"] for theirs, ours in zip(answer, sent)
+    )
+    if as_sent and (len(sent) == 1 or len(without_repeated_ids(answer)) == len(sent)):
+        return [Outcome(200, theirs) for theirs in answer]
+    return _match_by_evidence(sent, answer)
+
+
+def without_repeated_ids(answer: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the objects of an answer, of those with the same ID the first."""
+    seen: set[str] = set()
+    kept = []
+    for item in answer:
+        number = str(item.get("id") or "")
+        if number not in seen:
+            kept.append(item)
+        if number:
+            seen.add(number)
+    return kept
+
+
+def _match_by_evidence(sent: list[dict[str, Any]], answer: list[dict[str, Any]]) -> list[Outcome]:
+    """Return what became of each incident where the objects are not plainly those of what was sent, in order."""
+    left = _comparable(without_repeated_ids(answer), sent)
+    repeated = len(left) < len(answer)
+    found: dict[int, Returned] = {}  # by the place of what was sent
+    free = dict.fromkeys(range(len(sent)))
+    doubtful: set[int] = set()
+    alike: list[int] = []  # places of objects that nothing but their order tells apart
+    for fields in EVIDENCE:
+        places = _places_by_evidence(sent, free, fields)
+        some_absent = len(left) < len(free)
+        unmatched = []
+        for item in left:
+            mine = None if item.is_claimed and "rawJSON" not in fields else places.get(_evidence(item.fields, fields))
+            if not mine:
+                unmatched.append(item)
+                continue
+            if len(mine) > 1 and "rawJSON" not in fields:
+                if some_absent:
+                    doubtful.update(mine)  # alike by this evidence, yet different, and not all of them were created
+                alike.append(mine[0])
+            place = mine.popleft()
+            found[place] = item
+            del free[place]
+        left = unmatched
+    numbers = [found[place].number for place in sorted(found.keys() - set(alike))]
+    in_order = numbers == sorted(numbers)
+    if not in_order:  # then order says nothing of those that are alike, either
+        doubtful.update(alike)
+    if _follows_order(left, len(free)) and in_order and not repeated:
+        found.update(zip(free, left))
+    elif left or repeated:  # what is left over may be any of those that are missing
+        doubtful.update(free)
+    return [_outcome(found.get(place), place in doubtful) for place in range(len(sent))]
+
+
+def _outcome(found: Returned | None, doubtful: bool) -> Outcome:
+    if doubtful:
+        return MAYBE_CREATED
+    return DROPPED if found is None else Outcome(200, found.created)
+
+
+def _follows_order(left: list[Returned], missing: int) -> bool:
+    """Return whether order says whose the objects left over are: the only one, or those that tell nothing but an ID."""
+    if len(left) != missing or any(item.is_claimed for item in left):
+        return False
+    return missing == 1 or not any(name in item.created for item in left for fields in EVIDENCE for name in fields)
+
+
+def _places_by_evidence(
+    sent: list[dict[str, Any]], free: Iterable[int], fields: tuple[str, ...]
+) -> dict[tuple[str, ...], deque[int]]:
+    """Return the places that nothing is found for yet, by what they hold in some fields."""
+    places: dict[tuple[str, ...], deque[int]] = {}
+    for place in free:
+        values = _evidence(sent[place], fields)
+        if values:
+            places.setdefault(values, deque()).append(place)
+    return places
+
+
+def _comparable(answer: list[dict[str, Any]], sent: list[dict[str, Any]]) -> list[Returned]:
+    """Return the objects with their rawJSON spelled as it was sent where it is the same value.
+
+    Values are compared only where texts differ: parsing all of a batch takes as long as its call.
+    """
+    texts = {incident["rawJSON"] for incident in sent}
+    rewritten = [item for item in answer if isinstance(item.get("rawJSON"), str) and item["rawJSON"] not in texts]
+    values = {_json_value(text): text for text in texts} if rewritten else {}
+    returned = []
+    for number, item in enumerate(answer):
+        raw = item.get("rawJSON")
+        text = values.get(_json_value(raw), raw) if values and isinstance(raw, str) else raw
+        returned.append(Returned(number, item, item if text is raw else {**item, "rawJSON": text}, text in texts))
+    return returned
+
+
+def _json_value(text: str) -> str:
+    """Return a JSON text in a spelling that all texts of the same value share, the text itself where it is no JSON."""
+    try:
+        return json.dumps(json.loads(text), sort_keys=True)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _evidence(incident: dict[str, Any], fields: tuple[str, ...]) -> tuple[str, ...]:
+    values = [incident.get(name) for name in fields]
+    if not all(values):
+        return ()
+    texts = [value if isinstance(value, str) else _encode_json(value) for value in values]
+    return tuple(_as_go_writes(text) if name == "occurred" else text for name, text in zip(fields, texts))
+
+
+def _as_go_writes(moment: str) -> str:
+    return FRACTION.sub(lambda fraction: fraction[0].rstrip("0").rstrip("."), moment)  # without zeros at the fraction's end
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# XSOAR client: the only place that calls demisto.* once the server runs
+#
+# The platform's demisto object writes a line to sys.stdout and reads one from sys.stdin. Both are replaced by files of ours, so
+# that the greenlet that makes a call waits in the hub and all others go on; a Semaphore keeps the calls in turn. Where the
+# platform turns out to read otherwise, calls are made on a native thread instead.
+#
+# Each line we send has one line as its answer, so whatever waits before a call is sent is no answer to anything of ours. From
+# then on every answer would be taken for that of the next call. The wire is then out of step: nothing more is sent or believed,
+# and the process ends, so that the platform starts it again with a new wire.
+# ---------------------------------------------------------------------------------------------------------------------
+
+MIN_MASKED_CHARACTERS = 4  # a shorter secret is part of too many words
+PIPE_BYTES = 1 * MIB  # asked for, so that a batch or its answer is one write and one read
+READ_LINE_BYTES = 1 * MIB
+HEARTBEAT_SECONDS = 30
+HEARTBEAT_LOCK_SECONDS = 60  # a call longer than this kills the platform's heartbeat thread
+REST_SECONDS = 0.1  # for what follows an answer that is no JSON: it left XSOAR in the same piece
+SURPLUS_SECONDS = 1.0  # that a doubtful answer is held back at first, for a second line that would tell whose it is
+MIN_SURPLUS_SECONDS = 0.05  # once the server has shown that it gives older incidents' IDs: each time halves it
+MAX_SURPLUS_SECONDS = 5.0
+RECENT_IDS = 20_000  # of incidents, which no other one gets
+
+
+class XsoarRefused(Exception):
+    """XSOAR answered a call with an error: it did nothing of it."""
+
+
+class UnreadableAnswer(Exception):
+    """XSOAR's answer could not be read: whatever the call asked for may or may not have happened."""
+
+
+class WireInput:
+    """The wire's incoming end as sys.stdin: whoever reads a line waits in the hub."""
+
+    def __init__(self) -> None:
+        self._hub = gevent.get_hub()
+        self._readable = self._hub.loop.io(0, 1)
+        self._buffer = b""
+        self.lines = 0  # read so far
+
+    def fileno(self) -> int:
+        """Return the descriptor."""
+        return 0
+
+    def readline(self, *_: Any) -> str:
+        """Return the next line, an empty text at the end."""
+        parts = [self._buffer]
+        while b"\n" not in parts[-1]:
+            self._hub.wait(self._readable)
+            part = os.read(0, READ_LINE_BYTES)
+            if not part:
+                break
+            parts.append(part)
+        line, newline, self._buffer = b"".join(parts).partition(b"\n")
+        self.lines += 1
+        return (line + newline).decode()
+
+    def take_waiting(self) -> bytes:
+        """Return what has come without being asked for, and forget it."""
+        poll = select.poll()
+        poll.register(0, select.POLLIN)
+        waiting, self._buffer = self._buffer, b""
+        while any(event & select.POLLIN for _, event in poll.poll(0)) and (part := os.read(0, READ_LINE_BYTES)):
+            waiting += part
+        return waiting
+
+    def wait(self, seconds: float) -> bool:
+        """Return whether anything comes within so many seconds."""
+        with gevent.Timeout(seconds, False):
+            if not self._buffer:
+                self._hub.wait(self._readable)
+            return True
+        return False
+
+
+class WireOutput:
+    """The wire's outgoing end as sys.stdout: one write for each line, and whoever writes waits in the hub.
+
+    The platform's heartbeat writes from a native thread of its own, under the lock that all calls take.
     """
 
-    __slots__ = ("_busy", "_closing", "_request", "_sent", "address", "deadline", "expired", "group", "reader", "server", "sock")
+    def __init__(self) -> None:
+        self._hub = gevent.get_hub()
+        self._hub_thread = threading.get_ident()
+        self._writable = self._hub.loop.io(1, 2)
+        self._parts: list[str] = []
+        self.write = self._parts.append  # json.dump makes some twenty small ones of an incident
 
-    def __init__(self, sock: Any, address: str, server: "Server") -> None:
-        self.sock = sock
-        self.address = address
-        self.server = server
-        self.group: OrderedDict[Connection, None] = OrderedDict()  # until the registry takes it in
-        self.deadline = time.monotonic() + REQUEST_SECONDS
-        self.expired = False
-        self._closing = False  # no request follows the one that is being answered
-        self._busy = False  # a request is being answered, or its answer is leaving
-        self._request: Request | None = None  # that one
-        self._sent: Event | None = None  # set once the answer has left, where somebody waits for that
+    def fileno(self) -> int:
+        """Return the descriptor."""
+        return 1
 
-    def serve(self) -> None:
-        """Answer requests until the sender or we have enough."""
-        self.reader = Reader(self.sock)
-        served = 0
-        try:
-            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # Nagle and delayed ACK: 44 ms a request
-            while self.reader.wait():
-                self._await_answer()
-                request = self._answer_one()
-                if self._closing:
-                    self._await_answer()
-                    return self._linger(request)
-                served += 1
-                if served % REQUESTS_IN_A_ROW == 0:
-                    gevent.sleep(0)
-            self._await_answer()  # of a sender that has ended its side, and still reads
-        except OSError:  # the sender has gone
-            return None
+    def flush(self) -> None:
+        """Send what was written."""
+        data = memoryview("".join(self._parts).encode())
+        self._parts.clear()
+        while data:
+            try:
+                data = data[os.write(1, data) :]
+            except BlockingIOError:
+                if threading.get_ident() == self._hub_thread:
+                    self._hub.wait(self._writable)
+                else:
+                    poll = select.poll()
+                    poll.register(1, select.POLLOUT)
+                    poll.poll()
 
-    def _await_answer(self) -> None:
-        """Wait until the last request's answer has left."""
-        if self._busy:
-            self._sent = Event()
-            self._sent.wait()
-            self._sent = None
 
-    def _answer_one(self) -> Request | None:
-        """Read a request's head, have the request answered and return it; None where it has no valid head."""
-        server = self.server
-        self._busy = True
-        try:
-            if not self.reader.holds(BLANK_LINE):
-                server.connections.begin(self)
-            request = self._request = self._read_request()
-            self._closing = not request.head.keep_alive
-        except HTTPError as error:
-            self._closing = True
-            self.send(error.answer())
-            return None
-        try:
-            answer = server.answer(request)
-        except HTTPError as error:
-            answer = error.answer()
-        except OSError:  # the sender has gone; nothing else here waits for a device
-            request.end()
-            raise
-        except Exception as error:
-            server.report_failure(error)
-            answer = FAILED
-        if not request.complete:
-            self._closing = True
-        if answer is not None:
-            request.reply(answer)
-        return request
+class XsoarClient:
+    """The wire to XSOAR: greenlets await its answers, and the hub never blocks on it.
 
-    def _read_request(self) -> Request:
-        """Read the next request's head; raises HTTPError (400, 408, 414, 431)."""
-        data = self.read_head()
-        key, digits = KnownHeads.key(data)
-        head = self.server.known_heads.get(key)
-        if head is None:
-            check_head_limits(data)
-            head = parse_head(data[:-2].decode("latin-1"))
-            return Request(head, head.headers, head.length, key, self)
-        headers = head.headers
-        if digits:
-            length = digits.decode()
-            if headers["content-length"] != length:
-                headers = {**headers, "content-length": length}
-        return Request(head, headers, int(digits) if digits else head.length, key, self)
+    It also carries what is told beside the incidents: log lines (joined, one call a second) and the instance's health.
+    """
 
-    def read_head(self) -> bytes:
-        """Return the bytes up to a blank line and with it; raises HTTPError (400, 408, 414, 431)."""
-        head = self.reader.until(BLANK_LINE, check_head_limits)
-        if not head:
-            raise self.cut_short("The request ends before its headers do; send it whole.")
-        return head
+    def __init__(self, secrets: tuple[bytes, ...] = ()) -> None:
+        self._turn = Semaphore()
+        self._thread: NativeThread | None = NativeThread()  # makes the calls until the wire is the hub's
+        self._input: WireInput | None = None
+        self._replaced: Any = None  # sys.stdin and sys.stdout as they were, until the first call is answered
+        self._recent_ids: OrderedDict[str, None] = OrderedDict()
+        self._surplus_seconds = SURPLUS_SECONDS
+        self.out_of_step = ""  # why nothing on the wire can be believed any more
+        # The longest first: one secret may be part of another.
+        texts = sorted((secret.decode() for secret in secrets), key=len, reverse=True)
+        self._secrets = [text for text in texts if len(text) >= MIN_MASKED_CHARACTERS]
+        self._lines: deque[tuple[Callable[[str], Any], str]] = deque(maxlen=100)  # a flood keeps the newest
+        self._troubles: dict[str, str] = {}
+        self._reported_health: str | None = None
+        self._last_heartbeat: float | None = None  # None while the platform's own thread lives
 
-    def cut_short(self, sentence: str) -> HTTPError:
-        """Return the refusal of a request that cannot be read on: 408 where its time is up, else 400."""
-        if self.server.connections.stopping:
-            return ServiceUnavailable("The webhook is stopping; send this again in a moment.")
-        if self.expired:
-            return HTTPError(408, f"The request was not complete within {REQUEST_SECONDS} s; send it again.")
-        return BadRequest(sentence)
+    def take_over_wire(self) -> None:
+        """Make the wire the hub's; the first call shows whether the platform's calls come through our files."""
+        for descriptor in (0, 1):
+            with contextlib.suppress(OSError):  # what is no pipe has another size, or none
+                fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        self._replaced = (sys.stdin, sys.stdout)
+        self._input, self._thread = WireInput(), None
+        os.set_blocking(1, False)
+        sys.stdin, sys.stdout = self._input, WireOutput()
 
-    def send(self, answer: Answer) -> None:
-        """Send an answer in one piece, from any greenlet and without waiting: what the sender does not take now follows."""
-        self.server.counters.answered(answer.status)
-        data = self._encode(answer)
-        self.deadline = time.monotonic() + REQUEST_SECONDS
-        try:
-            sent = self._send_now(data)
-        except OSError:  # the sender has gone
-            sent = len(data)
-        if sent == len(data):
-            self._answered()
-        else:
-            gevent.spawn(self._send_rest, data[sent:])
-
-    def _encode(self, answer: Answer) -> bytes:
-        """Return the bytes of an answer: status line, headers, a blank line and the content."""
-        request, content = self._request, answer.content
-        method, minor = (request.head.method, request.head.minor) if request is not None else ("", "")
-        if answer.status == 200 and method == "POST" and minor != "0" and not self._closing and answer[2:] == PLAIN_ANSWER:
-            return b"%b%d\r\n\r\n%b" % (self.server.head_200(), len(content), content)
-        extra = "".join(f"{name}: {value}\r\n" for name, value in answer.headers)
-        connection = "close" if self._closing else "keep-alive"  # HTTP/1.0 has to be told
-        head = (
-            f"HTTP/1.1 {STATUS_LINES[answer.status]}\r\n{self.server.date_header()}{COMMON_HEADERS}"
-            f"Content-Type: {answer.content_type}\r\n{extra}Connection: {connection}\r\nContent-Length: {len(content)}\r\n\r\n"
-        ).encode("latin-1")
-        return head if method == "HEAD" else head + content
-
-    def _send_now(self, data: bytes) -> int:
-        """Send what the socket takes without waiting, and return how many bytes that were."""
-        try:
-            if isinstance(self.sock, gevent_ssl.SSLSocket):
-                if self.sock._sslobj is None:
-                    raise OSError("the connection is closed")
-                return self.sock._sslobj.write(data)
-            return self.sock._sock.send(data)
-        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            return 0
-
-    def _send_rest(self, data: bytes) -> None:
-        try:
-            with contextlib.suppress(OSError):  # the sender has gone
-                self.sock.sendall(data)
-        finally:
-            self._answered()
-
-    def _answered(self) -> None:
-        """The answer has left, and the next request may be answered."""
-        self._busy = False
-        self._request = None
-        if not self._closing:
-            self.server.connections.idle(self)
-        if self._sent is not None:
-            self._sent.set()
-
-    def refuse(self, error: HTTPError) -> None:
-        """Answer a connection that is one too many, and close it."""
-        self._busy = self._closing = True
-        self.send(error.answer())
-        with contextlib.suppress(OSError):  # what is unread would reset the connection; there is no time to linger
-            self.sock._sock.recv(LINGER_BYTES)
-
-    def _linger(self, request: Request | None) -> None:
-        """Before closing, say that no more is answered, and throw away what the sender has under way.
-
-        A connection closed over unread bytes resets and the answer is lost: a sender that reads only once it has sent
-        everything sees a broken pipe, and a proxy answers 502 in its place (RFC 9112, 9.6).
-        """
-        secure = isinstance(self.sock, gevent_ssl.SSLSocket)
-        if secure and request is not None and request.complete:
+    def _prove(self, wire: WireInput) -> None:
+        """After the first call, see whether its answer came through our file, and give up the wire where it did not."""
+        replaced, self._replaced = self._replaced, None
+        if wire.lines or replaced is None:
             return
-        left, seconds = self.server.connections.discard(self)
-        with contextlib.suppress(OSError, ValueError), gevent.Timeout(seconds, False):
-            if secure:
-                with contextlib.suppress(OSError):  # of what follows close_notify; the sender's own is not waited for
-                    self.sock._sslobj.shutdown()
-            self.shut(socket.SHUT_WR)
-            waste = self.server.waste
-            while left > 0 and (count := gevent.socket.socket.recv_into(self.sock, waste)):  # under TLS not decrypted either
-                left -= count
-                if left % MIB < count:
-                    gevent.sleep(0)  # a fast sender must not keep the hub
+        sys.stdin, sys.stdout = replaced
+        os.set_blocking(1, True)
+        self._input, self._thread = None, NativeThread()
+        self.report("Wire", "This platform reads XSOAR's answers in an unknown way: the instance works, with less throughput.")
 
-    def has_bytes(self) -> bool:
-        """Return whether bytes have come that nobody has read."""
+    def call(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Run a function that talks to XSOAR in its turn and return what it returns.
+
+        Raises XsoarRefused for an error XSOAR answered, UnreadableAnswer for an answer that is none.
+        """
+        with self._turn:
+            return self._exchange(function, args)
+
+    def _exchange(self, function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+        self._look_before_call()
+        started = time.monotonic()
+        try:
+            return self._run(function, args)
+        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as failure:  # kinds of the next two, so they come first
+            unreadable = f"{type(failure).__name__}: {failure}"
+        except (ValueError, RuntimeError) as failure:  # RuntimeError: the platform's lock was not to be had, nothing was sent
+            raise XsoarRefused(self._safe(str(failure))) from None
+        except Exception as failure:
+            unreadable = f"{type(failure).__name__}: {failure}"
+        finally:
+            seconds = time.monotonic() - started
+            if seconds > HEARTBEAT_LOCK_SECONDS - 5 and self._last_heartbeat is None:
+                self._last_heartbeat = 0.0
+        self._await_surplus(REST_SECONDS)  # the rest of an answer with a line break in it
+        raise UnreadableAnswer(self._safe(unreadable))
+
+    def _run(self, function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+        if self._thread is not None:
+            return self._thread.run(function, *args)
+        try:
+            return function(*args)
+        finally:
+            if self._replaced is not None and self._input is not None:
+                self._prove(self._input)
+
+    def _look_before_call(self) -> None:
+        """See to it that nothing waits on the wire; raises XsoarRefused where something does, for then nothing is sent."""
+        if self._input is not None and not self.out_of_step:
+            waiting = self._input.take_waiting()
+            if waiting.strip() == b"ping":
+                sys.stdout.write('{"type": "pong"}\n')
+                sys.stdout.flush()
+            elif waiting:
+                self._lose_step("something came that is no answer to any call")
+        if self.out_of_step:
+            raise XsoarRefused(f"the connection to XSOAR is out of step: {self.out_of_step}")
+
+    def _await_surplus(self, seconds: float) -> bool:
+        """Return whether a line comes that nobody asked for within so many seconds: the answer before it was not ours."""
+        if self._input is None:
+            return False
+        if not self.out_of_step and self._input.wait(seconds):
+            waiting = self._input.take_waiting()
+            if waiting and waiting.strip() != b"ping":
+                self._lose_step("a call was answered by more than one line")
+        return bool(self.out_of_step)
+
+    def _lose_step(self, why: str) -> None:
+        self.out_of_step = why
+        self.report("Wire", f"The connection to XSOAR is out of step, and the instance starts again: {why}.")
+
+    def create_incidents(self, incidents: list[dict[str, Any]]) -> list["Outcome"]:
+        """Return what became of each incident; raises XsoarRefused, or UnreadableAnswer where nothing is known of any."""
+        with self._turn:
+            started = time.monotonic()
+            answer = self._exchange(demisto.createIncidents, (incidents,))
+            outcomes = match_created(incidents, answer)
+            seconds = time.monotonic() - started
+            ids = [str(outcome.created["id"]) for outcome in outcomes if outcome.created is not None and "id" in outcome.created]
+            if not self._recent_ids.keys().isdisjoint(ids):
+                # A rule may have linked an incident to an older one. Or this is the answer to an earlier call, and ours follows.
+                if self._await_surplus(min(max(self._surplus_seconds, 2 * seconds), MAX_SURPLUS_SECONDS)):
+                    raise UnreadableAnswer("the answer was that to an earlier call")
+                self._surplus_seconds = max(self._surplus_seconds / 2, MIN_SURPLUS_SECONDS)
+            self._recent_ids.update(dict.fromkeys(ids))
+            while len(self._recent_ids) > RECENT_IDS:
+                self._recent_ids.popitem(last=False)
+            return outcomes
+
+    def info(self, text: str) -> None:
+        """Log a line without waiting for it."""
+        self._lines.append((demisto.info, text))
+
+    def error(self, text: str) -> None:
+        """Log an error without waiting for it."""
+        self._lines.append((demisto.error, text))
+
+    def report(self, subject: str, trouble: str) -> None:
+        """Show a trouble in the instance's health until the same subject is reported with an empty string."""
+        if trouble:
+            if self._troubles.get(subject) != trouble:
+                self.error(trouble)
+            self._troubles[subject] = trouble
+        elif self._troubles.pop(subject, None):
+            self.info(f"{subject}: recovered")
+
+    def flush(self) -> None:
+        """Send the waiting log lines, one call a level, and the health where it changed."""
+        lines, self._lines = list(self._lines), deque(maxlen=self._lines.maxlen)
+        for log in dict.fromkeys(log for log, _ in lines):
+            with contextlib.suppress(XsoarRefused, UnreadableAnswer):
+                self.call(log, self._safe("\n".join(text for level, text in lines if level == log)))
+        health = self._safe(" ".join(self._troubles.values()))
+        if health != self._reported_health:
+            with contextlib.suppress(XsoarRefused, UnreadableAnswer):
+                self.call(demisto.updateModuleHealth, health)
+                self._reported_health = health
+
+    def tell_out_of_step(self) -> None:
+        """Send the health once more, without waiting for an answer, which could not be told from others."""
+        with contextlib.suppress(Exception), gevent.Timeout(1, False):
+            health = self._safe(" ".join(self._troubles.values()))
+            line = {"type": "executeCommand", "command": "updateModuleHealth", "args": {"err": health}}
+            sys.stdout.write(json.dumps(line) + "\n")
+            sys.stdout.flush()
+
+    def beat(self, now: float) -> None:
+        """Send the heartbeat where a long call has ended the platform's own; ``now`` is time.monotonic()."""
+        if self._last_heartbeat is not None and now - self._last_heartbeat >= HEARTBEAT_SECONDS:
+            self._last_heartbeat = now
+            with contextlib.suppress(XsoarRefused, UnreadableAnswer):
+                self.call(demisto.heartbeat, "the webhook is alive")
+
+    def is_broken(self) -> bool:
+        """Return whether XSOAR's end of the wire is closed, which nothing else would notice while it is idle."""
         poll = select.poll()
-        poll.register(self.sock.fileno(), select.POLLIN)
-        return bool(poll.poll(0))
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            for end in (sys.stdin, sys.stdout):
+                poll.register(end.fileno(), 0)  # errors and hang-ups are always told
+            return bool(poll.poll(0))
+        return False
 
-    def shut(self, how: int) -> None:
-        """Shut one or both directions: of the plain socket, because a TLS socket's would wait for the peer."""
-        with contextlib.suppress(OSError):
-            self.sock._sock.shutdown(how)
+    def _safe(self, text: str) -> str:
+        text = plain_field(text)
+        for secret in self._secrets:
+            text = text.replace(secret, "<secret>")
+        return text
 
 
-class Server(StreamServer):
-    """gevent's server, with a bounded number of connections and a time limit for TLS handshakes."""
+# ---------------------------------------------------------------------------------------------------------------------
+# Native threads: what would block the hub
+# ---------------------------------------------------------------------------------------------------------------------
 
-    def __init__(
-        self,
-        listener: Any,
-        answer: Callable[[Request], Answer | None],
-        connections: Connections,
-        counters: Counters,
-        report_failure: Callable[[BaseException], None],
-        tls: "gevent_ssl.SSLContext | None" = None,
-    ) -> None:
-        """Serve on an address or a listening socket.
+PARSER_SECONDS = 20.0  # that a request waits for the second thread; its sender then repeats it
+PARSER_STUCK_SECONDS = 30.0  # for one body: nothing within our limits takes a tenth of it
 
-        answer: takes a request and returns its answer, or None where Request.reply will be called later; may raise HTTPError.
-        report_failure: is told of an exception of ours, which the sender sees as 500.
+
+class NativeThread:
+    """One native thread that runs functions in turn, while the greenlets that asked for them wait."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPool(1)
+        self._since = math.inf  # when the function under way was begun, in time.monotonic() seconds
+
+    def run(self, function: Callable[..., Any], *args: Any, seconds: float | None = None) -> Any:
+        """Return what the function returns, or raise what it raises.
+
+        Raises ServiceUnavailable where it takes longer than ``seconds``, the wait for its turn included.
         """
-        super().__init__(listener, **({"ssl_context": tls} if tls else {}))
-        self.answer = answer
-        self.connections = connections
-        self.counters = counters
-        self.report_failure = report_failure
-        self.memory = BodyMemory()
-        self.known_heads = KnownHeads()
-        self.tls: Any = tls
-        self.waste = bytearray(READ_BYTES)  # what is thrown away goes here, of all connections
-        self._date = ""
-        self._date_until = 0.0
-        self._head_200 = b""
-
-    def handle(self, sock: Any, address: Any) -> None:
-        """Serve a new connection (gevent calls this in a greenlet of its own)."""
-        connection = Connection(sock, address[0], self)
-        if not self.connections.open(connection):
-            connection.refuse(ServiceUnavailable("Too many connections are at work; try again later."))
-            return
+        with gevent.Timeout(seconds, ServiceUnavailable("Large bodies keep the webhook busy; send this one again later.")):
+            value, error = self._pool.spawn(self._attempt, function, args).get()
         try:
-            connection.serve()
+            if error is not None:
+                raise error
+            return value
         finally:
-            self.connections.close(connection)
+            del error  # else it keeps its traceback, which keeps this frame: a large body would stay until it is collected
 
-    def wrap_socket_and_handle(self, client_socket: Any, address: Any) -> None:
-        """Serve a new connection over TLS, whose handshake counts as part of the first request."""
-        connection = Connection(client_socket, address[0], self)
-        if not self.connections.open(connection):
-            return
-        try:  # a connection that is reset by now cannot even be wrapped
-            secure = self.tls.wrap_socket(client_socket, server_side=True, do_handshake_on_connect=False)
-            connection.sock = secure  # wrapping took the plain socket's descriptor over
-            secure.do_handshake()
-            connection.serve()
-        except (OSError, EOFError, ValueError):  # a port scan or an impatient client
-            self.counters.add("failed TLS handshakes")
+    def busy_seconds(self, now: float) -> float:
+        """Return for how long the function under way has been running, at most 0 without one; ``now`` is time.monotonic()."""
+        return now - self._since
+
+    def _attempt(self, function: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, Exception | None]:
+        self._since = time.monotonic()
+        try:
+            return function(*args), None
+        except Exception as error:  # left to the pool, gevent would print it to stderr
+            return None, error
         finally:
-            self.connections.close(connection)
-            connection.sock.close()
-
-    def date_header(self) -> str:
-        """Return the Date header's line, made once a second, whatever the wall clock does meanwhile."""
-        now = time.monotonic()
-        if now >= self._date_until:
-            wall = time.time()
-            self._date_until = now + 1 - wall % 1
-            self._date = f"Date: {email.utils.formatdate(wall, usegmt=True)}\r\n"
-            self._head_200 = (
-                f"HTTP/1.1 {STATUS_LINES[200]}\r\n{self._date}{COMMON_HEADERS}Content-Type: {JSON_TYPE}\r\nContent-Length: "
-            ).encode()
-        return self._date
-
-    def head_200(self) -> bytes:
-        """Return the head of the common answer up to the length of its content."""
-        self.date_header()
-        return self._head_200
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Metrics: what Prometheus is told
-# ---------------------------------------------------------------------------------------------------------------------
-
-METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"  # Prometheus' text format
-CALL_SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)
-CALL_INCIDENTS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
-Samples = Iterable[tuple[str, float]]  # what is behind the metric's name, labels among it, and the value
-
-
-class Histogram:
-    """How often a value was within each of some upper bounds, and the values' sum."""
-
-    __slots__ = ("_bounds", "_counts", "_sum")
-
-    def __init__(self, bounds: tuple[float, ...]) -> None:
-        self._bounds = bounds
-        self._counts = [0] * (len(bounds) + 1)
-        self._sum = 0.0
-
-    def observe(self, value: float) -> None:
-        """Count one value."""
-        self._counts[bisect.bisect_left(self._bounds, value)] += 1
-        self._sum += value
-
-    def samples(self) -> Samples:
-        """Yield what Prometheus reads: each bucket holds the ones below it, too."""
-        counts = list(itertools.accumulate(self._counts))
-        for bound, count in zip((*self._bounds, "+Inf"), counts):
-            yield f'_bucket{{le="{bound}"}}', count
-        yield "_sum", self._sum
-        yield "_count", counts[-1]
-
-
-def labelled(label: str, values: dict[Any, int]) -> Samples:
-    """Yield a sample for each of a label's values, all of which are words of ours."""
-    return ((f'{{{label}="{value}"}}', count) for value, count in sorted(values.items()))
-
-
-def metrics_text(counters: Counters, connections: Connections, writer: Writer) -> str:
-    """Return all metrics in Prometheus' text format 0.0.4; no label holds anything a sender posted."""
-    incidents, size = writer.waiting
-    families: tuple[tuple[str, str, str, Samples], ...] = (
-        ("requests_total", "counter", "Requests answered, by HTTP status.", labelled("status", counters.statuses)),
-        ("incidents_created_total", "counter", "Incidents that XSOAR created.", [("", counters.total("incidents created"))]),
-        ("duplicates_total", "counter", "Events that had been seen before.", [("", counters.total("duplicates"))]),
-        ("failed_logins_total", "counter", "Requests with wrong credentials.", [("", counters.total("failed authentications"))]),
-        ("connections", "gauge", "Open connections, by what they do.", labelled("state", connections.counts())),
-        ("queue_incidents", "gauge", "Incidents that wait for XSOAR.", [("", incidents)]),
-        ("queue_bytes", "gauge", "Bytes of the incidents that wait for XSOAR.", [("", size)]),
-        ("create_incidents_calls_total", "counter", "Calls of createIncidents, by result.", labelled("result", writer.calls)),
-        ("create_incidents_seconds", "histogram", "How long XSOAR took for a call.", writer.call_seconds.samples()),
-        ("create_incidents_batch", "histogram", "How many incidents a call carried.", writer.call_incidents.samples()),
-    )
-    lines: list[str] = []
-    for name, kind, text, samples in families:
-        name = f"generic_webhook_{name}"
-        lines += [f"# HELP {name} {text}", f"# TYPE {name} {kind}"]
-        lines += [f"{name}{labels} {value}" for labels, value in samples]
-    return "\n".join([*lines, ""])
+            self._since = math.inf
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -4359,6 +4923,7 @@ def metrics_text(counters: Counters, connections: Connections, writer: Writer) -
 # ---------------------------------------------------------------------------------------------------------------------
 
 MISSABLE = {"name_from", "type_from", "occurred_from", "severity_from", "duplication_key"}  # what Incident.missed may name
+BROKEN_PROMISE_SECONDS = 3600.0  # that the health tells of an incident that was answered 202 and does not exist
 MISSES_TOLD = 100  # events in a row without a value for a parameter that names paths
 
 
@@ -4370,7 +4935,8 @@ class Webhook:
         settings: Settings,
         client: XsoarClient,
         writer: Writer,
-        memory: Memory,
+        events: SeenEvents | None,
+        keeper: ContextKeeper,
         connections: Connections,
         counters: Counters,
         parser: NativeThread,
@@ -4378,7 +4944,8 @@ class Webhook:
         self._settings = settings
         self._client = client
         self._writer = writer
-        self._memory = memory
+        self._events = events  # None where nothing tells seen events from new ones
+        self._keeper = keeper
         self._connections = connections
         self._counters = counters
         self._parser = parser
@@ -4389,7 +4956,9 @@ class Webhook:
         self._watched = [
             name for name, _, setting, _ in EVENT_PARAMETERS if name in MISSABLE and getattr(settings, setting) not in defaults
         ]
-        self._remembers = bool(settings.duplication_paths) or settings.authenticator.identifies
+        self._deliveries: deque[Delivery] = deque()  # that may have to be answered 202, by time
+        self._delivered = Event()
+        self._broken_promises: deque[tuple[float, str]] = deque(maxlen=20)  # when and which request
 
     def answer(self, request: Request) -> Answer | None:
         """Return a request's answer, or None where Request.reply is called later; raises HTTPError."""
@@ -4484,7 +5053,7 @@ class Webhook:
             return
         try:
             if len(body) > SMALL_BODY_BYTES:  # hashing 25 MB takes longer than the others should wait
-                self._parser.run(authenticator.check_body, request.headers, body)
+                self._parse(authenticator.check_body, request.headers, body)
             else:
                 authenticator.check_body(request.headers, body)
         except HTTPError as refusal:
@@ -4522,18 +5091,22 @@ class Webhook:
         context = self._context(request, large)
         incidents: list[Incident]
         if large:  # in one turn: between two of them, the parsed payloads of all others would be in memory as well
-            incidents = self._parser.run(lambda: make_incidents(read_payload(body, *content), context, settings, now))
+            incidents = self._parse(lambda: make_incidents(read_payload(body, *content), context, settings, now))
         else:
             items = read_payload(body, *content)
             many = len(items) > MANY_ITEMS
             incidents = (
-                self._parser.run(make_incidents, items, context, settings, now)
+                self._parse(make_incidents, items, context, settings, now)
                 if many
                 else (make_incidents(items, context, settings, now))
             )
         if large or len(incidents) > MANY_ITEMS:
             request.reserve(max(0, sum(incident.size for incident in incidents) - len(body)))
         return incidents
+
+    def _parse(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Run what takes long on the second thread; raises what it raises, and ServiceUnavailable where it takes too long."""
+        return self._parser.run(function, *args, seconds=PARSER_SECONDS)
 
     def _context(self, request: Request, large: bool) -> RequestContext:
         """Return what is kept of a request beside its body; what follows from its head is found once."""
@@ -4554,28 +5127,102 @@ class Webhook:
             return Answer(content=b"[]")
         if self._watched:
             self._count_misses(incidents)
-        if self._remembers:
-            self._settled(request, incidents, *self._submit_new(incidents))
-        else:
-            self._settled(request, incidents, self._writer.submit(incidents))
+        delivery = Delivery(request, incidents)
+        if self._settings.answer_seconds is not None:
+            delivery.promise = Promise()
+            self._deliveries.append(delivery)
+            self._delivered.set()
+        self._submit(delivery)
         return None
 
-    def _settled(
-        self, request: Request, incidents: list[Incident], outcomes: list[Outcome], duplicates: AbstractSet[int] = frozenset()
-    ) -> None:
+    def _submit(self, delivery: "Delivery") -> None:
+        """Hand a delivery's incidents on; raises ServiceUnavailable where there is no room for them."""
+        if self._events is None:
+            self._writer.submit(delivery.incidents, functools.partial(self._settled, delivery), delivery.promise)
+            return
+        if not self._keeper.loaded.is_set() and not self._keeper.loaded.wait(self._settings.answer_seconds or WITHDRAW_SECONDS):
+            raise ServiceUnavailable("XSOAR did not tell which events came before; send this one again later.")
+        self._events.submit(delivery.incidents, functools.partial(self._settled, delivery), delivery.promise)
+
+    def _settled(self, delivery: "Delivery", outcomes: list[Outcome], duplicates: AbstractSet[int] = frozenset()) -> None:
         """Answer a request whose incidents are settled: with the metadata of what was created, or what became of the rest."""
         new = [place for place, outcome in enumerate(outcomes) if outcome.created is not None and place not in duplicates]
         if new:
             self._counters.add("incidents created", len(new))
         if self._settings.store_samples:
             for place in new:
-                self._memory.add_sample(incidents[place])
-        failed = [(place, outcome) for place, outcome in enumerate(outcomes) if outcome.status != 200]
+                self._keeper.add_sample(delivery.incidents[place])
+        request, delivery.request = delivery.request, None
+        if delivery.name:
+            self._settle_promised(delivery, outcomes)
+        elif request is not None:
+            failed = [(place, outcome) for place, outcome in enumerate(outcomes) if outcome.status != 200]
+            if failed:
+                request.reply(self._failure_answer(outcomes, failed, partly=bool(new)).answer())
+            else:
+                created = [outcome.created for outcome in outcomes if outcome.created is not None]
+                request.reply(Answer(content=encode_answer(created)))
+
+    # ---- senders that cannot wait
+
+    def keep_promises(self) -> None:
+        """Answer 202, for ever, where *Answer at the latest after* has passed; and create what an earlier start has left."""
+        self._keeper.loaded.wait()
+        for name, promised in list(self._keeper.restored.items()):
+            self._resume(name, promised)
+        while self._settings.answer_seconds is not None:
+            if not self._deliveries:
+                self._delivered.clear()
+                self._delivered.wait()
+            delivery = self._deliveries.popleft()
+            left = delivery.accepted + self._settings.answer_seconds - time.monotonic()
+            if left > 0 and delivery.request is not None:
+                gevent.sleep(left)
+            if delivery.request is not None and delivery.request.under_way:
+                self._promise(delivery, delivery.request)
+
+    def _promise(self, delivery: "Delivery", request: Request) -> None:
+        delivery.name = uuid.uuid4().hex[:12]
+        if delivery.promise is not None:
+            delivery.promise.made = True
+        for place, incident in enumerate(delivery.incidents):
+            self._keeper.promised[f"{delivery.name}[{place}]"] = Promised(incident, delivery.name)
+        self._counters.add("requests answered before XSOAR has")
+        content = to_json({"accepted": len(delivery.incidents), "request": delivery.name}).encode()
+        request.reply(Answer(202, content))
+
+    def _resume(self, name: str, promised: Promised) -> None:
+        """Create an incident that was promised before the webhook started."""
+        delivery = Delivery(None, [promised.incident])
+        delivery.promise = Promise()
+        delivery.promise.made = True
+        delivery.name, delivery.stored_as = promised.request, name
+        while True:
+            try:
+                return self._submit(delivery)
+            except ServiceUnavailable:
+                gevent.sleep(1)
+
+    def _settle_promised(self, delivery: "Delivery", outcomes: list[Outcome]) -> None:
+        """Forget what was promised and is settled; what the end of the webhook left over is written to the context."""
+        failed = [outcome.reason for outcome in outcomes if outcome.status == 502]
+        for place, outcome in enumerate(outcomes):
+            if outcome.status != 503:
+                self._keeper.fulfil(delivery.stored_as or f"{delivery.name}[{place}]")
         if failed:
-            answer = self._failure_answer(outcomes, failed, partly=bool(new)).answer()
-        else:
-            answer = Answer(content=encode_answer([outcome.created for outcome in outcomes if outcome.created is not None]))
-        request.reply(answer)
+            reasons = "; ".join(dict.fromkeys(failed))
+            sentence = f"Request {delivery.name} was answered 202, and not all of its incidents exist: {reasons}."
+            self._client.error(sentence)
+            self._broken_promises.append((time.monotonic(), sentence))
+            self.tell_broken_promises(time.monotonic())
+
+    def tell_broken_promises(self, now: float) -> None:
+        """Show in the health which requests were answered 202 in vain within BROKEN_PROMISE_SECONDS; ``now`` is monotonic."""
+        while self._broken_promises and now - self._broken_promises[0][0] > BROKEN_PROMISE_SECONDS:
+            self._broken_promises.popleft()
+        self._client.report("Answered 202", self._broken_promises[-1][1] if self._broken_promises else "")
+
+    # ---- what an operator is told
 
     def _count_misses(self, incidents: list[Incident]) -> None:
         """Tell in the log, once, of a parameter whose paths have found nothing in many events in a row."""
@@ -4590,43 +5237,6 @@ class Webhook:
                     told = f"the last {MISSES_TOLD} events had no value at its paths; compare them with an incident's raw JSON."
                     self._client.info(f"{display}: {told}")
 
-    def _submit_new(self, incidents: list[Incident]) -> tuple[list[Outcome], set[int]]:
-        """Submit the incidents whose event is new and return all outcomes, and the places of those that are duplicates."""
-        if not self._memory.loaded.wait(WITHDRAW_SECONDS):
-            raise ServiceUnavailable("XSOAR did not tell which events came before; send this one again later.")
-        outcomes: dict[int, Outcome] = {}
-        duplicates: set[int] = set()
-        open_places = list(range(len(incidents)))
-        until = time.monotonic() + WITHDRAW_SECONDS
-        while open_places:
-            claims = {place: self._memory.claim(key) if (key := incidents[place].key) else None for place in open_places}
-            first = [place for place, claim in claims.items() if claim is None]
-            outcomes.update(zip(first, self._submit_claimed([incidents[place] for place in first])))
-            open_places = []
-            for place, claim in claims.items():
-                if claim is None:
-                    continue
-                outcome = claim.get()
-                if outcome.created is not None:
-                    outcomes[place] = Outcome(200, {**outcome.created, "duplicate": True})
-                    duplicates.add(place)
-                    self._counters.add("duplicates")
-                elif (outcome == REJECTED or outcome.status == 200) and time.monotonic() < until:  # now this one is the first
-                    open_places.append(place)
-                else:  # what is true of the first one is true of all that wait for it, and not one after the other
-                    outcomes[place] = outcome if outcome.status != 200 else WITHDRAWN
-        return [outcomes[place] for place in range(len(incidents))], duplicates
-
-    def _submit_claimed(self, incidents: list[Incident]) -> list[Outcome]:
-        outcomes = [MAYBE_CREATED] * len(incidents)
-        try:
-            outcomes = self._writer.submit(incidents) if incidents else []
-            return outcomes
-        finally:
-            for incident, outcome in zip(incidents, outcomes):
-                if incident.key:
-                    self._memory.settle(incident.key, outcome)
-
     def _failure_answer(self, outcomes: list[Outcome], failed: list[tuple[int, Outcome]], partly: bool) -> HTTPError:
         """Return the refusal (502, 503) that names the places XSOAR did not create, and the ids it did."""
         places = ", ".join(f"[{place}]" for place, _ in failed) + ": " if len(outcomes) > 1 else ""
@@ -4638,6 +5248,20 @@ class Webhook:
         request_id = uuid.uuid4().hex[:12]
         self._client.info(f"Request {request_id} was answered 502. {sentence}")
         return HTTPError(502, f"{sentence} Request {request_id}.")
+
+
+class Delivery:
+    """A request's incidents until they are settled, and the request until it is answered."""
+
+    __slots__ = ("accepted", "incidents", "name", "promise", "request", "stored_as")
+
+    def __init__(self, request: Request | None, incidents: list[Incident]) -> None:
+        self.accepted = time.monotonic()
+        self.request = request
+        self.incidents = incidents
+        self.promise: Promise | None = None  # of creating them even where the sender is answered earlier
+        self.name = ""  # what the sender was told to ask for, once it was answered 202
+        self.stored_as = ""  # in the integration context, by an earlier start
 
 
 def encode_answer(created: list[dict[str, Any]]) -> bytes:
@@ -4698,6 +5322,68 @@ def no_health(request: Request) -> Answer:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# Metrics: what Prometheus is told
+# ---------------------------------------------------------------------------------------------------------------------
+
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"  # Prometheus' text format
+CALL_SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)
+CALL_INCIDENTS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
+MetricSamples = Iterable[tuple[str, float]]  # what is behind the metric's name, labels among it, and the value
+
+
+class Histogram:
+    """How often a value was within each of some upper bounds, and the values' sum."""
+
+    __slots__ = ("_bounds", "_counts", "_sum")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self._sum = 0.0
+
+    def observe(self, value: float) -> None:
+        """Count one value."""
+        self._counts[bisect.bisect_left(self._bounds, value)] += 1
+        self._sum += value
+
+    def samples(self) -> MetricSamples:
+        """Yield what Prometheus reads: each bucket holds the ones below it, too."""
+        counts = list(itertools.accumulate(self._counts))
+        for bound, count in zip((*self._bounds, "+Inf"), counts):
+            yield f'_bucket{{le="{bound}"}}', count
+        yield "_sum", self._sum
+        yield "_count", counts[-1]
+
+
+def labelled(label: str, values: dict[Any, int]) -> MetricSamples:
+    """Yield a sample for each of a label's values, all of which are words of ours."""
+    return ((f'{{{label}="{value}"}}', count) for value, count in sorted(values.items()))
+
+
+def metrics_text(counters: Counters, connections: Connections, writer: Writer) -> str:
+    """Return all metrics in Prometheus' text format 0.0.4; no label holds anything a sender posted."""
+    incidents, size = writer.waiting
+    families: tuple[tuple[str, str, str, MetricSamples], ...] = (
+        ("requests_total", "counter", "Requests answered, by HTTP status.", labelled("status", counters.statuses)),
+        ("incidents_created_total", "counter", "Incidents that XSOAR created.", [("", counters.total("incidents created"))]),
+        ("duplicates_total", "counter", "Events that had been seen before.", [("", counters.total("duplicates"))]),
+        ("failed_logins_total", "counter", "Requests with wrong credentials.", [("", counters.total("failed authentications"))]),
+        ("connections", "gauge", "Open connections, by what they do.", labelled("state", connections.counts())),
+        ("queue_incidents", "gauge", "Incidents that wait for XSOAR.", [("", incidents)]),
+        ("queue_bytes", "gauge", "Bytes of the incidents that wait for XSOAR.", [("", size)]),
+        ("create_incidents_calls_total", "counter", "Calls of createIncidents, by result.", labelled("result", writer.calls)),
+        ("create_incidents_seconds", "histogram", "How long XSOAR took for a call.", writer.call_seconds.samples()),
+        ("create_incidents_batch", "histogram", "How many incidents a call carried.", writer.call_incidents.samples()),
+    )
+    lines: list[str] = []
+    for name, kind, text, samples in families:
+        name = f"generic_webhook_{name}"
+        lines += [f"# HELP {name} {text}", f"# TYPE {name} {kind}"]
+        lines += [f"{name}{labels} {value}" for labels, value in samples]
+    return "\n".join([*lines, ""])
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # Commands
 # ---------------------------------------------------------------------------------------------------------------------
 
@@ -4730,18 +5416,30 @@ class Service:
         self._counters = Counters()
         self._connections = Connections(self._counters)
         self._writer = Writer(self._client)
-        parser = NativeThread()  # large bodies, so that parsing them does not stall the small ones
-        remembers = bool(settings.duplication_paths) or settings.authenticator.identifies
-        self._memory = Memory(self._client, parser, settings.store_samples, remembers)
-        self._webhook = Webhook(settings, self._client, self._writer, self._memory, self._connections, self._counters, parser)
+        self._parser = NativeThread()  # large bodies, so that parsing them does not stall the small ones
+        self._started = datetime.now(UTC)
+        events = SeenEvents(self._writer, self._counters, settings.duplicate_seconds)
+        self._keeper = ContextKeeper(self._client, settings, Samples(self._parser), events, self._status)
+        self._webhook = Webhook(
+            settings,
+            self._client,
+            self._writer,
+            events if remembers_events(settings) else None,
+            self._keeper,
+            self._connections,
+            self._counters,
+            self._parser,
+        )
         self._stop = Event()
 
     def run(self) -> None:
         """Serve until SIGTERM or until XSOAR's end of the wire closes, then end the process, whatever else fails."""
         gevent.signal_handler(signal.SIGTERM, self._stop.set)
+        self._client.take_over_wire()
         for task in (
             self._writer.run,
-            self._memory.run,
+            self._keeper.run,
+            self._webhook.keep_promises,
             self._tick,
             self._flush_line,
             self._serve,
@@ -4813,11 +5511,24 @@ class Service:
             now = time.monotonic()
             self._connections.sweep(now)
             self._writer.withdraw(now)
-            if self._client.is_broken():
+            if self._client.is_broken() or self._client.out_of_step:
                 self._end_broken()
+            self._watch_parser(now)
+            self._webhook.tell_broken_promises(now)
             if now - reported >= REPORT_SECONDS:
                 reported = now
                 self._log_counters()
+
+    def _status(self) -> dict[str, Any]:
+        """Return what generic-webhook-status tells."""
+        incidents, size = self._writer.waiting
+        return {
+            "since": self._started.isoformat(timespec="seconds"),
+            "queued_incidents": incidents,
+            "queued_bytes": size,
+            "answers": {str(status): count for status, count in sorted(self._counters.statuses.items())},
+            "counters": self._counters.totals(),
+        }
 
     def _log_counters(self) -> None:
         line = self._counters.take_line()
@@ -4838,12 +5549,24 @@ class Service:
             self._client.beat(time.monotonic())
             gevent.sleep(1)
 
+    def _watch_parser(self, now: float) -> None:
+        """Tell of a body that keeps the second thread for too long, and end the process where it will not let it go."""
+        busy = self._parser.busy_seconds(now)
+        trouble = "One body keeps the webhook busy, and all large ones wait for it." if busy > PARSER_SECONDS else ""
+        self._client.report("Large bodies", trouble)
+        if busy > PARSER_STUCK_SECONDS and not self._stop.is_set():
+            self._client.error("A body kept the webhook busy for too long; the instance starts again.")
+            self._stop.set()
+
     def _end_broken(self) -> None:
-        """XSOAR closed the wire: answer who waits and end the process, which the platform starts again."""
+        """XSOAR closed the wire, or it is out of step: answer who waits and end the process, which the platform starts again."""
         try:
-            with contextlib.suppress(OSError):  # not print: the platform rebinds it to a call over the wire that is gone
-                sys.stderr.write("Generic Webhook: XSOAR closed the connection to this container; ending.\n")
-                sys.stderr.flush()
+            if self._client.out_of_step:
+                self._client.tell_out_of_step()
+            else:
+                with contextlib.suppress(OSError):  # not print: the platform rebinds it to a call over the wire that is gone
+                    sys.stderr.write("Generic Webhook: XSOAR closed the connection to this container; ending.\n")
+                    sys.stderr.flush()
             self._connections.stopping = True
             self._writer.close(MAYBE_CREATED)
             gevent.sleep(0.5)
@@ -4855,15 +5578,18 @@ class Service:
         self._connections.stopping = True
         stopped = time.monotonic()
         while (passed := time.monotonic() - stopped) < DRAIN_SECONDS:
-            if not self._connections.under_way and not (self._connections.reading() and passed < READING_SECONDS):
+            promised_in_flight = self._keeper.promised and self._writer.is_calling
+            reading = self._connections.reading() and passed < READING_SECONDS
+            if not self._connections.under_way and not promised_in_flight and not reading:
                 break
             gevent.sleep(0.02)
         self._writer.close()
+        self._keeper.close()
         self._connections.end_reading()
         gevent.sleep(0.2)  # the answers leave
         with gevent.Timeout(1, False):
             self._log_counters()
-            self._memory.flush()
+            self._keeper.flush()
             self._client.info("Generic Webhook stops.")  # goes behind a flush of the memory that is under way
             self._client.flush()
 

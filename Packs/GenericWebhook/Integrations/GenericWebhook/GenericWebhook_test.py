@@ -2712,6 +2712,15 @@ def sent_incident(raw: str, name: str = "n", occurred: str = "2024-05-01T12:00:0
     return {"rawJSON": raw, "name": name, "occurred": occurred, **more}
 
 
+DOUBT = "may have been created"
+
+
+def places_of(sent: list[dict[str, Any]], answer: Any) -> list[Any]:
+    """Return for each incident its object, None where it was dropped, DOUBT where nobody knows."""
+    outcomes = webhook.match_created(sent, answer)
+    return [DOUBT if outcome == webhook.MAYBE_CREATED else outcome.created for outcome in outcomes]
+
+
 class TestMatchCreated:
     @pytest.mark.parametrize(
         "drop, keys",
@@ -2743,7 +2752,7 @@ class TestMatchCreated:
             for number in range(3)
         ]
         answer = [{"id": str(number), **{key: sent[number][key] for key in keys}} for number in (2, 0, 1) if number not in drop]
-        places = webhook.match_created(sent, answer)
+        places = places_of(sent, answer)
         assert [place and place["id"] for place in places] == [None if number in drop else str(number) for number in range(3)]
 
     def test_the_whole_answer_in_order_is_each_one_s(self) -> None:
@@ -2754,7 +2763,7 @@ class TestMatchCreated:
         """
         sent = [sent_incident("1"), sent_incident("2")]
         answer = [{**one, "id": str(number)} for number, one in enumerate(sent)]
-        assert webhook.match_created(sent, answer) == answer
+        assert places_of(sent, answer) == answer
 
     def test_equal_incidents_are_anybody_s(self) -> None:
         """
@@ -2763,7 +2772,7 @@ class TestMatchCreated:
         Then: one of them has it
         """
         sent = [sent_incident("{}"), sent_incident("{}")]
-        assert webhook.match_created(sent, [{**sent[0], "id": "1"}]) == [{**sent[0], "id": "1"}, None]
+        assert places_of(sent, [{**sent[0], "id": "1"}]) == [{**sent[0], "id": "1"}, None]
 
     @pytest.mark.parametrize("answer", [None, []])
     def test_nothing_created_is_none_for_each(self, answer: Any) -> None:
@@ -2772,7 +2781,7 @@ class TestMatchCreated:
         When: XSOAR answers null or an empty list
         Then: there is nothing for anybody
         """
-        assert webhook.match_created([sent_incident("{}")], answer) == [None]
+        assert places_of([sent_incident("{}")], answer) == [None]
 
     def test_a_lone_object_is_a_list_of_one(self) -> None:
         """
@@ -2780,7 +2789,7 @@ class TestMatchCreated:
         When: it is matched
         Then: it is the incident's
         """
-        assert webhook.match_created([sent_incident("{}")], {"id": "1"}) == [{"id": "1"}]
+        assert places_of([sent_incident("{}")], {"id": "1"}) == [{"id": "1"}]
 
     def test_objects_with_nothing_but_an_id_are_in_order_when_all_are_there(self) -> None:
         """
@@ -2788,7 +2797,7 @@ class TestMatchCreated:
         When: it is matched
         Then: they are in order
         """
-        assert webhook.match_created([sent_incident("1"), sent_incident("2")], [{"id": "1"}, {"id": "2"}]) == [
+        assert places_of([sent_incident("1"), sent_incident("2")], [{"id": "1"}, {"id": "2"}]) == [
             {"id": "1"},
             {"id": "2"},
         ]
@@ -2799,8 +2808,8 @@ class TestMatchCreated:
         When: it is matched
         Then: nobody is told that it is his
         """
-        places = webhook.match_created([sent_incident("1"), sent_incident("2")], [{"id": "1"}])
-        assert all(place is webhook.AMBIGUOUS for place in places)
+        places = places_of([sent_incident("1"), sent_incident("2")], [{"id": "1"}])
+        assert all(place == DOUBT for place in places)
 
     def test_alike_by_name_and_time_is_ambiguous_when_one_is_missing(self) -> None:
         """
@@ -2809,8 +2818,8 @@ class TestMatchCreated:
         Then: both are in doubt
         """
         sent = [sent_incident("1"), sent_incident("2")]
-        places = webhook.match_created(sent, [{"id": "1", "name": "n", "occurred": sent[0]["occurred"]}])
-        assert all(place is webhook.AMBIGUOUS for place in places)
+        places = places_of(sent, [{"id": "1", "name": "n", "occurred": sent[0]["occurred"]}])
+        assert all(place == DOUBT for place in places)
 
     @pytest.mark.parametrize("same", ["name", "rawJSON"])
     def test_what_is_alike_in_one_thing_is_told_apart_by_the_other(self, same: str) -> None:
@@ -2823,9 +2832,9 @@ class TestMatchCreated:
         sent[1][same] = sent[0][same]
         answer = [{**sent[1], "id": "2"}, {**sent[0], "id": "1"}]
         if same == "rawJSON":  # which is the strongest evidence, so without names it would be anybody's
-            assert [place and place["name"] for place in webhook.match_created(sent, answer)] == ["a", "b"]
+            assert [place and place["name"] for place in places_of(sent, answer)] == ["a", "b"]
         else:
-            assert [place and place["id"] for place in webhook.match_created(sent, answer)] == ["1", "2"]
+            assert [place and place["id"] for place in places_of(sent, answer)] == ["1", "2"]
 
     def test_a_lone_incident_is_its_own_whatever_a_rule_made_of_it(self) -> None:
         """
@@ -2833,7 +2842,7 @@ class TestMatchCreated:
         When: the answer is matched
         Then: it is the incident's
         """
-        assert webhook.match_created([sent_incident("1")], [{"id": "1", "name": "renamed"}]) == [{"id": "1", "name": "renamed"}]
+        assert places_of([sent_incident("1")], [{"id": "1", "name": "renamed"}]) == [{"id": "1", "name": "renamed"}]
 
     def test_what_a_rule_changed_beyond_recognition_is_ambiguous(self) -> None:
         """
@@ -2844,9 +2853,9 @@ class TestMatchCreated:
         sent = [sent_incident(str(number), f"n{number}", f"2024-05-01T12:00:0{number}Z") for number in range(3)]
         changed = [{"id": "8", "name": "renamed"}, {"id": "9", "name": "renamed"}]
         for left in (changed[:1], changed):
-            places = webhook.match_created(sent, [*left, {**sent[0], "id": "1"}])
+            places = places_of(sent, [*left, {**sent[0], "id": "1"}])
             assert places[0] == {**sent[0], "id": "1"}
-            assert places[1] is places[2] is webhook.AMBIGUOUS
+            assert places[1] == places[2] == DOUBT
 
     def test_what_is_left_over_is_that_of_the_only_one_missing(self) -> None:
         """
@@ -2856,7 +2865,7 @@ class TestMatchCreated:
         """
         sent = [sent_incident("1", "a", "2024-05-01T12:00:01Z"), sent_incident("2", "b", "2024-05-01T12:00:02Z")]
         answer = [{"id": "9", "name": "renamed"}, {**sent[0], "id": "1"}]
-        assert webhook.match_created(sent, answer) == [{**sent[0], "id": "1"}, {"id": "9", "name": "renamed"}]
+        assert places_of(sent, answer) == [{**sent[0], "id": "1"}, {"id": "9", "name": "renamed"}]
 
     def test_a_time_is_recognized_as_go_writes_it(self) -> None:
         """
@@ -2870,7 +2879,7 @@ class TestMatchCreated:
             sent_incident("3", "n", "2024-05-01T12:00:10Z"),
         ]
         times = ["2024-05-01T12:00:10Z", "2024-05-01T12:00:00.25Z", "2024-05-01T12:00:01Z"]
-        places = webhook.match_created(sent, [{"id": str(number), "occurred": time} for number, time in enumerate(times)])
+        places = places_of(sent, [{"id": str(number), "occurred": time} for number, time in enumerate(times)])
         assert [place and place["id"] for place in places] == ["1", "2", "0"]
 
     @pytest.mark.parametrize("answer", [[None], ["5"], [{}], "created", 7, {"error": "x"}])
@@ -2881,7 +2890,7 @@ class TestMatchCreated:
         Then: it is unintelligible, for neither "created" nor "dropped by a rule" would be true for certain
         """
         with pytest.raises(webhook.UnreadableAnswer):
-            webhook.match_created([sent_incident("1")], answer)
+            places_of([sent_incident("1")], answer)
 
 
 # ---- the writer
@@ -2922,9 +2931,19 @@ class Desk:
 
     def send(self, *names: str, size: int = 100) -> gevent.Greenlet:
         """Submit incidents of these names as one request."""
-        greenlet = gevent.spawn(self.writer.submit, [incident_named(name, size) for name in names])
+        greenlet = gevent.spawn(self.submit, [incident_named(name, size) for name in names])
         gevent.sleep(0)
         return greenlet
+
+    def submit(self, incidents: list[webhook.Incident]) -> list[webhook.Outcome]:
+        """Submit incidents and wait for their outcomes; what the writer does not take is 503 for each."""
+        result = gevent.event.AsyncResult()
+        try:
+            self.writer.submit(incidents, result.set)
+        except webhook.ServiceUnavailable as error:
+            return [webhook.Outcome(error.status, reason=error.sentence)] * len(incidents)
+        outcomes: list[webhook.Outcome] = result.get()
+        return outcomes
 
     def send_behind_a_call(self, *requests: str, size: int = 100) -> list[gevent.Greenlet]:
         """Submit requests, their names separated by spaces, while a call is in flight, and let it go; the call's own is first."""
@@ -3166,9 +3185,9 @@ class TestWriter:
                 taken = [desk.send("first")]
                 await_in_hub(desk.xsoar.entered.is_set)
                 taken += [desk.send("a", "b")]
-                assert outcomes_of(desk.send("c", "d")) == [webhook.FULL, webhook.FULL]
+                assert ["queue is full" in outcome.reason for outcome in outcomes_of(desk.send("c", "d"))] == [True, True]
                 taken += [desk.send("e")]
-                assert outcomes_of(desk.send("f")) == [webhook.FULL]
+                assert "queue is full" in outcomes_of(desk.send("f"))[0].reason
                 desk.xsoar.hold.set()
                 assert [len(ids_of(sender)) for sender in taken] == [1, 2, 1]
                 assert len(ids_of(desk.send(*"ghijklmn"))) == 8  # an idle writer takes a request of any size
@@ -3229,7 +3248,7 @@ class TestWriter:
         desk.writer.close()
         assert outcomes_of(in_flight) == [webhook.STOPPED_IN_FLIGHT]
         assert outcomes_of(waiting) == [webhook.STOPPING]
-        assert outcomes_of(desk.send("c", "d")) == [webhook.STOPPING, webhook.STOPPING]
+        assert [(outcome.status, "stopping" in outcome.reason) for outcome in outcomes_of(desk.send("c"))] == [(503, True)]
         desk.xsoar.hold.set()
         gevent.sleep(0.05)
         assert desk.xsoar.calls == [["a"]]
@@ -3258,8 +3277,8 @@ class TestWriter:
     @pytest.mark.parametrize(
         "outcome, status",
         [
-            *(("REJECTED", 502), ("MAYBE_CREATED", 502), ("FULL", 503), ("OUTAGE", 503)),
-            *(("WITHDRAWN", 503), ("STOPPING", 503), ("STOPPED_IN_FLIGHT", 503)),
+            *(("REJECTED", 502), ("MAYBE_CREATED", 502), ("STOPPED_IN_FLIGHT", 502)),
+            *(("OUTAGE", 503), ("WITHDRAWN", 503), ("STOPPING", 503)),
         ],
     )
     def test_an_outcome_has_the_status_a_retry_understands(self, outcome: str, status: int) -> None:
@@ -3315,7 +3334,7 @@ class TestWriter:
                 number = turn * 64 + sender
                 name = f"{'bad' if number % 20 == 7 else 'good'} {number}"
                 before = len(desk.xsoar.calls)
-                [outcome] = desk.writer.submit([incident_named(name)])
+                [outcome] = desk.submit([incident_named(name)])
                 longest = max(longest, len(desk.xsoar.calls) - before)
                 assert outcome.status == (502 if name.startswith("bad") else 200)
 
@@ -3394,7 +3413,7 @@ class TestWriter:
 
         def post_again(name: str) -> None:
             for turn in range(5):
-                assert len(desk.writer.submit([incident_named(f"{name}{turn}")])) == 1
+                assert len(desk.submit([incident_named(f"{name}{turn}")])) == 1
                 gevent.sleep(0)
 
         senders = [gevent.spawn(post_again, name) for name in "abcdefgh"]
