@@ -123,7 +123,7 @@ CERTIFICATE_WARNING_DAYS = 14
 CERTIFICATE_CHECK_SECONDS = 3600
 
 THREAD_STACK_BYTES = 16 * MIB  # Alpine's default overflows where the JSON parser goes as deep as Python lets it
-COLLECT_OBJECTS = 10_000  # young ones: Python's 700 are what 64 requests hold, and walking them again and again takes 4 %
+COLLECT_OBJECTS = 100_000  # young ones: Python's 700 are what 64 requests hold, and walking them again and again takes time
 SWITCH_SECONDS = 0.0005  # until a busy thread gives way: Python's 5 ms, a few times a call of createIncidents, exceed the call
 
 ERROR_MARKER = "[ERROR-fd5a7750-7182-4b38-90ba-091824478903]"  # anywhere in an answer, it makes the platform raise
@@ -1136,7 +1136,7 @@ class Head:
         self.keep_alive = "close" not in options and (minor != "0" or "keep-alive" in options)
         self.handler: Callable[[Request], Answer | None] | None = None  # the route's
         self.proven = False  # authentication passed, which depends on nothing but this head
-        self.context: RequestContext | None = None  # what is kept of it in incidents
+        self.context: KnownContext | None = None  # what is kept of it in incidents
 
 
 def parse_head(text: str) -> Head:
@@ -1261,19 +1261,24 @@ class KnownHeads:
 class Reader:
     """The bytes of a connection, received as they are asked for; an empty answer is the sender's end."""
 
-    __slots__ = ("_buffer", "_receive")
+    __slots__ = ("_await_bytes", "_buffer", "_receive")
 
     def __init__(self, sock: Any) -> None:
         self._receive = sock.recv
         self._buffer = b""
+        # Behind an answer the next request is not here yet: to wait before trying saves the try. Under TLS bytes may be.
+        secure = isinstance(sock, gevent_ssl.SSLSocket)
+        self._await_bytes: Callable[[], None] = no_wait if secure else functools.partial(sock._wait, sock._read_event)
 
     def wait(self) -> bool:
         """Wait for the next request's first byte and return whether there is one; an empty line before it is left out.
 
         RFC 9112, 2.2: some senders put one behind a body.
         """
-        if not self._buffer and not self._fill():
-            return False
+        if not self._buffer:
+            self._await_bytes()
+            if not self._fill():
+                return False
         if self._buffer[:1] == b"\r":
             while self._buffer in (b"\r", b"\r\n"):
                 if not self._fill():
@@ -1324,6 +1329,10 @@ class Reader:
         part = self._receive(RECEIVE_BYTES)
         self._buffer += part
         return bool(part)
+
+
+def no_wait() -> None:
+    """Leave it to the socket to wait."""
 
 
 class Request:
@@ -2178,10 +2187,11 @@ def answer_handshake(call: HandshakeCall, settings: Settings, proven: bool) -> H
     The body of a POST has to be there whole. ``proven`` tells whether authentication has passed. Raises HTTPError
     (400, 502) where a handshake fails.
     """
-    if not settings.handshakes or len(call.body) > MAX_HANDSHAKE_BYTES or "content-encoding" in call.headers:
+    body = call.body
+    if not settings.handshakes or len(body) > MAX_HANDSHAKE_BYTES or "content-encoding" in call.headers:
         return None
-    for row in HANDSHAKES.get(call.method, ()):
-        if (proven or row.unsigned) and row.mark in call.body:
+    for mark, row in HANDSHAKES.get(call.method, ()):
+        if mark in body and (proven or row.unsigned):
             recognized = row.recognize(call, settings)
             if recognized is not None:
                 notice = row.notice.format(recognized=recognized)
@@ -2389,7 +2399,8 @@ HANDSHAKE_ROWS = (
     Handshake("URL check", ("GET", "HEAD"), False, _proven_url_check, lambda *_: Answer(content=ALIVE)),
 )
 HANDSHAKES = {
-    method: tuple(row for row in HANDSHAKE_ROWS if method in row.methods) for method in ("GET", "HEAD", "OPTIONS", "POST")
+    method: tuple((row.mark, row) for row in HANDSHAKE_ROWS if method in row.methods)
+    for method in ("GET", "HEAD", "OPTIONS", "POST")
 }
 
 
@@ -2864,6 +2875,7 @@ class RequestContext(NamedTuple):
     large: bool = False  # its body, which is therefore handled on a second thread
     path: str = ""  # behind the instance's URL
     source_address: str = ""
+    text: str = ""  # all of this and the instance's own fields as JSON without braces, where it is known already
 
 
 class Shared(NamedTuple):
@@ -2875,6 +2887,39 @@ class Shared(NamedTuple):
     fields: dict[str, Any]
     first: str
     others: str
+
+
+class KnownContext(NamedTuple):
+    """What is kept of requests with the same head from the same address, but for the length of their body.
+
+    ``before`` and ``after`` are the JSON around that length, ``after`` is None where no length is kept.
+    """
+
+    context: RequestContext
+    before: str
+    after: str | None
+
+    @classmethod
+    def of(cls, context: RequestContext, settings: Settings) -> "KnownContext":
+        """Encode what is kept of a request, with a place for the length of the body."""
+        if "content-length" not in context.headers:
+            return cls(context, to_json(shared_fields(context, settings))[1:-1], None)
+        mark = uuid.uuid4().hex  # which is in no header
+        marked = context._replace(headers={**context.headers, "content-length": mark})
+        before, _, after = to_json(shared_fields(marked, settings))[1:-1].partition(mark)
+        return cls(context, before, after)
+
+    def with_length(self, headers: dict[str, str], large: bool) -> RequestContext:
+        """Return what is kept of a request with these headers."""
+        context = self.context
+        if self.after is None:
+            return RequestContext(context.headers, context.query, large, context.path, context.source_address, self.before)
+        length = headers["content-length"]
+        kept = context.headers
+        if kept["content-length"] != length:
+            kept = {**kept, "content-length": length}
+        text = f"{self.before}{length}{self.after}"
+        return RequestContext(kept, context.query, large, context.path, context.source_address, text)
 
 
 class Part(NamedTuple):
@@ -2947,7 +2992,7 @@ def make_incidents(items: list[Any], request: RequestContext, settings: Settings
     if settings.events_paths:
         parts = split_items(items, request, settings)
     else:
-        shared = share(shared_fields(request, settings), request.large, len(items))
+        shared = share(shared_fields(request, settings), request.large, len(items), request.text)
         parts = [Part(item, shared, index == 0, place_of(items, index)) for index, item in enumerate(items)]
     trigger_time = f"{now.isoformat().removesuffix('+00:00')}Z"
     return [make_incident(part, index, settings, trigger_time, request.large) for index, part in enumerate(parts)]
@@ -3027,13 +3072,13 @@ def shared_fields(request: RequestContext, settings: Settings) -> dict[str, Any]
     return fields
 
 
-def share(fields: dict[str, Any], large: bool, events: int) -> Shared:
-    """Encode once what so many events of a request share.
+def share(fields: dict[str, Any], large: bool, events: int, text: str = "") -> Shared:
+    """Encode once what so many events of a request share; ``text`` is their JSON without braces, where it is known already.
 
     Each event has it whole, unless all of them together would have more than MAX_SHARED_BYTES of it. Then the first has it whole
     and the others a shortened form, which says so.
     """
-    first = to_json(fields, large)[1:-1]
+    first = text or to_json(fields, large)[1:-1]
     most = MAX_SHARED_BYTES // max(events, 1)
     if events < 2 or byte_length(first) <= most:
         return Shared(fields, first, first)
@@ -5112,14 +5157,11 @@ class Webhook:
         """Return what is kept of a request beside its body; what follows from its head is found once."""
         head = request.head
         known = head.context
-        if known is None:
+        if known is None or known.context.source_address != request.address:
             path = head.path if head.path != "/" else ""
-            known = describe_request(head.headers, head.query, self._settings.hidden, path=path)
-            head.context = known
-        kept = known.headers
-        if "content-length" in kept and kept["content-length"] != request.headers["content-length"]:
-            kept = {**kept, "content-length": request.headers["content-length"]}
-        return RequestContext(kept, known.query, large, known.path, request.address)
+            context = describe_request(head.headers, head.query, self._settings.hidden, path=path, source_address=request.address)
+            known = head.context = KnownContext.of(context, self._settings)
+        return known.with_length(request.headers, large)
 
     def _create(self, request: Request, incidents: list[Incident]) -> Answer | None:
         """Hand the incidents on; the request is answered when all of them are settled."""
@@ -5599,6 +5641,8 @@ def long_running_execution(settings: Settings) -> None:
     demisto.enable_multithreading()  # the platform's heartbeat thread writes to the same wire
     threading.stack_size(THREAD_STACK_BYTES)
     sys.setswitchinterval(SWITCH_SECONDS)
+    gc.collect()
+    gc.freeze()  # modules and tables live as long as the process
     gc.set_threshold(COLLECT_OBJECTS)
     # With PYTHONUNBUFFERED every fragment of the wire's JSON would be a write of its own; the wire flushes each line.
     with contextlib.suppress(AttributeError, ValueError):
