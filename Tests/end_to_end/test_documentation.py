@@ -521,8 +521,7 @@ def test_nothing_is_stored_where_samples_are_off(webhook: Sender) -> None:
     webhook.post(b"{}")
     time.sleep(0.2)
     webhook.sandbox.restart()  # whatever waits to be stored is flushed
-    assert "sample_events" not in webhook.sandbox.context()
-    assert webhook.sandbox.calls["setIntegrationContext"] == 0
+    assert set(webhook.sandbox.context()) <= {"status"}
 
 
 def test_a_refused_or_dropped_incident_is_no_sample() -> None:

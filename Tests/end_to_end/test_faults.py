@@ -190,7 +190,7 @@ def test_the_queue_is_bounded_in_bytes_too() -> None:
         threads = [threading.Thread(target=lambda: results.append(ask(sandbox, large, 30).status)) for _ in range(8)]
         for thread in threads:
             thread.start()
-        await_that(lambda: results.count(503) >= 4)
+        await_that(lambda: results.count(503) >= 5)
         sandbox.faults.hang.clear()
         for thread in threads:
             thread.join(30)
@@ -244,7 +244,7 @@ def test_a_hanging_xsoar_does_not_fill_the_memory() -> None:
             for _ in range(3):
                 assert set(in_parallel([lambda: ask(sandbox, large, 30).status for _ in range(6)])) == {503}
                 after.append(memory_mib(sandbox))
-            assert after[-1] - after[0] < 70, after  # a queue that keeps what was withdrawn grows by 40 MiB each time
+            assert after[-1] - after[0] < 55, after  # a queue that keeps what was withdrawn grows by 40 MiB each time
             sandbox.faults.hang.clear()
             answer = read_answer(first)
             assert answer and answer.status == 200

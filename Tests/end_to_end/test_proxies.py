@@ -321,7 +321,7 @@ def test_of_a_refused_body_so_much_is_read_and_not_more() -> None:
 
 def test_only_so_many_refused_senders_are_read_on() -> None:
     with sandboxed(params=CREDENTIALS, constants={"MAX_DISCARDING": 2}) as sandbox, refused(sandbox, 3) as connections:
-        assert in_parallel([lambda one=one: still_reads(one, 3) for one in connections]) == [True, True, False]
+        assert sorted(in_parallel([lambda one=one: still_reads(one, 3) for one in connections])) == [False, True, True]
 
 
 def test_refused_senders_make_room_for_others() -> None:

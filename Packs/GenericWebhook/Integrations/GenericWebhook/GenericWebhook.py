@@ -28,6 +28,8 @@ import bisect
 import codecs
 import contextlib
 import difflib
+import email.errors
+import email.header
 import email.message
 import email.utils
 import encodings
@@ -44,6 +46,7 @@ import itertools
 import json
 import math
 import os
+import quopri
 import re
 import resource
 import select
@@ -102,13 +105,7 @@ MAX_BODY_BYTES = 25 * MIB  # GitHub's largest submission
 SMALL_BODY_BYTES = 32 * KIB  # up to here a body is free of that budget and is parsed on the hub, see the README's figures
 MANY_ITEMS = 20  # of a small body, each of which takes all headers along: more are made on the second thread
 PIECE_ELEMENTS = 500  # of a large payload encoded at a time
-MAX_ITEMS = 1000  # incidents from one request
-MAX_NESTING = 200  # levels; every supported Python parses it, and no alert comes near
-MAX_NUMBER_DIGITS = 308  # beyond it a number fits no double, which is what XSOAR would read it as
-MAX_FORM_FIELDS = 1000
-MAX_JSON_CONTAINERS = 1_000_000  # objects and arrays of one body: empty ones take forty times their bytes in memory
-MAX_GZIP_MEMBERS = 1000
-MAX_CONTENT_TYPE_CHARACTERS = 1000  # the standard library's parser is quadratic in them
+MAX_ITEMS = 10_000  # incidents from one request
 READ_BYTES = 64 * KIB  # of a body, read or unpacked at a time
 
 
@@ -227,7 +224,7 @@ MIRROR_DIRECTIONS = {"Incoming": "In", "Outgoing": "Out", "Incoming And Outgoing
 
 
 class HiddenNames(NamedTuple):
-    """What is kept of a request beside the general rule: what proves the sender never, what a duplication key names always."""
+    """What is kept of a request beside the general rule: what proves the sender never, what a parameter names always."""
 
     header: str = ""
     query: str = ""
@@ -235,9 +232,9 @@ class HiddenNames(NamedTuple):
     named_fields: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, authenticator: "Authenticator", keys: "tuple[DuplicationKey, ...]") -> "HiddenNames":
+    def of(cls, authenticator: "Authenticator", paths: "Iterable[DotPath]") -> "HiddenNames":
         """Return the names for an instance; a path such as ``headers.x-event-key`` names a header."""
-        parts = [path.text.removeprefix("request_") for key in keys for path in key.paths]
+        parts = [path.text.removeprefix("request_") for path in paths]
         headers, fields = (
             frozenset(part.removeprefix(place) for part in parts if part.startswith(place)) for place in ("headers.", "query.")
         )
@@ -312,7 +309,7 @@ class Settings:
             incident_type=(params.get("incidentType") or "").strip(),
             store_samples=store_samples,
             mirroring=read_mirroring(params),
-            hidden=HiddenNames.of(access["authenticator"], events["duplication_paths"]),
+            hidden=HiddenNames.of(access["authenticator"], named_paths(events)),
             **events,
             metrics=metrics,
             mistakes=tuple(mistakes),
@@ -396,6 +393,14 @@ def read_event_parameters(params: dict[str, Any], mistakes: list[SettingError]) 
         setting: read(params.get(name), lambda mend, display=display: mistakes.append(SettingError(display, mend)))  # type: ignore[misc]
         for name, display, setting, read in EVENT_PARAMETERS
     }
+
+
+def named_paths(events: dict[str, Any]) -> "list[DotPath]":
+    """Return all paths that the settings of read_event_parameters hold."""
+    keys = [path for key in events["duplication_paths"] for path in key.paths]
+    names = [path for part in events["name_from"].parts if not isinstance(part, str) for path in part]
+    others = [path for setting in ("type_from", "occurred_from", "severity_from") for path in events[setting] or ()]
+    return [*keys, *names, *others]
 
 
 Complain = Callable[[str], None]  # takes how to mend a parameter that cannot be used
@@ -2406,8 +2411,26 @@ HANDSHAKES = {
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Payload: what does it say?
+#
+# A body is read in this order: content encoding, JSON under any type (one value, or several one after the other), the declared
+# type (a JSON type is refused where it is none; forms), text, base64. docs/bodies.md has the same order.
+#
+# Whatever a stranger posts may be 25 MiB of the worst there is. What is quadratic, or holds the interpreter for long, is bounded
+# before it begins; the limits are at the head of this section.
 # ---------------------------------------------------------------------------------------------------------------------
 
+MAX_NESTING = 200  # levels; every supported Python parses it, and no alert comes near
+MAX_NUMBER_DIGITS = 308  # beyond it a number fits no double, which is what XSOAR would read it as
+MAX_JSON_CONTAINERS = 1_000_000  # objects and arrays of one body: empty ones take forty times their bytes in memory
+MAX_JSON_FIELDS = 500_000  # of one body: half a million keys are built in 0.2 s, while everybody else waits
+COUNTED_JSON_CHARACTERS = 1 * MIB  # a shorter text cannot have so many fields that it matters
+MAX_FORM_FIELDS = 1000
+MAX_PART_HEADER_BYTES = 8 * KIB  # of one part of a multipart form
+MAX_PART_HEADERS = 32  # lines
+MAX_GZIP_MEMBERS = 1000
+MAX_CONTENT_TYPE_CHARACTERS = 1000  # the standard library's parser is quadratic in them
+ESCAPED_PARTS = 4  # of a large text at most every fourth character may need an escape: on the wire each becomes four bytes
+REPLACED_PARTS = 10  # and at most every tenth may be a replacement of a byte that is no text: on the wire it has six bytes
 EXPECTED = 'POST a JSON object such as {"name": "...", "raw_json": {...}}, an array of them, JSON lines, a form or any text.'
 # What Python calls a charset by another name, too; its codecs for escapes and host names have none.
 CHARSETS = {*encodings.aliases.aliases, *encodings.aliases.aliases.values(), "utf_8_sig"}
@@ -2420,7 +2443,17 @@ BYTE_ORDER_MARKS = (
 )
 FIRST_MARK_BYTES = {mark[:1] for mark, _ in BYTE_ORDER_MARKS}
 CONTROL_CHARACTERS = re.compile("[\x00-\x06\x0e-\x1a\x1c-\x1f]")  # never in text; \x1b begins a colour in many logs
-FORM_FIELD_NAME = re.compile(r'[^\s<>{}|"]+')  # a urlencoder leaves none of these in a name, CEF and XML do
+XML_ENCODING = re.compile(rb"""\s*<\?xml\s[^>]{0,200}?encoding\s*=\s*["']([A-Za-z0-9._-]{1,40})["']""")
+FORM_FIELD_NAME = re.compile(r'[^\s<>{}|"=&]+')  # a urlencoder leaves none of these in a name, CEF and XML do
+FORM_FLAG = re.compile(r"[A-Za-z0-9_.%\[\]-]+")  # a field without a value
+LOG_FIELD = re.compile(r'\s[A-Za-z_][\w.-]*=|="')  # as in `date=2024-05-10 time=11:37:47`: a line of a log, and no form
+# Possessive, because what it might give back would take a gigabyte, and bounded, because one match keeps all threads waiting.
+PERCENT_RUN = re.compile(rb"(?:%[0-9A-Fa-f]{2}){1,50000}+")
+JSON_KEY = re.compile(r'[^\\]"\s*:')
+PADDING = " \t\r\n\0\x1e"  # around JSON: some senders end it with a NUL; RFC 7464 puts a record separator before each value
+NO_ENCODINGS = {"", "identity", "none", "utf-8", "utf8", "7bit", "8bit", "binary"}  # what says that nothing is packed
+GZIP_MAGIC = b"\x1f\x8b\x08"
+LINES_TYPES = {"application/x-ndjson", "application/jsonl", "application/ndjson"}
 
 
 class ContentType(NamedTuple):
@@ -2473,8 +2506,143 @@ def usable_charset(name: str) -> str:
     return "" if codec.name == "utf-7" else codec.name  # no sender means it, and it hides what a text says
 
 
+def read_payload(
+    body: bytes,
+    content_type_header: str,
+    content_encoding: str,
+    query: dict[str, Any] | None = None,
+    keep_unreadable: bool = False,
+) -> list[Any]:
+    """Return the items of a request's body, one for each incident it asks for; raises HTTPError (400, 413, 415).
+
+    Without a body, the fields of the query string are the item. With ``keep_unreadable``, JSON that cannot be read is one with
+    ``body`` and ``problem``.
+    """
+    if content_encoding or body[:3] == GZIP_MAGIC:
+        body = unpack(body, supported_encoding(content_encoding))
+    if not body or body.isspace():
+        if query:
+            return [dict(query)]
+        raise BadRequest(f"The body is empty. {EXPECTED}")
+    content_type = ContentType.parse(content_type_header)
+    try:
+        items = _read_items(body, content_type)
+    except UnreadableJson as error:
+        sentence = f"The body is not the JSON its Content-Type says: {error}."
+        if not keep_unreadable:
+            raise BadRequest(sentence) from None
+        items = [{**text_or_base64(body, content_type), "problem": sentence}]
+    if not items:
+        raise BadRequest(f"The body holds no event. {EXPECTED}")
+    if len(items) > MAX_ITEMS:
+        raise HTTPError(413, f"The body holds more than {MAX_ITEMS} events; send them in several requests.")
+    return items
+
+
+def _read_items(body: bytes, content_type: ContentType) -> list[Any]:
+    """Return a body's items; raises UnreadableJson where a JSON type is declared and the body is none."""
+    declared = is_json_type(content_type.name) or content_type.name in LINES_TYPES
+    try:
+        items = read_json(decode_json_text(body, content_type), content_type.name, declared)
+        if items is not None:
+            return items
+    except UnicodeDecodeError as error:
+        if declared:
+            raise UnreadableJson(f"it is not valid {error.encoding} at byte {error.start}; send it as UTF-8") from None
+    except UnreadableJson:
+        if declared:
+            raise
+    items = None
+    if content_type.name == "application/x-www-form-urlencoded":
+        items = read_form(body, content_type)
+    elif content_type.name == "multipart/form-data":
+        items = read_multipart(body, content_type)
+    return [text_or_base64(body, content_type)] if items is None else items
+
+
+def is_json_type(name: str) -> bool:
+    """Return whether a type promises JSON."""
+    return name in ("application/json", "text/json", "application/csp-report", "application/json-seq") or name.endswith("+json")
+
+
+# ---- JSON
+
+
 class UnreadableJson(ValueError):
-    """Bytes that are no JSON we take; the message says why and where."""
+    """Bytes that are no JSON we take; the message says why and where. ``more``: a value is there, and something behind it."""
+
+    def __init__(self, message: str, more: bool = False) -> None:
+        super().__init__(message)
+        self.more = more
+
+
+class Array(list[Any]):
+    """The items of a JSON array, whose wrong fields are named by their place."""
+
+
+def as_items(value: Any) -> list[Any]:
+    """Return the items of a JSON value: an array's elements, or the value itself."""
+    return Array(value) if isinstance(value, list) else [value]
+
+
+def read_json(text: str, type_name: str, declared: bool) -> list[Any] | None:
+    """Return the items of a text that is JSON, None where it does not look like it; raises UnreadableJson.
+
+    Under a type that promises JSON any value is taken, else objects and arrays only: a number or a word is text.
+    """
+    text = text.strip(PADDING)
+    first = text[:1]
+    if not declared and first not in ("{", "[") and not text.startswith(('"{', '"[', '"\\"')):
+        return None
+    try:
+        value = parse_json(text)
+    except UnreadableJson as error:
+        if not error.more:
+            raise
+        return read_json_sequence(text, type_name, declared)
+    if isinstance(value, str) and value[:1] in ("{", "["):  # JSON within JSON's quotes
+        with contextlib.suppress(UnreadableJson):
+            value = parse_json(value)
+    return as_items(value) if declared or not isinstance(value, str) else None
+
+
+def read_json_sequence(text: str, type_name: str, declared: bool) -> list[Any] | None:
+    """Return JSON values that stand one after the other, each on a line or not; raises UnreadableJson.
+
+    Unless a type promises JSON, they have to be objects. A type of JSON lines, or a sequence (RFC 7464), may hold any values.
+    """
+    any_values = type_name in LINES_TYPES or type_name in ("application/json-seq", "application/stream+json")
+    if type_name in LINES_TYPES:
+        with contextlib.suppress(UnreadableJson):
+            return read_json_lines(text)
+    decoder = DECODER if len(text) <= SMALL_BODY_BYTES else LARGE_DECODER
+    values: list[Any] = []
+    place = 0
+    while place < len(text) and len(values) <= MAX_ITEMS:  # more are refused by our caller
+        value, place = _parse_at(decoder, text, place)
+        if not isinstance(value, (dict, list) if declared else dict) and not any_values:
+            raise UnreadableJson(f"there is something behind the value that ends at character {place}")
+        values.append(value)
+        place += len(text[place : place + 100]) - len(text[place : place + 100].lstrip(PADDING))
+        while text[place : place + 1] and text[place] in PADDING:
+            place += 1
+    return values
+
+
+def read_json_lines(text: str) -> list[Any]:
+    """Return the value of each line that is not blank; raises UnreadableJson that names a broken line."""
+    values = []
+    for number, line in enumerate(io.StringIO(text, newline="\n"), 1):  # line by line: a million lines cost nothing
+        line = line.strip(PADDING)
+        if not line:
+            continue
+        try:
+            values.append(parse_json(line))
+        except UnreadableJson as error:
+            raise UnreadableJson(f"line {number}: {error}") from None
+        if len(values) > MAX_ITEMS:
+            break  # refused by our caller, who need not read on
+    return values
 
 
 def _number(text: str) -> int | float | str:
@@ -2491,40 +2659,64 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-# NaN and Infinity are no JSON, yet many programs write them: kept as the strings "NaN", "Infinity" and "-Infinity".
-_parse_json = json.JSONDecoder(parse_float=_number, parse_int=_whole_number, parse_constant=str).decode
+# NaN and Infinity are no JSON, yet many programs write them: kept as the strings "NaN", "Infinity" and "-Infinity". So are line
+# breaks and tabs within a string (strict=False).
+DECODER = json.JSONDecoder(parse_float=_number, parse_int=_whole_number, parse_constant=str, strict=False)
 # The same with a hook in Python, at which a thread gives way: the parser in C would keep all others waiting to its end.
-_parse_large_json = json.JSONDecoder(
-    parse_float=_number, parse_int=_whole_number, parse_constant=str, object_pairs_hook=_object
-).decode
+LARGE_DECODER = json.JSONDecoder(
+    parse_float=_number, parse_int=_whole_number, parse_constant=str, strict=False, object_pairs_hook=_object
+)
 
 
 def parse_json(text: str) -> Any:
     """Return the value of a JSON text; raises UnreadableJson, with line and column where there are any.
 
-    Numbers no double can hold become strings of their digits; of duplicate keys the last one wins.
+    Numbers no double can hold become strings of their digits; of duplicate keys the last one wins; half of a surrogate pair
+    becomes U+FFFD.
     """
     containers = count_containers(text)
     try:
-        value = (_parse_json if len(text) <= SMALL_BODY_BYTES else _parse_large_json)(text)
+        value = (DECODER if len(text) <= SMALL_BODY_BYTES else LARGE_DECODER).decode(text)
     except json.JSONDecodeError as error:
-        raise UnreadableJson(
-            f"{error.msg.rstrip(': ').removesuffix(' at')} at line {error.lineno}, column {error.colno}"
-        ) from None
+        raise _unreadable(error) from None
     except RecursionError:
         raise UnreadableJson(f"it is nested deeper than {MAX_NESTING} levels") from None
+    return _checked(value, text, containers)
+
+
+def _parse_at(decoder: json.JSONDecoder, text: str, place: int) -> tuple[Any, int]:
+    """Return the JSON value that begins at a place, and the place behind it; raises UnreadableJson."""
+    try:
+        value, end = decoder.raw_decode(text, place)
+    except json.JSONDecodeError as error:
+        raise _unreadable(error) from None
+    except RecursionError:
+        raise UnreadableJson(f"it is nested deeper than {MAX_NESTING} levels") from None
+    part = text[place:end]
+    return _checked(value, part, part.count("{") + part.count("[")), end
+
+
+def _unreadable(error: json.JSONDecodeError) -> UnreadableJson:
+    why = error.msg.rstrip(": ").removesuffix(" at")
+    return UnreadableJson(f"{why} at line {error.lineno}, column {error.colno}", more=error.msg.startswith("Extra data"))
+
+
+def _checked(value: Any, text: str, containers: int) -> Any:
+    """Return a parsed value that can be encoded again; raises UnreadableJson where it is nested too deep."""
     if containers > MAX_NESTING and _deeper_than(value, MAX_NESTING):
         raise UnreadableJson(f"it is nested deeper than {MAX_NESTING} levels")
-    if "\\ud" in text or "\\uD" in text:
-        _refuse_lone_surrogates(value)
-    return value
+    return replace_surrogates(value) if "\\ud" in text or "\\uD" in text else value
 
 
 def count_containers(text: str) -> int:
-    """Return how many objects and arrays a JSON text may hold; raises UnreadableJson where that is too many."""
+    """Return how many objects and arrays a JSON text may hold; raises UnreadableJson where they or its fields are too many."""
     containers = text.count("{") + text.count("[")
     if containers > MAX_JSON_CONTAINERS:
         raise UnreadableJson(f"it holds more than {MAX_JSON_CONTAINERS} objects and arrays")
+    if len(text) > COUNTED_JSON_CHARACTERS:
+        fields = itertools.islice(JSON_KEY.finditer(text), MAX_JSON_FIELDS, None)
+        if next(fields, None) is not None:
+            raise UnreadableJson(f"it holds more than {MAX_JSON_FIELDS} fields; send it in several requests")
     return containers
 
 
@@ -2540,11 +2732,16 @@ def _deeper_than(value: Any, levels: int) -> bool:
     return bool(level)
 
 
-def _refuse_lone_surrogates(value: Any) -> None:
-    try:
-        _encode_in_pieces(value).encode()
-    except UnicodeEncodeError:
-        raise UnreadableJson("a \\u escape names half of a surrogate pair, which is no character") from None
+def replace_surrogates(value: Any) -> Any:
+    """Return a parsed value with U+FFFD where a \\u escape names half of a surrogate pair, which is no character."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, dict):
+        return {replace_surrogates(name): replace_surrogates(child) for name, child in value.items()}
+    return [replace_surrogates(child) for child in value] if isinstance(value, list) else value
+
+
+# ---- text and bytes
 
 
 def decode_text(body: bytes, content_type: ContentType) -> str:
@@ -2556,28 +2753,99 @@ def decode_text(body: bytes, content_type: ContentType) -> str:
 
 
 def decode_json_text(body: bytes, content_type: ContentType) -> str:
-    """Return the body's text as decode_text does, or in UTF-16/32 without a mark as JSON's zero bytes give it away."""
+    """Return the body's text as JSON is encoded; raises UnicodeDecodeError.
+
+    RFC 8259, 8.1: UTF-8, whatever a charset says, where the bytes are valid; UTF-16 and 32 give themselves away by zero bytes.
+    """
     if b"\0" in body[:4]:
         detected = json.detect_encoding(body)
         if detected != "utf-8":
             return body.decode(detected)
-    return decode_text(body, content_type)
+    try:
+        return body.decode() if body[:1] not in FIRST_MARK_BYTES else decode_text(body, content_type)
+    except UnicodeDecodeError:
+        if not content_type.charset:
+            raise
+        return decode_text(body, content_type)
+
+
+def text_or_base64(body: bytes, content_type: ContentType) -> dict[str, str]:
+    """Return ``{"body": text}``, or ``{"body_base64": ...}`` for bytes that are no text.
+
+    Text with bytes that its charset does not know is kept both ways: readable with replacement characters, and whole.
+    """
+    declared = content_type.name.startswith("text/") or content_type.name.endswith(("xml", "csv", "urlencoded", "javascript"))
+    whole: dict[str, str] = {}
+    try:
+        text = decode_text(body, content_type)
+    except UnicodeDecodeError:
+        own = XML_ENCODING.match(body[:300])
+        charset = usable_charset(own[1].decode()) if own else ""
+        text = body.decode(charset or content_type.charset or "utf-8", "replace")
+        most = len(text) / REPLACED_PARTS if len(text) > COUNTED_JSON_CHARACTERS else len(text) / (1 if declared else 3)
+        if text.count("\ufffd") > most:
+            return {"body_base64": base64.b64encode(body).decode()}
+        if "\ufffd" in text:
+            whole = {"body_base64": base64.b64encode(body).decode()}
+    if CONTROL_CHARACTERS.search(text) and not declared:
+        return {"body_base64": base64.b64encode(body).decode()}
+    if len(text) > COUNTED_JSON_CHARACTERS and (text.count('"') + text.count("\\")) * ESCAPED_PARTS > len(text):
+        return {"body_base64": base64.b64encode(body).decode()}
+    return {"body": text, **whole}
+
+
+# ---- content encodings
 
 
 def supported_encoding(header: str) -> str:
     """Return the one content encoding of a body, empty without any; raises HTTPError (415)."""
-    encodings = [name for part in header.split(",") if (name := part.strip().lower()) not in ("", "identity")]
-    if len(encodings) > 1 or (encodings and encodings[0] not in ("gzip", "x-gzip", "deflate")):
+    encodings = [name for part in header.split(",") if (name := part.strip().lower()) not in NO_ENCODINGS]
+    if len(encodings) > 1 or (encodings and encodings[0] not in UNPACKERS):
         raise HTTPError(
-            415, "Send the body with Content-Encoding gzip or deflate, or without any.", Accept_Encoding="gzip, deflate"
+            415,
+            f"Send the body with Content-Encoding {' or '.join(ACCEPTED_ENCODINGS)}, or without any.",
+            Accept_Encoding=", ".join(ACCEPTED_ENCODINGS),
         )
     return encodings[0] if encodings else ""
 
 
 def unpack(body: bytes, encoding: str) -> bytes:
-    """Return the body without its content encoding, at most MAX_BODY_BYTES of it; raises HTTPError (400, 413)."""
-    # 47: gzip or zlib by the stream's own header; senders disagree whether deflate has a zlib header, -15 is without.
-    window = -15 if encoding == "deflate" and not _has_zlib_header(body) else 47
+    """Return the body without its content encoding, at most MAX_BODY_BYTES of it; raises HTTPError (400, 413).
+
+    Some senders pack a body and do not say so, others say so and do not: the bytes themselves decide.
+    """
+    if body[:3] == GZIP_MAGIC:
+        try:
+            return _unpack_zlib(body, 31, "gzip")
+        except BadRequest:
+            if encoding in ("gzip", "x-gzip"):
+                raise
+            return body  # something else that begins like it
+    if not encoding or encoding in ("gzip", "x-gzip"):
+        return body
+    try:
+        return UNPACKERS[encoding](body)
+    except BadRequest:
+        if _looks_unpacked(body):
+            return body
+        raise
+
+
+def _looks_unpacked(body: bytes) -> bool:
+    """Return whether bytes that are no packed stream are a text."""
+    try:
+        return not CONTROL_CHARACTERS.search(body.decode())
+    except UnicodeDecodeError:
+        return False
+
+
+def _unpack_deflate(body: bytes) -> bytes:
+    # Senders disagree whether deflate has zlib's header (RFC 9110, 8.4.1.2): window bits 15 are with it, -15 without.
+    has_header = len(body) >= 2 and body[0] & 0x0F == 8 and int.from_bytes(body[:2], "big") % 31 == 0
+    return _unpack_zlib(body, 15 if has_header else -15, "deflate")
+
+
+def _unpack_zlib(body: bytes, window: int, encoding: str) -> bytes:
     unpacked = bytearray()
     unpacker = None
     position = members = 0
@@ -2591,9 +2859,7 @@ def unpack(body: bytes, encoding: str) -> bytes:
             if members > MAX_GZIP_MEMBERS:
                 raise BadRequest(f"The body has more than {MAX_GZIP_MEMBERS} gzip members; pack it in one.")
             if len(unpacked) > MAX_BODY_BYTES:
-                raise HTTPError(
-                    413, f"The unpacked body is larger than {MAX_BODY_BYTES // MIB} MiB; send fewer events at a time."
-                )
+                raise unpacked_too_large()
             position += len(part) - len(unpacker.unused_data) - len(unpacker.unconsumed_tail)
             unpacker = None if unpacker.eof else unpacker
     except zlib.error:
@@ -2603,104 +2869,99 @@ def unpack(body: bytes, encoding: str) -> bytes:
     return bytes(unpacked)
 
 
-def _has_zlib_header(body: bytes) -> bool:
-    return len(body) >= 2 and body[0] & 0x0F == 8 and int.from_bytes(body[:2], "big") % 31 == 0
+def unpacked_too_large() -> HTTPError:
+    """Return the refusal of a packed body that holds more than MAX_BODY_BYTES."""
+    return HTTPError(413, f"The unpacked body is larger than {MAX_BODY_BYTES // MIB} MiB; send fewer events at a time.")
 
 
-class Array(list[Any]):
-    """The items of a JSON array, whose wrong fields are named by their place."""
+UNPACKERS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": functools.partial(_unpack_zlib, window=31, encoding="gzip"),
+    "x-gzip": functools.partial(_unpack_zlib, window=31, encoding="gzip"),
+    "deflate": _unpack_deflate,
+}
+try:
+    from compression import zstd  # type: ignore[import-not-found]  # Python 3.14 and newer
 
-
-def as_items(value: Any) -> list[Any]:
-    """Return the items of a JSON value: an array's elements, or the value itself."""
-    return Array(value) if isinstance(value, list) else [value]
-
-
-def is_json_type(name: str) -> bool:
-    return name in ("application/json", "text/json", "application/csp-report") or name.endswith("+json")
-
-
-def read_declared_json(body: bytes, content_type: ContentType) -> list[Any]:
-    """A JSON type: the value, and 400 with the place when it is broken."""
-    try:
-        value = parse_json(decode_json_text(body, content_type))
-    except UnicodeDecodeError as error:
-        raise BadRequest(f"The body is not valid {error.encoding} at byte {error.start}; send the JSON as UTF-8.") from None
-    except UnreadableJson as error:
-        raise BadRequest(f"The body is not the JSON its Content-Type says: {error}.") from None
-    return as_items(value)
-
-
-def read_json_lines(body: bytes, content_type: ContentType) -> list[Any]:
-    """JSON lines: a value per line that is not blank, and 400 that names the line when one is broken."""
-    try:
-        text = decode_json_text(body, content_type)
-        count_containers(text)
-    except UnicodeDecodeError as error:
-        raise BadRequest(f"The body is not valid {error.encoding} at byte {error.start}; send JSON lines as UTF-8.") from None
-    except UnreadableJson as error:
-        raise BadRequest(f"The body is not the JSON lines its Content-Type says: {error}.") from None
-    lines = io.StringIO(text, newline="\n")  # line by line: a million lines cost nothing
-    values = []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
+    def _unpack_zstd(body: bytes) -> bytes:
+        unpacker = zstd.ZstdDecompressor()
         try:
-            values.append(parse_json(line.strip()))
-        except UnreadableJson as error:
-            raise BadRequest(f"Line {number} of the JSON lines is broken: {error}.") from None
-        if len(values) > MAX_ITEMS:
-            break  # refused by our caller, who need not read on
-    return values
+            unpacked = unpacker.decompress(body, MAX_BODY_BYTES + 1)
+        except zstd.ZstdError:
+            raise BadRequest("The body is no zstd stream; send it packed, or without Content-Encoding.") from None
+        if len(unpacked) > MAX_BODY_BYTES:
+            raise unpacked_too_large()
+        if not unpacker.eof:
+            raise BadRequest("The body ends before its zstd stream does; send it whole.")
+        return bytes(unpacked)
+
+    UNPACKERS["zstd"] = _unpack_zstd
+except ImportError:
+    pass
+ACCEPTED_ENCODINGS = [name for name in UNPACKERS if name != "x-gzip"]
+
+
+def is_packed(body: bytes, content_encoding: str) -> bool:
+    """Return whether a body may become far larger than it is."""
+    return bool(content_encoding) or body[:3] == GZIP_MAGIC
+
+
+# ---- forms
 
 
 def read_form(body: bytes, content_type: ContentType) -> list[Any] | None:
     """Form fields as one object; None when the text is no form (curl -d sends any text under a form's type)."""
+    charset = content_type.charset or "utf-8"
     try:
-        text = body.decode("ascii").strip()
-        names = [pair.partition("=") for pair in text.split("&", MAX_FORM_FIELDS)[:MAX_FORM_FIELDS] if pair]
-        if not names or not all(equals and FORM_FIELD_NAME.fullmatch(name) for name, equals, _ in names):
-            return None
-        charset = content_type.charset or "utf-8"
-        fields = parse_qsl(text, keep_blank_values=True, encoding=charset, errors="strict", max_num_fields=MAX_FORM_FIELDS)
+        text = body.decode(charset).strip()
     except UnicodeDecodeError:
         return None  # kept whole as text
-    except ValueError:
-        raise HTTPError(413, f"The form has more than {MAX_FORM_FIELDS} fields; send fewer, or JSON.") from None
-    return _form_items(fields)
-
-
-class MultipartRequest(bottle.BaseRequest):
-    """Bottle's reader of multipart forms, told to keep all of a body that is in memory anyway off the disk."""
-
-    MEMFILE_MAX = MAX_BODY_BYTES
-
-
-def read_multipart(body: bytes, content_type: ContentType) -> list[Any] | None:
-    """The fields and files of a multipart form as one object; raises HTTPError when it is broken."""
-    boundary = content_type.parameter("boundary")
-    if boundary and body.count(b"--" + boundary.encode("latin-1", "replace")) > MAX_FORM_FIELDS + 1:
-        raise HTTPError(413, f"The form has more than {MAX_FORM_FIELDS} parts; send fewer, or JSON.")
-    environ = {
-        "wsgi.input": io.BytesIO(body),
-        "CONTENT_LENGTH": str(len(body)),
-        "CONTENT_TYPE": content_type.bounded_header,
-    }
+    pairs = [pair.partition("=") for pair in text.split("&", MAX_FORM_FIELDS + 1) if pair]
+    is_form = all(FORM_FIELD_NAME.fullmatch(name) if equals else FORM_FLAG.fullmatch(name) for name, equals, _ in pairs)
+    if not is_form or not any(equals for _, equals, _ in pairs) or any(LOG_FIELD.search(value) for *_, value in pairs):
+        return None
+    if len(pairs) > MAX_FORM_FIELDS:
+        raise HTTPError(413, f"The form has more than {MAX_FORM_FIELDS} fields; send fewer, or JSON.")
     try:
-        form = MultipartRequest(environ).POST
+        fields = [(unquote_field(name, charset), unquote_field(value, charset)) for name, _, value in pairs]
     except UnicodeDecodeError:
-        return None  # kept whole as text
-    except (bottle.HTTPError, ValueError):
-        raise BadRequest("The body is no multipart form with the boundary its Content-Type names; send it whole.") from None
-    return _form_items(
-        (name or "", value if isinstance(value, str) else _uploaded_file(value)) for name, value in form.allitems()
-    )
+        return None
+    return _form_items(fields, {})
 
 
-def _uploaded_file(upload: "bottle.FileUpload") -> dict[str, Any]:
-    data = upload.file.read()
-    described = {"name": upload.raw_filename, "type": upload.content_type, "size": len(data)}
-    return {**described, **text_or_base64(data, ContentType.parse(upload.content_type or ""))}
+def unquote_field(text: str, charset: str) -> str:
+    """Return a form's name or value without its percent-encoding; raises UnicodeDecodeError.
+
+    A run of escapes is undone at once: one by one, millions of them would each be an object of their own.
+    """
+    text = text.replace("+", " ")
+    if "%" not in text:
+        return text
+    data = PERCENT_RUN.sub(lambda run: binascii.unhexlify(run[0].replace(b"%", b"")), text.encode(charset))
+    return data.decode(charset)
+
+
+def _form_items(fields: Iterable[tuple[str, Any]], others: dict[str, Any]) -> list[Any]:
+    """Return the items of a form's fields: the JSON in its only field, or in ``payload``, else one object of all.
+
+    ``others`` are its files, beside which only ``payload`` is taken for JSON; then all that is not JSON is kept as ``form``.
+    """
+    item = collect_fields(fields)
+    name = "payload" if others else next(iter(item), "") if len(item) == 1 else ""
+    if isinstance(item.get(name), str):
+        text = item[name].strip(PADDING)
+        if text[:1] in ("{", "["):
+            with contextlib.suppress(UnreadableJson):
+                items = as_items(parse_json(text))
+                return _beside(items, {key: value for key, value in {**item, **others}.items() if key != name})
+    return [{**item, **others}]
+
+
+def _beside(items: list[Any], rest: dict[str, Any]) -> list[Any]:
+    """Return the items of a form's JSON, with what else the form holds in the first of them as ``form``."""
+    if rest and items:
+        first = items[0] if isinstance(items[0], dict) else {"body": items[0]}
+        items[0] = {**first, "form" if "form" not in first else "request_form": rest}
+    return items or ([rest] if rest else [])
 
 
 def collect_fields(fields: Iterable[tuple[str, Any]]) -> dict[str, Any]:
@@ -2718,97 +2979,191 @@ def collect_fields(fields: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     return collected
 
 
-def _form_items(fields: Iterable[tuple[str, Any]]) -> list[Any]:
-    item = collect_fields(fields)
-    if list(item) == ["payload"] and isinstance(item["payload"], str):  # GitHub and Slack wrap their JSON in this field
-        with contextlib.suppress(UnreadableJson):
-            value = parse_json(item["payload"])
-            return as_items(value)
-    return [item]
+# ---- multipart forms (RFC 7578)
 
 
-def text_or_base64(body: bytes, content_type: ContentType) -> dict[str, str]:
-    """Return ``{"body": text}``, or ``{"body_base64": ...}`` for bytes that are no text.
+class FormPart(NamedTuple):
+    """One part of a multipart form: its headers and its bytes, without their transfer encoding."""
 
-    Text that its charset cannot decode is kept both ways: readable with replacement characters, and whole.
+    headers: email.message.Message
+    data: bytes
+
+    @property
+    def name(self) -> str:
+        """The field's name."""
+        return self._disposition("name")
+
+    @property
+    def filename(self) -> str | None:
+        """The file's name, None where the part is a field."""
+        filename = self.headers.get_filename()
+        return None if filename is None else decode_words(filename)
+
+    @property
+    def type(self) -> ContentType:
+        """The part's own type."""
+        return ContentType.parse(str(self.headers.get("content-type", "")))
+
+    def _disposition(self, name: str) -> str:
+        value = self.headers.get_param(name, header="content-disposition")
+        if isinstance(value, tuple):  # RFC 2231: charset, language, value
+            value = email.utils.collapse_rfc2231_value(value)
+        return decode_words(value) if isinstance(value, str) else ""
+
+
+def read_multipart(body: bytes, content_type: ContentType) -> list[Any] | None:
+    """The fields and files of a multipart form as one object; raises HTTPError (400, 413) where its parts cannot be told apart.
+
+    Each part is read by its own charset, type and transfer encoding; one that cannot be read costs that part alone.
     """
-    declared = content_type.name.startswith("text/") or content_type.name.endswith(("xml", "csv", "urlencoded", "javascript"))
+    parts = [read_part(part) for part in split_parts(body, content_type.parameter("boundary"))]
+    fields = [part for part in parts if part.filename is None]
+    charsets = field_charsets(fields)
+    files = collect_fields((part.name, describe_file(part)) for part in parts if part.filename is not None)
+    texts = [(part.name, field_value(part, charsets.get(part.name, ""))) for part in fields]
+    names = {name for name, _ in texts}
+    if names & files.keys():  # a field and a file of the same name
+        return [collect_fields([*texts, *((name, value) for name, value in files.items())])]
+    return _form_items(texts, files)
+
+
+def split_parts(body: bytes, boundary: str) -> Iterator[bytes]:
+    """Yield the parts of a multipart body, headers and all (RFC 2046, 5.1.1; line feeds alone are taken, too)."""
+    delimiter = b"--" + boundary.encode("latin-1", "replace")
+    line = re.compile(re.escape(delimiter) + rb"(--)?[ \t]*(?:\r?\n|\Z)")
+    found = line.match(body) if boundary else None
+    start, count, place = 0, 0, 0
+    while boundary and not (found and found[1]):
+        if found:
+            start = found.end()
+            count += 1
+        if count > MAX_FORM_FIELDS:
+            raise HTTPError(413, f"The form has more than {MAX_FORM_FIELDS} parts; send fewer, or JSON.")
+        place = body.find(b"\n" + delimiter, max(place, start - 1)) + 1
+        if not place:
+            break
+        found = line.match(body, place)
+        if found and count:
+            yield body[start : place - 1].removesuffix(b"\r") if place > start else b""
+    if not found or not found[1]:
+        raise BadRequest("The body is no multipart form with the boundary its Content-Type names; send it whole.")
+
+
+def read_part(part: bytes) -> FormPart:
+    """Return a part's headers and data; raises BadRequest for headers that are no form's."""
+    if part.startswith((b"\r\n", b"\n")):
+        head, data = b"", part.removeprefix(b"\r").removeprefix(b"\n")
+    else:
+        end = re.search(rb"\r?\n\r?\n", part[: MAX_PART_HEADER_BYTES + 4])
+        head, data = (part[: end.start()], part[end.end() :]) if end else (part, b"")
+    if len(head) > MAX_PART_HEADER_BYTES or head.count(b"\n") >= MAX_PART_HEADERS or re.search(rb"\n[ \t]", head):
+        raise BadRequest(
+            f"A part of the form has headers over {MAX_PART_HEADER_BYTES // KIB} KiB or {MAX_PART_HEADERS} lines, or folded ones."
+        )
     try:
-        text = decode_text(body, content_type)
+        text = head.decode()
     except UnicodeDecodeError:
-        whole = {"body_base64": base64.b64encode(body).decode()}
-        return {"body": body.decode("utf-8", "replace"), **whole} if declared or content_type.charset else whole
-    if CONTROL_CHARACTERS.search(text) and not declared:
-        return {"body_base64": base64.b64encode(body).decode()}
-    return {"body": text}
+        text = head.decode("latin-1")
+    headers = email.message.Message()
+    for line in text.splitlines():
+        name, colon, value = line.partition(":")
+        if colon and len(value) <= MAX_CONTENT_TYPE_CHARACTERS:
+            headers[name.strip()] = value.strip()
+    return FormPart(headers, undo_transfer_encoding(data, str(headers.get("content-transfer-encoding", ""))))
 
 
-class BodyKind(NamedTuple):
-    """A row of the table of bodies: which declared types it reads, and how; a reader may answer None for 'not mine'."""
-
-    matches: Callable[[str], bool]
-    read: Callable[[bytes, ContentType], list[Any] | None]
-
-
-BODY_KINDS = (  # the README's table has the same rows
-    BodyKind(is_json_type, read_declared_json),
-    BodyKind({"application/x-ndjson", "application/jsonl", "application/ndjson"}.__contains__, read_json_lines),
-    BodyKind("application/x-www-form-urlencoded".__eq__, read_form),
-    BodyKind("multipart/form-data".__eq__, read_multipart),
-)
+def undo_transfer_encoding(data: bytes, encoding: str) -> bytes:
+    """Return a part's bytes; where they are not encoded as they say, as they are."""
+    try:
+        if encoding.strip().lower() == "base64":
+            return base64.b64decode(b"".join(data.split()), validate=True)
+        if encoding.strip().lower() == "quoted-printable":
+            return quopri.decodestring(data)
+    except ValueError:
+        pass
+    return data
 
 
-def read_payload(body: bytes, content_type_header: str, content_encoding: str) -> list[Any]:
-    """Return the items of a request's body, one for each incident it asks for; raises HTTPError (400, 413, 415).
+def field_charsets(fields: list[FormPart]) -> dict[str, str]:
+    """Return charsets by field: what SendGrid names in ``charsets``, or what a form says of all of them in ``_charset_``."""
+    known: dict[str, str] = {}
+    for part in fields:
+        if part.name == "charsets" and len(part.data) <= SMALL_BODY_BYTES:
+            with contextlib.suppress(ValueError, RecursionError):
+                named = json.loads(part.data)
+                known |= (
+                    {str(name): usable_charset(str(charset)) for name, charset in named.items()}
+                    if isinstance(named, dict)
+                    else {}
+                )
+        elif part.name == "_charset_" and len(part.data) < 40:
+            charset = usable_charset(part.data.decode("latin-1"))
+            known = dict.fromkeys((other.name for other in fields), charset) | known
+    return known
 
-    In this order: content encoding, charset, JSON under any type, the declared type, JSON lines, text, base64.
+
+def field_value(part: FormPart, charset: str) -> Any:
+    """Return a field's text, its value where it is declared as JSON, or what can be read of it and all of it in base64."""
+    content_type = part.type
+    if is_json_type(content_type.name):
+        with contextlib.suppress(UnicodeDecodeError, UnreadableJson):
+            return parse_json(decode_json_text(part.data, content_type).strip(PADDING))
+    content_type = content_type._replace(charset=content_type.charset or charset, name=content_type.name or "text/plain")
+    read = text_or_base64(part.data, content_type)
+    return read["body"] if read.keys() == {"body"} else read
+
+
+def describe_file(part: FormPart) -> dict[str, Any]:
+    """Return what is kept of a file: name, type, size in bytes, and its text or its bytes in base64."""
+    described = {"name": part.filename, "type": str(part.headers.get("content-type", "")), "size": len(part.data)}
+    return {**described, **text_or_base64(part.data, part.type)}
+
+
+def decode_words(text: str) -> str:
+    """Return a name without the encoded words of RFC 2047, which some senders write where RFC 7578 has none."""
+    if "=?" not in text:
+        return text
+    try:
+        return str(email.header.make_header(email.header.decode_header(text)))
+    except (ValueError, LookupError, email.errors.HeaderParseError):
+        return text
+
+
+# ---- values within values
+
+
+def add_decoded(item: Any) -> Any:
+    """Return an event with what it carries as text or base64 beside it as ``decoded``, where its sender is known for that.
+
+    Amazon SNS (``Message``), Google Pub/Sub (``message.data``), CloudEvents (``data_base64``).
     """
-    encoding = supported_encoding(content_encoding) if content_encoding else ""
-    body = unpack(body, encoding) if encoding else body
-    if not body.strip():
-        raise BadRequest(f"The body is empty. {EXPECTED}")
-    content_type = ContentType.parse(content_type_header)
-    items = _read_items(body, content_type)
-    if not items:
-        raise BadRequest(f"The body holds no event. {EXPECTED}")
-    if len(items) > MAX_ITEMS:
-        raise HTTPError(413, f"The body holds more than {MAX_ITEMS} events; send them in several requests.")
-    return items
+    if not isinstance(item, dict) or "decoded" in item:
+        return item
+    if "TopicArn" in item and isinstance(item.get("Message"), str):
+        carried: str | bytes = item["Message"]
+    elif "data_base64" in item and "specversion" in item:
+        carried = decode_base64(item["data_base64"])
+    elif "subscription" in item and isinstance(item.get("message"), dict):
+        carried = decode_base64(item["message"].get("data"))
+    else:
+        return item
+    with contextlib.suppress(UnreadableJson, UnicodeDecodeError):
+        text = carried if isinstance(carried, str) else carried.decode()
+        if text.strip(PADDING)[:1] in ("{", "["):
+            return {**item, "decoded": parse_json(text.strip(PADDING))}
+        if text and not isinstance(carried, str) and not CONTROL_CHARACTERS.search(text):
+            return {**item, "decoded": text}
+    return item
 
 
-def _read_items(body: bytes, content_type: ContentType) -> list[Any]:
-    items = _read_any_json(body, content_type)
-    if items is not None:
-        return items
-    for kind in BODY_KINDS:
-        if kind.matches(content_type.name):
-            items = kind.read(body, content_type)
-            if items is not None:
-                return items
-    items = _read_undeclared_json_lines(body, content_type)
-    return items if items is not None else [text_or_base64(body, content_type)]
-
-
-def _read_any_json(body: bytes, content_type: ContentType) -> list[Any] | None:
-    """The whole body as a JSON object or array, whatever its type; None when it is none."""
+def decode_base64(value: Any) -> bytes:
+    """Return the bytes of a base64 text, none where it is no such text."""
+    if not isinstance(value, str):
+        return b""
     try:
-        text = decode_json_text(body, content_type)
-        if not text.lstrip().startswith(("{", "[")):
-            return None
-        value = parse_json(text)
-    except (UnicodeDecodeError, UnreadableJson):
-        return None  # the declared type decides whether that is an error
-    return as_items(value)
-
-
-def _read_undeclared_json_lines(body: bytes, content_type: ContentType) -> list[Any] | None:
-    if body.lstrip()[:1] != b"{" or b"\n" not in body:
-        return None
-    try:
-        items = read_json_lines(body, content_type)
-    except HTTPError:
-        return None
-    return items if all(isinstance(item, dict) for item in items) else None
+        return base64.b64decode("".join(value.split()), validate=True)
+    except ValueError:
+        return b""
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -2836,7 +3191,7 @@ HIDDEN_HEADER_PARTS = re.compile(
 )
 HIDDEN_HEADERS = frozenset({"x-forwarded-client-cert"})
 HIDDEN_QUERY_FIELDS = frozenset({"code"})  # Azure Functions' key, OAuth's proof; among headers it is a number
-NEVER_KEPT = frozenset({"authorization", "proxy-authorization", "cookie"})  # whatever a duplication key names
+NEVER_KEPT = frozenset({"authorization", "proxy-authorization", "cookie"})  # whatever a parameter names
 MOMENTS = frozenset({"timestamp", "ts", "time", "date"})
 DELIVERIES = frozenset({"delivery", "request", "webhook", "event", "message", "correlation", "trace"})
 URL_HEADERS = ("referer", "x-original-url", "x-original-uri", "x-rewrite-url", "x-forwarded-uri", "x-envoy-original-path")
@@ -2989,6 +3344,7 @@ def make_incidents(items: list[Any], request: RequestContext, settings: Settings
     ``now`` (UTC) is the trigger time, used where an event names no other. In an array a wrong field is named by its place.
     The list is empty where the arrays that *Events in* names are.
     """
+    items = [add_decoded(item) for item in items] if not isinstance(items, Array) else Array(map(add_decoded, items))
     if settings.events_paths:
         parts = split_items(items, request, settings)
     else:
@@ -4067,7 +4423,7 @@ def _read_context(key: str, text: Any, damages: list[str]) -> Any:
 def small_sample(incident: dict[str, Any]) -> dict[str, Any]:
     """Return an incident of at most MAX_SAMPLE_BYTES as JSON: its long strings cut and marked, then its long lists."""
     try:
-        raw = _parse_large_json(incident.get("rawJSON") or "{}")
+        raw = LARGE_DECODER.decode(incident.get("rawJSON") or "{}")
     except (ValueError, RecursionError):
         raw = {"body": incident.get("rawJSON")}
     small: dict[str, Any] = {}
@@ -4164,10 +4520,12 @@ class Submission:
 
     __slots__ = ("accepted", "open", "parts", "promise", "settled", "size")
 
-    def __init__(self, incidents: list[Incident], settled: Callable[[list[Outcome]], None], promise: Promise | None) -> None:
+    def __init__(
+        self, incidents: list[Incident], size: int, settled: Callable[[list[Outcome]], None], promise: Promise | None
+    ) -> None:
         self.accepted = time.monotonic()
         self.parts = [PendingIncident(self, incident) for incident in incidents]
-        self.size = sum([incident.size for incident in incidents])
+        self.size = size
         self.open = len(incidents)
         self.settled = settled
         self.promise = promise
@@ -4203,11 +4561,12 @@ class Writer:
         """
         if self._closed:
             raise ServiceUnavailable("The webhook is stopping; send this again in a moment.")
-        submission = Submission(incidents, settled, promise)
+        size = sum([incident.size for incident in incidents])
         if self._incidents and (
-            self._incidents + submission.open > MAX_QUEUED_INCIDENTS or self._bytes + submission.size > MAX_QUEUED_BYTES
-        ):
+            self._incidents + len(incidents) > MAX_QUEUED_INCIDENTS or self._bytes + size > MAX_QUEUED_BYTES
+        ):  # before a Submission exists: it and its parts know each other, and would stay until they are collected
             raise ServiceUnavailable("XSOAR is slower than the events come in, and the queue is full. Send this again later.")
+        submission = Submission(incidents, size, settled, promise)
         self._live[submission] = None
         self._incidents += submission.open
         self._bytes += submission.size
@@ -5131,19 +5490,20 @@ class Webhook:
     def _make(self, request: Request, body: bytes) -> list[Incident]:
         """Return the incidents a body holds; a large one, and many incidents, are made on the second thread."""
         settings, now, headers = self._settings, datetime.now(UTC), request.headers
-        content = headers.get("content-type", ""), headers.get("content-encoding", "")
-        large = len(body) > SMALL_BODY_BYTES or "content-encoding" in headers
+        content_encoding = headers.get("content-encoding", "")
+        large = len(body) > SMALL_BODY_BYTES or is_packed(body, content_encoding)
         context = self._context(request, large)
+        read = (body, headers.get("content-type", ""), content_encoding, context.query, settings.keep_unreadable)
         incidents: list[Incident]
         if large:  # in one turn: between two of them, the parsed payloads of all others would be in memory as well
-            incidents = self._parse(lambda: make_incidents(read_payload(body, *content), context, settings, now))
+            incidents = self._parse(lambda: make_incidents(read_payload(*read), context, settings, now))
         else:
-            items = read_payload(body, *content)
+            items = read_payload(*read)
             many = len(items) > MANY_ITEMS
             incidents = (
                 self._parse(make_incidents, items, context, settings, now)
                 if many
-                else (make_incidents(items, context, settings, now))
+                else make_incidents(items, context, settings, now)
             )
         if large or len(incidents) > MANY_ITEMS:
             request.reserve(max(0, sum(incident.size for incident in incidents) - len(body)))

@@ -1,0 +1,40 @@
+"""Asks for a container's health every 20 ms until its stdin ends, then prints the longest seconds any answer took.
+
+A process of its own: the sandbox's end of the wire lies in the tests' process, and reading a line of 100 MB there
+would make this clock tell of stalls that no sender met.
+"""
+
+import socket
+import sys
+import threading
+import time
+
+EVERY_SECONDS = 0.02
+GET = b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+def watch(port: int, over: threading.Event) -> float:
+    """Return the longest seconds of an answer on one kept-alive connection, until ``over`` is set."""
+    longest = 0.0
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        print("ready", flush=True)
+        while not over.wait(EVERY_SECONDS):
+            started = time.monotonic()
+            connection.sendall(GET)
+            answer = b""
+            while not answer.endswith(b'{"status":"ok"}'):
+                answer += connection.recv(4096) or sys.exit("the connection ended")
+            longest = max(longest, time.monotonic() - started)
+    return longest
+
+
+def main() -> None:
+    """Watch the port given as the only argument."""
+    over = threading.Event()
+    threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
+    print(watch(int(sys.argv[1]), over), flush=True)
+
+
+if __name__ == "__main__":
+    main()
