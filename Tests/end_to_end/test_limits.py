@@ -42,7 +42,7 @@ from Tests.sandbox.descriptor import INTEGRATION
 
 LIMITS = {  # as the README tells them
     "MAX_BODY_BYTES": "25 * MIB",
-    "MAX_ITEMS": "1000",
+    "MAX_ITEMS": "10_000",
     "MAX_NESTING": "200",
     "MAX_FORM_FIELDS": "1000",
     "MAX_REQUEST_LINE_BYTES": "8 * KIB",
@@ -65,7 +65,7 @@ REFUSING_MIB = 150  # while an upload of 200 MB is refused
 WORST_BODY_MIB = 500  # for the most expensive 25 MiB we could think of
 STALL_SECONDS = 1.0  # the longest that anybody else may wait meanwhile, on two noisy cores
 WORST_STALL_SECONDS = 3.0  # while 25 MiB of the most expensive kind are read: 0.5 on an idle machine, more on a busy one
-REQUEST_SECONDS = 1
+REQUEST_SECONDS = 2
 IDLE_SECONDS = 2
 SWEEP_SECONDS = 2.5  # time limits are looked at once a second, and the second look is the hard one
 HALF_OPEN = 400
@@ -239,8 +239,8 @@ MULTIPART = b"Content-Type: multipart/form-data; boundary=x"
         (JSON, b'{"a":' * 200 + b"1" + b"}" * 200, b'{"a":' * 201 + b"1" + b"}" * 201, 400, "200 levels"),
         (FORM, fields(1000), fields(1001), 413, "1000 fields"),
         (MULTIPART, parts(1000), parts(1001), 413, "1000 parts"),
-        (JSON, b"[" + b"1," * 999 + b"1]", b"[" + b"1," * 1000 + b"1]", 413, "1000 events"),
-        (b"Content-Type: application/x-ndjson", b"{}\n" * 1000, b"{}\n" * 1001, 413, "1000 events"),
+        (JSON, b"[" + b"1," * 9_999 + b"1]", b"[" + b"1," * 10_000 + b"1]", 413, "10000 events"),
+        (b"Content-Type: application/x-ndjson", b"{}\n" * 10_000, b"{}\n" * 10_001, 413, "10000 events"),
     ],
     ids=["arrays", "objects", "form", "multipart", "events", "lines"],
 )

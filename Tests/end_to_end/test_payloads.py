@@ -8,9 +8,7 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import quote_plus
 
 import pytest
 
@@ -62,18 +60,6 @@ def test_json_in_utf_8_16_and_32_with_or_without_mark(webhook: Sender, encode: C
     assert webhook.raws(encode(json.dumps({"text": TEXT}, ensure_ascii=False)), content_type) == [{"text": TEXT}]
 
 
-def test_json_in_a_declared_charset(webhook: Sender) -> None:
-    assert webhook.raws('{"a":"grüße"}'.encode("cp1252"), "application/json; charset=windows-1252") == [{"a": "grüße"}]
-    assert webhook.raws('{"a":"日本"}'.encode("shift_jis"), 'text/plain; charset="Shift_JIS"') == [{"a": "日本"}]
-
-
-@pytest.mark.parametrize("content_type", ["application/cloudevents+json; charset=utf-8", "application/problem+JSON", "text/json"])
-def test_json_types_of_other_names_are_json(webhook: Sender, content_type: str) -> None:
-    assert webhook.raws(b"[1]", content_type) == [{"body": 1}]
-    assert webhook.raws(b"1", content_type) == [{"body": 1}]
-    assert webhook.refused(b"{", content_type)[0] == 400
-
-
 def test_an_array_is_one_incident_per_element_in_order_and_in_one_call(webhook: Sender) -> None:
     calls = len(webhook.sandbox.batches)
     incidents = webhook.create(json.dumps([{"name": f"n{number}"} for number in range(25)]))
@@ -81,14 +67,13 @@ def test_an_array_is_one_incident_per_element_in_order_and_in_one_call(webhook: 
     assert webhook.sandbox.batches[calls:] == [25]
 
 
-def test_a_thousand_items_are_taken_and_one_more_is_413(webhook: Sender) -> None:
+def test_ten_thousand_items_are_taken_in_calls_of_a_thousand_and_one_more_is_413(webhook: Sender) -> None:
     calls = len(webhook.sandbox.batches)
-    incidents = webhook.create(json.dumps([{"n": number} for number in range(1000)]), JSON)
-    assert [raw_of(incident)["n"] for incident in incidents] == list(range(1000))
-    assert webhook.sandbox.batches[calls:] == [1000]
-    status, error = webhook.refused(json.dumps([{}] * 1001), JSON)
-    assert (status, "1000" in error) == (413, True)
-    assert webhook.refused(b"{}\n" * 1001, "application/x-ndjson")[0] == 413
+    incidents = webhook.create(json.dumps([{"n": number} for number in range(10_000)]), JSON)
+    assert [raw_of(incident)["n"] for incident in incidents] == list(range(10_000))
+    assert webhook.sandbox.batches[calls:] == [1000] * 10
+    status, error = webhook.refused(json.dumps([{}] * 10_001), JSON)
+    assert (status, "10000" in error) == (413, True)
 
 
 def test_a_large_array_is_cut_into_calls_and_answered_in_order(webhook: Sender) -> None:
@@ -112,53 +97,12 @@ def test_json_lines_are_one_incident_per_line(webhook: Sender, content_type: str
     assert webhook.raws(body, content_type) == [{"n": 1}, {"n": 2, "text": "a\nb"}, {"n": 3}]
 
 
-def test_a_value_that_is_no_object_is_a_line_too_where_the_type_says_json_lines(webhook: Sender) -> None:
-    assert webhook.raws(b'1\n"two"\n[3]\n{"n":4}', "application/jsonl") == [{"body": 1}, {"body": "two"}, {"body": [3]}, {"n": 4}]
-
-
-def test_a_single_line_of_json_lines(webhook: Sender) -> None:
-    assert webhook.raws(b'{"n":1}\n', "application/x-ndjson") == [{"n": 1}]
-
-
-@pytest.mark.parametrize("line", [b"oops", b'{"a":', b'{"a":"\xff"}', b'{"a":"\\udc00"}', b"{} {}"])
-def test_one_bad_line_of_json_lines_is_400_and_nothing_is_created(webhook: Sender, line: bytes) -> None:
-    status, error = webhook.refused(b'{"n":1}\n' + line + b'\n{"n":3}', "application/x-ndjson")
-    assert status == 400
-    assert "ine 2" in error or "byte" in error
-
-
-def test_undeclared_lines_that_are_not_all_objects_are_text(webhook: Sender) -> None:
-    body = b'{"n":1}\nnot json'
-    assert webhook.raws(body, "text/plain") == [{"body": body.decode()}]
-
-
 # ---- bodies: forms
 
 
 def test_form_fields_are_an_object_and_repeated_ones_lists(webhook: Sender) -> None:
     body = b"user=amy&role=admin&role=auditor&empty=&text=a+b%26%C3%A9%0A&role=x"
     assert webhook.raws(body, FORM) == [{"user": "amy", "role": ["admin", "auditor", "x"], "empty": "", "text": "a b&é\n"}]
-
-
-def test_a_form_in_another_charset(webhook: Sender) -> None:
-    assert webhook.raws(b"a=gr%FC%DFe", FORM + "; charset=iso-8859-1") == [{"a": "grüße"}]
-
-
-@pytest.mark.parametrize("value, items", [('{"a":[1]}', [{"a": [1]}]), ('[{"n":1},{"n":2}]', [{"n": 1}, {"n": 2}])])
-def test_a_lone_payload_field_with_json_is_that_json(webhook: Sender, value: str, items: list[Any]) -> None:
-    assert webhook.raws(f"payload={quote_plus(value)}", FORM) == items
-
-
-@pytest.mark.parametrize(
-    "body, raw",
-    [
-        (b"payload=no+json", {"payload": "no json"}),
-        (b"payload=%7B%22a%22%3A1%7D&more=1", {"payload": '{"a":1}', "more": "1"}),
-        (b"payload=1&payload=2", {"payload": ["1", "2"]}),
-    ],
-)
-def test_any_other_payload_field_is_a_field(webhook: Sender, body: bytes, raw: dict[str, Any]) -> None:
-    assert webhook.raws(body, FORM) == [raw]
 
 
 def part(name: str, value: bytes, more: str = "") -> bytes:
@@ -191,21 +135,6 @@ def test_a_multipart_form_holds_fields_and_files(webhook: Sender) -> None:
             "body_base64": base64.b64encode(b"\x89PNG\r\n\x00\x01").decode(),
         },
     }
-
-
-def test_a_lone_payload_part_of_a_multipart_form_is_its_json(webhook: Sender) -> None:
-    assert webhook.raws(part("payload", b'{"a":1}') + b"--xyz--\r\n", MULTIPART) == [{"a": 1}]
-
-
-def test_a_multipart_form_whose_field_is_no_utf_8_loses_nothing(webhook: Sender) -> None:
-    body = part("a", b"\xff\xfe") + b"--xyz--\r\n"
-    [raw] = webhook.raws(body, MULTIPART)
-    assert base64.b64encode(body).decode() in raw.values() or raw == {"a": {"body_base64": "//4="}}
-
-
-@pytest.mark.parametrize("body", [b"no form", b"--xyz\r\nbroken", b"--xyz\r\n\r\n"])
-def test_a_broken_multipart_form_is_400(webhook: Sender, body: bytes) -> None:
-    assert webhook.refused(body, MULTIPART)[0] == 400
 
 
 # ---- bodies: text and bytes
@@ -254,48 +183,10 @@ def test_text_is_decoded_by_its_mark_its_charset_or_utf_8(webhook: Sender, body:
     assert webhook.raws(body, content_type) == [{"body": "grüße €"}]
 
 
-def test_text_its_charset_cannot_decode_is_readable_and_yet_whole(webhook: Sender) -> None:
-    [raw] = webhook.raws(b"gr\xfc\xdfe", "text/plain")
-    assert raw == {"body": "gr\ufffd\ufffde", "body_base64": base64.b64encode(b"gr\xfc\xdfe").decode()}
-
-
-@pytest.mark.parametrize(
-    "charset", ["zlib", "hex", "rot13", "bz2", "base64", "unicode_escape", "utf-7", "idna", "punycode", "undefined"]
-)
-def test_a_charset_that_is_none_is_no_trap(webhook: Sender, charset: str) -> None:
-    assert webhook.raws("\\u0041 grüße".encode(), f"text/plain; charset={charset}") == [{"body": "\\u0041 grüße"}]
-    assert webhook.raws(b'{"a":1}', f"application/json; charset={charset}") == [{"a": 1}]
-
-
 @pytest.mark.parametrize("content_type", ["", "application/octet-stream", "image/jpeg", "application/x-protobuf"])
 @pytest.mark.parametrize("body", [b"\x01\xff\x00", bytes(range(256)), b"\xff\xd8\xff\xe0\x00\x10JFIF", b"ab\x00cd"])
 def test_bytes_that_are_no_text_are_base64(webhook: Sender, content_type: str, body: bytes) -> None:
     assert webhook.raws(body, content_type) == [{"body_base64": base64.b64encode(body).decode()}]
-
-
-@pytest.mark.parametrize("scalar", [b"42", b"-1.5", b"true", b"null", b'"text"', b'""'])
-def test_a_json_scalar_under_a_json_type_is_its_body(webhook: Sender, scalar: bytes) -> None:
-    assert webhook.raws(scalar, JSON) == [{"body": json.loads(scalar)}]
-
-
-def test_an_array_element_that_is_no_object_is_a_body(webhook: Sender) -> None:
-    assert webhook.raws(b'[1,"x",null,[2],{"a":3}]') == [{"body": 1}, {"body": "x"}, {"body": None}, {"body": [2]}, {"a": 3}]
-
-
-@pytest.mark.parametrize("content_type", ["", JSON, FORM, "text/plain", "application/x-ndjson", MULTIPART])
-@pytest.mark.parametrize("body", [b"", b" \r\n\t "])
-def test_nothing_is_400_that_says_what_is_expected(webhook: Sender, body: bytes, content_type: str) -> None:
-    status, error = webhook.refused(body, content_type)
-    assert status == 400
-    assert "POST a JSON object" in error
-
-
-@pytest.mark.parametrize("body", [b"[]", b" [ ] ", b"\xef\xbb\xbf[]"])
-@pytest.mark.parametrize("content_type", ["", JSON, FORM])
-def test_an_empty_array_is_400_that_says_what_is_expected(webhook: Sender, body: bytes, content_type: str) -> None:
-    status, error = webhook.refused(body, content_type)
-    assert status == 400
-    assert "POST a JSON object" in error
 
 
 # ---- bodies: content encoding
@@ -326,52 +217,12 @@ def test_a_packed_body_is_unpacked_first(webhook: Sender, pack: Callable[[bytes]
     assert webhook.raws(pack(b"a=1"), FORM, content_encoding=encoding) == [{"a": "1"}]
 
 
-@pytest.mark.parametrize("body", [b"no gzip", packed(b"{}")[:-1], packed(b"{}") + b"x"])
-def test_a_broken_stream_is_400(webhook: Sender, body: bytes) -> None:
-    assert webhook.refused(body, JSON, content_encoding="gzip")[0] == 400
-
-
-@pytest.mark.parametrize("encoding", ["br", "zstd", "compress", "gzip, gzip", "nonsense"])
-def test_another_encoding_is_415(webhook: Sender, encoding: str) -> None:
-    status, error = webhook.refused(b"{}", JSON, content_encoding=encoding)
-    assert status == 415
-    assert "gzip" in error
-
-
 def test_a_body_that_unpacks_past_the_limit_is_413(webhook: Sender) -> None:
     bomb = zlib.compress(bytes(64 * MIB), 9)
     assert webhook.refused(bomb, JSON, content_encoding="deflate")[0] == 413
 
 
 # ---- bodies: broken
-
-
-@pytest.mark.parametrize(
-    "body, words",
-    [
-        (b'{"name":', "line 1, column 9"),
-        (b'{\n "a": 1,\n "b": oops\n}', "line 3, column 7"),
-        (b"{'a':1}", "line 1, column 2"),
-        (b'{"a":1}{"b":2}', "line 1, column 8"),
-        (b'{"a":"\n"}', "line 1, column 7"),
-        (b"tru", "line 1, column 1"),
-        (b'{"a":"gr\xfc"}', "byte 8"),
-        (b'{"a":"\\ud800"}', "surrogate"),
-        (b'{"a":"\\udc00\\ud800"}', "surrogate"),
-        (b"[" * 1000 + b"]" * 1000, "nested deeper than 200 levels"),
-        (b'{"a":' * 5_000 + b"1" + b"}" * 5_000, "nested deeper than 200 levels"),
-        (b"[" * 300_000, ""),
-    ],
-)
-def test_broken_json_under_a_json_type_is_400_with_the_place(webhook: Sender, body: bytes, words: str) -> None:
-    status, error = webhook.refused(body, JSON)
-    assert status == 400
-    assert words in error
-
-
-def test_bytes_invalid_in_the_declared_charset_are_400_for_json(webhook: Sender) -> None:
-    status, error = webhook.refused(b'{"a":"\xe9"}', "application/json; charset=us-ascii")
-    assert (status, "ascii" in error) == (400, True)
 
 
 def test_an_error_holds_nothing_of_what_was_posted(webhook: Sender) -> None:
@@ -411,11 +262,6 @@ def test_every_number_is_kept_as_json_xsoar_can_read(webhook: Sender, number: st
         assert type(raw["n"]) is type(kept)
 
 
-@pytest.mark.parametrize("number", ["01", "1.", ".5", "+1", "0x10", "nan", "1_000", "--1", "Infinit"])
-def test_what_is_no_number_is_400(webhook: Sender, number: str) -> None:
-    assert webhook.refused(f'{{"n":{number}}}', JSON)[0] == 400
-
-
 # ---- fields: the envelope
 
 
@@ -436,12 +282,6 @@ def test_what_is_no_number_is_400(webhook: Sender, number: str) -> None:
 def test_raw_json_is_the_details_of_the_incident(webhook: Sender, spelling: str, value: Any, raw: dict[str, Any]) -> None:
     [incident] = webhook.create(json.dumps({"name": "n", spelling: value}))
     assert (incident["name"], raw_of(incident)) == ("n", raw)
-
-
-def test_raw_json_null_counts_as_absent(webhook: Sender) -> None:
-    payload = {"name": 5, "raw_json": None}
-    assert webhook.raws(json.dumps(payload)) == [payload]
-    assert webhook.raws(b'{"name":"n","raw_json":null,"rawJSON":{"a":1}}') == [{"a": 1}]
 
 
 def test_two_spellings_at_once_are_400(webhook: Sender) -> None:
@@ -530,10 +370,6 @@ def test_details_owner_and_labels_of_another_shape_are_kept_beside(webhook: Send
     assert raw_of(fields) == {"a": 1, "envelope": {name: value}}
 
 
-def test_the_lone_element_of_an_array_has_a_place_too(webhook: Sender) -> None:
-    assert webhook.refused(b'[{"raw_json":{},"name":5}]')[1].startswith("[0].name: ")
-
-
 def test_envelope_keys_nobody_knows_are_kept(webhook: Sender) -> None:
     assert webhook.raws(b'{"raw_json":{"a":1},"source":"x","tags":[1]}') == [{"a": 1, "envelope": {"source": "x", "tags": [1]}}]
     assert webhook.raws(b'{"raw_json":{"envelope":"mine"},"source":"x"}') == [
@@ -550,25 +386,6 @@ def test_a_bare_payload_keeps_every_field_and_uses_what_fits(webhook: Sender) ->
     assert raw_of(fields) == payload
     del fields["rawJSON"]
     assert fields == {"name": "n", "type": "Malware", "occurred": "2024-05-01T12:00:00Z"}
-
-
-@pytest.mark.parametrize(
-    "payload",
-    [
-        {"name": 5, "type": 7, "occurred": 9},
-        {"name": {"first": "x"}, "type": ["y"], "occurred": None},
-        {"name": None, "type": False, "occurred": "last week"},
-        {"name": "", "type": "", "occurred": ""},
-        {},
-    ],
-)
-def test_a_bare_payload_whose_fields_do_not_fit_is_just_kept(webhook: Sender, payload: dict[str, Any]) -> None:
-    before = datetime.now(UTC)
-    fields = webhook.fields(json.dumps(payload))
-    assert fields["name"] == "Generic webhook triggered incident"
-    assert before <= datetime.fromisoformat(fields["occurred"]) <= datetime.now(UTC)
-    assert raw_of(fields) == payload
-    assert set(fields) == {"name", "occurred", "rawJSON"}
 
 
 # ---- fields: occurred
@@ -654,11 +471,6 @@ def test_a_long_name_is_cut_at_a_whole_character_and_kept_whole(webhook: Sender,
     assert raw_of(fields) == ({"a": 1} if name == cut else {"a": 1, "envelope": {"name": name}})
 
 
-def test_of_duplicate_keys_the_last_wins(webhook: Sender) -> None:
-    assert webhook.raws(b'{"a":1,"a":{"b":1,"b":2}}') == [{"a": {"b": 2}}]
-    assert webhook.raws(b'{"a":1,"a":2,"pad":"' + b"x" * 100_000 + b'"}')[0]["a"] == 2
-
-
 def test_an_error_marker_of_the_platform_is_only_text(webhook: Sender) -> None:
     marker = "[ERROR-fd5a7750-7182-4b38-90ba-091824478903]"
     payload = {"name": f"{marker} name", marker: [marker], "text": f"x {marker} y"}
@@ -701,17 +513,6 @@ def test_an_event_is_identified_by_a_header_too(keyed: Sender) -> None:
     answers = [keyed.post(b'{"a":1}', x_github_delivery="d-1").json[0] for _ in range(2)]
     assert answers[0]["id"] == answers[1]["id"]
     assert keyed.post(b'{"a":1}', x_github_delivery="d-2").json[0]["id"] != answers[0]["id"]
-
-
-def test_events_without_the_key_are_all_new(keyed: Sender) -> None:
-    ids = [keyed.post(b'{"other":1}').json[0]["id"] for _ in range(3)]
-    assert len(set(ids)) == 3
-
-
-def test_the_first_path_with_a_value_decides(keyed: Sender) -> None:
-    one = keyed.post(b'{"incidentId":"p-1","data":{"alert":{"id":"same"}}}').json[0]["id"]
-    other = keyed.post(b'{"incidentId":"p-2","data":{"alert":{"id":"same"}}}').json[0]["id"]
-    assert one != other
 
 
 def test_duplicates_inside_one_array_are_one_incident(keyed: Sender) -> None:

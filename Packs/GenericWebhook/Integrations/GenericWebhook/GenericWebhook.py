@@ -2787,7 +2787,7 @@ def text_or_base64(body: bytes, content_type: ContentType) -> dict[str, str]:
             return {"body_base64": base64.b64encode(body).decode()}
         if "\ufffd" in text:
             whole = {"body_base64": base64.b64encode(body).decode()}
-    if CONTROL_CHARACTERS.search(text) and not declared:
+    if (CONTROL_CHARACTERS.search(text) and not declared) or (body and not text):  # nothing but a byte order mark
         return {"body_base64": base64.b64encode(body).decode()}
     if len(text) > COUNTED_JSON_CHARACTERS and (text.count('"') + text.count("\\")) * ESCAPED_PARTS > len(text):
         return {"body_base64": base64.b64encode(body).decode()}
