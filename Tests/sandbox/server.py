@@ -45,6 +45,7 @@ class Faults:
     reject, drop: a call with such an incident is refused whole; a pre-processing rule drops such incidents. Both take a function
         of the incident or a text to be found in its rawJSON or name.
     answer: rewrites createIncidents' answer; a str is sent as the line itself.
+    wire: rewrites the bytes of createIncidents' answer, its line end among them: there may be more lines than one.
     random_failure: (probability, seed) of refusing a createIncidents.
     hang: while set, createIncidents does not answer.
     stale: how many of the next setIntegrationContext meet a version clash.
@@ -56,6 +57,7 @@ class Faults:
     reject: Match | None = None
     drop: Match | None = None
     answer: Callable[[list[Incident]], Any] | None = None
+    wire: Callable[[bytes], bytes] | None = None
     random_failure: tuple[float, int] | None = None
     hang: threading.Event = field(default_factory=threading.Event)
     stale: int = 0
@@ -321,7 +323,9 @@ class Server:
         except MarkedError as error:
             return f"{ERROR_MARKER} {error}\n".encode("utf-8", "replace")
         text = answer if isinstance(answer, RawLine) else ENCODE(answer)
-        return text.encode("utf-8", "replace") + b"\n"
+        line = text.encode("utf-8", "replace") + b"\n"
+        rewrite = self.faults.wire if name == "createIncidents" else None
+        return rewrite(line) if rewrite else line
 
     def _do(self, kind: Any, name: str, args: dict[str, Any], session: Session) -> Any:
         if kind == "log":

@@ -4899,14 +4899,16 @@ def _match_by_evidence(sent: list[dict[str, Any]], answer: list[dict[str, Any]])
     alike: list[int] = []  # places of objects that nothing but their order tells apart
     for fields in EVIDENCE:
         places = _places_by_evidence(sent, free, fields)
+        crowds = {values for values, those in places.items() if len(those) > 1 and "rawJSON" not in fields}
         some_absent = len(left) < len(free)
         unmatched = []
         for item in left:
-            mine = None if item.is_claimed and "rawJSON" not in fields else places.get(_evidence(item.fields, fields))
+            values = _evidence(item.fields, fields)
+            mine = None if item.is_claimed and "rawJSON" not in fields else places.get(values)
             if not mine:
                 unmatched.append(item)
                 continue
-            if len(mine) > 1 and "rawJSON" not in fields:
+            if values in crowds:
                 if some_absent:
                     doubtful.update(mine)  # alike by this evidence, yet different, and not all of them were created
                 alike.append(mine[0])
@@ -4914,7 +4916,7 @@ def _match_by_evidence(sent: list[dict[str, Any]], answer: list[dict[str, Any]])
             found[place] = item
             del free[place]
         left = unmatched
-    numbers = [found[place].number for place in sorted(found.keys() - set(alike))]
+    numbers = [found[place].number for place in sorted(found)]
     in_order = numbers == sorted(numbers)
     if not in_order:  # then order says nothing of those that are alike, either
         doubtful.update(alike)
@@ -5042,7 +5044,7 @@ class WireInput:
             parts.append(part)
         line, newline, self._buffer = b"".join(parts).partition(b"\n")
         self.lines += 1
-        return (line + newline).decode()
+        return (line + newline).decode(errors="surrogateescape")  # as Python reads stdin in a container's locale
 
     def take_waiting(self) -> bytes:
         """Return what has come without being asked for, and forget it."""
