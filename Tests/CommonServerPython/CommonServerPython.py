@@ -89,6 +89,15 @@ class CommandResults:
         return entry
 
 
+def tableToMarkdown(name: str, t: _Any, headers: list[str] | None = None, **_: _Any) -> str:
+    """Return rows as a table in Markdown; a dict is one row."""
+    rows = [t] if isinstance(t, dict) else list(t or [])
+    columns = headers or list(rows[0] if rows else [])
+    lines = ["|".join(columns), "|".join(["---"] * len(columns))]
+    lines += [" | ".join(str(row.get(column, "")) for column in columns) for row in rows]
+    return "\n".join([f"### {name}", *(f"|{line}|" for line in lines), ""])
+
+
 def return_results(results: _Any) -> None:
     """Hand over one result or a list of them."""
     for result in results if isinstance(results, list) else [results]:

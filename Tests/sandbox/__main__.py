@@ -1,4 +1,4 @@
-"""The sandbox's command line: `python -m Tests.sandbox [serve|test|samples|incidents]` from the repository's root."""
+"""The sandbox's command line, `python -m Tests.sandbox` from the repository's root; `--help` lists its commands."""
 
 import argparse
 import json
@@ -32,6 +32,7 @@ STORE = ROOT / ".sandbox" / "xsoar.sqlite3"
 EXAMPLE = {"name": "incident created via generic webhook", "raw_json": {"some_field": "some_value"}}
 READY_SECONDS = 10.0
 ERROR_ENTRY = 4
+INTEGRATION_COMMANDS = {"reset": "generic-webhook-reset", "status": "generic-webhook-status"}
 
 
 def main() -> int:
@@ -41,6 +42,8 @@ def main() -> int:
     options = parse_options(sys.argv[1:])
     try:
         sandbox = build(options)
+        if options.command in INTEGRATION_COMMANDS:
+            return command(sandbox, INTEGRATION_COMMANDS[options.command], {"what": options.what} if options.what else {})
         commands = {"serve": serve, "test": test, "samples": samples, "incidents": incidents}
         return commands[options.command](sandbox)
     except (ContainerError, DescriptorError) as error:
@@ -55,8 +58,10 @@ def parse_options(words: list[str]) -> argparse.Namespace:
     """Return the parsed command line; ends the process with a sentence where it is wrong."""
     parser = argparse.ArgumentParser("python -m Tests.sandbox", description="A local XSOAR for the Generic Webhook integration.")
     add = parser.add_argument
-    add("command", nargs="?", choices=("serve", "test", "samples", "incidents"), default="serve", help="serve (default): run "
-        "the instance; test: the Test button; samples: what the mapping wizard fetches; incidents: all stored ones")  # fmt: skip
+    add("command", nargs="?", choices=("serve", "test", "samples", "incidents", *INTEGRATION_COMMANDS), default="serve",
+        help="serve (default): run the instance; test: the Test button; samples: what the mapping wizard fetches; incidents: all "
+        "stored ones; reset, status: the integration's commands, beside a running instance on the same store too")  # fmt: skip
+    add("--what", choices=("samples", "events", "all"), help="what reset forgets (default: all)")
     add("--param", action="append", default=[], type=pair, metavar="NAME=VALUE", help="a parameter of the instance; NAME=@FILE "
         "reads a file; credentials=USER:PASSWORD or credentials=_header:NAME:VALUE")  # fmt: skip
     add("--instance", default="webhook", help="the instance's name (default: %(default)s)")
@@ -198,6 +203,20 @@ def samples(sandbox: Sandbox) -> int:
         sandbox.stop()
     print(json.dumps(fetched, indent=2))
     return int(bool(sandbox.protocol_errors))
+
+
+def command(sandbox: Sandbox, name: str, args: dict[str, str]) -> int:
+    """Run a command of the integration and print what it tells; 1 where it failed."""
+    try:
+        entries = sandbox.run(name, args)
+    except CommandError as error:
+        entries = [{"Type": ERROR_ENTRY, "Contents": str(error)}]
+    finally:
+        sandbox.stop()
+    for entry in entries:
+        for line in str(entry.get("HumanReadable") or entry.get("Contents")).splitlines():
+            sandbox.screen.show(plain(line), "red" if entry.get("Type") == ERROR_ENTRY else "")
+    return int(any(entry.get("Type") == ERROR_ENTRY for entry in entries))
 
 
 def incidents(sandbox: Sandbox) -> int:

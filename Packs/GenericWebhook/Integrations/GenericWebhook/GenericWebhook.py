@@ -4334,7 +4334,7 @@ class ContextKeeper:
             context.pop(PROMISED_KEY, None)
             if waiting:
                 context[PROMISED_KEY] = self._promised_text(waiting)
-        context[STATUS_KEY] = to_json(status)
+        context[STATUS_KEY] = to_json({**status, "updated": datetime.now(UTC).isoformat(timespec="seconds")})
 
     def _promised_text(self, waiting: list[Promised]) -> str:
         """Return the promised incidents as JSON of at most MAX_PROMISED_BYTES; what has no room in it is told in the log."""
@@ -5788,7 +5788,9 @@ def metrics_text(counters: Counters, connections: Connections, writer: Writer) -
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Commands
+# Commands: Test, samples, reset, status; and the service that runs for ever
+#
+# Each command but the last runs in a container of its own, for the same instance and with the same integration context.
 # ---------------------------------------------------------------------------------------------------------------------
 
 
@@ -5809,6 +5811,72 @@ def test_module(settings: Settings) -> str:
 def fetch_samples() -> list[dict[str, Any]]:
     """The mapping wizard: return the stored sample events, oldest first."""
     return read_samples((demisto.getIntegrationContext() or {}).get(SAMPLES_KEY), [])
+
+
+RESET_TRIES = 5  # each against what the running container, or another command, writes meanwhile
+
+
+def reset_command(args: dict[str, Any]) -> CommandResults:
+    """generic-webhook-reset: forget samples, seen events or both, in the integration context and in the running container.
+
+    The running container finds the mark within KEEPER_SECONDS; without one, the next start does. Raises ValueError.
+    """
+    what = str(args.get("what") or "all").strip().lower()
+    if what not in RESETS:
+        raise ValueError(f"what: choose of {', '.join(RESETS)}.")
+    for attempt in range(RESET_TRIES):
+        versioned = demisto.getIntegrationContextVersioned(True) or {}
+        context, stored = read_context(versioned.get("context"))
+        for key in RESETS[what]:
+            context.pop(key, None)
+        context[RESET_KEY] = what if stored.reset in ("", what) else "all"
+        texts = {str(key): value if isinstance(value, str) else to_json(value) for key, value in context.items()}
+        try:
+            demisto.setIntegrationContextVersioned(texts, versioned.get("version", -1), True)
+            break
+        except json.JSONDecodeError:
+            raise
+        except ValueError:  # somebody else has written in between
+            if attempt + 1 == RESET_TRIES:
+                raise
+            time.sleep(RETRY_PAUSE_SECONDS)
+    outputs = {
+        "What": what,
+        "Samples": len(stored.samples) if SAMPLES_KEY in RESETS[what] else 0,
+        "Events": len(stored.found) if FOUND_KEY in RESETS[what] else 0,
+    }
+    readable = tableToMarkdown("Forgotten", outputs, headers=["What", "Samples", "Events"])
+    return CommandResults(outputs_prefix="GenericWebhook.Reset", outputs=outputs, readable_output=readable)
+
+
+RESETS = {
+    "samples": (SAMPLES_KEY,),
+    "events": (FOUND_KEY, TIMES_KEY),
+    "all": (SAMPLES_KEY, FOUND_KEY, TIMES_KEY),
+}
+
+
+def status_command() -> CommandResults:
+    """generic-webhook-status: what the running container has counted since its start, at most KEEPER_SECONDS ago."""
+    status = _read_context(STATUS_KEY, (demisto.getIntegrationContext() or {}).get(STATUS_KEY), [])
+    if not isinstance(status, dict):
+        return CommandResults(readable_output="The instance has not been running yet, or not for long enough to tell.")
+    counters = status.get("counters") or {}
+    outputs = {
+        "Since": status.get("since"),
+        "Updated": status.get("updated"),
+        "QueuedIncidents": status.get("queued_incidents"),
+        "QueuedBytes": status.get("queued_bytes"),
+        "IncidentsCreated": counters.get("incidents created", 0),
+        "Duplicates": counters.get("duplicates", 0),
+        "FailedAuthentications": counters.get("failed authentications", 0),
+        "Answers": status.get("answers") or {},
+        "Counters": counters,
+    }
+    table = {name: value for name, value in outputs.items() if name not in ("Answers", "Counters")}
+    table |= {f"Answers {code}": count for code, count in outputs["Answers"].items()}
+    readable = tableToMarkdown("Generic Webhook", table, headers=list(table))
+    return CommandResults(outputs_prefix="GenericWebhook.Status", outputs=outputs, readable_output=readable)
 
 
 class Service:
@@ -6028,6 +6096,10 @@ def main() -> None:
             return_results(test_module(settings))
         elif command == "fetch-incidents":
             demisto.incidents(fetch_samples())
+        elif command == "generic-webhook-reset":
+            return_results(reset_command(demisto.args()))
+        elif command == "generic-webhook-status":
+            return_results(status_command())
         elif command == "long-running-execution":
             long_running_execution(settings)
         else:
