@@ -290,9 +290,12 @@ def test_when_the_first_of_an_event_is_refused_the_next_request_with_it_is_creat
     with sandboxed(params={"duplication_key": "n"}) as sandbox:
         sandbox.faults.reject = "bad"
         sandbox.faults.latency = {"createIncidents": 0.2}
-        bodies = [b'[{"n": 1, "name": "bad"}, {"n": 2}]', b'{"n": 1, "name": "good"}']
-        first, second = in_parallel([partial(ask, sandbox, post(body)) for body in bodies])
-        assert (first.status, second.status) == (502, 200)
+        with connect(sandbox) as bad, connect(sandbox) as good:
+            bad.sendall(post(b'[{"n": 1, "name": "bad"}, {"n": 2}]'))
+            await_that(lambda: sandbox.calls["createIncidents"])
+            good.sendall(post(b'{"n": 1, "name": "good"}'))
+            first, second = read_answer(bad), read_answer(good)
+        assert first and second and (first.status, second.status) == (502, 200)
         assert first.error.startswith("[0]: XSOAR refuses it. Created: ")
         assert sorted(numbers_of(sandbox.incidents())) == [1, 2]
         assert ask(sandbox, post(b'{"n": 1}')).json[0]["duplicate"] is True
