@@ -8,7 +8,9 @@ import hmac
 import json
 import random
 import re
+import socket
 import ssl
+import sys
 import threading
 import time
 import urllib.parse
@@ -3641,6 +3643,389 @@ class TestWriter:
         statuses = [outcomes_of(sender)[0].status for sender in senders]
         assert statuses == [502, 502, 200, 502, 502, 200, 502]
         assert sorted(desk.xsoar.created) == ["first", "good1", "good2"]
+
+
+# ---- the client
+
+
+class TestXsoarClient:
+    def test_a_platform_that_reads_in_its_own_way_is_told_and_works(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """
+        Given: a script loop that does not read its answers from sys.stdin
+        When: the first call is answered
+        Then: the files are given back, the instance's health says so, and calls go on, on a native thread
+        """
+        threads: list[int] = []
+        monkeypatch.setattr(demisto, "info", lambda text: threads.append(threading.get_ident()))
+        client = webhook.XsoarClient()
+        before = sys.stdin, sys.stdout
+        client.take_over_wire()
+        assert sys.stdin is not before[0]
+        client.call(demisto.info, "first")
+        assert (sys.stdin, sys.stdout) == before
+        client.call(demisto.info, "second")
+        assert threads[0] == threading.get_ident() != threads[1]
+        assert "reads XSOAR's answers in an unknown way" in " ".join(client._troubles.values())
+
+    def test_a_secret_is_in_no_log_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        said: list[str] = []
+        monkeypatch.setattr(demisto, "error", said.append)
+        client = webhook.XsoarClient((b"pass", b"password-1", b"abc"))
+        client.error("the password-1 is no pass, and abc is too short to be one")
+        client.flush()
+        assert said == ["the <secret> is no <secret>, and abc is too short to be one"]
+
+
+# ---- HTTP: raw bytes and what becomes of them
+
+
+class FakeSocket:
+    """A sender's bytes, given out in small pieces, and what it is sent."""
+
+    def __init__(self, data: bytes, piece: int) -> None:
+        self._pieces = [data[place : place + piece] for place in range(0, len(data), piece)]
+        self._read_event = None
+        self.sent = b""
+
+    def _wait(self, _: Any) -> None:
+        """Wait for bytes, which are here already."""
+
+    def recv(self, most: int) -> bytes:
+        if not self._pieces:
+            return b""
+        given, rest = self._pieces[0][:most], self._pieces[0][most:]
+        self._pieces[:1] = [rest] if rest else []
+        return given
+
+    def sendall(self, data: bytes) -> None:
+        self.sent += data
+
+
+def verdict(raw: bytes, piece: int = 7) -> tuple[int, bytes, bytes]:
+    """Return what a request is answered (200: it is taken), its body, and the bytes behind it."""
+    counters = webhook.Counters()
+    server = SimpleNamespace(
+        connections=webhook.Connections(counters),
+        known_heads=webhook.KnownHeads(),
+        memory=webhook.BodyMemory(),
+        counters=counters,
+    )
+    connection = webhook.Connection(FakeSocket(raw, piece), "192.0.2.1", server)  # type: ignore[arg-type]
+    connection.reader = webhook.Reader(connection.sock)
+    assert server.connections.open(connection)
+    try:
+        if not connection.reader.wait():
+            return 0, b"", b""
+        body = connection._read_request().read_body()
+    except webhook.HTTPError as error:
+        return error.status, b"", b""
+    return 200, body, connection.reader.exactly(10_000)
+
+
+def get(*lines: bytes) -> bytes:
+    return b"\r\n".join([b"GET / HTTP/1.1", b"Host: a", *lines, b"", b""])
+
+
+def sized(length: bytes, body: bytes = b"{}") -> bytes:
+    return get(b"Content-Length: " + length) + body
+
+
+def chunked(body: bytes, coding: bytes = b"Transfer-Encoding: chunked") -> bytes:
+    return get(coding) + body
+
+
+# Each row: where the rule stands, the bytes, and the verdict: a status, or the body where the request is taken.
+RAW: list[tuple[str, bytes, int | bytes]] = [
+    # RFC 9112, 3: the request line
+    *(("3", line + b"\r\nHost: a\r\n\r\n", b"") for line in (b"GET / HTTP/1.1", b"post /a?b=c HTTP/1.1", b"BREW /%00 HTTP/1.9")),
+    *(
+        ("3.2.2", b"GET " + target + b" HTTP/1.1\r\nHost: a\r\n\r\n", b"")
+        for target in (b"http://h/p", b"HTTPS://h", b"/\xe4?\xf6")
+    ),
+    *(
+        ("3", line + b"\r\nHost: a\r\n\r\n", 400)
+        for line in (
+            *(
+                b"GET  / HTTP/1.1",
+                b" GET / HTTP/1.1",
+                b"GET / HTTP/1.1 ",
+                b"GET /  HTTP/1.1",
+                b"GET\t/ HTTP/1.1",
+                b"GET / HTTP/2.0",
+            ),
+            *(
+                b"GET / HTTP/1.10",
+                b"GET / HTTP/1,1",
+                b"GET / http/1.1",
+                b"GET / HTTP/ 1.1",
+                b"GET /",
+                b"GET",
+                b"GET / HTTP/0.9",
+                b"GET / HTTPS/1.1",
+            ),
+            *(
+                b"GET /a b HTTP/1.1",
+                b"GET / FTP/1.1 HTTP/1.1",
+                b"GET * HTTP/1.1",
+                b"GET a HTTP/1.1",
+                b"GET ftp://h/ HTTP/1.1",
+                b"CONNECT h:1 HTTP/1.1",
+            ),
+        )
+    ),
+    *(
+        ("9110 5.6.2", b"G" + bytes([byte]) + b"T / HTTP/1.1\r\nHost: a\r\n\r\n", 400)
+        for byte in b'\0\x1f"(),/:;<=>?@[]{}\x7f\xff'
+    ),
+    ("3", b"GET /" + b"a" * 8192 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 414),
+    ("2.2", b"\r\n" + get(), b""),
+    ("2.2", b"\r\n\r\n" + get(), 400),
+    ("2.2", get().replace(b"\r\n", b"\n"), 400),
+    ("2.2", b"GET / HTTP/1.1\nHost: a\r\n\r\n", 400),
+    ("2.2", b"GET / HTTP/1.1\r\nHost: a\rb: c\r\n\r\n", 400),
+    # RFC 9112, 3.2: Host
+    ("3.2", b"GET / HTTP/1.1\r\n\r\n", 400),
+    ("3.2", b"GET / HTTP/1.0\r\n\r\n", b""),
+    ("3.2", get(b"Host: b"), 400),
+    ("3.2", b"GET / HTTP/1.1\r\nHost:\r\n\r\n", b""),
+    # RFC 9112, 5: headers
+    *(
+        ("5", get(line), b"")
+        for line in (b"X:", b"X: ", b"X:a", b"X: \ta\t ", b"X: a\x80\xff", b"!#$%&'*+-.^_`|~: a", b"X: a: b", b"A: 1\r\na: 2")
+    ),
+    *(
+        ("5", get(line), 400)
+        for line in (b"X", b"X a", b": a", b" : a", b"X : a", b"X\t: a", b"X\xff: a", b"(X): a", b"X: a\0b", b"\xa0X: a")
+    ),
+    *(("5.5", get(b"X: a" + bytes([byte]) + b"b"), 400) for byte in (*range(9), *range(11, 13), *range(14, 32), 127)),
+    *(("5.2", get(b"X: a", fold), 400) for fold in (b" b", b"\tb", b" ", b" Content-Length: 1")),
+    ("5", get(*(b"X: a" for _ in range(120))), 431),
+    ("5", get(b"X: " + b"a" * 40_000), 431),
+    ("5", get()[:-2], 400),
+    # RFC 9112, 6: where the body ends
+    *(("6.2", sized(length), b"{}") for length in (b"2", b"02", b"0002", b" 2 ", b"\t2")),
+    ("6.2", sized(b"0", b""), b""),
+    ("6.3", get() + b"not mine", b""),
+    ("6.2", sized(b"2", b"{}GET"), b"{}"),
+    ("6.2", sized(b"3"), 400),
+    *(
+        ("6.2", sized(length), 400)
+        for length in (b"", b"+2", b"-2", b"2.0", b"0x2", b"2,2", b"2, 2", b"2 2", b"\xb2", b"1_0", b"two", b"9" * 16)
+    ),
+    ("6.2", sized(b"26214401", b""), 413),
+    ("6.2", get(b"Content-Length: 2", b"Content-Length: 2") + b"{}", 400),
+    ("6.2", get(b"Content-Length: 2", b"content-length: 3") + b"{}", 400),
+    ("6.1", get(b"Content-Length: 2", b"Transfer-Encoding: chunked") + b"0\r\n\r\n", 400),
+    ("6.1", get(b"Transfer-Encoding: chunked", b"Content-Length: 2") + b"0\r\n\r\n", 400),
+    ("6.1", chunked(b"0\r\n\r\n").replace(b"HTTP/1.1", b"HTTP/1.0"), 400),
+    *(
+        ("6.1", chunked(b"0\r\n\r\n", b"Transfer-Encoding: " + coding), 400)
+        for coding in (
+            b"",
+            b"gzip",
+            b"identity",
+            b"gzip, chunked",
+            b"chunked, gzip",
+            b"chunked, chunked",
+            b"xchunked",
+            b"chunkedx",
+            b"chunked;q=1",
+            b'"chunked"',
+        )
+    ),
+    ("6.1", chunked(b"0\r\n\r\n", b"transfer-encoding:  CHUNKED "), b""),
+    ("6.1", get(b"Transfer-Encoding: chunked", b"Transfer-Encoding: chunked") + b"0\r\n\r\n", 400),
+    # RFC 9112, 7.1: chunks
+    *(
+        ("7.1", chunked(body), b"{}")
+        for body in (
+            *(
+                b"2\r\n{}\r\n0\r\n\r\n",
+                b"1\r\n{\r\n1\r\n}\r\n0\r\n\r\n",
+                b"02\r\n{}\r\n00\r\n\r\n",
+                b"2;a=b\r\n{}\r\n0;c\r\n\r\n",
+            ),
+            *(b'2 ; a="b;c"\r\n{}\r\n0\r\n\r\n', b"2\r\n{}\r\n0\r\nX: trailer\r\n\r\n", b"2\r\n{}\r\n0\r\n\r\nnext"),
+        )
+    ),
+    ("7.1", chunked(b"A\r\n0123456789\r\na\r\n0123456789\r\n0\r\n\r\n"), b"0123456789" * 2),
+    *(
+        ("7.1", chunked(size + b"\r\n{}\r\n0\r\n\r\n"), 400)
+        for size in (
+            *(
+                b"2 ",
+                b"2\t",
+                b" 2",
+                b"2;",
+                b"2; ",
+                b"2;=b",
+                b"2;\x01",
+                b"+2",
+                b"-2",
+                b"0x2",
+                b"2h",
+                b"",
+                b"\xb2",
+                b"2,2",
+                b"2.0",
+                b"2_0",
+            ),
+            *(b"2;" + b"a" * 1100, b"000000002", b"2 2", b'2;"a"', b"2;;a"),
+        )
+    ),
+    *(
+        ("7.1", chunked(body), 400)
+        for body in (
+            *(
+                b"2\n{}\r\n0\r\n\r\n",
+                b"2\r\n{}\n0\r\n\r\n",
+                b"2\r\n{}0\r\n\r\n",
+                b"3\r\n{}\r\n0\r\n\r\n",
+                b"1\r\n{}\r\n0\r\n\r\n",
+            ),
+            *(
+                b"2\r\n{}\r\n",
+                b"2\r\n{}",
+                b"2",
+                b"",
+                b"2\r\n{}\r\n0\r\nbad trailer\r\n\r\n",
+                b"2\r\n{}\r\n0\r\n",
+                b"2\r\n{}\r\n0\r\n X: folded\r\n\r\n",
+            ),
+        )
+    ),
+    ("7.1", chunked(b"1900001\r\n"), 413),
+    ("7.1", chunked(b"ffffffff\r\n"), 413),
+    # what is no HTTP at all
+    ("2", b"\x16\x03\x01\x02\x00\x01\x00\n\r\n\r\n", 400),
+    ("2", b"\x00" * 9000, 414),
+    ("2", b"", 0),
+]
+
+
+class TestRawRequests:
+    def test_there_are_enough(self) -> None:
+        assert len(RAW) >= 150
+
+    @pytest.mark.parametrize(("rule", "raw", "wanted"), RAW, ids=[f"{number}-{rule}" for number, (rule, *_) in enumerate(RAW)])
+    def test_a_request_is_taken_whole_or_refused(self, rule: str, raw: bytes, wanted: int | bytes) -> None:
+        status, body, rest = verdict(raw)
+        if isinstance(wanted, int):
+            assert status == wanted
+        else:
+            assert (status, body) == (200, wanted)
+            assert raw.endswith(rest)
+        assert verdict(raw, 100_000)[:2] == (status, body)  # however it is cut on its way
+
+    def test_a_known_head_is_told_apart_by_all_but_its_length(self) -> None:
+        heads = webhook.KnownHeads()
+        first, second = (webhook.KnownHeads.key(get(b"Content-Length: " + digits, b"X: 1")) for digits in (b"2", b"30"))
+        assert (first[0] == second[0], first[1], second[1]) == (True, b"2", b"30")
+        assert webhook.KnownHeads.key(get(b"Content-Length: 2", b"X: 2"))[0] != first[0]
+        assert webhook.KnownHeads.key(get(b"Content-Length: ", b"X: 1"))[0] != first[0]
+        assert webhook.KnownHeads.key(get(b"X-Content-Length: 2", b"X: 1"))[1] == b""
+        for number in range(300):
+            key = webhook.KnownHeads.key(get(b"X: %d" % number))[0]
+            heads.add(key, webhook.parse_head(get(b"X: %d" % number)[:-2].decode()))
+            assert heads.get(key) is not None
+        assert heads.get(webhook.KnownHeads.key(get(b"X: 10"))[0]) is None  # 256 are kept
+        long = webhook.KnownHeads.key(get(b"X: " + b"a" * 3000))[0]
+        heads.add(long, webhook.parse_head(get()[:-2].decode()))
+        assert heads.get(long) is None
+
+    def test_the_date_is_right_though_the_clock_jumps(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        server = webhook.Server(
+            ("127.0.0.1", 0), lambda _: None, webhook.Connections(webhook.Counters()), webhook.Counters(), print
+        )
+        clock = [1_700_000_000.5, 100.0]
+        monkeypatch.setattr(time, "time", lambda: clock[0])
+        monkeypatch.setattr(time, "monotonic", lambda: clock[1])
+        assert "22:13:20" in server.date_header()
+        clock[:] = [1_600_000_000.0, 101.0]  # back by three years, a second later
+        assert "Sun, 13 Sep 2020" in server.date_header()
+
+
+class TestConnections:
+    def test_an_evicted_connection_gets_no_more_time(self) -> None:
+        connections = webhook.Connections(webhook.Counters())
+        with socket.socket() as sock:
+            connection = webhook.Connection(sock, "192.0.2.1", SimpleNamespace())  # type: ignore[arg-type]
+            assert connections.open(connection)
+            deadline = connection.deadline
+            connections.close(connection)
+            connections.work(connection)
+        assert connection.deadline == deadline
+        assert not connections.reading()
+
+    def test_who_is_silent_makes_room_first(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(webhook, "MAX_CONNECTIONS", 16)
+        counters = webhook.Counters()
+        connections = webhook.Connections(counters)
+        pairs = [socket.socketpair() for _ in range(17)]
+        ours = [webhook.Connection(SimpleNamespace(_sock=a, fileno=a.fileno), "192.0.2.1", SimpleNamespace()) for a, _ in pairs]  # type: ignore[arg-type]
+        for connection in ours[:16]:
+            assert connections.open(connection)
+        connections.work(ours[0])
+        connections.idle(ours[1])
+        pairs[2][1].sendall(b"GET")
+        assert connections.open(ours[16])
+        assert connections.counts() == {"arriving": 14, "idle": 1, "discarding": 0, "reading": 0, "working": 1}
+        assert ours[3].group.get(ours[3], 0) == 0  # the oldest that has sent nothing
+        for connection in ours[4:]:
+            connections.work(connection)
+        connections.work(ours[1])
+        connections.work(ours[2])
+        assert not connections.open(ours[3])  # all are at work
+        assert counters.take_line() == "1 connections evicted, 1 connections refused"
+        for a, b in pairs:
+            a.close()
+            b.close()
+
+    def test_time_is_up_in_two_steps(self) -> None:
+        connections = webhook.Connections(webhook.Counters())
+        a, b = socket.socketpair()
+        connection = webhook.Connection(SimpleNamespace(_sock=a, fileno=a.fileno), "192.0.2.1", SimpleNamespace())  # type: ignore[arg-type]
+        connections.open(connection)
+        connections.sweep(connection.deadline - 1)
+        assert not connection.expired
+        now = connection.deadline + 1
+        connections.sweep(now)
+        assert connection.expired
+        a.sendall(b"the answer")  # its greenlet may still answer
+        connections.sweep(now + 2)
+        with pytest.raises(OSError):
+            a.sendall(b"too late")
+        a.close()
+        b.close()
+
+    def test_failed_logins_slow_an_address_down_and_are_forgotten(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        logins, clock = webhook.FailedLogins(), [0.0]
+        monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+        delays = [logins.add("192.0.2.1") for _ in range(10)]
+        assert delays[:3] == [0.0] * 3
+        assert delays[3:] == sorted(delays[3:])
+        assert delays[-1] == 1.0
+        assert logins.add("192.0.2.2") == 0.0
+        clock[0] = 61.0
+        assert logins.add("192.0.2.1") == 0.0
+
+    def test_memory_for_bodies_is_bounded_and_given_back(self) -> None:
+        memory = webhook.BodyMemory()
+        memory.take(200 * webhook.MIB)
+        with pytest.raises(webhook.ServiceUnavailable):
+            memory.take(57 * webhook.MIB)
+        memory.give_back(200 * webhook.MIB)
+        memory.take(256 * webhook.MIB)
+
+    def test_counters_are_told_once_and_never_lost(self) -> None:
+        counters = webhook.Counters()
+        counters.add("incidents created", 2)
+        counters.answered(200)
+        counters.answered(503)
+        assert counters.take_line() == "1 answered 503, 2 incidents created"
+        assert counters.take_line() == ""
+        counters.add("incidents created")
+        assert (counters.total("incidents created"), counters.totals()["answered 503"], counters.statuses[200]) == (3, 1, 1)
 
 
 # ---- the commands
