@@ -3398,12 +3398,23 @@ def raw_spelling(payload: dict[str, Any], place: str = "") -> str:
 
 def incident_size(fields: dict[str, Any]) -> int:
     """Return about how many bytes an incident takes on the wire."""
-    size = byte_length(fields["rawJSON"]) + MAX_NAME_CHARACTERS
+    size = wire_length(fields["rawJSON"]) + MAX_NAME_CHARACTERS
     if "details" in fields:
         size += byte_length(fields["details"])
     if not fields.keys() <= BASIC_FIELDS:
         size += len(_encode_json({name: fields[name] for name in fields.keys() - BASIC_FIELDS}).encode())
     return size
+
+
+def wire_length(text: str) -> int:
+    """Return about how many bytes a JSON text takes as a string in the platform's JSON, which escapes all but ASCII.
+
+    Of a small one it is the length in UTF-8.
+    """
+    if len(text) <= SMALL_BODY_BYTES:
+        return byte_length(text)
+    others = 0 if text.isascii() else len(text) - len(text.encode("ascii", "ignore"))
+    return len(text) + 5 * others + text.count('"') + text.count("\\")
 
 
 def byte_length(text: str) -> int:
@@ -4213,7 +4224,8 @@ class ContextKeeper:
         self.closing = False  # what is promised now is left for the next start
         self.promised: dict[str, Promised] = {}  # answered 202 and not created yet, by request and place
         self.restored: dict[str, Promised] = {}  # what an earlier start has left
-        self.loaded = Event()
+        self._has_loaded = False
+        self.loaded = Event()  # what the context holds is known, or cannot be had
         events.changed = self._changed.set
 
     def add_sample(self, incident: Incident) -> None:
@@ -4261,7 +4273,10 @@ class ContextKeeper:
 
     def _synchronize(self, write: bool) -> bool:
         try:
-            stored = self._client.call(self._exchange, write)
+            try:
+                stored = self._client.call(self._exchange, write)
+            except XsoarRefused:  # a command may have written in between, so that our version is an old one
+                stored = self._client.call(self._exchange, write)
         except (XsoarRefused, UnreadableAnswer) as error:
             self._client.report("Integration context", f"The integration context cannot be reached, it is retried: {error}"[:300])
             self.loaded.set()
@@ -4270,8 +4285,9 @@ class ContextKeeper:
         if stored.damage and not self._damage_reported:
             self._damage_reported = True
             self._client.error(f"The integration context held damaged data, which is replaced: {stored.damage}")
-        if not self.loaded.is_set():
+        if not self._has_loaded:
             self._load(stored)
+            self._has_loaded = True
             self.loaded.set()
         return True
 
@@ -4329,7 +4345,7 @@ class ContextKeeper:
             context[FOUND_KEY] = to_json(dict(list(found.items())[-MAX_FOUND_IDS:]))
             if self._store_times:
                 context[TIMES_KEY] = to_json({key: int(event.created) for key, event in seen.items()})
-        if self.loaded.is_set():
+        if self._has_loaded:
             waiting = [*self.restored.values(), *(self.promised.values() if self.closing else ())]
             context.pop(PROMISED_KEY, None)
             if waiting:
@@ -5007,7 +5023,7 @@ HEARTBEAT_SECONDS = 30
 HEARTBEAT_LOCK_SECONDS = 60  # a call longer than this kills the platform's heartbeat thread
 REST_SECONDS = 0.1  # for what follows an answer that is no JSON: it left XSOAR in the same piece
 SURPLUS_SECONDS = 1.0  # that a doubtful answer is held back at first, for a second line that would tell whose it is
-MIN_SURPLUS_SECONDS = 0.05  # once the server has shown that it gives older incidents' IDs: each time halves it
+MIN_SURPLUS_SECONDS = 0.001  # once the server has shown, ten times, that it gives older incidents' IDs: each time halves it
 MAX_SURPLUS_SECONDS = 5.0
 RECENT_IDS = 20_000  # of incidents, which no other one gets
 
@@ -5210,7 +5226,9 @@ class XsoarClient:
             ids = [str(outcome.created["id"]) for outcome in outcomes if outcome.created is not None and "id" in outcome.created]
             if not self._recent_ids.keys().isdisjoint(ids):
                 # A rule may have linked an incident to an older one. Or this is the answer to an earlier call, and ours follows.
-                if self._await_surplus(min(max(self._surplus_seconds, 2 * seconds), MAX_SURPLUS_SECONDS)):
+                links = self._surplus_seconds <= MIN_SURPLUS_SECONDS
+                patience = MIN_SURPLUS_SECONDS if links else min(max(self._surplus_seconds, 2 * seconds), MAX_SURPLUS_SECONDS)
+                if self._await_surplus(patience):
                     raise UnreadableAnswer("the answer was that to an earlier call")
                 self._surplus_seconds = max(self._surplus_seconds / 2, MIN_SURPLUS_SECONDS)
             self._recent_ids.update(dict.fromkeys(ids))
@@ -5611,8 +5629,11 @@ class Webhook:
         """Forget what was promised and is settled; what the end of the webhook left over is written to the context."""
         failed = [outcome.reason for outcome in outcomes if outcome.status == 502]
         for place, outcome in enumerate(outcomes):
+            name = delivery.stored_as or f"{delivery.name}[{place}]"
             if outcome.status != 503:
-                self._keeper.fulfil(delivery.stored_as or f"{delivery.name}[{place}]")
+                self._keeper.fulfil(name)
+            elif not self._connections.stopping:  # there was no room for it
+                gevent.spawn(self._resume, name, Promised(delivery.incidents[place], delivery.name))
         if failed:
             reasons = "; ".join(dict.fromkeys(failed))
             sentence = f"Request {delivery.name} was answered 202, and not all of its incidents exist: {reasons}."
