@@ -47,7 +47,7 @@ def test_a_reset_is_obeyed_by_the_running_container(what: str) -> None:
         await_that(lambda: "reset" not in sandbox.context())
         assert len(sandbox.run("fetch-incidents")) == (1 if what == "events" else 0)
         assert is_duplicate(sandbox, 1) == (what == "samples")
-        assert any("generic-webhook-reset" in text for _, text in sandbox.logs)
+        await_that(lambda: any("generic-webhook-reset" in text for _, text in sandbox.logs))
 
 
 def test_a_reset_without_a_running_container_holds_for_the_next_start() -> None:

@@ -4892,6 +4892,16 @@ def match_created(sent: list[dict[str, Any]], answer: Any) -> list[Outcome]:
     return _match_by_evidence(sent, answer)
 
 
+def contradicts(sent: dict[str, Any], outcome: Outcome) -> bool:
+    """Return whether an object was given to an incident though both its rawJSON and its name say otherwise."""
+    created = outcome.created
+    return (
+        created is not None
+        and created.get("rawJSON", sent["rawJSON"]) != sent["rawJSON"]
+        and created.get("name") != sent.get("name")
+    )
+
+
 def without_repeated_ids(answer: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the objects of an answer, of those with the same ID the first."""
     seen: set[str] = set()
@@ -5224,8 +5234,8 @@ class XsoarClient:
             outcomes = match_created(incidents, answer)
             seconds = time.monotonic() - started
             ids = [str(outcome.created["id"]) for outcome in outcomes if outcome.created is not None and "id" in outcome.created]
-            if not self._recent_ids.keys().isdisjoint(ids):
-                # A rule may have linked an incident to an older one. Or this is the answer to an earlier call, and ours follows.
+            if not self._recent_ids.keys().isdisjoint(ids) or any(map(contradicts, incidents, outcomes)):
+                # A rule may have changed an incident, or linked it to an older one. Or this answers another call than ours.
                 links = self._surplus_seconds <= MIN_SURPLUS_SECONDS
                 patience = MIN_SURPLUS_SECONDS if links else min(max(self._surplus_seconds, 2 * seconds), MAX_SURPLUS_SECONDS)
                 if self._await_surplus(patience):
