@@ -6,6 +6,7 @@ installed, yet not activated. Without pyenv nothing changes, and what the comman
 
 import os
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,11 @@ from tox.plugin import impl
 if TYPE_CHECKING:
     from tox.config.sets import ConfigSet
     from tox.session.state import State
+
+if sys.version_info < (3, 11):  # noqa: UP036  # tox itself runs on older ones, too
+    sys.exit(
+        f"Generic Webhook needs Python 3.11 or newer, and this is {sys.version.split()[0]}: make .venv with a newer python3."
+    )
 
 OUR_VERSIONS = re.compile(r"3\.1[1-9](?:\.\d+)?")  # older ones cannot run the pack, so tox need not look at them
 

@@ -7,9 +7,9 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import GenericWebhook as integration
 import pytest
 
+from Packs.GenericWebhook.Integrations.GenericWebhook import GenericWebhook as integration
 from Tests.end_to_end.sender import Sender, running
 from Tests.sandbox.descriptor import INTEGRATION, ROOT
 

@@ -22,6 +22,7 @@ import yaml
 
 from Tests.sandbox import CommandError, ContainerError, DescriptorError, Faults, Sandbox, free_port
 from Tests.sandbox.descriptor import INTEGRATION, ROOT, load
+from Tests.sandbox.reroute import Exchange
 from Tests.sandbox.server import Screen
 from Tests.sandbox.store import open_store
 
@@ -914,19 +915,66 @@ def test_serve_shows_what_happens_and_stops_on_sigterm(pack: Path, tmp_path: Pat
         url = f"http://127.0.0.1:{port}/instance/execute/webhook"
         requests.post(url, data=create(name="evil \x1b[2J\x07name"), timeout=5)
         line = process.stdout.readline()
-        shown = re.fullmatch(r"incident #1  t  evil \ufffd\[2J\ufffdname  (\d+\.\d) ms\n", line)
+        shown = re.fullmatch(r"\d\d:\d\d:\d\d  POST /instance/execute/webhook  200  .*from 127\.0\.0\.1  (\d+\.\d) ms\n", line)
         assert shown, line
         assert float(shown[1]) >= 5
         requests.post(url, data="(demisto.updateModuleHealth('ill'), demisto.updateModuleHealth('ill'))", timeout=5)
         assert process.stdout.readline() == "health: ill\n"
+        process.stdout.readline()
         requests.post(url, data="demisto.updateModuleHealth('')", timeout=5)
         assert process.stdout.readline() == "health: ok\n"
+        process.stdout.readline()
+        requests.post(url + "/\x1b[2J", data="1", timeout=5)
+        assert "\x1b" not in process.stdout.readline()
         child = requests.post(url, data="os.getpid()", timeout=5).json()["value"]
         process.terminate()
         assert process.wait(12) == 0
         assert "Stopped" in process.stdout.read()
     with pytest.raises(ProcessLookupError):
         os.kill(child, 0)
+
+
+def exchange(told: Any, **fields: Any) -> Exchange:
+    values = {"sender": "192.0.2.1", "method": "POST", "path": "/p", "content_type": "", "status": 200, "seconds": 0.0123}
+    return Exchange(**{**values, "answer": json.dumps(told).encode(), **fields})
+
+
+@pytest.mark.parametrize(
+    ("seen", "shown"),
+    [
+        (exchange([{"id": "1", "type": "T", "name": "n"}]), "POST /p  200  JSON  #1 T n  from 192.0.2.1  12.3 ms"),
+        (exchange([{"id": "2", "name": "n", "duplicate": True}]), "POST /p  200  text  #2 - n (duplicate)  from"),
+        (exchange([{"id": "1", "name": "n"}], content_type="multipart/form-data"), "200  form  #1 - n  from"),
+        (exchange([{"id": str(number), "name": "n"} for number in range(5)]), "#0 - n, #1 - n, #2 - n and 2 more  from"),
+        (exchange([]), "200  no incident: a rule dropped it  from"),
+        (exchange({"error": "Send the password.\x1b[2J"}, status=401), "401  Send the password.\ufffd[2J  from"),
+        (exchange({"accepted": 1, "request": "abc"}, status=202), "202  abc  from"),
+        (exchange(None, answer=b"[{", status=502), "POST /p  502  from"),
+        (exchange(None, answer=b"", status=0), "POST /p  no answer  from"),
+    ],
+)
+def test_a_request_is_one_line(seen: Exchange, shown: str) -> None:
+    out = io.StringIO()
+    Screen(out=out).request(seen, {"1": {"rawJSON": '{"n":1}'}, "2": {"rawJSON": '{"body":"x"}'}, "0": {}})
+    assert shown in out.getvalue()
+    assert out.getvalue().count("\n") == 1
+
+
+def test_the_newest_incidents_can_be_read_by_a_person(tmp_path: Path) -> None:
+    with Sandbox(store=tmp_path / "store", start=False) as sandbox:
+        for number in range(3):
+            sandbox._store.create([{"name": f"n{number}", "rawJSON": '{"a":[1]}'}])
+    done = run("incidents", "--store", tmp_path / "store", "--last", 2, "--pretty")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [name for name in ("n0", "n1", "n2") if name in done.stdout] == ["n1", "n2"]
+    assert '"rawJSON": {\n    "a": [' in done.stdout
+    assert run("incidents", "--last", 0).returncode == 2
+
+
+def test_samples_says_when_they_are_off(tmp_path: Path) -> None:
+    done = run("samples", "--store", tmp_path / "store", "--port", free_port())
+    assert (done.returncode, done.stdout) == (0, "[]\n")
+    assert "store_samples=true" in done.stderr
 
 
 class Terminal(io.StringIO):

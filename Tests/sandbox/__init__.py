@@ -107,6 +107,8 @@ class Sandbox:
             return self
         try:
             self._front = self._open_front()
+            if not self.screen.quiet:
+                self._front.observe = lambda exchange: self.screen.request(exchange, self._server.recent)
             self._front.start()
             self._start_container()
         except BaseException:

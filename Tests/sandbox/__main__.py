@@ -44,8 +44,9 @@ def main() -> int:
         sandbox = build(options)
         if options.command in INTEGRATION_COMMANDS:
             return command(sandbox, INTEGRATION_COMMANDS[options.command], {"what": options.what} if options.what else {})
-        commands = {"serve": serve, "test": test, "samples": samples, "incidents": incidents}
-        return commands[options.command](sandbox)
+        if options.command == "incidents":
+            return incidents(sandbox, options.last, options.pretty)
+        return {"serve": serve, "test": test, "samples": samples}[options.command](sandbox)
     except (ContainerError, DescriptorError) as error:
         Screen(out=sys.stderr).show(str(error), "red")
         return 2
@@ -61,6 +62,8 @@ def parse_options(words: list[str]) -> argparse.Namespace:
     add("command", nargs="?", choices=("serve", "test", "samples", "incidents", *INTEGRATION_COMMANDS), default="serve",
         help="serve (default): run the instance; test: the Test button; samples: what the mapping wizard fetches; incidents: all "
         "stored ones; reset, status: the integration's commands, beside a running instance on the same store too")  # fmt: skip
+    add("--last", type=count, metavar="5", help="of the incidents, only so many of the newest")
+    add("--pretty", action="store_true", help="incidents with line breaks, and their raw JSON as JSON")
     add("--what", choices=("samples", "events", "all"), help="what reset forgets (default: all)")
     add("--param", action="append", default=[], type=pair, metavar="NAME=VALUE", help="a parameter of the instance; NAME=@FILE "
         "reads a file; credentials=USER:PASSWORD or credentials=_header:NAME:VALUE")  # fmt: skip
@@ -73,6 +76,13 @@ def parse_options(words: list[str]) -> argparse.Namespace:
     add("--store", default=str(STORE), help=f"the SQLite file, or {MEMORY} (default: .sandbox/ in the repository)")
     add("--native", action="store_true", help="run the loop as on an engine without containers: it ends with the script")
     return parser.parse_args(words)
+
+
+def count(text: str) -> int:
+    """Return a number above 0."""
+    if not re.fullmatch(r"[1-9][0-9]{0,8}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
+    return int(text)
 
 
 def pair(text: str) -> tuple[str, str]:
@@ -202,6 +212,8 @@ def samples(sandbox: Sandbox) -> int:
     finally:
         sandbox.stop()
     print(json.dumps(fetched, indent=2))
+    if not fetched and str(sandbox.params.get("store_samples") or "false").lower() == "false":
+        Screen(out=sys.stderr).show("The instance keeps no sample events: start it with --param store_samples=true.", "dim")
     return int(bool(sandbox.protocol_errors))
 
 
@@ -219,10 +231,12 @@ def command(sandbox: Sandbox, name: str, args: dict[str, str]) -> int:
     return int(any(entry.get("Type") == ERROR_ENTRY for entry in entries))
 
 
-def incidents(sandbox: Sandbox) -> int:
-    """Print the stored incidents as JSON, one a line."""
-    for incident in sandbox.incidents():
-        print(json.dumps(incident, ensure_ascii=False))
+def incidents(sandbox: Sandbox, last: int | None = None, pretty: bool = False) -> int:
+    """Print the stored incidents as JSON, one a line, or with line breaks and their raw JSON as JSON."""
+    for incident in sandbox.incidents()[-last if last else None :]:
+        if pretty:
+            incident = {**incident, "rawJSON": json.loads(incident.get("rawJSON") or "null")}
+        print(json.dumps(incident, ensure_ascii=False, indent=2 if pretty else None))
     sandbox.stop()
     return 0
 

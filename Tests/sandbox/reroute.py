@@ -6,14 +6,17 @@ import re
 import socket
 import socketserver
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
 from io import BufferedReader
+from typing import NamedTuple
 from urllib.parse import unquote
 
 PREFIX = "/instance/execute/"
 PIECE = 64 * 1024  # bytes moved at a time: a body is never held whole
+OBSERVED_BYTES = 64 * 1024  # of an answer, for whoever observes
 LINE_BYTES = 1024 * 1024  # Go's limit for a request's head
 DRAIN_SECONDS = 2.0  # how long an early answer (401, 413) is given to reach a sender that is still sending
 # RFC 9110, section 7.6.1, with the two older names proxies drop as well
@@ -187,6 +190,18 @@ class Upload(threading.Thread):
             self._container.sendall(data)
 
 
+class Exchange(NamedTuple):
+    """A request as it came, and how it was answered."""
+
+    sender: str
+    method: str
+    path: str
+    content_type: str
+    status: int
+    answer: bytes  # its beginning
+    seconds: float
+
+
 class Handler(socketserver.StreamRequestHandler):
     """One sender's connection."""
 
@@ -204,7 +219,19 @@ class Handler(socketserver.StreamRequestHandler):
                 self._refuse(HTTPStatus.BAD_REQUEST, f"The request cannot be understood: {error}.")
 
     def _forward(self, head: Head) -> bool:
-        """Forward one request and tell whether the connection can take another."""
+        """Forward one request and tell whether the connection can take another; whoever observes is told of it."""
+        self._status, self._answer, started = 0, bytearray(), time.perf_counter()
+        try:
+            return self._forward_on(head)
+        finally:
+            words = [*head.first, "", ""]
+            kind = ", ".join(head.values("content-type"))
+            seconds = time.perf_counter() - started
+            self.server.observe(
+                Exchange(self.client_address[0], words[0], words[1], kind, self._status, bytes(self._answer), seconds)
+            )
+
+    def _forward_on(self, head: Head) -> bool:
         if len(head.first) != 3 or not head.first[2].startswith("HTTP/1."):
             raise BadMessageError("no HTTP/1 request line")
         length = head.length()
@@ -291,12 +318,14 @@ class Handler(socketserver.StreamRequestHandler):
         return answer
 
     def _send_head(self, answer: Head, framing: Headers) -> None:
+        self._status = answer.status
         self.connection.sendall(write_head(" ".join(["HTTP/1.1", *answer.first[1:]]), [*answer.end_to_end(), *framing]))
 
     def _copy(self, pieces: Iterator[bytes], chunked: bool) -> bool:
         """Copy the answer's body piece by piece; False where the container broke off."""
         try:
             for piece in pieces:
+                self._answer += piece[: max(0, OBSERVED_BYTES - len(self._answer))]
                 self.connection.sendall(as_chunk(piece) if chunked else piece)
         except BadMessageError:
             return False
@@ -307,6 +336,7 @@ class Handler(socketserver.StreamRequestHandler):
     def _send_error(self, status: HTTPStatus, error: str) -> None:
         """Answer in the server's own name."""
         body = json.dumps({"error": error}).encode()
+        self._status, self._answer = status.value, bytearray(body)
         headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body))), ("Connection", "close")]
         self.connection.sendall(write_head(f"HTTP/1.1 {status.value} {status.phrase}", headers) + body)
 
@@ -338,6 +368,7 @@ class Reroute(socketserver.ThreadingTCPServer):
         self.instance = instance
         self.port = container_port
         self.tls = tls
+        self.observe: Callable[[Exchange], None] = lambda exchange: None
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True, name="reroute")

@@ -8,14 +8,17 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TextIO
 
+from .reroute import Exchange
 from .store import Incident, StaleVersionError, Store
 
 ERROR_MARKER = "[ERROR-fd5a7750-7182-4b38-90ba-091824478903]"
+MAX_SHOWN = 3  # incidents in a request's line
+MAX_RECENT = 1000
 LOG_LEVELS = ("info", "debug", "error")
 Match = Callable[[Incident], bool] | str
 
@@ -235,15 +238,55 @@ class Screen:
             text = f"{COLOURS[colour]}{text}\x1b[0m"
         print(text, file=out, flush=True)
 
-    def incidents(self, created: list[Incident], seconds: float) -> None:
-        """Print a line for each incident: id, type, name, and how long XSOAR took."""
-        for incident in created:
-            kind, name = plain(incident.get("type") or "-"), plain(incident.get("name") or "-")
-            self.show(f"incident #{incident['id']}  {kind}  {name}  {seconds * 1000:.1f} ms", "green")
+    def request(self, exchange: Exchange, known: Mapping[str, Incident]) -> None:
+        """Print a line for a request: when, what, how it was answered, its incidents, who sent it, and how long it took."""
+        made, read = told(exchange, known)
+        words = [
+            time.strftime("%H:%M:%S"),
+            f"{exchange.method} {exchange.path}",
+            str(exchange.status or "no answer"),
+            *([read] if read else []),
+            made,
+            f"from {exchange.sender}",
+            f"{exchange.seconds * 1000:.1f} ms",
+        ]
+        colour = "green" if exchange.status in (200, 202) else "yellow" if 400 <= exchange.status < 500 else "red"
+        self.show("  ".join(plain(word) for word in words if word), colour)
 
     def health(self, text: str) -> None:
         """Print the instance's new health."""
         self.show(f"health: {plain(text)}" if text else "health: ok", "yellow" if text else "green")
+
+
+def told(exchange: Exchange, known: Mapping[str, Incident]) -> tuple[str, str]:
+    """Return what a request's answer tells of incidents or of a refusal, and what its body was read as."""
+    try:
+        answer = json.loads(exchange.answer or b"null")
+    except ValueError:
+        return "", ""
+    if isinstance(answer, dict):
+        return str(answer.get("error") or answer.get("request") or answer.get("status") or ""), ""
+    if not isinstance(answer, list) or not all(isinstance(item, dict) for item in answer):
+        return "", ""
+    items = [
+        f"#{item.get('id')} {item.get('type') or '-'} {item.get('name') or '-'}{' (duplicate)' if item.get('duplicate') else ''}"
+        for item in answer
+    ]
+    more = f" and {len(items) - MAX_SHOWN} more" if len(items) > MAX_SHOWN else ""
+    first = known.get(str(answer[0].get("id"))) if answer else None
+    return (", ".join(items[:MAX_SHOWN]) + more) or "no incident: a rule dropped it", read_as(first, exchange.content_type)
+
+
+def read_as(incident: Incident | None, content_type: str) -> str:
+    """Return what a body was read as, by the incident that came of it."""
+    raw = json.loads((incident or {}).get("rawJSON") or "{}")
+    if not raw:
+        return ""
+    if "body_base64" in raw:
+        return "bytes"
+    if isinstance(raw.get("body"), str):
+        return "text"
+    return "form" if "form" in content_type else "JSON"
 
 
 def plain(text: object) -> str:
@@ -262,6 +305,7 @@ class Server:
         self.batches: list[int] = []
         self.logs: list[tuple[str, str]] = []
         self.health_history: list[tuple[float, str]] = []
+        self.recent: dict[str, Incident] = {}  # the newest incidents, for the screen
         self._lock = threading.Lock()
         self._commands: dict[str, Callable[[dict[str, Any], Session], Any]] = {
             "createIncidents": self._create_incidents,
@@ -361,7 +405,10 @@ class Server:
             incidents = [incident for incident in incidents if not matches(drop, incident)]
         created = self.store.create(incidents)
         if not self.screen.quiet:
-            self.screen.incidents(created, time.perf_counter() - session.asked)
+            with self._lock:
+                self.recent.update((incident["id"], incident) for incident in created)
+                while len(self.recent) > MAX_RECENT:
+                    self.recent.pop(next(iter(self.recent)))
         if rewrite is None:
             return created
         answer = rewrite(copy.deepcopy(created))
