@@ -5033,7 +5033,7 @@ HEARTBEAT_SECONDS = 30
 HEARTBEAT_LOCK_SECONDS = 60  # a call longer than this kills the platform's heartbeat thread
 REST_SECONDS = 0.1  # for what follows an answer that is no JSON: it left XSOAR in the same piece
 SURPLUS_SECONDS = 1.0  # that a doubtful answer is held back at first, for a second line that would tell whose it is
-MIN_SURPLUS_SECONDS = 0.001  # once the server has shown, ten times, that it gives older incidents' IDs: each time halves it
+MIN_SURPLUS_SECONDS = 0.001  # each time without such a line halves it, and here it ends
 MAX_SURPLUS_SECONDS = 5.0
 RECENT_IDS = 20_000  # of incidents, which no other one gets
 
@@ -5236,9 +5236,9 @@ class XsoarClient:
             ids = [str(outcome.created["id"]) for outcome in outcomes if outcome.created is not None and "id" in outcome.created]
             if not self._recent_ids.keys().isdisjoint(ids) or any(map(contradicts, incidents, outcomes)):
                 # A rule may have changed an incident, or linked it to an older one. Or this answers another call than ours.
-                links = self._surplus_seconds <= MIN_SURPLUS_SECONDS
-                patience = MIN_SURPLUS_SECONDS if links else min(max(self._surplus_seconds, 2 * seconds), MAX_SURPLUS_SECONDS)
-                if self._await_surplus(patience):
+                # Who has linked incidents ten times without such a line is believed; the look before each call stays.
+                patience = min(max(self._surplus_seconds, 2 * seconds), MAX_SURPLUS_SECONDS)
+                if self._surplus_seconds > MIN_SURPLUS_SECONDS and self._await_surplus(patience):
                     raise UnreadableAnswer("the answer was that to an earlier call")
                 self._surplus_seconds = max(self._surplus_seconds / 2, MIN_SURPLUS_SECONDS)
             self._recent_ids.update(dict.fromkeys(ids))
