@@ -5035,7 +5035,7 @@ REST_SECONDS = 0.1  # for what follows an answer that is no JSON: it left XSOAR 
 SURPLUS_SECONDS = 1.0  # that a doubtful answer is held back at first, for a second line that would tell whose it is
 MIN_SURPLUS_SECONDS = 0.001  # each time without such a line halves it, and here it ends
 MAX_SURPLUS_SECONDS = 5.0
-RECENT_IDS = 20_000  # of incidents, which no other one gets
+RECENT_IDS = 10_000  # of incidents, which no other one gets
 
 
 class XsoarRefused(Exception):

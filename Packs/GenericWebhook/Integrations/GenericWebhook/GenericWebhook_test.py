@@ -2,12 +2,14 @@
 
 import base64
 import codecs
+import functools
 import gzip
 import hashlib
 import hmac
 import json
 import random
 import re
+import resource
 import socket
 import ssl
 import sys
@@ -3943,6 +3945,247 @@ class TestRawRequests:
         assert "22:13:20" in server.date_header()
         clock[:] = [1_600_000_000.0, 101.0]  # back by three years, a second later
         assert "Sun, 13 Sep 2020" in server.date_header()
+
+
+# ---- the way of a request, without a socket
+
+
+class FakePlainSocket:
+    """What a connection uses of the plain socket below gevent's."""
+
+    def __init__(self, whole: "FakeSender") -> None:
+        self._whole = whole
+        self.shut: list[int] = []
+
+    def send(self, data: bytes) -> int:
+        if self._whole.takes == 0:
+            raise BlockingIOError
+        part = data[: self._whole.takes]
+        self._whole.sent += part
+        return len(part)
+
+    def shutdown(self, how: int) -> None:
+        self.shut.append(how)
+
+    def recv_into(self, _: Any) -> int:
+        return 0
+
+    def recv(self, _: int) -> bytes:
+        return b""
+
+
+class FakeSender(FakeSocket):
+    """A sender whose bytes come in pieces and who takes so many of ours at once."""
+
+    def __init__(self, data: bytes, piece: int = 1000, takes: int = 10_000_000) -> None:
+        super().__init__(data, piece)
+        self.takes = takes
+        self._sock = FakePlainSocket(self)
+
+    def setsockopt(self, *_: Any) -> None:
+        """Take any option."""
+
+    def fileno(self) -> int:
+        return -1
+
+
+class FakeWriter:
+    """A writer that settles at once, as a test wants it."""
+
+    waiting = (0, 0)
+
+    def __init__(self) -> None:
+        self.calls: dict[str, int] = {}
+        self.outcome: Callable[[int], webhook.Outcome] = lambda number: webhook.Outcome(
+            200, {"id": str(number), "name": "n", "rawJSON": "{}"}
+        )
+        self.created = 0
+        self.taken: list[webhook.Incident] = []
+        self.later: list[Callable[[], None]] = []
+        self.waits = False
+        self.call_seconds = self.call_incidents = webhook.Histogram((1.0,))
+
+    def submit(self, incidents: list[webhook.Incident], settled: Callable[[Any], None], promise: Any = None) -> None:
+        self.taken += incidents
+        first, self.created = self.created, self.created + len(incidents)
+
+        def settle() -> None:
+            settled([self.outcome(first + place + 1) for place in range(len(incidents))])
+
+        if self.waits:
+            self.later.append(settle)
+        else:
+            settle()
+
+
+class Way:
+    """A webhook without a socket and without XSOAR."""
+
+    def __init__(self, **params: Any) -> None:
+        self.settings = settings(**params)
+        self.writer, self.counters, self.failures = FakeWriter(), webhook.Counters(), []
+        self.client = webhook.XsoarClient()
+        self.connections = webhook.Connections(self.counters)
+        events = webhook.SeenEvents(self.writer, self.counters, None)  # type: ignore[arg-type]
+        parser = webhook.NativeThread()
+        self.keeper = webhook.ContextKeeper(self.client, self.settings, webhook.Samples(parser), events, dict)
+        self.keeper.loaded.set()
+        self.webhook = webhook.Webhook(
+            self.settings,
+            self.client,
+            self.writer,  # type: ignore[arg-type]
+            events if webhook.remembers_events(self.settings) else None,
+            self.keeper,
+            self.connections,
+            self.counters,
+            parser,
+        )
+        self.failures: list[BaseException] = []
+        self.server = webhook.Server(("127.0.0.1", 0), self.webhook.answer, self.connections, self.counters, self.failures.append)
+
+    def serve(self, data: bytes, **sender: Any) -> bytes:
+        """Serve a connection to its end and return what was sent."""
+        sock = FakeSender(data, **sender)
+        connection = webhook.Connection(sock, "192.0.2.1", self.server)
+        assert self.connections.open(connection)
+        greenlet = gevent.spawn(connection.serve)
+        gevent.sleep(0)
+        for settle in self.writer.later:
+            settle()
+        greenlet.get(timeout=10)
+        self.connections.close(connection)
+        assert self.connections.under_way == 0
+        return sock.sent
+
+    def statuses(self, data: bytes, **sender: Any) -> list[int]:
+        """Serve a connection and return the statuses of its answers."""
+        return [int(status) for status in re.findall(rb"HTTP/1\.1 ([0-9]{3}) ", self.serve(data, **sender))]
+
+
+def posted(
+    body: bytes = b'{"n": 1}', *lines: bytes, target: bytes = b"/", method: bytes = b"POST", version: bytes = b"1.1"
+) -> bytes:
+    head = [method + b" " + target + b" HTTP/" + version, b"Host: a", b"Content-Length: %d" % len(body), *lines, b"", b""]
+    return b"\r\n".join(head) + body
+
+
+class TestWayOfARequest:
+    def test_requests_of_one_connection_are_answered_in_order(self) -> None:
+        way = Way(store_samples=True)
+        sent = way.serve(posted() * 20)
+        assert [json.loads(part)[0]["id"] for part in re.findall(rb"\[.*?\]", sent)] == [str(number) for number in range(1, 21)]
+        assert b"rawJSON" not in sent
+        assert way.counters.total("incidents created") == 20
+        assert len(way.keeper._samples.items) == 20
+        assert not way.failures
+
+    def test_a_later_answer_comes_before_the_next_request_is_looked_at(self) -> None:
+        way = Way()
+        way.writer.waits = True
+        assert way.statuses(posted() + b"broken") == [200, 400]
+
+    @pytest.mark.parametrize("takes", [0, 1, 7, 100])
+    def test_a_slow_reader_gets_all_of_its_answer(self, takes: int) -> None:
+        assert Way().serve(posted(), takes=takes).endswith(b'[{"id":"1","name":"n"}]')
+
+    @pytest.mark.parametrize(
+        ("data", "statuses"),
+        [
+            (posted(b"[]") + posted(), [400, 200]),
+            (posted(b"{}", b"Connection: close") + posted(), [200]),
+            (posted(b"{}", version=b"1.0") + posted(), [200]),
+            (posted(b"{}", b"Connection: keep-alive", version=b"1.0") + posted(), [200, 200]),
+            (posted(b"{}", method=b"PATCH") + posted(), [405]),
+            (posted(b"", method=b"DELETE") + posted(), [405, 200]),
+            (posted(b"", target=b"/health", method=b"GET") + posted(b"", target=b"/health", method=b"HEAD"), [200, 200]),
+            (posted(b"", target=b"/healthy", method=b"GET"), [404]),
+            (posted(b"", target=b"/metrics", method=b"GET"), [404]),
+            (posted(b"", method=b"GET"), [200]),
+            (posted(b"", target=b"/?x=1", method=b"GET"), [405]),
+            (posted(b"", target=b"/deep/path?x=1"), [200]),
+            (posted(b"{}", b"Content-Encoding: br"), [415]),
+            (posted(b"{}", b"Expect: 100-continue"), [100, 200]),
+            (posted(b'{"a": "' + b"x" * 40_000 + b'"}'), [200]),
+            (posted(json.dumps([{"n": number} for number in range(50)]).encode()), [200]),
+            (posted(b"{}") + b"GET", [200, 400]),
+        ],
+    )
+    def test_a_request_is_answered(self, data: bytes, statuses: list[int]) -> None:
+        way = Way()
+        assert way.statuses(data) == statuses
+        assert not way.failures
+
+    def test_what_became_of_an_array_is_told(self) -> None:
+        way = Way()
+        outcomes = {1: webhook.Outcome(200, {"id": "7"}), 2: webhook.REJECTED, 3: webhook.DROPPED}
+        way.writer.outcome = outcomes.__getitem__
+        sent = way.serve(posted(b'[{"n":1},{"n":2},{"n":3}]'))
+        assert b"502 Bad Gateway" in sent
+        assert b"[1]: XSOAR refuses it. Created: 7. Request " in sent
+        way.writer.outcome = lambda _: webhook.WITHDRAWN
+        assert b"503 Service" in (sent := way.serve(posted()))
+        assert b"Retry-After: 5" in sent
+        way.writer.outcome = lambda _: webhook.DROPPED
+        assert way.serve(posted()).endswith(b"\r\n\r\n[]")
+
+    def test_who_is_not_proven_is_refused_before_the_body(self) -> None:
+        way = Way(credentials=credentials("user", "pass"))
+        assert way.statuses(posted(b"{}", b"Authorization: Basic dXNlcjp3cm9uZw==")[:-2]) == [401]
+        assert way.statuses(posted(b"{}", b"Authorization: Basic dXNlcjpwYXNz") * 3) == [200] * 3
+        assert way.counters.total("failed authentications") == 1
+        assert len(way.writer.taken) == 3
+
+    def test_who_may_not_connect_is_refused_before_all_else(self) -> None:
+        way = Way(allowed_sources="198.51.100.0/24", trusted_proxies="192.0.2.1")
+        assert way.statuses(posted(b"{}")) == [403]
+        assert way.statuses(posted(b"{}", b"X-Forwarded-For: 198.51.100.7")) == [200]
+        assert json.loads(way.writer.taken[0].fields["rawJSON"])["source_address"] == "198.51.100.7"
+
+    def test_a_known_head_makes_the_same_incident(self) -> None:
+        way = Way(mirror_direction="Incoming", mirror_instance="i")
+        for number in (1, 22, 333, 1):
+            assert way.statuses(posted(b'{"n": %d}' % number, b"X-Key-Word: a", target=b"/p?q=1")) == [200]
+        raws = [json.loads(incident.fields["rawJSON"]) for incident in way.writer.taken]
+        assert [raw["headers"].pop("content-length") for raw in raws] == ["8", "9", "10", "8"]
+        numbers = [raw.pop("n") for raw in raws]
+        assert (numbers, raws) == ([1, 22, 333, 1], [raws[0]] * 4)
+        assert raws[0]["path"] == "/p"
+        assert raws[0]["mirror_direction"] == "In"
+
+    def test_a_duplicate_is_told_the_first_ones_incident(self) -> None:
+        way = Way(duplication_key="n")
+        sent = way.serve(posted(b'{"n": "1"}') * 2)
+        assert sent.count(b'"id":"1"') == 2
+        assert sent.count(b'"duplicate":true') == 1
+        assert way.counters.total("duplicates") == 1
+
+    def test_a_failure_of_ours_is_500_and_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        way = Way()
+        monkeypatch.setattr(webhook, "make_incidents", lambda *_: 1 / 0)
+        assert way.statuses(posted() * 2) == [500, 500]
+        assert [type(error) for error in way.failures] == [ZeroDivisionError] * 2
+
+    def test_metrics_are_for_who_is_proven(self) -> None:
+        way = Way(credentials=credentials("user", "pass"), metrics=True)
+        ask = functools.partial(posted, b"", target=b"/metrics", method=b"GET")
+        assert way.statuses(ask()) == [401]
+        assert b"generic_webhook_connections{" in way.serve(ask(b"Authorization: Basic dXNlcjpwYXNz"))
+
+    def test_while_stopping_nothing_is_taken(self) -> None:
+        way = Way()
+        way.connections.stopping = True
+        assert way.statuses(posted(b"{}")) == [503]
+        assert way.statuses(posted(b"", target=b"/health", method=b"GET")) == [503]
+
+    def test_the_soft_limit_of_descriptors_is_raised(self) -> None:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+        try:
+            assert webhook.raise_descriptor_limit(300) == 300
+            assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == 300
+            assert webhook.raise_descriptor_limit(200) == 200
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 class TestConnections:
