@@ -333,17 +333,6 @@ def test_a_stray_byte_on_stdout_is_recorded_and_shown(probe: Path, capsys: pytes
     assert "\x1b[2J" not in shown
 
 
-def test_the_fixture_fails_a_test_that_broke_the_protocol(tmp_path: Path) -> None:
-    (tmp_path / "chatty.py").write_text("import os, time\nos.write(1, b'hello')\nos._exit(0)\n")
-    (tmp_path / "test_it.py").write_text(
-        f"def test_it(make_sandbox):\n    make_sandbox(script={str(tmp_path / 'chatty.py')!r}, wait=0).wait_exit(5)\n"
-    )
-    command = [sys.executable, "-m", "pytest", "-p", "Tests.end_to_end.conftest", "-p", "no:cacheprovider", str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
-    assert "1 passed, 1 error" in done.stdout
-    assert "no message: ['hello']" in done.stdout
-
-
 def test_the_log_the_health_and_the_versions(make_sandbox: Make, probe: Path) -> None:
     sandbox = make_sandbox(script=probe, instance="other one")
     ask(sandbox, "(demisto.info('a', 1), demisto.debug('b'), demisto.error('c'), print('d', 2))")
