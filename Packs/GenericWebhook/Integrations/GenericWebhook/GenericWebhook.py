@@ -120,7 +120,9 @@ CERTIFICATE_WARNING_DAYS = 14
 CERTIFICATE_CHECK_SECONDS = 3600
 
 THREAD_STACK_BYTES = 16 * MIB  # Alpine's default overflows where the JSON parser goes as deep as Python lets it
-COLLECT_OBJECTS = 100_000  # young ones: Python's 700 are what 64 requests hold, and walking them again and again takes time
+COLLECT_OBJECTS = (
+    20_000  # young ones: Python's 700 are what 64 requests hold; json leaves a cycle of some KB behind each call of XSOAR
+)
 SWITCH_SECONDS = 0.0005  # until a busy thread gives way: Python's 5 ms, a few times a call of createIncidents, exceed the call
 
 ERROR_MARKER = "[ERROR-fd5a7750-7182-4b38-90ba-091824478903]"  # anywhere in an answer, it makes the platform raise
