@@ -191,7 +191,7 @@ def test_of_many_guessers_the_one_silent_longest_is_forgotten() -> None:
 
 def test_a_crowd_of_guessers_does_not_keep_the_right_sender_out() -> None:
     with sandboxed(params=CREDENTIALS, constants={"MAX_CONNECTIONS": 32}) as sandbox:
-        over = time.monotonic() + 2
+        over = time.monotonic() + 4
 
         def guess() -> None:
             while time.monotonic() < over:
@@ -210,7 +210,7 @@ def test_a_crowd_of_guessers_does_not_keep_the_right_sender_out() -> None:
 
         *_, statuses = in_parallel([*[guess] * 64, be_right])
         assert set(statuses) <= {200, 0}
-        assert statuses.count(200) > max(10, 0.8 * len(statuses))
+        assert statuses.count(200) > max(3, 0.8 * len(statuses))
 
 
 def test_guesses_are_one_log_line_with_counts() -> None:
