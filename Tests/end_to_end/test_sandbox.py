@@ -924,7 +924,8 @@ def test_serve_shows_what_happens_and_stops_on_sigterm(pack: Path, tmp_path: Pat
 
 
 def exchange(told: Any, **fields: Any) -> Exchange:
-    values = {"sender": "192.0.2.1", "method": "POST", "path": "/p", "content_type": "", "status": 200, "seconds": 0.0123}
+    values = {"sender": "192.0.2.1", "method": "POST", "path": "/p", "content_type": "", "begins": b"", "status": 200}
+    values["seconds"] = 0.0123
     return Exchange(**{**values, "answer": json.dumps(told).encode(), **fields})
 
 
@@ -934,6 +935,7 @@ def exchange(told: Any, **fields: Any) -> Exchange:
         (exchange([{"id": "1", "type": "T", "name": "n"}]), "POST /p  200  JSON  #1 T n  from 192.0.2.1  12.3 ms"),
         (exchange([{"id": "2", "name": "n", "duplicate": True}]), "POST /p  200  text  #2 - n (duplicate)  from"),
         (exchange([{"id": "1", "name": "n"}], content_type="multipart/form-data"), "200  form  #1 - n  from"),
+        (exchange([{"id": "1"}], content_type="x-www-form-urlencoded", begins=b' {"n":1'), "200  JSON  #1 - -  from"),
         (exchange([{"id": str(number), "name": "n"} for number in range(5)]), "#0 - n, #1 - n, #2 - n and 2 more  from"),
         (exchange([]), "200  no incident: a rule dropped it  from"),
         (exchange({"error": "Send the password.\x1b[2J"}, status=401), "401  Send the password.\ufffd[2J  from"),

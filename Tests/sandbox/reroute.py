@@ -161,6 +161,7 @@ class Upload(threading.Thread):
         self._pieces = read_chunks(client) if head.chunked else read_exactly(client, length or 0)
         self._chunked = head.chunked
         self._container = container
+        self.begins = b""
 
     def start(self) -> None:
         """Move the body in a thread, if there is one."""
@@ -177,6 +178,7 @@ class Upload(threading.Thread):
         """Move the body; once the container takes no more, read the rest away so that the sender gets to the answer."""
         try:
             for piece in self._pieces:
+                self.begins = self.begins or piece[:20]
                 self._send(as_chunk(piece) if self._chunked else piece)
             if self._chunked:
                 self._send(b"0\r\n\r\n")
@@ -197,6 +199,7 @@ class Exchange(NamedTuple):
     method: str
     path: str
     content_type: str
+    begins: bytes  # the body's first bytes
     status: int
     answer: bytes  # its beginning
     seconds: float
@@ -208,6 +211,7 @@ class Handler(socketserver.StreamRequestHandler):
     disable_nagle_algorithm = True
     server: "Reroute"
     rfile: BufferedReader
+    _upload: Upload | None
 
     def handle(self) -> None:
         """Forward requests until either side wants the connection closed."""
@@ -220,15 +224,16 @@ class Handler(socketserver.StreamRequestHandler):
 
     def _forward(self, head: Head) -> bool:
         """Forward one request and tell whether the connection can take another; whoever observes is told of it."""
-        self._status, self._answer, started = 0, bytearray(), time.perf_counter()
+        self._status, self._answer, self._upload, started = 0, bytearray(), None, time.perf_counter()
         try:
             return self._forward_on(head)
         finally:
             words = [*head.first, "", ""]
             kind = ", ".join(head.values("content-type"))
+            begins = self._upload.begins if self._upload else b""
             seconds = time.perf_counter() - started
             self.server.observe(
-                Exchange(self.client_address[0], words[0], words[1], kind, self._status, bytes(self._answer), seconds)
+                Exchange(self.client_address[0], words[0], words[1], kind, begins, self._status, bytes(self._answer), seconds)
             )
 
     def _forward_on(self, head: Head) -> bool:
@@ -263,7 +268,7 @@ class Handler(socketserver.StreamRequestHandler):
 
     def _exchange(self, head: Head, length: int | None, container: socket.socket) -> bool:
         """Send the body, relay the answer, and tell whether the sender's connection can take another request."""
-        upload = Upload(head, length, self.rfile, container)
+        upload = self._upload = Upload(head, length, self.rfile, container)
         upload.start()
         with container.makefile("rb") as stream:
             try:

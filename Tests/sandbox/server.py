@@ -274,10 +274,10 @@ def told(exchange: Exchange, known: Mapping[str, Incident]) -> tuple[str, str]:
     ]
     more = f" and {len(items) - MAX_SHOWN} more" if len(items) > MAX_SHOWN else ""
     first = known.get(str(answer[0].get("id"))) if answer else None
-    return (", ".join(items[:MAX_SHOWN]) + more) or "no incident: a rule dropped it", read_as(first, exchange.content_type)
+    return (", ".join(items[:MAX_SHOWN]) + more) or "no incident: a rule dropped it", read_as(first, exchange)
 
 
-def read_as(incident: Incident | None, content_type: str) -> str:
+def read_as(incident: Incident | None, exchange: Exchange) -> str:
     """Return what a body was read as, by the incident that came of it."""
     raw = json.loads((incident or {}).get("rawJSON") or "{}")
     if not raw:
@@ -286,7 +286,8 @@ def read_as(incident: Incident | None, content_type: str) -> str:
         return "bytes"
     if isinstance(raw.get("body"), str):
         return "text"
-    return "form" if "form" in content_type else "JSON"
+    is_json = exchange.begins.lstrip().startswith((b"{", b"[", b'"'))
+    return "form" if "form" in exchange.content_type and not is_json else "JSON"
 
 
 def plain(text: object) -> str:
