@@ -195,6 +195,7 @@ def _make_encode_json() -> Callable[[Any], str]:
 
 
 _encode_json = _make_encode_json()
+HUB_THREAD = threading.get_ident()  # that imports this file and serves the connections
 
 
 def _encode_in_pieces(value: Any, levels: int = 4) -> str:
@@ -212,9 +213,12 @@ def _encode_in_pieces(value: Any, levels: int = 4) -> str:
     return ("{%s}" if isinstance(value, dict) else "[%s]") % ",".join(pieces)
 
 
-def to_json(value: Any, large: bool = False) -> str:
-    """Return a value as compact JSON in which the platform's error marker cannot be found, yet is whole once parsed."""
-    text = _encode_in_pieces(value) if large else _encode_json(value)
+def to_json(value: Any) -> str:
+    """Return a value as compact JSON in which the platform's error marker cannot be found, yet is whole once parsed.
+
+    On a native thread, where large values are handled, it is encoded in pieces, so that the hub gets its turn.
+    """
+    text = _encode_json(value) if threading.get_ident() == HUB_THREAD else _encode_in_pieces(value)
     return text.replace(ERROR_MARKER, "\\u005b" + ERROR_MARKER[1:]) if MARKER_START in text else text
 
 
@@ -1110,10 +1114,11 @@ STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in ht
 class Head:
     """A request without its body: names of headers in lower case, values in Latin-1 as they came.
 
-    What others find out of it once, they keep in ``handler``, ``proven`` and ``context``; all else is never changed.
+    What others find out of it once, they keep in ``handler``, ``asks``, ``proven`` and ``context``; all else is never changed.
     """
 
     __slots__ = (
+        "asks",
         "chunked",
         "context",
         "expects_continue",
@@ -1142,6 +1147,7 @@ class Head:
         options = [option.strip() for option in connection.lower().split(",")] if connection else []
         self.keep_alive = "close" not in options and (minor != "0" or "keep-alive" in options)
         self.handler: Callable[[Request], Answer | None] | None = None  # the route's
+        self.asks = False  # it may be a handshake's
         self.proven = False  # authentication passed, which depends on nothing but this head
         self.context: KnownContext | None = None  # what is kept of it in incidents
 
@@ -1293,16 +1299,16 @@ class Reader:
             self._buffer = self._buffer.removeprefix(b"\r\n")
         return True
 
-    def holds(self, mark: bytes) -> bool:
-        """Return whether the mark has come."""
-        return mark in self._buffer
-
-    def holds_bytes(self, size: int) -> bool:
-        """Return whether so many bytes have come."""
-        return len(self._buffer) >= size
+    def at_once(self, size: int) -> bytes | None:
+        """Return so many bytes where they have come already, else None."""
+        buffer = self._buffer
+        if len(buffer) < size:
+            return None
+        self._buffer = buffer[size:]
+        return buffer[:size]
 
     def until(self, mark: bytes, check: Callable[[bytes], None]) -> bytes:
-        """Return the bytes up to and with the mark; ``check`` may refuse what has come before they are whole."""
+        """Return the bytes up to and with the mark; where they are not whole, ``check`` sees what has come and may refuse it."""
         while (end := self._buffer.find(mark)) < 0:
             check(self._buffer)
             if not self._fill():
@@ -1395,9 +1401,12 @@ class Request:
             raise too_large()
         if self.head.expects_continue and not self.complete:  # RFC 9110, 10.1.1
             connection.sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-        if self.head.chunked or not connection.reader.holds_bytes(self.length):
+        body = connection.reader.at_once(self.length) if not self.head.chunked else None
+        if body is None:
             connection.server.connections.read(connection)
-        body = self._read_chunks() if self.head.chunked else self._read(self.length)
+            body = self._read_chunks() if self.head.chunked else self._read(self.length)
+        else:
+            self.reserve(self.length)
         self.complete = True
         connection.server.connections.work(connection)
         return body
@@ -1507,8 +1516,6 @@ class Connection:
         server = self.server
         self._busy = True
         try:
-            if not self.reader.holds(BLANK_LINE):
-                server.connections.begin(self)
             request = self._request = self._read_request()
             self._closing = not request.head.keep_alive
         except HTTPError as error:
@@ -1549,10 +1556,15 @@ class Connection:
 
     def read_head(self) -> bytes:
         """Return the bytes up to a blank line and with it; raises HTTPError (400, 408, 414, 431)."""
-        head = self.reader.until(BLANK_LINE, check_head_limits)
+        head = self.reader.until(BLANK_LINE, self._check_part)
         if not head:
             raise self.cut_short("The request ends before its headers do; send it whole.")
         return head
+
+    def _check_part(self, head: bytes) -> None:
+        """Begin the request's time with its first bytes; raises HTTPError (400, 414, 431) for what becomes no head."""
+        self.server.connections.begin(self)
+        check_head_limits(head)
 
     def cut_short(self, sentence: str) -> HTTPError:
         """Return the refusal of a request that cannot be read on: 408 where its time is up, else 400."""
@@ -2177,6 +2189,7 @@ class Handshake(NamedTuple):
     recognize: Callable[[HandshakeCall, Settings], Any]
     answer: Callable[[Any, HandshakeCall, Settings], Answer]
     mark: bytes = b""  # what the body has to hold before it is parsed at all
+    head_mark: str = ""  # the header, or what the query string has to hold, where a POST's body has no mark
     notice: str = ""  # what the instance's health has to tell, with {recognized} in it
 
 
@@ -2197,13 +2210,23 @@ def answer_handshake(call: HandshakeCall, settings: Settings, proven: bool) -> H
     body = call.body
     if not settings.handshakes or len(body) > MAX_HANDSHAKE_BYTES or "content-encoding" in call.headers:
         return None
-    for mark, row in HANDSHAKES.get(call.method, ()):
-        if mark in body and (proven or row.unsigned):
+    for row in HANDSHAKES.get(call.method, ()):
+        if row.mark in body and (proven or row.unsigned):
             recognized = row.recognize(call, settings)
             if recognized is not None:
                 notice = row.notice.format(recognized=recognized)
                 return Handshaken(row.answer(recognized, call, settings), row.vendor, notice)
     return None
+
+
+def asks_by_head(headers: dict[str, str], query: str) -> bool:
+    """Return whether the head of a POST may be a handshake's."""
+    return any(mark in headers or mark in query for mark in HEAD_MARKS)
+
+
+def asks_by_body(body: bytes) -> bool:
+    """Return whether a body may be a handshake's. Nearly none is, which is found out without parsing it."""
+    return len(body) <= MAX_HANDSHAKE_BYTES and any(map(body.__contains__, BODY_MARKS))
 
 
 def may_be_handshake(method: str, headers: dict[str, str], settings: Settings) -> bool:
@@ -2365,7 +2388,7 @@ HANDSHAKE_ROWS = (
         lambda text, *_: _answer_json({"verification": text}),
     ),
     # https://learn.microsoft.com/graph/change-notifications-delivery-webhooks
-    Handshake("Microsoft Graph", ("POST",), True, _graph_token, _answer_text),
+    Handshake("Microsoft Graph", ("POST",), True, _graph_token, _answer_text, head_mark="validationToken"),
     # https://learn.microsoft.com/azure/event-grid/webhook-event-delivery
     Handshake(
         "Azure Event Grid",
@@ -2396,6 +2419,7 @@ HANDSHAKE_ROWS = (
         True,
         _asana_secret,
         lambda secret, *_: Answer(content=ALIVE, headers=(("X-Hook-Secret", secret),)),
+        head_mark="x-hook-secret",
         notice="If you have just registered this webhook at Asana, enter as Username _hmac:X-Hook-Signature and as Password "
         "{recognized}. If you have not, somebody else sent this: ignore it.",
     ),
@@ -2406,9 +2430,10 @@ HANDSHAKE_ROWS = (
     Handshake("URL check", ("GET", "HEAD"), False, _proven_url_check, lambda *_: Answer(content=ALIVE)),
 )
 HANDSHAKES = {
-    method: tuple((row.mark, row) for row in HANDSHAKE_ROWS if method in row.methods)
-    for method in ("GET", "HEAD", "OPTIONS", "POST")
+    method: tuple(row for row in HANDSHAKE_ROWS if method in row.methods) for method in ("GET", "HEAD", "OPTIONS", "POST")
 }
+BODY_MARKS = tuple({row.mark for row in HANDSHAKES["POST"] if row.mark})
+HEAD_MARKS = tuple({row.head_mark for row in HANDSHAKES["POST"] if not row.mark})
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -2452,6 +2477,7 @@ LOG_FIELD = re.compile(r'\s[A-Za-z_][\w.-]*=|="')  # as in `date=2024-05-10 time
 # Possessive, because what it might give back would take a gigabyte, and bounded, because one match keeps all threads waiting.
 PERCENT_RUN = re.compile(rb"(?:%[0-9A-Fa-f]{2}){1,50000}+")
 JSON_KEY = re.compile(r'[^\\]"\s*:')
+JSON_BLANKS = " \t\r\n"
 PADDING = " \t\r\n\0\x1e"  # around JSON: some senders end it with a NUL; RFC 7464 puts a record separator before each value
 NO_ENCODINGS = {"", "identity", "none", "utf-8", "utf8", "7bit", "8bit", "binary"}  # what says that nothing is packed
 GZIP_MAGIC = b"\x1f\x8b\x08"
@@ -2676,38 +2702,40 @@ def parse_json(text: str) -> Any:
     Numbers no double can hold become strings of their digits; of duplicate keys the last one wins; half of a surrogate pair
     becomes U+FFFD.
     """
+    text = text.strip(JSON_BLANKS)
     containers = count_containers(text)
-    try:
-        value = (DECODER if len(text) <= SMALL_BODY_BYTES else LARGE_DECODER).decode(text)
-    except json.JSONDecodeError as error:
-        raise _unreadable(error) from None
-    except RecursionError:
-        raise UnreadableJson(f"it is nested deeper than {MAX_NESTING} levels") from None
+    value, end = _decode(DECODER if len(text) <= SMALL_BODY_BYTES else LARGE_DECODER, text, 0)
+    if end < len(text):
+        behind = len(text) - len(text[end:].lstrip(JSON_BLANKS))
+        raise _unreadable(json.JSONDecodeError("Extra data", text, behind), more=True)
     return _checked(value, text, containers)
 
 
 def _parse_at(decoder: json.JSONDecoder, text: str, place: int) -> tuple[Any, int]:
     """Return the JSON value that begins at a place, and the place behind it; raises UnreadableJson."""
-    try:
-        value, end = decoder.raw_decode(text, place)
-    except json.JSONDecodeError as error:
-        raise _unreadable(error) from None
-    except RecursionError:
-        raise UnreadableJson(f"it is nested deeper than {MAX_NESTING} levels") from None
+    value, end = _decode(decoder, text, place)
     part = text[place:end]
     return _checked(value, part, part.count("{") + part.count("[")), end
 
 
-def _unreadable(error: json.JSONDecodeError) -> UnreadableJson:
-    why = error.msg.rstrip(": ").removesuffix(" at")
-    return UnreadableJson(f"{why} at line {error.lineno}, column {error.colno}", more=error.msg.startswith("Extra data"))
+def _decode(decoder: json.JSONDecoder, text: str, place: int) -> tuple[Any, int]:
+    try:
+        return decoder.raw_decode(text, place)
+    except json.JSONDecodeError as error:
+        raise _unreadable(error) from None
+    except RecursionError:
+        raise UnreadableJson(f"it is nested deeper than {MAX_NESTING} levels") from None
+
+
+def _unreadable(error: json.JSONDecodeError, more: bool = False) -> UnreadableJson:
+    return UnreadableJson(f"{error.msg.rstrip(': ').removesuffix(' at')} at line {error.lineno}, column {error.colno}", more)
 
 
 def _checked(value: Any, text: str, containers: int) -> Any:
     """Return a parsed value that can be encoded again; raises UnreadableJson where it is nested too deep."""
     if containers > MAX_NESTING and _deeper_than(value, MAX_NESTING):
         raise UnreadableJson(f"it is nested deeper than {MAX_NESTING} levels")
-    return replace_surrogates(value) if "\\ud" in text or "\\uD" in text else value
+    return replace_surrogates(value) if "\\u" in text and ("\\ud" in text or "\\uD" in text) else value
 
 
 def count_containers(text: str) -> int:
@@ -3229,10 +3257,9 @@ class RequestContext(NamedTuple):
 
     headers: dict[str, str]
     query: dict[str, Any]
-    large: bool = False  # its body, which is therefore handled on a second thread
     path: str = ""  # behind the instance's URL
     source_address: str = ""
-    text: str = ""  # all of this and the instance's own fields as JSON without braces, where it is known already
+    shared: "Shared | None" = None  # what a single event gets of all this, where it is known already
 
 
 class Shared(NamedTuple):
@@ -3249,34 +3276,38 @@ class Shared(NamedTuple):
 class KnownContext(NamedTuple):
     """What is kept of requests with the same head from the same address, but for the length of their body.
 
-    ``before`` and ``after`` are the JSON around that length, ``after`` is None where no length is kept.
+    ``fields`` are what its events share; ``before`` and ``after`` are their JSON around that length, ``after`` is None where no
+    length is kept.
     """
 
     context: RequestContext
+    fields: dict[str, Any]
     before: str
     after: str | None
 
     @classmethod
     def of(cls, context: RequestContext, settings: Settings) -> "KnownContext":
         """Encode what is kept of a request, with a place for the length of the body."""
+        fields = shared_fields(context, settings)
         if "content-length" not in context.headers:
-            return cls(context, to_json(shared_fields(context, settings))[1:-1], None)
+            text = to_json(fields)[1:-1]
+            return cls(context._replace(shared=Shared(fields, text, text)), fields, text, None)
         mark = uuid.uuid4().hex  # which is in no header
-        marked = context._replace(headers={**context.headers, "content-length": mark})
-        before, _, after = to_json(shared_fields(marked, settings))[1:-1].partition(mark)
-        return cls(context, before, after)
+        before, _, after = to_json({**fields, "headers": {**context.headers, "content-length": mark}})[1:-1].partition(mark)
+        return cls(context, fields, before, after)
 
-    def with_length(self, headers: dict[str, str], large: bool) -> RequestContext:
+    def with_length(self, headers: dict[str, str]) -> RequestContext:
         """Return what is kept of a request with these headers."""
-        context = self.context
-        if self.after is None:
-            return RequestContext(context.headers, context.query, large, context.path, context.source_address, self.before)
+        context, fields, before, after = self
+        if after is None:
+            return context
         length = headers["content-length"]
         kept = context.headers
         if kept["content-length"] != length:
             kept = {**kept, "content-length": length}
-        text = f"{self.before}{length}{self.after}"
-        return RequestContext(kept, context.query, large, context.path, context.source_address, text)
+            fields = {**fields, "headers": kept}
+        text = f"{before}{length}{after}"
+        return RequestContext(kept, context.query, context.path, context.source_address, Shared(fields, text, text))
 
 
 class Part(NamedTuple):
@@ -3289,7 +3320,7 @@ class Part(NamedTuple):
 
 
 def describe_request(
-    headers: dict[str, str], query_string: str, hidden: HiddenNames, large: bool = False, path: str = "", source_address: str = ""
+    headers: dict[str, str], query_string: str, hidden: HiddenNames, path: str = "", source_address: str = ""
 ) -> RequestContext:
     """Return the parts of a request that are kept in rawJSON, without anything that proves who sent it."""
     kept = {
@@ -3301,13 +3332,13 @@ def describe_request(
         if name in kept:
             kept[name] = URL_SECRETS.sub("", kept[name])
     if not query_string:
-        return RequestContext(kept, {}, large, path, source_address)
+        return RequestContext(kept, {}, path, source_address)
     try:
         pairs = parse_qsl(ascii_query(query_string), keep_blank_values=True, errors="replace", max_num_fields=MAX_FORM_FIELDS)
     except ValueError:
         raise BadRequest(f"The query string has more than {MAX_FORM_FIELDS} fields; send them in the body.") from None
     fields = (pair for pair in pairs if not _is_hidden_field(pair[0], hidden))
-    return RequestContext(kept, collect_fields(fields), large, path, source_address)
+    return RequestContext(kept, collect_fields(fields), path, source_address)
 
 
 def _is_hidden_field(name: str, hidden: HiddenNames) -> bool:
@@ -3350,10 +3381,11 @@ def make_incidents(items: list[Any], request: RequestContext, settings: Settings
     if settings.events_paths:
         parts = split_items(items, request, settings)
     else:
-        shared = share(shared_fields(request, settings), request.large, len(items), request.text)
+        shared = request.shared if len(items) == 1 else None
+        shared = shared or share(shared_fields(request, settings), len(items))
         parts = [Part(item, shared, index == 0, place_of(items, index)) for index, item in enumerate(items)]
-    trigger_time = f"{now.isoformat().removesuffix('+00:00')}Z"
-    return [make_incident(part, index, settings, trigger_time, request.large) for index, part in enumerate(parts)]
+    trigger_time = f"{now.replace(tzinfo=None).isoformat()}Z"
+    return [make_incident(part, index, settings, trigger_time) for index, part in enumerate(parts)]
 
 
 def place_of(items: list[Any], index: int) -> str:
@@ -3361,7 +3393,7 @@ def place_of(items: list[Any], index: int) -> str:
     return f"[{index}]." if len(items) > 1 or isinstance(items, Array) else ""
 
 
-def make_incident(part: Part, index: int, settings: Settings, trigger_time: str, large: bool) -> Incident:
+def make_incident(part: Part, index: int, settings: Settings, trigger_time: str) -> Incident:
     """Return the incident for one event of a request, the ``index``-th: of our own format, or else of somebody else's."""
     item, shared, first, place = part
     payload = item if isinstance(item, dict) else {"body": item}
@@ -3379,7 +3411,7 @@ def make_incident(part: Part, index: int, settings: Settings, trigger_time: str,
     fields.setdefault("occurred", trigger_time)
     if settings.incident_type:
         fields.setdefault("type", settings.incident_type)
-    fields["rawJSON"] = raw_json(payload, shared, first, large)
+    fields["rawJSON"] = raw_json(payload, shared, first)
     key = None
     if settings.duplication_paths:
         key = event_key(payload, shared.fields, settings.duplication_paths, index)
@@ -3441,17 +3473,17 @@ def shared_fields(request: RequestContext, settings: Settings) -> dict[str, Any]
     return fields
 
 
-def share(fields: dict[str, Any], large: bool, events: int, text: str = "") -> Shared:
-    """Encode once what so many events of a request share; ``text`` is their JSON without braces, where it is known already.
+def share(fields: dict[str, Any], events: int) -> Shared:
+    """Encode once what so many events of a request share.
 
     Each event has it whole, unless all of them together would have more than MAX_SHARED_BYTES of it. Then the first has it whole
     and the others a shortened form, which says so.
     """
-    first = text or to_json(fields, large)[1:-1]
+    first = to_json(fields)[1:-1]
     most = MAX_SHARED_BYTES // max(events, 1)
     if events < 2 or byte_length(first) <= most:
         return Shared(fields, first, first)
-    whole = {name: to_json(value, large) for name, value in fields.items()}
+    whole = {name: to_json(value) for name, value in fields.items()}
     others = dict(whole)
     for name in sorted(whole, key=lambda name: byte_length(whole[name]), reverse=True):
         over = byte_length(join_json(others)) - most
@@ -3481,22 +3513,22 @@ def split_items(items: list[Any], request: RequestContext, settings: Settings) -
     total = sum(len(array.elements) if array else 1 for array in arrays)
     if total > MAX_ITEMS:
         raise HTTPError(413, f"The body holds more than {MAX_ITEMS} events; send them in several requests.")
-    shared = share(shared_fields(request, settings), request.large, total)
+    shared = share(shared_fields(request, settings), total)
     parts: list[Part] = []
     for number, (item, array) in enumerate(zip(items, arrays)):
         place = place_of(items, number)
         if array is None:
             parts.append(Part(item, shared, not parts, place))
             continue
-        around = share_parent(without(item, array.keys), shared, request.large, total, leads=not parts)
+        around = share_parent(without(item, array.keys), shared, total, leads=not parts)
         for index, element in enumerate(array.elements):
             parts.append(Part(element, around, index == 0, f"{place}{array.path}[{index}]."))
     return parts
 
 
-def share_parent(parent: Any, shared: Shared, large: bool, events: int, leads: bool) -> Shared:
+def share_parent(parent: Any, shared: Shared, events: int, leads: bool) -> Shared:
     """Return what the elements of an item's array share: what all events of the request do, and the rest of the item."""
-    around = share({"parent": parent}, large, events)
+    around = share({"parent": parent}, events)
     fields = {**shared.fields, **around.fields}
     first = shared.first if leads else shared.others
     return Shared(fields, f"{first},{around.first}", f"{shared.others},{around.others}")
@@ -3534,12 +3566,12 @@ def without(value: Any, keys: tuple[Any, ...]) -> Any:
     return copy
 
 
-def raw_json(raw: dict[str, Any], shared: Shared, first: bool, large: bool) -> str:
+def raw_json(raw: dict[str, Any], shared: Shared, first: bool) -> str:
     """Return an event's rawJSON: its own fields, and beside them what it shares with the others of the request."""
     added = shared.first if first else shared.others
     if not raw.keys().isdisjoint(shared.fields) or "headers_shortened" in raw or "parent_shortened" in raw:
         added = to_json(rename_taken(json.loads(f"{{{added}}}"), raw))[1:-1]
-    text = to_json(raw, large)
+    text = to_json(raw)
     return f"{text[:-1]},{added}}}" if raw else f"{{{added}}}"
 
 
@@ -5385,6 +5417,8 @@ class Webhook:
         self._connections = connections
         self._counters = counters
         self._parser = parser
+        self._authenticator = settings.authenticator
+        self._knows_sources = bool(settings.trusted_proxies or settings.allowed_sources)
         self._failed_logins = FailedLogins()
         self._routes = Routes(self, settings)
         self._misses: Counter[str] = Counter()  # in a row, by parameter
@@ -5398,10 +5432,12 @@ class Webhook:
 
     def answer(self, request: Request) -> Answer | None:
         """Return a request's answer, or None where Request.reply is called later; raises HTTPError."""
-        self._admit(request)
+        if self._knows_sources:
+            self._admit(request)
         head = request.head
         if head.handler is None:
             head.handler = self._routes.find(head.method, head.path)
+            head.asks = self._settings.handshakes and asks_by_head(head.headers, head.query)
         return head.handler(request)
 
     def _admit(self, request: Request) -> None:
@@ -5426,12 +5462,16 @@ class Webhook:
             raise ServiceUnavailable("The webhook is stopping; send this again in a moment.")
         body = request.read_body()
         request.begin_work()
-        self._check_body(request, body)
-        done = answer_handshake(HandshakeCall(head.method, headers, head.query, body), self._settings, True)
-        if done:
-            return self._note(done, request)
-        incidents = self._understand(request, body)
-        if self._settings.authenticator.by_headers_alone and not head.proven:
+        if self._authenticator.signs_body:
+            self._check_body(request, body)
+        if head.asks or asks_by_body(body):
+            done = answer_handshake(HandshakeCall(head.method, headers, head.query, body), self._settings, True)
+            if done:
+                return self._note(done, request)
+        incidents = self._make(request, body)
+        if self._authenticator.identifies:
+            incidents = self._identify(request, incidents)
+        if not head.proven and self._authenticator.by_headers_alone:
             head.proven = True
             request.remember_head()
         del body  # its incidents are all that is needed while XSOAR takes them
@@ -5442,7 +5482,7 @@ class Webhook:
         head = request.head
         call = HandshakeCall(head.method, request.headers, head.query)
         refusal = self._refusal(request)
-        done = answer_handshake(call, self._settings, refusal is None and not self._settings.authenticator.signs_body)
+        done = answer_handshake(call, self._settings, refusal is None and not self._authenticator.signs_body)
         if done:
             return self._note(done, request)
         if head.method in self._settings.other_methods:
@@ -5454,7 +5494,7 @@ class Webhook:
 
     def report_metrics(self, request: Request) -> Answer:
         """GET /metrics: the counters in Prometheus' text format, for those who know the instance's credentials."""
-        refusal = None if self._settings.authenticator.signs_body else self._refusal(request)
+        refusal = None if self._authenticator.signs_body else self._refusal(request)
         if refusal is not None:
             raise self._failed(refusal, request)
         return Answer(200, metrics_text(self._counters, self._connections, self._writer).encode(), METRICS_TYPE)
@@ -5468,7 +5508,7 @@ class Webhook:
     def _refusal(self, request: Request) -> HTTPError | None:
         """Return what headers and query string are refused with, None where they prove the sender."""
         try:
-            self._settings.authenticator.check(request.headers, request.head.query, request.head.repeated)
+            self._authenticator.check(request.headers, request.head.query, request.head.repeated)
         except HTTPError as refusal:
             return refusal.with_traceback(None)  # whose frames would keep the request in memory
         return None
@@ -5484,14 +5524,11 @@ class Webhook:
         raise self._failed(refusal, request)
 
     def _check_body(self, request: Request, body: bytes) -> None:
-        authenticator = self._settings.authenticator
-        if not authenticator.signs_body:
-            return
         try:
             if len(body) > SMALL_BODY_BYTES:  # hashing 25 MB takes longer than the others should wait
-                self._parse(authenticator.check_body, request.headers, body)
+                self._parse(self._authenticator.check_body, request.headers, body)
             else:
-                authenticator.check_body(request.headers, body)
+                self._authenticator.check_body(request.headers, body)
         except HTTPError as refusal:
             raise self._failed(refusal, request) from None
 
@@ -5510,10 +5547,9 @@ class Webhook:
             self._client.report(f"{done.vendor}'s handshake", f"{done.vendor} (from {request.address}): {done.notice}")
         return done.answer
 
-    def _understand(self, request: Request, body: bytes) -> list[Incident]:
-        """Return the incidents a request asks for, with the delivery's id as their key where nothing else is one."""
-        incidents = self._make(request, body)
-        event_id = self._settings.authenticator.event_id(request.headers)
+    def _identify(self, request: Request, incidents: list[Incident]) -> list[Incident]:
+        """Return a request's incidents with the delivery's id as their key where nothing else is one."""
+        event_id = self._authenticator.event_id(request.headers)
         if event_id is None:
             return incidents
         keys = [f"webhook-id:{event_id}" + (f"[{place}]" if len(incidents) > 1 else "") for place in range(len(incidents))]
@@ -5521,31 +5557,25 @@ class Webhook:
 
     def _make(self, request: Request, body: bytes) -> list[Incident]:
         """Return the incidents a body holds; a large one, and many incidents, are made on the second thread."""
-        settings, now, headers = self._settings, datetime.now(UTC), request.headers
-        content_encoding = headers.get("content-encoding", "")
-        large = len(body) > SMALL_BODY_BYTES or is_packed(body, content_encoding)
-        context = self._context(request, large)
-        read = (body, headers.get("content-type", ""), content_encoding, context.query, settings.keep_unreadable)
-        incidents: list[Incident]
-        if large:  # in one turn: between two of them, the parsed payloads of all others would be in memory as well
-            incidents = self._parse(lambda: make_incidents(read_payload(*read), context, settings, now))
-        else:
+        settings, headers, now = self._settings, request.headers, datetime.now(UTC)
+        context = self._context(request)
+        encoding = headers.get("content-encoding", "")
+        read = (body, headers.get("content-type", ""), encoding, context.query, settings.keep_unreadable)
+        if len(body) <= SMALL_BODY_BYTES and not is_packed(body, encoding):
             items = read_payload(*read)
-            many = len(items) > MANY_ITEMS
-            incidents = (
-                self._parse(make_incidents, items, context, settings, now)
-                if many
-                else make_incidents(items, context, settings, now)
-            )
-        if large or len(incidents) > MANY_ITEMS:
-            request.reserve(max(0, sum(incident.size for incident in incidents) - len(body)))
+            if len(items) <= MANY_ITEMS:
+                return make_incidents(items, context, settings, now)
+            incidents: list[Incident] = self._parse(make_incidents, items, context, settings, now)
+        else:  # in one turn: between two of them, the parsed payloads of all others would be in memory as well
+            incidents = self._parse(lambda: make_incidents(read_payload(*read), context, settings, now))
+        request.reserve(max(0, sum(incident.size for incident in incidents) - len(body)))
         return incidents
 
     def _parse(self, function: Callable[..., Any], *args: Any) -> Any:
         """Run what takes long on the second thread; raises what it raises, and ServiceUnavailable where it takes too long."""
         return self._parser.run(function, *args, seconds=PARSER_SECONDS)
 
-    def _context(self, request: Request, large: bool) -> RequestContext:
+    def _context(self, request: Request) -> RequestContext:
         """Return what is kept of a request beside its body; what follows from its head is found once."""
         head = request.head
         known = head.context
@@ -5553,7 +5583,7 @@ class Webhook:
             path = head.path if head.path != "/" else ""
             context = describe_request(head.headers, head.query, self._settings.hidden, path=path, source_address=request.address)
             known = head.context = KnownContext.of(context, self._settings)
-        return known.with_length(request.headers, large)
+        return known.with_length(request.headers)
 
     def _create(self, request: Request, incidents: list[Incident]) -> Answer | None:
         """Hand the incidents on; the request is answered when all of them are settled."""
@@ -5580,22 +5610,25 @@ class Webhook:
 
     def _settled(self, delivery: "Delivery", outcomes: list[Outcome], duplicates: AbstractSet[int] = frozenset()) -> None:
         """Answer a request whose incidents are settled: with the metadata of what was created, or what became of the rest."""
-        new = [place for place, outcome in enumerate(outcomes) if outcome.created is not None and place not in duplicates]
+        created, failed, new = [], [], 0
+        for place, outcome in enumerate(outcomes):
+            if outcome.status != 200:
+                failed.append((place, outcome))
+            elif outcome.created is not None:
+                created.append(outcome.created)
+                if place not in duplicates:
+                    new += 1
+                    if self._settings.store_samples:
+                        self._keeper.add_sample(delivery.incidents[place])
         if new:
-            self._counters.add("incidents created", len(new))
-        if self._settings.store_samples:
-            for place in new:
-                self._keeper.add_sample(delivery.incidents[place])
+            self._counters.add("incidents created", new)
         request, delivery.request = delivery.request, None
         if delivery.name:
             self._settle_promised(delivery, outcomes)
+        elif request is not None and failed:
+            request.reply(self._failure_answer(outcomes, failed, partly=bool(new)).answer())
         elif request is not None:
-            failed = [(place, outcome) for place, outcome in enumerate(outcomes) if outcome.status != 200]
-            if failed:
-                request.reply(self._failure_answer(outcomes, failed, partly=bool(new)).answer())
-            else:
-                created = [outcome.created for outcome in outcomes if outcome.created is not None]
-                request.reply(Answer(content=encode_answer(created)))
+            request.reply(Answer(content=encode_answer(created)))
 
     # ---- senders that cannot wait
 
