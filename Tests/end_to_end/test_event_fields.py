@@ -6,7 +6,6 @@ The tables run against the integration's functions, without a server; behind the
 import json
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ import pytest
 from Packs.GenericWebhook.Integrations.GenericWebhook import GenericWebhook as webhook
 from Tests.end_to_end.sender import Sender, raw_of, running
 
-NOW = datetime(2024, 5, 1, 12, 0, 0, 250_000, UTC)
+NOW = "2024-05-01T12:00:00.250000Z"
 TRIGGERED = "2024-05-01T12:00:00.250000Z"
 DEFAULT_NAME = "Generic webhook triggered incident"
 

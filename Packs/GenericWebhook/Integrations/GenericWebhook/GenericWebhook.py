@@ -218,7 +218,11 @@ def to_json(value: Any) -> str:
 
     On a native thread, where large values are handled, it is encoded in pieces, so that the hub gets its turn.
     """
-    text = _encode_json(value) if threading.get_ident() == HUB_THREAD else _encode_in_pieces(value)
+    return without_marker(_encode_json(value) if threading.get_ident() == HUB_THREAD else _encode_in_pieces(value))
+
+
+def without_marker(text: str) -> str:
+    """Return a JSON text in which the platform's error marker cannot be found, yet is whole once parsed."""
     return text.replace(ERROR_MARKER, "\\u005b" + ERROR_MARKER[1:]) if MARKER_START in text else text
 
 
@@ -2608,6 +2612,14 @@ class Array(list[Any]):
     """The items of a JSON array, whose wrong fields are named by their place."""
 
 
+class Whole(list[Any]):
+    """The only item of a body that is one JSON object, and its text where that can be rawJSON as it came, else empty."""
+
+    def __init__(self, item: dict[str, Any], text: str) -> None:
+        super().__init__((item,))
+        self.text = text
+
+
 def as_items(value: Any) -> list[Any]:
     """Return the items of a JSON value: an array's elements, or the value itself."""
     return Array(value) if isinstance(value, list) else [value]
@@ -2622,12 +2634,16 @@ def read_json(text: str, type_name: str, declared: bool) -> list[Any] | None:
     first = text[:1]
     if not declared and first not in ("{", "[") and not text.startswith(('"{', '"[', '"\\"')):
         return None
+    alterations = DECODED.alteration
     try:
         value = parse_json(text)
     except UnreadableJson as error:
         if not error.more:
             raise
         return read_json_sequence(text, type_name, declared)
+    if isinstance(value, dict):
+        as_it_came = DECODED.alteration is alterations and text.isprintable() and "\\u" not in text
+        return Whole(value, text if as_it_came else "")
     if isinstance(value, str) and value[:1] in ("{", "["):  # JSON within JSON's quotes
         with contextlib.suppress(UnreadableJson):
             value = parse_json(value)
@@ -2673,14 +2689,29 @@ def read_json_lines(text: str) -> list[Any]:
     return values
 
 
+class Decoded:
+    """What the decoders' hooks leave: ``alteration`` is another object after each value that became another than its text."""
+
+    def __init__(self) -> None:
+        self.alteration = object()
+
+    def altered(self, text: str) -> str:
+        """Keep what XSOAR could not read as a string."""
+        self.alteration = object()
+        return text
+
+
+DECODED = Decoded()
+
+
 def _number(text: str) -> int | float | str:
     # Python would read 1e999 as infinity, which is no JSON, and its int() has limits that differ between versions.
     value = float(text)
-    return text if math.isinf(value) else value
+    return DECODED.altered(text) if math.isinf(value) else value
 
 
 def _whole_number(text: str) -> int | str:
-    return int(text) if len(text) <= MAX_NUMBER_DIGITS else text
+    return int(text) if len(text) <= MAX_NUMBER_DIGITS else DECODED.altered(text)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -2689,10 +2720,10 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 # NaN and Infinity are no JSON, yet many programs write them: kept as the strings "NaN", "Infinity" and "-Infinity". So are line
 # breaks and tabs within a string (strict=False).
-DECODER = json.JSONDecoder(parse_float=_number, parse_int=_whole_number, parse_constant=str, strict=False)
+DECODER = json.JSONDecoder(parse_float=_number, parse_int=_whole_number, parse_constant=DECODED.altered, strict=False)
 # The same with a hook in Python, at which a thread gives way: the parser in C would keep all others waiting to its end.
 LARGE_DECODER = json.JSONDecoder(
-    parse_float=_number, parse_int=_whole_number, parse_constant=str, strict=False, object_pairs_hook=_object
+    parse_float=_number, parse_int=_whole_number, parse_constant=DECODED.altered, strict=False, object_pairs_hook=_object
 )
 
 
@@ -3162,12 +3193,17 @@ def decode_words(text: str) -> str:
 # ---- values within values
 
 
+def carries_another(item: Any) -> bool:
+    """Return whether an event's sender is known for what it carries within it as text or base64."""
+    return isinstance(item, dict) and ("TopicArn" in item or "data_base64" in item or "subscription" in item)
+
+
 def add_decoded(item: Any) -> Any:
     """Return an event with what it carries as text or base64 beside it as ``decoded``, where its sender is known for that.
 
     Amazon SNS (``Message``), Google Pub/Sub (``message.data``), CloudEvents (``data_base64``).
     """
-    if not isinstance(item, dict) or "decoded" in item:
+    if not carries_another(item) or "decoded" in item:
         return item
     if "TopicArn" in item and isinstance(item.get("Message"), str):
         carried: str | bytes = item["Message"]
@@ -3317,6 +3353,7 @@ class Part(NamedTuple):
     shared: Shared
     first: bool = True  # of those that share this
     place: str = ""  # tells the sender of a wrong field which of several it is
+    text: str = ""  # the item's JSON, where it can be kept as it came
 
 
 def describe_request(
@@ -3371,20 +3408,21 @@ def _header_text(value: str) -> str:
         return value
 
 
-def make_incidents(items: list[Any], request: RequestContext, settings: Settings, now: datetime) -> list[Incident]:
+def make_incidents(items: list[Any], request: RequestContext, settings: Settings, trigger_time: str) -> list[Incident]:
     """Return the incidents for a request's items; raises HTTPError (400, 413), and then none is to be created.
 
-    ``now`` (UTC) is the trigger time, used where an event names no other. In an array a wrong field is named by its place.
+    ``trigger_time`` (RFC 3339) is used where an event names no other. In an array a wrong field is named by its place.
     The list is empty where the arrays that *Events in* names are.
     """
-    items = [add_decoded(item) for item in items] if not isinstance(items, Array) else Array(map(add_decoded, items))
+    text = items.text if isinstance(items, Whole) and not carries_another(items[0]) else ""
+    if not text:
+        items = [add_decoded(item) for item in items] if not isinstance(items, Array) else Array(map(add_decoded, items))
     if settings.events_paths:
         parts = split_items(items, request, settings)
     else:
         shared = request.shared if len(items) == 1 else None
         shared = shared or share(shared_fields(request, settings), len(items))
-        parts = [Part(item, shared, index == 0, place_of(items, index)) for index, item in enumerate(items)]
-    trigger_time = f"{now.replace(tzinfo=None).isoformat()}Z"
+        parts = [Part(item, shared, index == 0, place_of(items, index), text) for index, item in enumerate(items)]
     return [make_incident(part, index, settings, trigger_time) for index, part in enumerate(parts)]
 
 
@@ -3395,12 +3433,13 @@ def place_of(items: list[Any], index: int) -> str:
 
 def make_incident(part: Part, index: int, settings: Settings, trigger_time: str) -> Incident:
     """Return the incident for one event of a request, the ``index``-th: of our own format, or else of somebody else's."""
-    item, shared, first, place = part
+    item, shared, first, place, text = part
     payload = item if isinstance(item, dict) else {"body": item}
     missed: list[str] = []
     spelling = raw_spelling(payload, place)
     if spelling:
         fields, payload = read_envelope(payload, spelling, place, settings.severity_map)
+        text = ""
     elif payload.keys() <= DOCUMENTED_FIELDS and payload and "parent" not in shared.fields:
         fields = read_documented(payload, settings.severity_map)
     else:
@@ -3411,7 +3450,7 @@ def make_incident(part: Part, index: int, settings: Settings, trigger_time: str)
     fields.setdefault("occurred", trigger_time)
     if settings.incident_type:
         fields.setdefault("type", settings.incident_type)
-    fields["rawJSON"] = raw_json(payload, shared, first)
+    fields["rawJSON"] = raw_json(payload, shared, first, text)
     key = None
     if settings.duplication_paths:
         key = event_key(payload, shared.fields, settings.duplication_paths, index)
@@ -3566,12 +3605,15 @@ def without(value: Any, keys: tuple[Any, ...]) -> Any:
     return copy
 
 
-def raw_json(raw: dict[str, Any], shared: Shared, first: bool) -> str:
-    """Return an event's rawJSON: its own fields, and beside them what it shares with the others of the request."""
+def raw_json(raw: dict[str, Any], shared: Shared, first: bool, text: str = "") -> str:
+    """Return an event's rawJSON: its own fields, and beside them what it shares with the others of the request.
+
+    ``text`` is the event's own JSON where it may stay as it came: numbers then keep every digit, and nothing is encoded anew.
+    """
     added = shared.first if first else shared.others
     if not raw.keys().isdisjoint(shared.fields) or "headers_shortened" in raw or "parent_shortened" in raw:
         added = to_json(rename_taken(json.loads(f"{{{added}}}"), raw))[1:-1]
-    text = to_json(raw)
+    text = without_marker(text) if text else to_json(raw)
     return f"{text[:-1]},{added}}}" if raw else f"{{{added}}}"
 
 
@@ -5419,6 +5461,7 @@ class Webhook:
         self._parser = parser
         self._authenticator = settings.authenticator
         self._knows_sources = bool(settings.trusted_proxies or settings.allowed_sources)
+        self._clock = Clock()
         self._failed_logins = FailedLogins()
         self._routes = Routes(self, settings)
         self._misses: Counter[str] = Counter()  # in a row, by parameter
@@ -5557,7 +5600,7 @@ class Webhook:
 
     def _make(self, request: Request, body: bytes) -> list[Incident]:
         """Return the incidents a body holds; a large one, and many incidents, are made on the second thread."""
-        settings, headers, now = self._settings, request.headers, datetime.now(UTC)
+        settings, headers, now = self._settings, request.headers, self._clock.now()
         context = self._context(request)
         encoding = headers.get("content-encoding", "")
         read = (body, headers.get("content-type", ""), encoding, context.query, settings.keep_unreadable)
@@ -5718,6 +5761,22 @@ class Webhook:
         request_id = uuid.uuid4().hex[:12]
         self._client.info(f"Request {request_id} was answered 502. {sentence}")
         return HTTPError(502, f"{sentence} Request {request_id}.")
+
+
+class Clock:
+    """The time of day as RFC 3339 in UTC with microseconds; all but those is written once a second."""
+
+    def __init__(self) -> None:
+        self._second = -1
+        self._text = ""
+
+    def now(self) -> str:
+        """Return the time."""
+        second, microseconds = divmod(time.time_ns() // 1000, 1_000_000)
+        if second != self._second:
+            self._second = second
+            self._text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        return f"{self._text}.{microseconds:06d}Z"
 
 
 class Delivery:

@@ -37,7 +37,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 MARKER = "[ERROR-fd5a7750-7182-4b38-90ba-091824478903]"
-NOW = datetime(2024, 5, 1, 12, 0, 0, 250_000, UTC)
+NOW = "2024-05-01T12:00:00.250000Z"
 NO_REQUEST = webhook.RequestContext({}, {})
 
 
@@ -64,6 +64,13 @@ def incident_of(
     if raw.get("headers") == {}:
         del raw["headers"]
     return fields, raw
+
+
+def raw_text_of(body: str) -> str:
+    """Return the rawJSON of the only incident of a JSON body."""
+    items = webhook.read_payload(body.encode(), "application/json", "")
+    [incident] = webhook.make_incidents(items, NO_REQUEST, settings(), NOW)
+    return str(incident.fields["rawJSON"])
 
 
 # ---- refusals
@@ -2724,6 +2731,45 @@ class TestEventKey:
         assert 5000 < plain < 6000
         assert wide == plain + 5000
         assert plain + 5000 <= detailed < plain + 5200
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            '{"price": 1.10, "long": 12345678901234567890.12345678901234567890, "small": 1E-7}',
+            '{ "a" : [ 1 , 2 ] }',
+            '{"a": "ü"}',
+            '{"twice": 1, "twice": 2}',
+        ],
+    )
+    def test_an_object_stays_as_it_came(self, body: str) -> None:
+        assert raw_text_of(body) == body[:-1] + ',"headers":{}}'
+
+    @pytest.mark.parametrize(
+        ("body", "kept"),
+        [
+            ('{"a": NaN, "b": -Infinity}', '{"a":"NaN","b":"-Infinity"}'),
+            ('{"a": 1e999}', '{"a":"1e999"}'),
+            ('{"a": ' + "9" * 400 + "}", '{"a":"' + "9" * 400 + '"}'),
+            ('{"a": "line\nbreak"}', '{"a":"line\\nbreak"}'),
+            ('{"a": "\\ud800"}', '{"a":"\ufffd"}'),
+            ('{\n  "a": 1\n}', '{"a":1}'),
+            ('{"a": "' + webhook.ERROR_MARKER + '"}', '{"a": "\\u005b' + webhook.ERROR_MARKER[1:] + '"}'),
+            ('{"headers": 1}', '{"headers": 1,"request_headers":{}}'),
+            ("{}", "{}"),
+        ],
+    )
+    def test_what_xsoar_could_not_read_is_written_anew(self, body: str, kept: str) -> None:
+        raw = raw_text_of(body)
+        assert raw.replace(',"headers":{}', "").replace('"headers":{}', "") == kept
+        assert webhook.ERROR_MARKER not in raw
+        json.loads(raw, parse_constant=pytest.fail)
+
+    def test_an_odd_value_of_one_body_does_not_hide_behind_the_next(self) -> None:
+        assert [raw_text_of(body) for body in ('{"a": 1e999}', '{"a": 1e2}', '{"a": 1e999}')] == [
+            '{"a":"1e999","headers":{}}',
+            '{"a": 1e2,"headers":{}}',
+            '{"a":"1e999","headers":{}}',
+        ]
 
     def test_a_long_value_becomes_its_digest(self) -> None:
         """
