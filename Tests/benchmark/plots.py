@@ -7,30 +7,30 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib import pyplot
 
-from .report import Cell, predicted, turn_rounds
+from .report import Cell, model_of
 
 mpl.use("Agg")  # files only, no window
 COLOURS = ("#5b6770", "#1f6fb2", "#0b6e4f", "#c1440e", "#7b3fa0")
 LINEAR_MS = 1.0  # below this the logarithmic axis is linear: it begins at zero
-FINE = (0, *(10 ** (exponent / 20) for exponent in range(-20, 61)))  # ms, for the lines
+FINE = (0, *(10 ** (exponent / 20) for exponent in range(-20, 61)))  # ms, for the bands
 
 
 def draw_model(cells: list[Cell], folder: Path) -> Path:
-    """Write model.png: requests a second with the model's lines, and incidents in a call, both by createIncidents' latency."""
+    """Write model.png: requests a second with the model as bands, and incidents in a call, both by createIncidents' latency."""
     folder.mkdir(parents=True, exist_ok=True)
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(12, 5), layout="constrained")
-    around, ceiling = turn_rounds(cells), max(cell["rate"] for cell in cells)
-    for colour, connections in zip(COLOURS, sorted(around)):
+    model = model_of(cells)
+    for colour, connections in zip(COLOURS, sorted({cell["connections"] for cell in cells})):
         mine = [cell for cell in cells if cell["connections"] == connections]
         points = {"color": colour, "marker": "o", "linestyle": "none"}
-        left.plot(*curve(mine, lambda cell: cell["rate"]), **points, label=f"{connections:,} connections")
-        lines = [predicted({"connections": connections, "latency": ms / 1000}, around, ceiling) for ms in FINE]
-        left.plot(FINE, lines, color=colour, linewidth=1)
+        left.plot(*curve(mine, lambda cell: cell["rate"]), **points, label=f"{connections:,}")
+        low, high = ([bound(ms / 1000, connections) for ms in FINE] for bound in (model.lowest, model.highest))
+        left.fill_between(FINE, low, high, color=colour, alpha=0.25, linewidth=1)
         right.plot(*curve(mine, lambda cell: cell["batch"]), **{**points, "linestyle": ":"})
-    left.axhline(ceiling, color="#999999", linestyle="--", linewidth=1, label="CPU")
+    left.axhline(model.cpu, color="#999999", linestyle="--", linewidth=1, label="CPU")
     dress(left, "requests a second")
     dress(right, "incidents in a call (median)")
-    left.legend(frameon=False, loc="lower left")
+    left.legend(frameon=False, loc="lower left", title="connections")
     file = folder / "model.png"
     figure.savefig(file, dpi=110)
     pyplot.close(figure)

@@ -4,7 +4,7 @@ A run is a dict as in results/benchmark.json, so that it can be shown again with
 """
 
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 from Tests.sandbox.descriptor import ROOT
 
@@ -14,7 +14,7 @@ from .load import BODY_BYTES, HEADERS, NO_WRK
 DOCUMENT = ROOT / "docs" / "performance.md"
 PICTURES = ROOT / "docs" / "performance"
 BLOCK = "<!-- measured: {} -->\n", "<!-- end of measured -->"
-CLOSE = 0.2  # a point this near to the model, as a share of it, agrees with it
+CLOSE = 0.1  # a point this near to the model, as a share of it, agrees with it
 Run = dict[str, Any]
 Cell = dict[str, Any]
 
@@ -23,6 +23,11 @@ def number(value: float, unit: str) -> str:
     """Return a figure in three significant digits with its unit."""
     digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2 if abs(value) >= 1 else 3
     return f"{value:,.{digits}f}{unit if unit in ('x', '/s', '') else ' ' + unit}"
+
+
+def percent(share: float) -> str:
+    """Return a share in whole percents."""
+    return f"{share * 100:.0f} %"
 
 
 def markdown(lines: list[list[str]]) -> str:
@@ -60,8 +65,8 @@ def limit(row: dict[str, Any], key: str) -> str:
 
 def steadiness(row: dict[str, Any]) -> str:
     """Return by how much a row's rounds differ, and how often they were made if more than once."""
-    again = f", attempt of {row['attempts']}" if row["attempts"] > 1 else ""
-    return f"{row['spread']:.0%}{again}" if row["spread"] else ""
+    again = f", steadiest of {row['attempts']} attempts" if row["attempts"] > 1 else ""
+    return f"{percent(row['spread'])}{again}" if row["spread"] else ""
 
 
 def gathering_tables(run: Run) -> list[str]:
@@ -81,13 +86,13 @@ def gathering_table(cells: list[Cell], version: str, first: str) -> str:
     """Return requests a second and incidents in a call, by latency and connections."""
     rates = {(cell["version"], cell["latency"], cell["connections"]): cell for cell in cells}
     latencies, connections = (sorted({cell[key] for cell in cells}) for key in ("latency", "connections"))
-    lines = [["createIncidents takes", *(f"{number_of:,} connections" for number_of in connections)]]
+    lines = [["createIncidents takes", *(f"{number_of:,} connection{'s' if number_of > 1 else ''}" for number_of in connections)]]
     for latency in latencies:
         line = [f"{latency * 1000:g} ms"]
         for number_of in connections:
             mine, theirs = (rates[name, latency, number_of] for name in (version, first))
             ratio = f" {mine['rate'] / theirs['rate']:.2f}x" if version != first and theirs["rate"] else ""
-            line.append(f"{mine['rate']:,.0f} ({mine['batch']:,.0f}){ratio}")
+            line.append(f"{number(mine['rate'], '')} ({mine['batch']:,.0f}){ratio}")
         lines.append(line)
     return markdown(lines)
 
@@ -108,22 +113,42 @@ def load_line(run: Run) -> str:
     before, after = (" ".join(f"{value:.2f}" for value in load[key]) for key in ("before", "after"))
     busiest = max(load["others"].items(), key=lambda pair: pair[1], default=("", 0.0))
     return (
-        f"Load average {before} before and {after} after; other processes took {load['others_overall']:.1%} of the cores, "
-        f"and at most {busiest[1]:.1%} during a row ({busiest[0]})."
+        f"Load average {before} before and {after} after; other processes took {percent(load['others_overall'])} of the cores, "
+        f"and at most {percent(busiest[1])} during a row ({busiest[0]})."
     )
 
 
 # ---- the model
 
 
-def turn_rounds(cells: list[Cell]) -> dict[int, float]:
-    """Return the seconds of a round without the call, by connections: what instant calls leave of it."""
-    return {cell["connections"]: cell["connections"] / cell["rate"] for cell in cells if not cell["latency"] and cell["rate"]}
+class Model(NamedTuple):
+    """requests/s = min(CPU, connections / (latency + turn-round)), with constants from instant calls alone.
+
+    cpu: the highest rate. alone: one connection's turn-round in seconds. With more of them it lies between `alone`, where all other
+    work is done while a call is under way, and `alone` and 1 / cpu for each further connection, where none is.
+    """
+
+    cpu: float
+    alone: float
+
+    def lowest(self, latency: float, connections: int) -> float:
+        """Return requests a second where nothing is done while a call is under way; never more than cpu."""
+        return connections / (latency + self.alone + (connections - 1) / self.cpu)
+
+    def highest(self, latency: float, connections: int) -> float:
+        """Return requests a second where all work is done while calls are under way."""
+        return min(self.cpu, connections / (latency + self.alone))
+
+    def deviation(self, cell: Cell) -> float:
+        """Return by how much a point lies above or, negative, below the model, as a share of it; 0 inside."""
+        low, high = (bound(cell["latency"], cell["connections"]) for bound in (self.lowest, self.highest))
+        return max(cell["rate"] / high - 1, 0.0) + min(cell["rate"] / low - 1, 0.0)
 
 
-def predicted(cell: Cell, around: dict[int, float], ceiling: float) -> float:
-    """Return requests a second = min(CPU, connections / (latency + turn-round))."""
-    return min(ceiling, cell["connections"] / (cell["latency"] + around[cell["connections"]]))
+def model_of(cells: list[Cell]) -> Model:
+    """Return the model that the cells without a latency give."""
+    instant = {cell["connections"]: cell["rate"] for cell in cells if not cell["latency"]}
+    return Model(max(instant.values()), 1 / instant[1])
 
 
 def newest(run: Run) -> list[Cell]:
@@ -134,12 +159,12 @@ def newest(run: Run) -> list[Cell]:
 
 def agreement(cells: list[Cell]) -> str:
     """Return in one sentence how near the measured points are to the model."""
-    around, ceiling = turn_rounds(cells), max(cell["rate"] for cell in cells)
-    ratios = [cell["rate"] / predicted(cell, around, ceiling) for cell in cells if cell["latency"]]
-    near = sum(abs(ratio - 1) <= CLOSE for ratio in ratios)
+    model = model_of(cells)
+    deviations = [model.deviation(cell) for cell in cells]
+    near = sum(abs(deviation) <= CLOSE for deviation in deviations)
     return (
-        f"{near} of {len(ratios)} points with a latency lie within {CLOSE:.0%} of the model; "
-        f"the lowest has {min(ratios):.2f} of it, the highest {max(ratios):.2f}."
+        f"{near} of {len(cells)} points lie inside or within {percent(CLOSE)} of it; the lowest is {percent(abs(min(deviations)))} "
+        f"below, the highest {percent(max(deviations))} above."
     )
 
 
@@ -166,12 +191,14 @@ def with_block(text: str, name: str, block: str) -> str:
 def model_block(run: Run) -> str:
     """Return the model's picture, its measured points and how near they are."""
     cells = newest(run)
+    model = model_of(cells)
     picture = "![requests a second and incidents in a call, by the time createIncidents takes](performance/model.png)"
-    constants = (
-        "Points are measured, lines are the model. Its two constants come from instant calls alone: *CPU* is their highest rate, "
-        f"*turn-round* is connections / rate. {agreement(cells)} Requests a second, and in brackets incidents in a call:"
+    told = (
+        "Points are measured, bands are the model. Its two constants come from instant calls alone: "
+        f"*CPU* is {model.cpu:,.0f} requests/s, and one connection's turn-round {model.alone * 1000:.2f} ms. {agreement(cells)}\n"
+        "Requests a second, and in brackets incidents in a call:"
     )
-    return "\n\n".join([picture, constants, gathering_table(cells, cells[0]["version"], cells[0]["version"])])
+    return "\n\n".join([picture, told, gathering_table(cells, cells[0]["version"], cells[0]["version"])])
 
 
 def rows_block(run: Run) -> str:
@@ -184,9 +211,11 @@ def rows_block(run: Run) -> str:
 def method(run: Run) -> str:
     """Return how the rows were measured."""
     missing = "" if run["machine"]["load_generator"] == "wrk" else f" {NO_WRK}"
-    return (
-        f"Bodies of {BODY_BYTES} bytes, {len(HEADERS) + 2} request headers as through a proxy, Basic authentication and samples on, "
-        "unless a row says otherwise. All servers take turns in one run. A ratio is the median of the ratios inside a round; the two figures behind it are "
-        f"medians, the integration's first. Rounds that differ by more than {STEADY:.0%} of their median are made again, "
-        f"{ATTEMPTS} times in all at most, and the steadiest attempt counts.{missing}"
+    return "\n".join(
+        [
+            f"Bodies of {BODY_BYTES} bytes, {len(HEADERS) + 2} request headers as through a proxy, Basic authentication and samples on,",
+            "unless a row says otherwise. All servers take turns in one run. A ratio is the median of the ratios inside a round; the two",
+            f"figures behind it are medians, the integration's first. Rounds that differ by more than {percent(STEADY)} of their median",
+            f"are made again, {ATTEMPTS} times in all at most, and the steadiest attempt counts.{missing}",
+        ]
     )

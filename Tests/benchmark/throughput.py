@@ -130,7 +130,7 @@ def closing(bench: Bench, mine: Served, rows: list[Compared]) -> Result:
     busy = max(  # near 100 % it, and not a server, is what limits
         window.load.cpu_seconds / window.load.seconds for windows in rounds.windows.values() for window in windows
     )
-    rows_told = [replace(row, detail=f"{row.detail}; load generator busy {busy:.0%}") for row in found]
+    rows_told = [replace(row, detail=f"{row.detail}; load generator busy {busy * 100:.0f} %") for row in found]
     return Result(rows_told, rounds.figures())
 
 
