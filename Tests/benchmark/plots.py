@@ -45,7 +45,7 @@ def curve(cells: list[Cell], of: Callable[[Cell], float]) -> tuple[list[float], 
 def dress(axes: Any, label: str) -> None:
     """Give a panel its axes."""
     axes.set_xscale("symlog", linthresh=LINEAR_MS)
-    axes.set_xlim(left=-0.1)
+    axes.set_xlim(-0.1, 1300)
     axes.set_yscale("log")
     ticks = [0, 1, 5, 20, 50, 200, 1000]
     axes.set_xticks(ticks, [str(tick) for tick in ticks])

@@ -15,6 +15,11 @@ DOCUMENT = ROOT / "docs" / "performance.md"
 PICTURES = ROOT / "docs" / "performance"
 BLOCK = "<!-- measured: {} -->\n", "<!-- end of measured -->"
 CLOSE = 0.1  # a point this near to the model, as a share of it, agrees with it
+METHOD = """\
+Bodies of {body} bytes, {headers} request headers as through a proxy, Basic authentication and samples on, unless a row says
+otherwise. All servers take turns in one run. A ratio is the median of the ratios inside a round; the two figures behind it are
+medians, the integration's first. Rounds that differ by more than {steady} of their median are made again, {attempts} times in all
+at most, and the steadiest attempt counts."""
 Run = dict[str, Any]
 Cell = dict[str, Any]
 
@@ -124,8 +129,8 @@ def load_line(run: Run) -> str:
 class Model(NamedTuple):
     """requests/s = min(CPU, connections / (latency + turn-round)), with constants from instant calls alone.
 
-    cpu: the highest rate. alone: one connection's turn-round in seconds. With more of them it lies between `alone`, where all other
-    work is done while a call is under way, and `alone` and 1 / cpu for each further connection, where none is.
+    cpu: the highest rate. alone: one connection's turn-round in seconds. With more of them it lies between `alone`, where all
+    other work is done while a call is under way, and `alone` and 1 / cpu for each further connection, where none is.
     """
 
     cpu: float
@@ -162,9 +167,10 @@ def agreement(cells: list[Cell]) -> str:
     model = model_of(cells)
     deviations = [model.deviation(cell) for cell in cells]
     near = sum(abs(deviation) <= CLOSE for deviation in deviations)
+    below, above = percent(abs(min(deviations))), percent(max(deviations))
     return (
-        f"{near} of {len(cells)} points lie inside or within {percent(CLOSE)} of it; the lowest is {percent(abs(min(deviations)))} "
-        f"below, the highest {percent(max(deviations))} above."
+        f"{near} of {len(cells)} points lie inside or within {percent(CLOSE)} of it; "
+        f"the lowest is {below} below, the highest {above} above."
     )
 
 
@@ -211,11 +217,4 @@ def rows_block(run: Run) -> str:
 def method(run: Run) -> str:
     """Return how the rows were measured."""
     missing = "" if run["machine"]["load_generator"] == "wrk" else f" {NO_WRK}"
-    return "\n".join(
-        [
-            f"Bodies of {BODY_BYTES} bytes, {len(HEADERS) + 2} request headers as through a proxy, Basic authentication and samples on,",
-            "unless a row says otherwise. All servers take turns in one run. A ratio is the median of the ratios inside a round; the two",
-            f"figures behind it are medians, the integration's first. Rounds that differ by more than {percent(STEADY)} of their median",
-            f"are made again, {ATTEMPTS} times in all at most, and the steadiest attempt counts.{missing}",
-        ]
-    )
+    return METHOD.format(body=BODY_BYTES, headers=len(HEADERS) + 2, steady=percent(STEADY), attempts=ATTEMPTS) + missing

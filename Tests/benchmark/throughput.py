@@ -10,7 +10,8 @@ from .bench import Bench, Measure, Result, Rounds, Row, p99, rate
 from .load import Traffic
 from .servers import Served, Window
 
-CPU_REQUESTS = 20_000
+CPU_REQUESTS = 10_000
+CPU_ROUNDS = 7
 CPU_SECONDS = 30.0  # a window ends at the latest after these, whatever was reached
 
 
@@ -144,17 +145,19 @@ def distinct_heads(bench: Bench) -> Result:
 def processor_time(bench: Bench) -> Result:
     """The processor time of the container's process for each request, over a fixed number of them, of each version in turn."""
     servers: list[Served] = [*bench.versions, bench.bare]
-    requests = CPU_REQUESTS // 10 if bench.quick else CPU_REQUESTS
+    requests = CPU_REQUESTS // 5 if bench.quick else CPU_REQUESTS
     traffic = Traffic(64, bench.small)
     bench.warm(servers, traffic)
-    made, steadiness = bench.steady(lambda: cpu_rounds(bench, servers, traffic, requests), lambda made: list(made.values()))
-    first = median(made[servers[0].name])
+    made, steadiness = bench.steady(
+        lambda: cpu_rounds(bench, servers, traffic, requests),
+        lambda made: [to_first(made, server.name) for server in bench.versions[1:]] or [made[servers[0].name]],
+    )
     rows = [
         Row(
             f"processor time for each request, 64 connections: {name}",
             median(rounds),
             "µs",
-            detail=f"{min(rounds):.0f} to {max(rounds):.0f}, {median(rounds) / first:.2f} of {servers[0].name}",
+            detail=f"{min(rounds):.0f} to {max(rounds):.0f}; {median(to_first(made, name)):.2f} of {servers[0].name}",
             **steadiness,
         )
         for name, rounds in made.items()
@@ -162,10 +165,16 @@ def processor_time(bench: Bench) -> Result:
     return Result(rows, {"cpu_microseconds": made})
 
 
+def to_first(made: dict[str, list[float]], name: str) -> list[float]:
+    """Return for each round what a server took for one of the first's."""
+    first = next(iter(made.values()))
+    return [mine / theirs for mine, theirs in zip(made[name], first)]
+
+
 def cpu_rounds(bench: Bench, servers: Sequence[Served], traffic: Traffic, requests: int) -> dict[str, list[float]]:
     """Return each server's microseconds of processor time for a request, round by round."""
     made: dict[str, list[float]] = {server.name: [] for server in servers}
-    for _ in range(bench.rounds(5)):
+    for _ in range(bench.rounds(CPU_ROUNDS)):
         for server in servers:
             seconds = 3 if server is bench.bare else CPU_SECONDS
             made[server.name].append(bench.window(server, traffic, seconds, requests=requests).cpu_microseconds)
