@@ -2,6 +2,7 @@
 
 import contextlib
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,6 +19,7 @@ from .servers import Bare, Sandboxed, Served, Window, ours, ours_by_tls, peer, v
 
 STEADY = 0.2  # rounds that differ by more than this share of their median are made again
 ATTEMPTS = 3  # at most; the steadiest counts
+REPEAT_SECONDS = 700  # of a run, after which nothing is made again: a whole run on a restless machine ends within 20 minutes
 T = TypeVar("T")
 S = TypeVar("S", bound=Served)
 
@@ -108,6 +110,7 @@ class Bench:
         self._stack = contextlib.ExitStack()
         self._started: list[Served] = []
         self._compare = compare
+        self._begun = time.monotonic()
 
     def __enter__(self) -> Self:
         return self
@@ -224,11 +227,14 @@ class Bench:
         Returns the steadiest attempt, and its spread and the number of attempts for a Row.
         """
         attempts: list[tuple[float, T]] = []
-        while len(attempts) < ATTEMPTS and all(spread > STEADY for spread, _ in attempts):
+        while not attempts or (self._may_repeat(len(attempts)) and all(spread > STEADY for spread, _ in attempts)):
             made = attempt()
             attempts.append((max(map(spread_of, figures(made))), made))
         spread, steadiest = min(attempts, key=lambda pair: pair[0])
         return steadiest, {"spread": spread, "attempts": len(attempts)}
+
+    def _may_repeat(self, attempts: int) -> bool:
+        return attempts < ATTEMPTS and time.monotonic() - self._begun < REPEAT_SECONDS
 
 
 def spread_of(rounds: Sequence[float]) -> float:

@@ -1,7 +1,8 @@
 """A load generator for a new connection with each request, by TLS with resumed sessions; it stands in where there is no wrk, too.
 
-wrk resumes no session, and opens two connections for a request that asks to close its own. Run as `python client.py ORDER`, where
-ORDER is JSON as load.py writes it; SIGINT ends it early. TLS runs in memory, so that a flight of records is one system call.
+wrk resumes no session, and counts as an error that pywsgi closes a connection without having said so in its answer. Run as
+`python client.py ORDER`, where ORDER is JSON as load.py writes it; SIGINT ends it early. TLS runs in memory, so that a flight of
+records is one system call.
 """
 
 import contextlib
@@ -119,9 +120,10 @@ class Client:
         """Send one request after the other, each over a connection of its own where the order says so."""
         session: ssl.SSLSession | None = None
         while True:
+            started = time.perf_counter()
             connection = self.connect(number, session)  # a server that is not there ends this process
             try:
-                session = yield from self.exchange(number, connection, session)
+                session = yield from self.exchange(number, connection, session, started)
             except OSError:
                 self.broken += 1
 
@@ -133,19 +135,19 @@ class Client:
         return connection
 
     def exchange(
-        self, number: int, connection: Connection, session: ssl.SSLSession | None
+        self, number: int, connection: Connection, session: ssl.SSLSession | None, started: float
     ) -> Generator[None, None, ssl.SSLSession | None]:
         """Send requests over a connection until it is to be closed, and return a session that can be resumed."""
         with contextlib.closing(connection.socket):
             yield from connection.shake_hands()
             while True:
-                started = time.perf_counter()
                 connection.send(self.request())
                 status = yield from connection.read_answer()
                 self.count(time.perf_counter() - started, status, connection)
                 self.warm.add(number)
                 if self.closing:
                     return session or resumable(connection)
+                started = time.perf_counter()
 
     def request(self) -> bytes:
         """Return the next request."""
