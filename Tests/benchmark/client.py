@@ -89,14 +89,18 @@ class Client:
         self.before, _, self.after = request_of(order, parts.path or "/").partition(PLACE)
         self.numbers: Iterator[int] | None = itertools.count() if order["distinct"] else None
         self.senders: list[Steps] = []
+        self.before_window = 0  # requests
         self.poll = select.epoll()
         self.waiting: dict[int, int] = {}  # descriptor: number of its sender
         self.warm: set[int] = set()  # numbers of the senders that were answered
-        self.forget()
+        self.latencies: list[float] = []  # seconds
+        self.resumed = self.refused = self.broken = 0
+        self.started = self.cpu_started = 0.0
 
     def forget(self) -> None:
-        """Begin a window: what came before does not count."""
-        self.latencies: list[float] = []  # seconds
+        """Begin a window: of what came before only its number is kept."""
+        self.before_window = len(self.latencies)
+        self.latencies = []
         self.resumed = self.refused = self.broken = 0
         self.started, self.cpu_started = time.perf_counter(), time.process_time()
 
@@ -165,7 +169,15 @@ class Client:
         ordered = sorted(self.latencies) or [0.0]
         p50, p99 = (ordered[int(share * (len(ordered) - 1))] for share in (0.5, 0.99))
         counts = {"requests": len(self.latencies), "resumed": self.resumed, "refused": self.refused, "broken": self.broken}
-        return {"seconds": seconds, "p50": p50, "p99": p99, "slowest": ordered[-1], "cpu_seconds": cpu, **counts}
+        return {
+            "seconds": seconds,
+            "p50": p50,
+            "p99": p99,
+            "slowest": ordered[-1],
+            "cpu_seconds": cpu,
+            **counts,
+            "before": self.before_window,
+        }
 
 
 def resumable(connection: Connection) -> ssl.SSLSession | None:

@@ -51,7 +51,8 @@ class SilentError(LoadError):
 class Load:
     """What came of one window of load; times in seconds.
 
-    resumed: requests whose connection resumed a TLS session. cpu_seconds: processor time of client.py; wrk does not say.
+    resumed: requests whose connection resumed a TLS session. cpu_seconds, before: client.py's processor time in the window, and its
+    requests before it; wrk does not say the one and has none of the others.
     """
 
     requests: int
@@ -61,6 +62,7 @@ class Load:
     slowest: float
     resumed: int = 0
     cpu_seconds: float = 0.0
+    before: int = 0
 
     @property
     def rate(self) -> float:

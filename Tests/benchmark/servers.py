@@ -186,7 +186,7 @@ class Bare(Served):
         """Send one window of load; it makes no calls, and nothing counts its requests, so it takes the whole window."""
         cpu = self.cpu_seconds()
         load = send(f"{self.url}/", traffic, seconds)
-        return Window(load, Counter(), [], self.cpu_seconds() - cpu, load.requests)
+        return Window(load, Counter(), [], self.cpu_seconds() - cpu, load.requests + load.before)
 
 
 def reached(batches: list[int], first: int, requests: int) -> Callable[[], bool]:

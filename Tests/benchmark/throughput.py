@@ -126,13 +126,16 @@ def new_tls_connections(bench: Bench) -> Result:
 
 
 def closing(bench: Bench, mine: Served, rows: list[Compared]) -> Result:
-    """Compare where each request has a connection of its own, and tell how much of a core the load generator took."""
+    """Compare where each request has a connection of its own, and tell what a request costs in processor time."""
     found, rounds = compared(bench, mine, Traffic(64, bench.small, closing=True), rows, 4)
-    busy = max(  # near 100 % it, and not a server, is what limits
-        window.load.cpu_seconds / window.load.seconds for windows in rounds.windows.values() for window in windows
-    )
-    rows_told = [replace(row, detail=f"{row.detail}; load generator busy {busy * 100:.0f} %") for row in found]
-    return Result(rows_told, rounds.figures())
+    return Result([replace(row, detail=f"{row.detail}; {costs(rounds)}") for row in found], rounds.figures())
+
+
+def costs(rounds: Rounds) -> str:
+    """Return each server's processor time for a request, and how much of a core the load generator took, near 100 % the limit."""
+    times = [f"{median(window.cpu_microseconds for window in windows):,.0f}" for windows in rounds.windows.values()]
+    busy = max(window.load.cpu_seconds / window.load.seconds for windows in rounds.windows.values() for window in windows)
+    return f"processor time {' and '.join(times)} µs; load generator busy {busy * 100:.0f} %"
 
 
 def distinct_heads(bench: Bench) -> Result:
