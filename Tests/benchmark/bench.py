@@ -92,7 +92,12 @@ class Rounds:
         """Return every round of every server for the JSON."""
         return {
             server: [
-                {"requests_per_second": rate(window), "p50_seconds": window.load.p50, "p99_seconds": p99(window)}
+                {
+                    "requests_per_second": rate(window),
+                    "p50_seconds": window.load.p50,
+                    "p99_seconds": p99(window),
+                    "cpu_microseconds": window.cpu_microseconds,
+                }
                 for window in rounds
             ]
             for server, rounds in self.windows.items()

@@ -51,8 +51,8 @@ class SilentError(LoadError):
 class Load:
     """What came of one window of load; times in seconds.
 
-    resumed: requests whose connection resumed a TLS session. cpu_seconds, before: client.py's processor time in the window, and its
-    requests before it; wrk does not say the one and has none of the others.
+    resumed: requests whose connection resumed a TLS session. cpu_seconds, before: client.py's processor time in the window, and
+    its requests before it; wrk does not say the one and has none of the others.
     """
 
     requests: int

@@ -49,7 +49,7 @@ class Window:
     @property
     def cpu_microseconds(self) -> float:
         """The server's processor time for each request."""
-        return self.cpu_seconds / self.requests * 1e6
+        return self.cpu_seconds / self.requests * 1e6 if self.requests else 0.0
 
 
 class Served:
