@@ -57,6 +57,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._incidents: list[Incident] = []
+        self._forgotten = 0  # incidents before the last reset
         self._context: str = "{}"
         self._version = 0
 
@@ -64,7 +65,7 @@ class MemoryStore:
         """Keep the incidents, all or none, and return them with `id` and `created`."""
         created = now()
         with self._lock:
-            first = len(self._incidents) + 1
+            first = self._forgotten + len(self._incidents) + 1
             made = [{**incident, "id": str(number), "created": created} for number, incident in enumerate(incidents, first)]
             self._incidents += made
         return made
@@ -90,8 +91,9 @@ class MemoryStore:
             return self._version
 
     def reset(self) -> None:
-        """Forget everything."""
+        """Forget everything but the last ID: an ID that comes again would tell a running integration of a second answer."""
         with self._lock:
+            self._forgotten += len(self._incidents)
             self._incidents, self._context, self._version = [], "{}", 0
 
     def close(self) -> None:
