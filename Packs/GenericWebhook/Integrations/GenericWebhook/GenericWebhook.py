@@ -3328,8 +3328,8 @@ class KnownContext(NamedTuple):
         if "content-length" not in context.headers:
             text = to_json(fields)[1:-1]
             return cls(context._replace(shared=Shared(fields, text, text)), fields, text, None)
-        mark = uuid.uuid4().hex  # which is in no header
-        before, _, after = to_json({**fields, "headers": {**context.headers, "content-length": mark}})[1:-1].partition(mark)
+        marked = {**fields, "headers": {**context.headers, "content-length": "\0"}}  # which no other header holds
+        before, _, after = to_json(marked)[1:-1].partition('"\\u0000"')
         return cls(context, fields, before, after)
 
     def with_length(self, headers: dict[str, str]) -> RequestContext:
@@ -3342,7 +3342,7 @@ class KnownContext(NamedTuple):
         if kept["content-length"] != length:
             kept = {**kept, "content-length": length}
             fields = {**fields, "headers": kept}
-        text = f"{before}{length}{after}"
+        text = f'{before}"{length}"{after}'
         return RequestContext(kept, context.query, context.path, context.source_address, Shared(fields, text, text))
 
 
