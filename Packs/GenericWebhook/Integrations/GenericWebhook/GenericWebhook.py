@@ -14,7 +14,7 @@ Start with the section Application: Webhook.receive is the way of a request, and
 | Seen events | each event once; samples; the integration context and what commands leave there |
 | Writer | many requests' incidents in one call |
 | Matching | whose is each object that XSOAR returns |
-| XSOAR client, Native threads | the only caller of demisto.*; what must not keep the others waiting |
+| XSOAR client, Native threads | through which demisto.* is called, in turn; what must not keep the others waiting |
 | Application | the way of a request, the routes |
 | Metrics, Commands | Prometheus; Test, samples, status, reset, and the service that runs for ever |
 """
@@ -102,7 +102,7 @@ DEFAULT_NAME = "Generic webhook triggered incident"
 MAX_NAME_CHARACTERS = 600  # longer titles are refused by XSOAR's database
 
 MAX_BODY_BYTES = 25 * MIB  # GitHub's largest submission
-SMALL_BODY_BYTES = 32 * KIB  # up to here a body is free of that budget and is parsed on the hub, see the README's figures
+SMALL_BODY_BYTES = 32 * KIB  # up to here a body does not count against MAX_BODIES_BYTES, and the hub parses it
 MANY_ITEMS = 20  # of a small body, each of which takes all headers along: more are made on the second thread
 PIECE_ELEMENTS = 500  # of a large payload encoded at a time
 MAX_ITEMS = 10_000  # incidents from one request
@@ -234,7 +234,10 @@ MIRROR_DIRECTIONS = {"Incoming": "In", "Outgoing": "Out", "Incoming And Outgoing
 
 
 class HiddenNames(NamedTuple):
-    """What is kept of a request beside the general rule: what proves the sender never, what a parameter names always."""
+    """The exceptions from what headers and query fields are hidden: the one of each that proves the sender is never kept.
+
+    Those that a parameter's path reads are kept, unless they are in NEVER_KEPT.
+    """
 
     header: str = ""
     query: str = ""
@@ -891,7 +894,7 @@ SPARE_DESCRIPTORS = 100  # of the process's limit, for everything that is no con
 EVICTION_CANDIDATES = 64  # looked at when full, so that a crowd does not make each newcomer expensive
 DISCARD_BYTES = 64 * MIB  # thrown away after a refusal, so that a sender or proxy that is still sending sees it and no reset
 DISCARD_SECONDS = 10.0
-MAX_DISCARDING = 256  # connections at once; past it the next two lines
+MAX_DISCARDING = 256  # connections at once; any further one gets LINGER_BYTES and LINGER_SECONDS
 LINGER_BYTES = 64 * KIB
 LINGER_SECONDS = 1.0
 MAX_BODIES_BYTES = 256 * MIB  # of all large bodies being worked on at once, so that many of them cannot fill the memory
@@ -1083,7 +1086,7 @@ def raise_descriptor_limit(wanted: int) -> int:
 # HTTP: bytes become requests, answers become bytes (RFC 9110, 9112)
 #
 # A Connection reads with its Reader up to the end of a Head, and passes a Request on to the routes. Whoever answers it calls
-# Request.reply once, at once or later and from any greenlet: the answer leaves in one send, without a switch to the
+# Request.reply once, at once or later and from any greenlet: the answer leaves at once, without a switch to the
 # connection's own greenlet, which meanwhile waits for the next request's bytes.
 #
 # The reader is strict: where a lenient one takes two Content-Lengths, folded headers or a bare line feed, a proxy in front
@@ -1276,7 +1279,10 @@ class KnownHeads:
 
 
 class Reader:
-    """The bytes of a connection, received as they are asked for; an empty answer is the sender's end."""
+    """The bytes of a connection, received as they are asked for.
+
+    Empty bytes mean that no more will come: the sender ended, or we ended reading because its time is up.
+    """
 
     __slots__ = ("_await_bytes", "_buffer", "_receive")
 
@@ -1472,7 +1478,7 @@ class Request:
 class Connection:
     """A sender's connection: one request after the other is read and answered.
 
-    The connections' group it is in, and until when it may be there (time.monotonic() seconds), are the registry's.
+    Connections knows in which group it is, and until when it may stay there (``deadline``, in time.monotonic() seconds).
     """
 
     __slots__ = ("_busy", "_closing", "_request", "_sent", "address", "deadline", "expired", "group", "reader", "server", "sock")
@@ -1579,7 +1585,7 @@ class Connection:
         return BadRequest(sentence)
 
     def send(self, answer: Answer) -> None:
-        """Send an answer in one piece, from any greenlet and without waiting: what the sender does not take now follows."""
+        """Send what the socket takes of an answer at once, from any greenlet; another greenlet sends the rest."""
         self.server.counters.answered(answer.status)
         data = self._encode(answer)
         self.deadline = time.monotonic() + REQUEST_SECONDS
@@ -2696,7 +2702,7 @@ class Decoded:
         self.alteration = object()
 
     def altered(self, text: str) -> str:
-        """Keep what XSOAR could not read as a string."""
+        """Keep as a string a number that XSOAR could not read."""
         self.alteration = object()
         return text
 
@@ -3247,7 +3253,7 @@ SEVERITIES: dict[str, int | float] = {  # the README's table has the same rows
 }
 SEVERITY_NUMBERS = (0, 0.5, 1, 2, 3, 4)  # as XSOAR means them
 BASIC_FIELDS = {"name", "type", "occurred", "severity", "details", "rawJSON"}  # what is beyond them is rare and can be large
-HIDDEN_HEADER_PARTS = re.compile(
+SECRET_WORDS = re.compile(
     # a word of a name as a whole
     "auth|authentication|token|key|credentials?|session|jwt|assertion|oidc|bearer|csrf|xsrf|sig|pwd|passwd"
     # what is unmistakable within a word, too: `x-apikey2`, `usersecret`
@@ -3398,7 +3404,7 @@ def _tells_secrets(name: str) -> bool:
         return False
     if words[-1] == "delivery" or (words[-1] in ("id", "uuid", "guid") and not DELIVERIES.isdisjoint(words)):
         return False
-    return any(HIDDEN_HEADER_PARTS.fullmatch(word) for word in words)
+    return any(SECRET_WORDS.fullmatch(word) for word in words)
 
 
 def _header_text(value: str) -> str:
@@ -4051,9 +4057,10 @@ class Outcome(NamedTuple):
 
 DROPPED = Outcome(200)  # by a pre-processing rule
 REJECTED = Outcome(502, reason="XSOAR refuses it")
-MAYBE_CREATED = Outcome(502, reason="XSOAR's answer could not be read, it may have been created")
+MAYBE_CREATED = Outcome(502, reason="XSOAR's answer does not tell what became of it, it may have been created")
 STOPPED_IN_FLIGHT = Outcome(502, reason="the webhook is stopping, and XSOAR has not answered: it may have been created")
 OUTAGE = Outcome(503, reason="XSOAR refuses every incident at the moment")
+NOT_SENT = Outcome(503, reason="the webhook failed, its log says why")
 WITHDRAWN = Outcome(503, reason="XSOAR did not get to it in time")
 STOPPING = Outcome(503, reason="the webhook is stopping")
 
@@ -4224,7 +4231,7 @@ class SeenEvents:
                 self._hand_on(batch, [place])
             except ServiceUnavailable as error:
                 del self._claims[key]
-                batch.settle(place, Outcome(503, reason=error.sentence))
+                batch.settle(place, Outcome(503, reason=error.sentence.removesuffix(" Send this again later.").rstrip(".")))
             else:
                 return
 
@@ -4561,11 +4568,13 @@ def _shorten(value: Any, characters: int, elements: int) -> Any:
 #                    refused, several: halved; the halves are called in turn
 #                    refused, alone: though XSOAR accepted another one since it first refused this one: settled 502, it is bad
 #                                    else set aside, and the next call takes from the other end of what is refused
-#                    two alone and nothing accepted in between: an outage; all wait, whole again, for the next attempt
+#                    two alone, or nothing left, and nothing accepted in between: an outage; all wait, joined into new calls
+#   dropped by a pre-processing rule: settled 200; whose object it is cannot be told: settled 502
+#   waiting for WITHDRAW_SECONDS, or when the webhook stops: settled 503, unless it is promised (answered 202) or in a call
 #
 # Invariants:
 # - Arrivals go first and on their own: were a refused one among them, they would pay for it.
-# - A submission is in one call unless XSOAR refuses that.
+# - A submission that fits into one call goes in one call, until XSOAR refuses it.
 # - What is withdrawn is never sent, and what was sent and has an unreadable answer is never sent again.
 # - Each incident is settled once; the last one of a submission calls its ``settled``, which must not wait.
 # ---------------------------------------------------------------------------------------------------------------------
@@ -4575,7 +4584,7 @@ MAX_QUEUED_BYTES = 128 * MIB
 MAX_CALL_INCIDENTS = 1000
 MAX_CALL_BYTES = 4 * MIB  # one line the server has to read and answer in a piece
 WITHDRAW_SECONDS = 55  # reverse proxies give up after 60
-LONE_RETRY_SECONDS = 5  # a lone refused incident may be bad or meet an outage: past this its sender decides
+LONE_RETRY_SECONDS = 5  # a lone refused incident may be bad or meet an outage: after this its sender gets 503 and may repeat it
 MAX_GATHER_SECONDS = 0.25  # after a call, for the senders just answered; 512 of them come back within 0.1 s
 REQUEST_WORK_SECONDS = 0.0001  # of ours for a request: a call shorter than all of these leaves no time to gather in
 CALLS_IN_A_ROW = 8  # of halving and retrying before new arrivals get theirs
@@ -4629,7 +4638,7 @@ class Writer:
     def __init__(self, client: "XsoarClient") -> None:
         self._client = client
         self._queue: deque[Submission] = deque()
-        self._rejected: deque[list[PendingIncident]] = deque()  # in pieces, each for a call
+        self._refused: deque[list[PendingIncident]] = deque()  # in pieces, each for a call
         self._live: OrderedDict[Submission, None] = OrderedDict()  # by age, for withdrawing
         self._bytes = 0
         self._incidents = 0
@@ -4649,7 +4658,7 @@ class Writer:
     def submit(self, incidents: list[Incident], settled: Callable[[list[Outcome]], None], promise: Promise | None = None) -> None:
         """Take incidents, and call ``settled`` with their outcomes in order once the last one is known.
 
-        It is called in the writer's greenlet and must not wait. Raises ServiceUnavailable where there is no room.
+        It is called in the greenlet that settles the last one, and must not wait. Raises ServiceUnavailable without room.
         """
         if self._closed:
             raise ServiceUnavailable("The webhook is stopping; send this again in a moment.")
@@ -4678,8 +4687,8 @@ class Writer:
                 queued = set(self._queue)
                 for submission in list(self._live):
                     for pending in submission.parts if submission not in queued else ():
-                        self._settle(pending, MAYBE_CREATED if pending.in_flight else OUTAGE)
-                self._rejected.clear()
+                        self._settle(pending, MAYBE_CREATED if pending.in_flight else NOT_SENT)
+                self._refused.clear()
                 gevent.sleep(RETRY_PAUSE_SECONDS)
 
     def _write_next(self) -> None:
@@ -4693,29 +4702,29 @@ class Writer:
             if self._call(piece):
                 accepted = True
             else:  # behind those that were refused before
-                self._rejected.extend(self._halve(piece) if due else [piece])
-        if self._rejected and (due or accepted):
+                self._refused.extend(self._halve(piece) if due else [piece])
+        if self._refused and (due or accepted):
             accepted = self._retry(started) or accepted
             due = True
         self._plan(accepted, due)
-        if not self._rejected:
+        if not self._refused:
             self._gather(requests, time.monotonic() - started)
 
     def _wait_for_work(self) -> None:
         """Return when there is something to write: a queue, or refused incidents whose pause is over."""
         while not self._queue:
             self._work.clear()
-            if not self._rejected:
+            if not self._refused:
                 self._work.wait()
                 continue
             left = self._retry_at - time.monotonic()
             if left <= 0 or not self._work.wait(left):
                 return
-        if self._rejected and time.monotonic() < self._retry_at:
+        if self._refused and time.monotonic() < self._retry_at:
             gevent.sleep(RETRY_PAUSE_SECONDS / 2)  # in an outage arrivals share an attempt, else each would make its own
 
     def _next_batch(self) -> list[PendingIncident]:
-        """Take submissions off the queue up to the bounds of a call; a submission stays in one piece."""
+        """Take submissions off the queue up to the bounds of a call; a submission stays whole, _cut makes calls of it."""
         batch: list[PendingIncident] = []
         size = 0
         while self._queue:
@@ -4736,20 +4745,20 @@ class Writer:
         aside: list[list[PendingIncident]] = []  # refused alone, since the last acceptance
         first = True  # the end of the row that is next
         calls = 0
-        while self._rejected and not (self._queue and calls >= CALLS_IN_A_ROW):
-            piece = unsettled(self._rejected.popleft() if first else self._rejected.pop())
+        while self._refused and not (self._queue and calls >= CALLS_IN_A_ROW):
+            piece = unsettled(self._refused.popleft() if first else self._refused.pop())
             if not piece:
                 continue
             if len(piece) > 1 or piece[0].refused_alone < max(started, self._accepted_at):
                 calls += 1
                 if self._call(piece):
                     accepted = True
-                    self._rejected.extend(aside)
+                    self._refused.extend(aside)
                     aside = []
                     continue
             if len(piece) > 1:
                 halves = self._halve(piece)
-                self._rejected.extendleft(reversed(halves)) if first else self._rejected.extend(reversed(halves))
+                self._refused.extendleft(reversed(halves)) if first else self._refused.extend(reversed(halves))
             elif unsettled(piece) and piece[0].first_refused < self._accepted_at:
                 self._settle(piece[0], REJECTED)
             elif unsettled(piece):
@@ -4757,10 +4766,10 @@ class Writer:
                 first = not first
                 if len(aside) > 1:
                     break
-        outage = len(aside) > 1 or not self._rejected
-        self._rejected.extend(aside)  # last: a good one behind bad ones is to have its turn
+        outage = len(aside) > 1 or not self._refused
+        self._refused.extend(aside)  # last: a good one behind bad ones is to have its turn
         if not accepted and outage:
-            self._rejected = deque(self._cut([pending for piece in self._rejected for pending in unsettled(piece)]))
+            self._refused = deque(self._cut([pending for piece in self._refused for pending in unsettled(piece)]))
         return accepted
 
     @staticmethod
@@ -4845,13 +4854,13 @@ class Writer:
     def _plan(self, accepted: bool, tried: bool) -> None:
         """Plan the next attempt for what is refused, and show an outage in the instance's health."""
         now = time.monotonic()
-        lone = self._rejected[0][0] if len(self._rejected) == 1 and len(self._rejected[0]) == 1 else None
+        lone = self._refused[0][0] if len(self._refused) == 1 and len(self._refused[0]) == 1 else None
         if lone and not self._queue and now - lone.first_refused >= LONE_RETRY_SECONDS and not is_promised(lone.submission):
             self._settle(lone, OUTAGE)
-            self._rejected.clear()
+            self._refused.clear()
         if accepted:
             self._client.report("XSOAR", "")
-        if accepted or not self._rejected:
+        if accepted or not self._refused:
             self._pause = RETRY_PAUSE_SECONDS
             self._retry_at = now  # what is left made room for new arrivals
             return
@@ -4863,12 +4872,12 @@ class Writer:
         self._client.report("XSOAR", f"XSOAR refuses to create incidents, they are retried: {self._reason[:300]}")
 
     def _gather(self, answered: int, seconds: float) -> None:
-        """After a call of so many seconds, let the senders just answered come back, so that the next call takes all of them.
+        """After a call of so many seconds, wait for the senders it answered, so that the next call takes their next incidents.
 
-        Who comes after the next call has begun waits for two: with long calls all who were answered have to be back. With a
-        call that takes less than our own work for them, half of them are enough: the rest is read while XSOAR works.
-        Ends early when a gap of a 25th of the call stays quiet (a lone request that meets two of them waits less than a
-        tenth longer than its call), and after MAX_GATHER_SECONDS.
+        A request that comes after the next call has begun waits for two calls. So with long calls all senders have to be back.
+        A call shorter than our own work for its requests begins once half of them are back: the others are read while XSOAR
+        works. The wait ends early once nobody comes for a 25th of the call's time: then a lone request, which meets at most two
+        such gaps, waits less than a tenth longer than its call. It ends after MAX_GATHER_SECONDS in any case.
         """
         if seconds < answered * REQUEST_WORK_SECONDS:
             answered //= 2
@@ -5091,7 +5100,7 @@ def _as_go_writes(moment: str) -> str:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# XSOAR client: the only place that calls demisto.* once the server runs
+# XSOAR client: once the server runs, every call of demisto.* is made within XsoarClient.call or create_incidents, in turn
 #
 # The platform's demisto object writes a line to sys.stdout and reads one from sys.stdin. Both are replaced by files of ours, so
 # that the greenlet that makes a call waits in the hub and all others go on; a Semaphore keeps the calls in turn. Where the
@@ -5111,7 +5120,7 @@ REST_SECONDS = 0.1  # for what follows an answer that is no JSON: it left XSOAR 
 SURPLUS_SECONDS = 1.0  # that a doubtful answer is held back at first, for a second line that would tell whose it is
 MIN_SURPLUS_SECONDS = 0.001  # each time without such a line halves it, and here it ends
 MAX_SURPLUS_SECONDS = 5.0
-RECENT_IDS = 10_000  # of incidents, which no other one gets
+RECENT_IDS = 10_000  # of the incidents created last; no further one may have the ID of one of them
 
 
 class XsoarRefused(Exception):
@@ -5426,10 +5435,10 @@ class NativeThread:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Application: the way of a request itself, and the routes. Read this section and know the rest
+# Application: the way of a request itself, and the routes
 #
 # head -> allowed source? -> route -> who sent it? -> body -> signed? -> a handshake? -> incidents -> seen before? -> the writer
-# The answer leaves where the incidents' outcome is known, in the writer's greenlet: Webhook._settled.
+# Whichever greenlet settles the last incident of a request sends its answer, in Webhook._settled; most often the writer's.
 # ---------------------------------------------------------------------------------------------------------------------
 
 MISSABLE = {"name_from", "type_from", "occurred_from", "severity_from", "duplication_key"}  # what Incident.missed may name
@@ -5438,7 +5447,7 @@ MISSES_TOLD = 100  # events in a row without a value for a parameter that names 
 
 
 class Webhook:
-    """Answers requests; it calls XSOAR zero times by itself."""
+    """Answers requests, and never waits for XSOAR itself."""
 
     def __init__(
         self,
@@ -5493,7 +5502,10 @@ class Webhook:
             raise HTTPError(403, "This address may not send to this webhook; add it to Allowed sources in XSOAR.")
 
     def receive(self, request: Request) -> Answer | None:
-        """POST to any path: make incidents of the body, and answer with their metadata once XSOAR has created them."""
+        """POST, and methods that the instance accepts besides: make incidents of the body, and answer with their metadata.
+
+        The answer leaves once XSOAR has created them.
+        """
         head, headers = request.head, request.headers
         if not head.proven:
             refusal = self._refusal(request)
@@ -5521,7 +5533,10 @@ class Webhook:
         return self._create(request, incidents)
 
     def ask(self, request: Request) -> Answer | None:
-        """GET, HEAD, OPTIONS: answer a vendor's handshake; anything else is 405, a wrong proof 401."""
+        """GET, HEAD, OPTIONS: answer a vendor's handshake, or receive an event where the instance accepts the method.
+
+        Anything else is 405, a wrong proof 401.
+        """
         head = request.head
         call = HandshakeCall(head.method, request.headers, head.query)
         refusal = self._refusal(request)
@@ -5676,7 +5691,7 @@ class Webhook:
     # ---- senders that cannot wait
 
     def keep_promises(self) -> None:
-        """Answer 202, for ever, where *Answer at the latest after* has passed; and create what an earlier start has left."""
+        """Create what an earlier start promised; then answer 202 to each request that has waited for answer_seconds."""
         self._keeper.loaded.wait()
         for name, promised in list(self._keeper.restored.items()):
             self._resume(name, promised)
@@ -5714,7 +5729,10 @@ class Webhook:
                 gevent.sleep(1)
 
     def _settle_promised(self, delivery: "Delivery", outcomes: list[Outcome]) -> None:
-        """Forget what was promised and is settled; what the end of the webhook left over is written to the context."""
+        """Forget the promises that are settled, submit again what the writer had no room for, and tell what XSOAR did not create.
+
+        While the webhook stops, what is left over stays promised for the keeper's last flush.
+        """
         failed = [outcome.reason for outcome in outcomes if outcome.status == 502]
         for place, outcome in enumerate(outcomes):
             name = delivery.stored_as or f"{delivery.name}[{place}]"
@@ -5751,7 +5769,7 @@ class Webhook:
                     self._client.info(f"{display}: {told}")
 
     def _failure_answer(self, outcomes: list[Outcome], failed: list[tuple[int, Outcome]], partly: bool) -> HTTPError:
-        """Return the refusal (502, 503) that names the places XSOAR did not create, and the ids it did."""
+        """Return the refusal (502, 503) that names the places XSOAR did not create, and the IDs of the others."""
         places = ", ".join(f"[{place}]" for place, _ in failed) + ": " if len(outcomes) > 1 else ""
         reasons = "; ".join(dict.fromkeys(outcome.reason for _, outcome in failed))
         if not partly and all(outcome.status == 503 for _, outcome in failed):
@@ -5789,7 +5807,7 @@ class Delivery:
         self.request = request
         self.incidents = incidents
         self.promise: Promise | None = None  # of creating them even where the sender is answered earlier
-        self.name = ""  # what the sender was told to ask for, once it was answered 202
+        self.name = ""  # the request's ID in the answer 202, once there is one
         self.stored_as = ""  # in the integration context, by an earlier start
 
 
@@ -5920,7 +5938,7 @@ def metrics_text(counters: Counters, connections: Connections, writer: Writer) -
 
 
 def test_module(settings: Settings) -> str:
-    """The Test button: check every parameter and return ``ok``, or raise SettingError with all that is wrong."""
+    """The Test button: check every parameter and return ``ok``; raises ValueError with a line for each mistake."""
     mistakes = [str(mistake) for mistake in settings.mistakes]
     try:
         context = load_tls(settings.certificate, settings.key, settings.client_ca)
@@ -6030,7 +6048,10 @@ class Service:
         self._stop = Event()
 
     def run(self) -> None:
-        """Serve until SIGTERM or until XSOAR's end of the wire closes, then end the process, whatever else fails."""
+        """Serve until SIGTERM, or until the second thread is stuck; then end the process in order, whatever else fails.
+
+        A lost wire ends the process, too, in _end_broken.
+        """
         gevent.signal_handler(signal.SIGTERM, self._stop.set)
         self._client.take_over_wire()
         for task in (
@@ -6038,7 +6059,7 @@ class Service:
             self._keeper.run,
             self._webhook.keep_promises,
             self._tick,
-            self._flush_line,
+            self._send_log_and_heartbeat,
             self._serve,
         ):
             gevent.spawn(self._keep_running, task)
@@ -6101,7 +6122,10 @@ class Service:
         return str(error)
 
     def _tick(self) -> None:
-        """Once a second: time limits, heartbeat, the wire's state; once a minute: the counters."""
+        """Once a second, close what is out of time, withdraw old incidents, and watch the wire and the second thread.
+
+        Once a minute, log the counters.
+        """
         reported = time.monotonic()
         while True:
             gevent.sleep(1)
@@ -6140,7 +6164,7 @@ class Service:
         place = f"{trace.tb_frame.f_code.co_name}, line {trace.tb_lineno}" if trace else "unknown place"
         self._client.error(f"A request failed in {place}: {type(error).__name__}")
 
-    def _flush_line(self) -> None:
+    def _send_log_and_heartbeat(self) -> None:
         while True:
             self._client.flush()
             self._client.beat(time.monotonic())
@@ -6171,7 +6195,7 @@ class Service:
             os._exit(1)
 
     def _shut_down(self) -> None:
-        """After SIGTERM: finish what was accepted, refuse what comes later, flush."""
+        """Finish what was accepted, refuse what comes later, flush; within the 10 s that the platform leaves after SIGTERM."""
         self._connections.stopping = True
         stopped = time.monotonic()
         while (passed := time.monotonic() - stopped) < DRAIN_SECONDS:
