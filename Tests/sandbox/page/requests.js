@@ -1,0 +1,210 @@
+/* Requests: the list of all of them, live, beside the one that is open. */
+
+import { get, post } from "./api.js";
+import { answerBlock, headerTable, hexadecimal, incidentCard, pretty, requestRow, statusTag, textBlock } from "./incident.js";
+import { announce, busy, button, clock, copyButton, count, debounced, duration, fill, h, messagePlace, panel, size, tell } from "./dom.js";
+
+const PAGE = 50;
+const MAX_ROWS = 500; // what lies further back comes again with Load older
+const FILTERS = [["all", "All"], ["2xx", "2xx: taken"], ["4xx", "4xx: refused"], ["5xx", "5xx: failed"], ["duplicate", "Duplicates"]];
+
+/** Fill the section; returns what is called with a request's ID when the view is shown. */
+export function requestsView(section, app) {
+  const detail = h("div", { class: "detail", id: "detail" });
+  const list = requestList(app);
+  section.append(h("div", { class: "master", "data-open": "false" }, list.element, detail));
+  let open = null;
+
+  return (id) => {
+    section.firstElementChild.dataset.open = String(Boolean(id));
+    list.mark(id);
+    if (id === open) return;
+    open = id;
+    if (id) showRequest(detail, id, () => open === id, app);
+    else fill(detail, h("p", { class: "hint padded" }, "Open a request to see it as it came, beside what became of it."));
+  };
+}
+
+// ---- the list
+
+function requestList(app) {
+  const search = h("input", { type: "search", id: "search", placeholder: "Search", autocomplete: "off", spellcheck: "false", "aria-label": "Search in requests" });
+  const status = h("select", { id: "filter", "aria-label": "Status" }, FILTERS.map(([value, label]) => h("option", { value }, label)));
+  const total = h("p", { class: "total muted", role: "status", "aria-live": "polite" });
+  const rows = h("ul", { class: "rows", id: "rows", "aria-label": "Requests, newest first" });
+  const message = messagePlace();
+  const older = button("Load older", () => busy(older, message, loadOlder), { class: "quiet", hidden: true });
+  const forget = button("Forget all", () => busy(forget, message, forgetAll), { class: "quiet" });
+  let number = 0;
+  let asked = 0;
+  let marked = "";
+  let waiting = [];
+
+  const filters = () => ({ q: search.value.trim(), status: status.value });
+  const narrowed = () => filters().q !== "" || filters().status !== "all";
+
+  async function reload() {
+    const turn = ++asked;
+    const found = await get("/api/requests", { limit: PAGE, ...filters() });
+    if (turn !== asked) return; // a later question is under way
+    waiting = [];
+    number = found.total;
+    fill(rows, found.requests.map(item));
+    older.hidden = !found.more;
+    showTotal();
+  }
+
+  async function loadOlder() {
+    const last = rows.lastElementChild?.firstElementChild.dataset.id;
+    const found = await get("/api/requests", { limit: PAGE, before: last, ...filters() });
+    rows.append(...found.requests.map(item));
+    older.hidden = !found.more;
+    announce(`${count(found.requests.length, "older request")} loaded`);
+  }
+
+  async function forgetAll() {
+    await post("/api/reset");
+    await reload();
+    app.dispatchEvent(new Event("reset"));
+    location.hash = "#/requests";
+    tell(message, "Requests, incidents and the integration context are forgotten.", "ok");
+  }
+
+  function item(row) {
+    const link = requestRow(row);
+    if (String(row.id) === marked) link.setAttribute("aria-current", "true");
+    return h("li", {}, link);
+  }
+
+  function showTotal() {
+    total.textContent = number || narrowed() ? count(number, "request") : "No requests yet: send one from Try it, or from your own tool.";
+  }
+
+  /** Put the requests that have come since the last frame on top. */
+  function addWaiting() {
+    const added = waiting.reverse().map(item);
+    for (const one of added) one.classList.add("new");
+    number += added.length;
+    waiting = [];
+    rows.prepend(...added);
+    while (rows.children.length > MAX_ROWS) rows.lastElementChild.remove();
+    if (number > rows.children.length) older.hidden = false;
+    showTotal();
+  }
+
+  const fail = (error) => tell(message, error.message, "bad");
+  const reloadSoon = debounced(() => reload().catch(fail), 200);
+  app.events.listen("request", (row) => {
+    if (narrowed()) return reloadSoon();
+    waiting.push(row);
+    if (waiting.length === 1) setTimeout(() => waiting.length && addWaiting(), 50);
+  });
+  app.events.listen("open", reloadSoon);
+  app.addEventListener("reset", reloadSoon);
+  search.addEventListener("input", reloadSoon);
+  status.addEventListener("change", reloadSoon);
+  rows.addEventListener("keydown", (event) => moveFocus(event, rows));
+  search.addEventListener("keydown", (event) => {
+    if (event.key === "ArrowDown" && rows.firstElementChild) {
+      rows.firstElementChild.firstElementChild.focus();
+      event.preventDefault();
+    }
+  });
+  reload().catch(fail);
+
+  function mark(id) {
+    marked = id;
+    for (const link of rows.querySelectorAll("a")) {
+      if (link.dataset.id === id) link.setAttribute("aria-current", "true");
+      else link.removeAttribute("aria-current");
+    }
+  }
+
+  const element = h("div", { class: "list panel" }, h("div", { class: "list-tools" }, search, status, forget), total, message, rows, older);
+  return { element, mark };
+}
+
+/** Move the focus between rows with the arrow keys, Home and End. */
+function moveFocus(event, rows) {
+  const current = event.target.closest("li");
+  if (!current) return;
+  const goal = { ArrowDown: current.nextElementSibling, ArrowUp: current.previousElementSibling, Home: rows.firstElementChild, End: rows.lastElementChild }[event.key];
+  if (!goal) return;
+  event.preventDefault();
+  goal.firstElementChild.focus();
+}
+
+// ---- the open request
+
+async function showRequest(place, id, wanted, app) {
+  try {
+    const found = await get(`/api/requests/${encodeURIComponent(id)}`);
+    if (wanted()) fill(place, requestDetail(found, app));
+  } catch (error) {
+    if (wanted()) fill(place, back(), h("p", { class: "message", role: "alert", "data-kind": "bad" }, error.message));
+  }
+}
+
+function back() {
+  return h("a", { class: "back", href: "#/requests" }, "All requests");
+}
+
+function requestDetail(found, app) {
+  const message = messagePlace();
+  const again = button("Send again", () => busy(again, message, async () => {
+    const answer = await post(`/api/requests/${found.id}/send`);
+    tell(message, `Answered ${answer.status || "nothing"} in ${duration(answer.milliseconds)}. `, answer.status && answer.status < 400 ? "ok" : "bad");
+    if (answer.requestId !== null) message.append(h("a", { href: `#/requests/${answer.requestId}` }, `Open request ${answer.requestId}`));
+  }), { class: "primary" });
+  const facts = [clock(found.time), found.sender ? `from ${found.sender}` : "", duration(found.milliseconds), size(found.bodyBytes), found.readAs ? `read as ${found.readAs}` : ""].filter(Boolean);
+  return [
+    back(),
+    h(
+      "header",
+      { class: "detail-head" },
+      h("h3", { id: "detail-title", tabindex: "-1" }, `Request ${found.id}`),
+      h("p", { class: "request-line text" }, h("span", { class: "method" }, found.method), " ", h("code", {}, found.path)),
+      h("p", { class: "facts" }, statusTag(found.status), facts.map((fact) => h("span", {}, fact))),
+      h("div", { class: "actions" }, again, message),
+    ),
+    h("div", { class: "beside" }, asItCame(found), whatBecame(found, app)),
+  ];
+}
+
+function asItCame(found) {
+  return panel(
+    "As it came",
+    { level: 4, id: "as-it-came" },
+    h("details", { class: "fold", open: true }, h("summary", {}, count(found.headers.length, "header")), headerTable(found.headers, "Headers of the request")),
+    body(found),
+  );
+}
+
+/** Return the body with a switch between pretty and raw; bytes are shown in hexadecimal. */
+function body({ body: { text, base64 }, bodyBytes, bodyCut }) {
+  if (!bodyBytes) return h("p", { class: "hint" }, "No body.");
+  const isText = text !== undefined && text !== null;
+  const block = textBlock("", "Body of the request");
+  const note = bodyCut ? h("p", { class: "hint" }, `Cut here; the sender posted ${size(bodyBytes)}.`) : null;
+  const show = (raw) => (block.textContent = isText ? (raw ? text : pretty(text)) : raw ? base64 : hexadecimal(base64));
+  const option = (label, raw) => h("label", {}, h("input", { type: "radio", name: "body-form", checked: !raw, on: { change: () => show(raw) } }), h("span", {}, label));
+  show(false);
+  return h(
+    "div",
+    { class: "body" },
+    h("div", { class: "body-head" }, h("span", { class: "label" }, "Body"), h("fieldset", { class: "switch" }, h("legend", { class: "hidden-text" }, "Show the body"), option(isText ? "Pretty" : "Hex", false), option(isText ? "Raw" : "Base64", true)), copyButton(() => (isText ? text : base64), "Copy the body")),
+    block,
+    note,
+  );
+}
+
+function whatBecame(found) {
+  return panel(
+    "What became of it",
+    { level: 4, id: "what-became" },
+    answerBlock(found.answer ?? {}, found.error),
+    found.incidents.length ? null : h("p", { class: "hint" }, "It made no incident."),
+    found.incidents.slice(0, 50).map((incident, index) => incidentCard(incident, { level: 5, open: index < 3 })),
+    found.incidents.length > 50 ? h("p", { class: "hint" }, `And ${count(found.incidents.length - 50, "more incident")}.`) : null,
+  );
+}
