@@ -16,14 +16,14 @@ function svg(tag, attributes) {
 export function chart(title, { kind = "line", unit = "" } = {}) {
   const drawing = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", class: "chart", "aria-hidden": "true" });
   const words = h("p", { class: "numbers" }, "no data yet");
-  const top = h("span", { class: "top-value", "aria-hidden": "true" });
-  const element = h("figure", { class: "panel figure" }, h("figcaption", {}, h("h4", {}, title), words), h("div", { class: "plot" }, drawing, top), h("p", { class: "axis", "aria-hidden": "true" }, h("span", {}, "2 min ago"), h("span", {}, "now")));
+  const top = h("span", {});
+  const element = h("figure", { class: "panel figure" }, h("figcaption", {}, h("h3", {}, title), words), h("p", { class: "axis", "aria-hidden": "true" }, top), drawing, h("p", { class: "axis", "aria-hidden": "true" }, h("span", {}, "2 min ago"), h("span", {}, "now")));
 
   function draw(series, text) {
     const highest = Math.max(1, ...series.flat().filter((value) => value !== null));
     const limit = rounded(highest);
     top.textContent = `${limit.toLocaleString("en")}${unit}`;
-    words.textContent = text;
+    words.replaceChildren(...[text].flat());
     drawing.replaceChildren(svg("line", { x1: 0, x2: WIDTH, y1: HEIGHT - 0.5, y2: HEIGHT - 0.5, class: "base" }), ...series.flatMap((values, index) => (kind === "bars" ? bars(values, limit) : lines(values, limit, index))));
   }
 

@@ -62,7 +62,7 @@ export function healthView(section, app) {
 function chartRow() {
   const rate = chart("Requests per second");
   const latency = chart("Answer time", { unit: " ms" });
-  const batches = chart("Incidents per call of createIncidents", { kind: "bars" });
+  const batches = chart("Incidents per call", { kind: "bars" });
   const queue = chart("Waiting incidents");
   let metrics = [];
 
@@ -82,13 +82,18 @@ function chartRow() {
     const last = metrics.at(-1) ?? { requests: 0, batches: [], waiting: 0, inFlight: 0 };
     const answered = metrics.findLast(({ requests }) => requests);
     rate.draw([of(({ requests }) => requests)], `${last.requests} now, ${Math.max(0, ...metrics.map(({ requests }) => requests))} at most`);
-    latency.draw([of(({ p50, requests }) => (requests ? p50 : null), null), of(({ p99, requests }) => (requests ? p99 : null), null)], answered ? `p50 ${ms(answered.p50)}, p99 ${ms(answered.p99)}` : "no answers yet");
+    latency.draw([of(({ p50, requests }) => (requests ? p50 : null), null), of(({ p99, requests }) => (requests ? p99 : null), null)], answered ? [key(0), `p50 ${ms(answered.p50)}, `, key(1), `p99 ${ms(answered.p99)}`] : "no answers yet");
     batches.draw([of((one) => Math.max(0, ...one.batches))], `${Math.max(0, ...metrics.flatMap((one) => one.batches))} at most, ${metrics.flatMap((one) => one.batches).length} calls`);
     queue.draw([of(({ waiting }) => waiting)], `${last.waiting} waiting, ${last.inFlight} requests under way`);
   }
 
   const element = h("div", { class: "charts" }, [rate, latency, batches, queue].map((one) => one.element));
   return { element, add, replace };
+}
+
+/** Return the mark of a line of a chart. */
+function key(number) {
+  return h("span", { class: `line-key line-key-${number}`, "aria-hidden": "true" });
 }
 
 function ms(value) {

@@ -53,7 +53,7 @@ function fieldTable(incident) {
     "table",
     { class: "fields" },
     h("caption", { class: "hidden-text" }, `Fields of incident ${incident.id ?? ""}`),
-    h("thead", {}, h("tr", {}, ["Field", "Value", "Comes from"].map((title) => h("th", { scope: "col" }, title)))),
+    h("thead", {}, h("tr", {}, ["Field", "Value", "Given by"].map((title) => h("th", { scope: "col" }, title)))),
     h("tbody", {}, rows.map((name) => fieldRow(name, values[name], incident.sources?.[name]))),
   );
 }
@@ -150,7 +150,7 @@ export function answerBlock({ status, reason = "", headers = [], body = "", mill
 export function requestRow(row) {
   const names = row.incidents.map((incident) => incident.name).join(", ");
   const more = row.incidentCount - row.incidents.length;
-  const became = row.error || (row.incidentCount ? names + (more > 0 ? ` and ${more} more` : "") : row.status < 300 && row.status ? "no incident" : "");
+  const became = row.error || (row.incidentCount ? names + (more > 0 ? ` and ${more} more` : "") : "no incident");
   const duplicate = row.incidents.length > 0 && row.incidents.every((incident) => incident.duplicate);
   return h(
     "a",

@@ -20,7 +20,7 @@ export function mappingView(section, app) {
     samples.draw();
     preview.refresh();
   }
-  section.append(h("div", { class: "two-panes" }, h("div", { class: "stack" }, form.element, samples.element), preview.element));
+  section.append(h("div", { class: "two-panes mapping" }, samples.element, h("div", { class: "side" }, form.element, preview.element)));
   return () => {
     preview.refresh();
     samples.firstTime();
@@ -103,8 +103,7 @@ function mappingForm(app, changed) {
     { id: "map-parameters" },
     h("p", { class: "hint" }, "Choose a parameter, then click a value in a sample."),
     rows,
-    h("div", { class: "check" }, join, h("label", { for: "map-join" }, "Add to the paths that are there")),
-    h("div", { class: "actions" }, save, undo, message),
+    h("div", { class: "actions" }, save, undo, h("label", { class: "inline" }, join, " Add to the paths that are there"), message),
   );
   return { element, pick, changes: changesNow, goal: () => goal, value: (name) => inputs.get(name)?.value ?? "" };
 }
@@ -219,7 +218,7 @@ function previewPanel(app, form) {
   const refresh = debounced(show, 200);
   app.events.listen("request", () => document.getElementById("view-mapping").hidden || refresh());
   app.addEventListener("reset", refresh);
-  const element = panel("What the last requests become", { id: "map-preview", className: "preview" }, note, place);
+  const element = panel("What the last requests become", { id: "map-preview" }, note, place);
   return { element, refresh };
 }
 

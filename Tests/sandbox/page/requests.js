@@ -12,11 +12,12 @@ const FILTERS = [["all", "All"], ["2xx", "2xx: taken"], ["4xx", "4xx: refused"],
 export function requestsView(section, app) {
   const detail = h("div", { class: "detail", id: "detail" });
   const list = requestList(app);
-  section.append(h("div", { class: "master", "data-open": "false" }, list.element, detail));
+  const master = h("div", { class: "master" }, list.element, detail);
+  section.append(master);
   let open = null;
 
   return (id) => {
-    section.firstElementChild.dataset.open = String(Boolean(id));
+    master.dataset.open = String(Boolean(id));
     list.mark(id);
     if (id === open) return;
     open = id;

@@ -14,8 +14,8 @@
 
   function use(theme) {
     document.documentElement.dataset.theme = theme;
-    const button = document.getElementById("theme");
-    if (button) button.textContent = `Theme: ${theme}`;
+    const name = document.getElementById("theme-name");
+    if (name) name.textContent = theme;
   }
 
   function next() {

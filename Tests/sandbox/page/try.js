@@ -12,7 +12,7 @@ export function tryView(section, app) {
   const outcome = h("div", { class: "stack" }, h("p", { class: "hint" }, "Press Send: the answer and the incident appear here."));
   const message = messagePlace();
   const send = button("Send", () => busy(send, message, sendNow), { class: "primary", "aria-keyshortcuts": "Control+Enter" });
-  form.element.append(h("div", { class: "actions" }, send, h("span", { class: "muted" }, "Ctrl+Enter"), message));
+  form.element.append(h("div", { class: "actions bar" }, send, h("span", { class: "muted wide-only" }, "Ctrl+Enter"), message));
   form.element.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) send.click();
   });
@@ -53,8 +53,8 @@ function requestForm(app) {
   const example = h("select", { id: "try-example" });
   const method = h("input", { id: "try-method", value: "POST", spellcheck: "false", autocomplete: "off", size: "7" });
   const path = h("input", { id: "try-path", spellcheck: "false", autocomplete: "off" });
-  const headers = h("textarea", { id: "try-headers", rows: "3", spellcheck: "false", "aria-describedby": "try-headers-help" });
-  const body = h("textarea", { id: "try-body", rows: "9", spellcheck: "false" });
+  const headers = h("textarea", { id: "try-headers", rows: "2", spellcheck: "false", "aria-describedby": "try-headers-help" });
+  const body = h("textarea", { id: "try-body", rows: "8", spellcheck: "false" });
   const sign = h("input", { type: "checkbox", id: "try-sign", checked: true, "aria-describedby": "try-sign-help" });
   const suggestion = h("div", { class: "suggestion", hidden: true });
   const curl = h("pre", { class: "block wrapped", tabindex: "0", role: "region", "aria-label": "curl line" });
