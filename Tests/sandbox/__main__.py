@@ -133,6 +133,7 @@ def build(options: argparse.Namespace) -> Sandbox:
         native=options.native,
         quiet=options.command != "serve",
         wait=0,  # a person watches: what is wrong is shown as it is reported
+        page=options.command == "serve",
     )
     if options.reset:
         sandbox.reset()
@@ -166,7 +167,8 @@ def ready(sandbox: Sandbox, stopping: threading.Event) -> None:
     while port and not accepts(port) and time.monotonic() < until and not sandbox.exited and not stopping.wait(0.05):
         pass
     if not sandbox.exited and not stopping.is_set():
-        sandbox.screen.show(f"The instance {plain(sandbox.instance)} listens at {sandbox.sender_url} (ctrl-C stops it). Try:")
+        place = f"{sandbox.sender_url} (ctrl-C stops it)"
+        sandbox.screen.show(f"The instance {plain(sandbox.instance)} listens at {place}. See it at {sandbox.page_url} or try:")
         sandbox.screen.show(curl_line(sandbox))
 
 
