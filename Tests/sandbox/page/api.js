@@ -33,7 +33,7 @@ function parsed(text) {
   }
 }
 
-const NAMES = ["request", "health", "log", "metrics", "faults"];
+const NAMES = ["request", "more", "health", "log", "metrics", "faults"];
 
 /** Server-sent events as events of this object; "open" comes with every new connection, "lost" when one is gone. */
 export class Events extends EventTarget {

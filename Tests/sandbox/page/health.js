@@ -50,7 +50,7 @@ export function healthView(section, app) {
     h(
       "div",
       { class: "stack" },
-      h("div", { class: "two-panes" }, panel("Health", { id: "health-state" }, h("div", { role: "status", "aria-live": "polite" }, state), h("details", { class: "fold" }, h("summary", {}, "What it reported before"), history)), panel("Faults", { id: "health-faults" }, faults.element)),
+      h("div", { class: "two-panes" }, panel("Status", { id: "health-state" }, h("div", { role: "status", "aria-live": "polite" }, state), h("details", { class: "fold" }, h("summary", {}, "What it reported before"), history)), panel("Faults", { id: "health-faults" }, faults.element)),
       charts.element,
       panel("Log", { id: "health-log", tools: logs.tools }, logs.element),
     ),
@@ -134,7 +134,7 @@ function faultForm(app) {
   const state = h("p", { class: "fault-state", role: "status", "aria-live": "polite" });
   const message = messagePlace();
   const latency = h("input", { type: "number", id: "fault-latency", min: "0", max: "60000", step: "50", value: "500" });
-  const refuse = h("input", { type: "number", id: "fault-refuse", min: "0", max: "100000", value: "5" });
+  const refuse = h("input", { type: "number", id: "fault-refuse", min: "0", max: "10000", value: "30" });
 
   function show(faults) {
     const delay = faults.latencyMs?.createIncidents ?? 0;
@@ -158,7 +158,7 @@ function faultForm(app) {
     { class: "faults" },
     state,
     h("div", { class: "fault" }, h("label", { for: latency.id }, "createIncidents takes"), latency, h("span", { class: "muted" }, "ms"), action("Set", "set-latency", () => ({ latencyMs: Number(latency.value) }), "", { "aria-label": "Set how long createIncidents takes" })),
-    h("div", { class: "fault" }, h("label", { for: refuse.id }, "Refuse the next"), refuse, h("span", { class: "muted" }, "calls"), action("Set", "set-refuse", () => ({ refuseNext: Number(refuse.value) }), "", { "aria-label": "Refuse the next calls of createIncidents" })),
+    h("div", { class: "fault" }, h("label", { for: refuse.id }, "Refuse the next"), refuse, h("span", { class: "muted" }, "calls"), action("Set", "set-refuse", () => ({ refuseNext: Number(refuse.value) }), "", { "aria-label": "Set how many calls are refused" })),
     h("div", { class: "actions" }, action(`Stop the server for ${STOP_SECONDS} s`, "stop-server", () => ({ stopSeconds: STOP_SECONDS }), ""), action("Clear all", "clear-faults", () => ({ clear: true }), "", { class: "quiet" }), burst),
     message,
   );

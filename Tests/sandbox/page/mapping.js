@@ -10,6 +10,8 @@ const TYPED = ["severity_map"]; // no path leads to these
 const OF_REQUEST = ["headers", "query", "path", "source_address"]; // what each incident has of its request
 const NO_PATH = /[,+[\]{}]|^$|^\s|\s$/; // such keys cannot be written in a path
 const SAMPLES = "store_samples";
+const TRIES = 5; // the instance stores its samples every few seconds
+const AGAIN_MS = 2500;
 
 /** Fill the section. */
 export function mappingView(section, app) {
@@ -114,20 +116,31 @@ function samplePanel(app, form) {
   const place = h("div", { class: "stack", id: "samples" });
   const message = messagePlace();
   const fetchThem = button("Fetch samples", () => busy(fetchThem, message, fetchNow), { id: "fetch" });
-  const turnOn = button("Turn them on & restart", () => busy(turnOn, message, turnOnNow), { hidden: true });
+  const turnOn = button("Turn samples on & restart", () => busy(turnOn, message, turnOnNow), { hidden: true });
   let samples = [];
   let asked = false;
   let chosen = 0;
+  let triesLeft = 0;
+
+  const kept = () => !app.parameter(SAMPLES) || String(app.parameter(SAMPLES).value) === "true";
 
   async function fetchNow() {
     asked = true;
+    triesLeft = TRIES;
     tell(message, "Running fetch-incidents");
+    await fetchOnce();
+  }
+
+  /** Run fetch-incidents; where the instance keeps samples and has stored none yet, again in a moment. */
+  async function fetchOnce() {
     const found = await post("/api/samples");
     samples = found.samples;
     chosen = 0;
-    turnOn.hidden = samples.length > 0 || !app.parameter(SAMPLES) || String(app.parameter(SAMPLES).value) === "true";
+    turnOn.hidden = samples.length > 0 || kept();
     tell(message, samples.length ? count(samples.length, "sample") : found.hint, samples.length ? "ok" : "");
     draw();
+    triesLeft -= 1;
+    if (!samples.length && kept() && triesLeft > 0) setTimeout(() => busy(fetchThem, message, fetchOnce), AGAIN_MS);
   }
 
   async function turnOnNow() {

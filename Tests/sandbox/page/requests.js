@@ -100,6 +100,7 @@ function requestList(app) {
     waiting.push(row);
     if (waiting.length === 1) setTimeout(() => waiting.length && addWaiting(), 50);
   });
+  app.events.listen("more", reloadSoon); // there were too many to tell them one by one
   app.events.listen("open", reloadSoon);
   app.addEventListener("reset", reloadSoon);
   search.addEventListener("input", reloadSoon);

@@ -78,8 +78,10 @@ function requestForm(app) {
 
   async function load() {
     examples = await get("/api/examples");
-    const [first, ...others] = examples.map(({ id, title }) => h("option", { value: id }, title));
-    fill(example, h("optgroup", { label: "The documentation's example" }, first), h("optgroup", { label: "What senders post" }, others));
+    const [first, ...others] = examples;
+    const options = others.map((one) => h("option", { value: one.id }, label(one, others)));
+    options.sort((one, other) => one.text.localeCompare(other.text, "en", { sensitivity: "base" }));
+    fill(example, h("option", { value: first.id }, first.title), h("optgroup", { label: "What senders post" }, options));
   }
 
   async function open(id) {
@@ -132,6 +134,11 @@ function requestForm(app) {
   return { element, curl, copyCurl, request, open };
 }
 
+/** Return the sender's name, with the example's title where there are several of one sender. */
+function label({ sender, title }, all) {
+  return all.filter((other) => other.sender === sender).length > 1 ? `${sender}: ${title}` : sender;
+}
+
 function field(label, control, help = "") {
   return h("div", { class: "field" }, h("label", { for: control.id }, label), help ? h("span", { class: "help", id: `${control.id}-help` }, help) : null, control);
 }
@@ -161,6 +168,7 @@ function newest(app) {
     while (list.children.length > NEWEST) list.lastElementChild.remove();
     show();
   });
+  app.events.listen("more", read);
   app.events.listen("open", read);
   app.addEventListener("reset", read);
   read();
