@@ -125,6 +125,7 @@ class Sandbox:
 
     def stop(self, grace: float = STOP_SECONDS) -> None:
         """Stop the container as the platform does, then the front; what was created can still be read from a memory store."""
+        self.faults.stopped.clear()
         if self._container:
             self._container.stop(grace)
         if self._front:

@@ -23,7 +23,7 @@ class Secrets:
         self._lock = threading.Lock()
         self._known: set[str] = set()
         self._texts = re.compile("(?!)")  # matches nothing
-        self._scheme = Scheme("")
+        self._headers = {"authorization", "proxy-authorization"}
         self._proofs: frozenset[str] = frozenset()
 
     def learn(self, parameters: Iterable[Parameter], params: Mapping[str, Any]) -> None:
@@ -37,7 +37,7 @@ class Secrets:
 
     def _learn_credentials(self, username: str, password: str) -> None:
         if password:
-            self._scheme = Scheme.of(username)
+            self._headers |= {Scheme.of(username).header}
             parts = (password, password.strip(), *password.split())
             self._proofs |= {*parts, basic_token(username, password)}
             self._add([*parts, basic_token(username, password)])
@@ -59,8 +59,7 @@ class Secrets:
 
     def hide_proof(self, path: str, headers: Headers) -> tuple[str, Headers]:
         """Return a request's path and headers without the secrets that prove its sender, however short they are."""
-        named = {"authorization", "proxy-authorization", self._scheme.header}
-        hidden = [(name, self._without_proof(value) if name.lower() in named else value) for name, value in headers]
+        hidden = [(name, self._without_proof(value) if name.lower() in self._headers else value) for name, value in headers]
         plain, question, query = path.partition("?")
         fields = [
             f"{field.partition('=')[0]}={HIDDEN}" if unquote_plus(field.partition("=")[2]) in self._proofs else field

@@ -167,8 +167,7 @@ class Recorder:
         }
         incidents = [(item["id"], item["duplicate"]) for item in created]
         answer_headers = list(exchange.answer_headers)
-        settings = dict(self.settings)
-        return Recorded(row, headers, exchange.begins, exchange.size, answer_headers, exchange.answer, incidents, settings)
+        return Recorded(row, headers, exchange.begins, exchange.size, answer_headers, exchange.answer, incidents, self.settings)
 
     def _tell(self, row: dict[str, Any]) -> None:
         self._tell_left_out()

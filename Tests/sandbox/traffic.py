@@ -10,6 +10,7 @@ import json
 import re
 import sqlite3
 import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -82,6 +83,10 @@ class Recorded:
         """The bytes that are kept."""
         return len(self.body) + len(self.answer)
 
+    def counts(self) -> dict[str, int]:
+        """Return what the request adds to the totals."""
+        return {"all": 1, self.kind: 1, "bytes": self.size, "duplicate": int(self.duplicate)}
+
     def words(self) -> str:
         """Return what a search looks in."""
         marks = [f"is{self.kind}", *(["isduplicate"] if self.duplicate else [])]
@@ -97,6 +102,7 @@ class Traffic:
     def __init__(self, path: Path, store: Store, most: int = MAX_REQUESTS) -> None:
         self._store = store
         self._most = most
+        self._settings: tuple[Mapping[str, Any], int] = {}, 0  # the last ones, and their number
         self._writing = threading.RLock()
         self._reading = threading.Lock()
         self._writer = self._connect(path)
@@ -132,11 +138,13 @@ class Traffic:
     def add(self, requests: Iterable[Recorded]) -> list[int]:
         """Keep requests, in one transaction, and return their numbers; the oldest make room for them."""
         with self._transaction() as db:
-            numbers = [self._add(db, request) for request in requests]
+            counts: Counter[str] = Counter()
+            numbers = [self._add(db, request, counts) for request in requests]
+            self._count(db, counts)
             self._make_room(db)
         return numbers
 
-    def _add(self, db: sqlite3.Connection, request: Recorded) -> int:
+    def _add(self, db: sqlite3.Connection, request: Recorded, counts: Counter[str]) -> int:
         values = (request.kind, request.duplicate, request.size, json.dumps(request.row))
         number = db.execute("insert into request (kind, duplicate, size, row) values (?, ?, ?, ?)", values).lastrowid or 0
         ids = [int(identifier) for identifier, _ in request.incidents if identifier.isdecimal()]
@@ -153,22 +161,22 @@ class Traffic:
         db.execute("insert into content values (?, ?, ?, ?, ?, ?, ?, ?)", content)
         db.executemany("insert or ignore into origin values (?, ?)", [(identifier, number) for identifier in ids])
         db.execute("insert into request_text (rowid, words) values (?, ?)", (number, request.words()))
-        self._count(db, request.kind, request.duplicate, request.size, 1)
+        counts.update(request.counts())
+        return number
+
+    def _settings_id(self, db: sqlite3.Connection, params: Mapping[str, Any]) -> int:
+        if params is self._settings[0]:
+            return self._settings[1]
+        text = json.dumps(params, sort_keys=True)
+        db.execute("insert or ignore into settings (params) values (?)", (text,))
+        number = int(db.execute("select id from settings where params = ?", (text,)).fetchone()[0])
+        self._settings = params, number
         return number
 
     @staticmethod
-    def _settings_id(db: sqlite3.Connection, params: Mapping[str, Any]) -> int:
-        text = json.dumps(params, sort_keys=True)
-        db.execute("insert or ignore into settings (params) values (?)", (text,))
-        return int(db.execute("select id from settings where params = ?", (text,)).fetchone()[0])
-
-    @staticmethod
-    def _count(db: sqlite3.Connection, kind: str, duplicate: bool, size: int, sign: int) -> None:
-        counts = [("all", 1), (kind, 1), ("bytes", size), *([("duplicate", 1)] if duplicate else [])]
-        db.executemany(
-            "insert into tally values (?, ?) on conflict (name) do update set number = number + excluded.number",
-            [(name, sign * number) for name, number in counts],
-        )
+    def _count(db: sqlite3.Connection, counts: Mapping[str, int]) -> None:
+        upsert = "insert into tally values (?, ?) on conflict (name) do update set number = number + excluded.number"
+        db.executemany(upsert, list(counts.items()))
 
     def _make_room(self, db: sqlite3.Connection) -> None:
         """Let go of the oldest requests."""
@@ -183,7 +191,7 @@ class Traffic:
                 db.executemany(
                     "delete from origin where incident = ? and request = ?", [(key, number) for key, _ in old.incidents]
                 )
-                self._count(db, old.kind, old.duplicate, old.size, -1)
+                self._count(db, {name: -number for name, number in old.counts().items()})
 
     def reset(self) -> None:
         """Forget all requests, and number them from 1 again."""

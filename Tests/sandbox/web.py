@@ -11,6 +11,8 @@ import re
 import socketserver
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from http import HTTPStatus
 from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +24,7 @@ from .attempt import Attempt, AttemptError, connected, curl_line, send
 from .descriptor import DescriptorError, Parameter
 from .examples import examples
 from .form import fields, label, merged
-from .masking import Secrets
+from .masking import HIDDEN, Secrets
 from .preview import Preview, PreviewError
 from .recorder import OBSERVED_BYTES, Listeners, Monitor, Recorder
 from .reroute import PREFIX, Exchange, Reroute
@@ -56,6 +58,7 @@ HEADERS = [
     ("Cross-Origin-Resource-Policy", "same-origin"),
 ]
 MAX_CALL_BYTES = 64 * 1024 * 1024
+DRAINED_BYTES = 1024 * 1024
 MAX_LIMIT = 200
 MAX_NUMBER = 2**62
 PREVIEWED = 10
@@ -109,7 +112,8 @@ class Guard:
 
     def __init__(self, app: bottle.Bottle, port: int) -> None:
         self._app = app
-        self._hosts = {f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")}
+        names = ("127.0.0.1", "localhost", "[::1]")
+        self._hosts = {f"{name}:{port}" for name in names} | (set(names) if port == 80 else set())
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
@@ -119,9 +123,9 @@ class Guard:
         try:
             self._check(environ)
         except Refusal as refusal:
-            body = json.dumps({"error": str(refusal)}).encode()
-            start(bottle._HTTP_STATUS_LINES[refusal.status], [("Content-Type", "application/json")])
-            return [body]
+            drain(environ)
+            start(f"{refusal.status} {HTTPStatus(refusal.status).phrase}", [("Content-Type", "application/json")])
+            return [json.dumps({"error": str(refusal)}).encode()]
         answer: Iterable[bytes] = self._app(environ, start)
         return answer
 
@@ -139,6 +143,13 @@ class Guard:
             raise Refusal(403, "Only the page itself may change something; open it and do it there.")
         if environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower() != "application/json":
             raise Refusal(415, "Send JSON, with Content-Type: application/json.")
+
+
+def drain(environ: Mapping[str, Any]) -> None:
+    """Read away what a refused call sends: a connection that is closed with unread bytes may lose its answer."""
+    length = str(environ.get("CONTENT_LENGTH") or "0")
+    if length.isdecimal():
+        environ["wsgi.input"].read(min(int(length), DRAINED_BYTES))
 
 
 class Application(bottle.Bottle):
@@ -281,7 +292,7 @@ class Page:
     def send(self, attempt: Attempt) -> dict[str, Any]:
         """Send a request through the front, and return its answer."""
         origin = self._origin()
-        proven = attempt.proven(*self._credentials())
+        proven = self._addressed(attempt, origin).proven(*self._credentials())
         try:
             with connected(origin) as connection, self._recorder.expecting(connection.sock.getsockname()[1]) as number:
                 answer = send(connection, proven)
@@ -296,7 +307,16 @@ class Page:
 
     def curl(self, given: Any) -> dict[str, str]:
         """Return a line for a shell that sends what the page would."""
-        return {"curl": self._secrets.hide(curl_line(self.attempt(given), self._origin(), self._credentials()[0]))}
+        origin = self._origin()
+        attempt = self._addressed(self.attempt(given), origin)
+        return {"curl": self._secrets.hide(curl_line(attempt, origin, self._credentials()[0]))}
+
+    def _addressed(self, attempt: Attempt, origin: str) -> Attempt:
+        """Return a request as it is sent to an origin: the container itself knows nothing of the instance's path."""
+        if origin == self._front_origin():
+            return attempt
+        rest = attempt.path.removeprefix(f"{PREFIX}{self._sandbox.instance}")
+        return replace(attempt, path=rest if rest.startswith("/") else f"/{rest}")
 
     def again(self, number: int) -> dict[str, Any]:
         """Send a request again as it was; what proves its sender is made anew where it did so."""
@@ -304,14 +324,15 @@ class Page:
         if old.body_bytes > len(old.body):
             raise Refusal(400, "This request's body is longer than what is kept of it; send it again from where it came from.")
         skipped = {"x-forwarded-for", "content-length", "transfer-encoding", "host", "connection"}
-        headers = [(name, value) for name, value in old.headers if name.lower() not in skipped]
-        return self.send(Attempt(old.row["method"], old.row["path"], headers, old.body, self._was_proven(old)))
+        headers = [(name, value) for name, value in old.headers if name.lower() not in skipped and HIDDEN not in value]
+        path = re.sub(rf"(?<=[?&])[^&]*{HIDDEN}(?:&|$)", "", old.row["path"]).rstrip("?&")
+        return self.send(Attempt(old.row["method"], path, headers, old.body, self._was_proven(old)))
 
     def _was_proven(self, old: Recorded) -> bool:
-        scheme = Scheme.of(self._credentials()[0])
-        if old.row["status"] == 401 or not scheme.kind:
-            return False
-        return scheme.kind == "_query" or bool(value_of(old.headers, scheme.header))
+        """Tell whether a request had a proof that is hidden by now, or a signature that was right at its time."""
+        hidden = HIDDEN in old.row["path"] or any(HIDDEN in value for _, value in old.headers)
+        header = Scheme.of(self._credentials()[0]).header
+        return hidden or (old.row["status"] != 401 and bool(header) and bool(value_of(old.headers, header)))
 
     def _credentials(self) -> tuple[str, str]:
         given = self._sandbox.params.get("credentials")
@@ -555,6 +576,8 @@ def number_of(text: str | None, name: str, default: int, most: int) -> int:
 def call_body() -> Any:
     """Return what a call sends; raises Refusal."""
     size = bottle.request.content_length
+    if size < 0 and bottle.request.chunked:
+        raise Refusal(411, "Send the call with a Content-Length.")
     if size > MAX_CALL_BYTES:
         raise Refusal(413, f"This is more than {MAX_CALL_BYTES} bytes.")
     try:
