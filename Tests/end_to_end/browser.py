@@ -124,9 +124,14 @@ class Page:
 
     def click(self, selector: str, text: str = "") -> None:
         """Click an element as a person does: it has to be in sight and not covered."""
-        element = self.named(selector, text) if text else self.find(selector)
-        self.script("arguments[0].scrollIntoView({block: 'center'})", element)
-        element.click()
+
+        def clicked() -> bool:
+            element = self.named(selector, text) if text else self.find(selector)
+            self.script("arguments[0].scrollIntoView({block: 'center'})", element)
+            element.click()
+            return True
+
+        self.until(clicked, f"a click on {selector} {text}")  # again where a list was drawn anew in between
 
     def fill(self, selector: str, text: str) -> None:
         """Type a text in the place of what a field holds."""

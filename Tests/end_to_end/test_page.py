@@ -212,6 +212,8 @@ def test_a_click_on_a_value_maps_it_and_the_last_requests_show_it_at_once(open_p
     page.click("#goal-severity_from")
     page.click('.pick[data-path="level"]')
     page.shows("Critical", "#preview")
+    assert page.script("return document.activeElement.dataset.path") == "level", "the focus stays where it was"
+    assert [one.text for one in page.all("#samples .use")] == ["Severity from", "Incident name"]
     page.click("#goal-duplication_key")
     page.click('.pick[data-path="title"]')
     page.click("label", "Add to the paths that are there")

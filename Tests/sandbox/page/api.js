@@ -37,11 +37,17 @@ const NAMES = ["request", "more", "health", "log", "metrics", "faults"];
 
 /** Server-sent events as events of this object; "open" comes with every new connection, "lost" when one is gone. */
 export class Events extends EventTarget {
+  #isOpen = false;
+
   /** Connect, and again whenever the connection is lost. */
   connect() {
     const source = new EventSource("/api/events");
-    source.addEventListener("open", () => this.#pass("open"));
+    source.addEventListener("open", () => {
+      this.#isOpen = true;
+      this.#pass("open");
+    });
     source.addEventListener("error", () => {
+      this.#isOpen = false;
       this.#pass("lost");
       if (source.readyState !== EventSource.CLOSED) return; // the browser tries again by itself
       source.close();
@@ -53,6 +59,12 @@ export class Events extends EventTarget {
   /** Call `listener` with the value of each event of a name. */
   listen(name, listener) {
     this.addEventListener(name, (event) => listener(event.detail));
+  }
+
+  /** Call `listener` now if events come, and with every new connection: what was read before may have changed meanwhile. */
+  whenOpen(listener) {
+    if (this.#isOpen) listener();
+    this.addEventListener("open", () => listener());
   }
 
   #pass(name, detail = null) {

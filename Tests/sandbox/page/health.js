@@ -44,8 +44,7 @@ export function healthView(section, app) {
   app.events.listen("metrics", charts.add);
   app.events.listen("log", logs.add);
   app.events.listen("faults", faults.show);
-  app.events.listen("open", readAgain);
-  readAgain();
+  app.events.whenOpen(readAgain);
   section.append(
     h(
       "div",

@@ -5,7 +5,7 @@ import { tree } from "./tree.js";
 
 const SEVERITIES = { 0: "Unknown", 0.5: "Informational", 1: "Low", 2: "Medium", 3: "High", 4: "Critical" };
 const FIRST = ["name", "type", "severity", "occurred", "details"];
-const LABELS = { name: "Name", type: "Type", severity: "Severity", occurred: "Occurred", details: "Details" };
+const LABELS = { name: "Name", type: "Type", severity: "Severity", occurred: "Occurred", details: "Details", created: "Created" };
 const APART = new Set([...FIRST, "id", "rawJSON"]);
 
 /** Return a status as a word in its colour: the number, or that nothing was answered. */
@@ -136,14 +136,22 @@ export function hexadecimal(base64) {
   return lines.join("\n");
 }
 
-/** Return the answer to a request: its status and time, its sentence or body, its headers folded. */
-export function answerBlock({ status, reason = "", headers = [], body = "", milliseconds }, error = "") {
-  return [
-    h("p", { class: "answer-line" }, statusTag(status, reason), typeof milliseconds === "number" ? h("span", { class: "muted" }, `in ${milliseconds.toFixed(1)} ms`) : null),
-    error ? h("p", { class: "sentence text" }, error) : null,
+/** Return the status of an answer, its time, and the sentence of a refusal. */
+export function answerLine({ status, reason = "", milliseconds }, error = "") {
+  const time = typeof milliseconds === "number" ? h("span", { class: "muted" }, `in ${milliseconds.toFixed(1)} ms`) : null;
+  return [h("p", { class: "answer-line" }, statusTag(status, reason), time), error ? h("p", { class: "sentence text" }, error) : null];
+}
+
+/** Return the body and the headers of an answer, folded unless `open`. */
+export function answerParts({ headers = [], body = "" }, open) {
+  if (!body && !headers.length) return null;
+  return h(
+    "details",
+    { class: "fold answer", open },
+    h("summary", {}, "The answer ", h("span", { class: "muted" }, body ? "its body and " : "no body, ", count(headers.length, "header"))),
     body ? textBlock(pretty(body), "Body of the answer") : null,
-    headers.length ? h("details", { class: "fold" }, h("summary", {}, count(headers.length, "header"), " of the answer"), headerTable(headers, "Headers of the answer")) : null,
-  ];
+    headers.length ? headerTable(headers, "Headers of the answer") : null,
+  );
 }
 
 /** Return a row of the list of requests as a link. */
@@ -152,10 +160,11 @@ export function requestRow(row) {
   const more = row.incidentCount - row.incidents.length;
   const became = row.error || (row.incidentCount ? names + (more > 0 ? ` and ${more} more` : "") : "no incident");
   const duplicate = row.incidents.length > 0 && row.incidents.every((incident) => incident.duplicate);
+  const notes = [row.incidentCount > 1 ? count(row.incidentCount, "incident") : "", duplicate ? "duplicate" : "", row.readAs === "JSON" ? "" : row.readAs];
   return h(
     "a",
     { class: "row", href: `#/requests/${row.id}`, "data-id": row.id },
     h("span", { class: "row-top" }, statusTag(row.status), h("span", { class: "method" }, row.method), h("span", { class: "path text" }, row.path), h("span", { class: "when" }, clock(row.time))),
-    h("span", { class: "row-bottom" }, h("span", { class: "became text" }, became), h("span", { class: "muted" }, [row.incidentCount ? count(row.incidentCount, "incident") : null, duplicate ? "duplicate" : null, row.readAs, row.sender].filter(Boolean).join(" · "))),
+    h("span", { class: "row-bottom" }, h("span", { class: "became text" }, became), h("span", { class: "muted" }, notes.filter(Boolean).join(" · "))),
   );
 }

@@ -9,6 +9,7 @@ const PICKED = ["name_from", "severity_from", "duplication_key", "events_path", 
 const TYPED = ["severity_map"]; // no path leads to these
 const OF_REQUEST = ["headers", "query", "path", "source_address"]; // what each incident has of its request
 const NO_PATH = /[,+[\]{}]|^$|^\s|\s$/; // such keys cannot be written in a path
+const EVENTS = "events_path";
 const SAMPLES = "store_samples";
 const TRIES = 5; // the instance stores its samples every few seconds
 const AGAIN_MS = 2500;
@@ -87,7 +88,7 @@ function mappingForm(app, changed) {
     const made = inputs.get(goal);
     const before = made.value.trim();
     made.value = join.checked && before ? before + (goal === "duplication_key" ? "+" : ", ") + path : path;
-    tell(message, `${app.parameter(goal).display}: ${made.value}`);
+    announce(`${app.parameter(goal).display}: ${made.value}`);
     edited();
   }
 
@@ -107,7 +108,18 @@ function mappingForm(app, changed) {
     rows,
     h("div", { class: "actions" }, save, undo, h("label", { class: "inline" }, join, " Add to the paths that are there"), message),
   );
-  return { element, pick, changes: changesNow, goal: () => goal, value: (name) => inputs.get(name)?.value ?? "" };
+  /** Return the names of the parameters that a path stands in. */
+  function uses(path) {
+    return names.filter((name) => pathsIn(inputs.get(name)?.value ?? "").includes(path)).map((name) => app.parameter(name).display);
+  }
+
+  return { element, pick, uses, changes: changesNow, goal: () => goal, value: (name) => inputs.get(name)?.value ?? "" };
+}
+
+/** Return the paths in a parameter's text: those in braces where there are any. */
+function pathsIn(text) {
+  const braces = [...text.matchAll(/\{([^{}]*)\}/g)].map(([, inside]) => inside);
+  return (braces.length ? braces.join(",") : text).split(/[,+]/).map((path) => path.trim());
 }
 
 // ---- the samples
@@ -121,6 +133,7 @@ function samplePanel(app, form) {
   let asked = false;
   let chosen = 0;
   let triesLeft = 0;
+  let drawn = "";
 
   const kept = () => !app.parameter(SAMPLES) || String(app.parameter(SAMPLES).value) === "true";
 
@@ -151,11 +164,18 @@ function samplePanel(app, form) {
     tell(message, "Samples are kept from now on. Send a request, then fetch again.", "ok");
   }
 
+  /** Draw the sample where it or what can be clicked in it has changed, else only which parameters use which values. */
   function draw() {
+    const wanted = JSON.stringify([chosen, samples, form.goal() === EVENTS, form.value(EVENTS)]);
+    if (wanted === drawn) return void markUses(place, form);
+    drawn = wanted;
     if (!samples.length) return void fill(place);
+    const focused = place.contains(document.activeElement) ? document.activeElement.dataset.place : null;
     const choice = h("select", { id: "sample", on: { change: () => choose(choice.selectedIndex) } }, samples.map(({ name }, index) => h("option", { value: index }, `${index + 1}. ${name}`)));
     choice.value = String(chosen);
-    fill(place, h("div", { class: "field" }, h("label", { for: "sample" }, `Sample, of ${samples.length}`), choice), sampleTree(samples[chosen].raw, form));
+    fill(place, h("div", { class: "field" }, h("label", { for: "sample" }, "Sample"), choice), sampleTree(samples[chosen].raw, form));
+    markUses(place, form);
+    if (focused) [...place.querySelectorAll(".pick")].find((one) => one.dataset.place === focused)?.focus();
   }
 
   function choose(index) {
@@ -170,14 +190,15 @@ function samplePanel(app, form) {
 
 /** Return a sample's tree in which what the goal can use is a button. */
 function sampleTree(raw, form) {
-  const eventsPath = form.value("events_path");
-  const array = form.goal() === "events_path";
+  const eventsPath = form.value(EVENTS);
+  const array = form.goal() === EVENTS;
   const pickButton = (path, content) => {
     const written = array ? path.join(".") : pathOf(path, raw, eventsPath);
-    return button(content, () => {
-      form.pick(written);
-      announce(`Path ${written}`);
-    }, { class: "pick", title: written, "data-path": written });
+    const made = button(content, () => form.pick(written), { class: "pick", title: written, "data-path": written, "data-place": JSON.stringify(path) });
+    const uses = h("span", { class: "uses" });
+    made.mark = () => fill(uses, form.uses(written).map((name) => h("span", { class: "tag use" }, name)));
+    made.mark();
+    return [made, uses];
   };
   const usable = (path) => !path.some((key) => NO_PATH.test(String(key)));
   return tree(raw, {
@@ -186,6 +207,11 @@ function sampleTree(raw, form) {
     leaf: (path, value, text) => (!array && value !== null && usable(path) ? pickButton(path, text) : text),
     branch: (path, value) => (array && Array.isArray(value) && usable(path) ? pickButton(path, "Use this array") : null),
   });
+}
+
+/** Show beside each value which parameters use it. */
+function markUses(place, form) {
+  for (const pick of place.querySelectorAll(".pick")) pick.mark();
 }
 
 /** Return how a place in a sample is written, seen from one event where Events in finds its array in the sample. */

@@ -1,7 +1,7 @@
 /* Requests: the list of all of them, live, beside the one that is open. */
 
 import { get, post } from "./api.js";
-import { answerBlock, headerTable, hexadecimal, incidentCard, pretty, requestRow, statusTag, textBlock } from "./incident.js";
+import { answerLine, answerParts, headerTable, hexadecimal, incidentCard, pretty, requestRow, statusTag, textBlock } from "./incident.js";
 import { announce, busy, button, clock, copyButton, count, debounced, duration, fill, h, messagePlace, panel, size, tell } from "./dom.js";
 
 const PAGE = 50;
@@ -21,7 +21,7 @@ export function requestsView(section, app) {
     list.mark(id);
     if (id === open) return;
     open = id;
-    if (id) showRequest(detail, id, () => open === id, app);
+    if (id) showRequest(detail, id, () => open === id);
     else fill(detail, h("p", { class: "hint padded" }, "Open a request to see it as it came, beside what became of it."));
   };
 }
@@ -50,7 +50,9 @@ function requestList(app) {
     if (turn !== asked) return; // a later question is under way
     waiting = [];
     number = found.total;
+    const focused = rows.contains(document.activeElement) ? document.activeElement.dataset.id : null;
     fill(rows, found.requests.map(item));
+    if (focused) rows.querySelector(`[data-id="${focused}"]`)?.focus();
     older.hidden = !found.more;
     showTotal();
   }
@@ -101,7 +103,7 @@ function requestList(app) {
     if (waiting.length === 1) setTimeout(() => waiting.length && addWaiting(), 50);
   });
   app.events.listen("more", reloadSoon); // there were too many to tell them one by one
-  app.events.listen("open", reloadSoon);
+  app.events.whenOpen(() => reload().catch(fail));
   app.addEventListener("reset", reloadSoon);
   search.addEventListener("input", reloadSoon);
   status.addEventListener("change", reloadSoon);
@@ -112,8 +114,6 @@ function requestList(app) {
       event.preventDefault();
     }
   });
-  reload().catch(fail);
-
   function mark(id) {
     marked = id;
     for (const link of rows.querySelectorAll("a")) {
@@ -138,10 +138,10 @@ function moveFocus(event, rows) {
 
 // ---- the open request
 
-async function showRequest(place, id, wanted, app) {
+async function showRequest(place, id, wanted) {
   try {
     const found = await get(`/api/requests/${encodeURIComponent(id)}`);
-    if (wanted()) fill(place, requestDetail(found, app));
+    if (wanted()) fill(place, requestDetail(found));
   } catch (error) {
     if (wanted()) fill(place, back(), h("p", { class: "message", role: "alert", "data-kind": "bad" }, error.message));
   }
@@ -151,7 +151,7 @@ function back() {
   return h("a", { class: "back", href: "#/requests" }, "All requests");
 }
 
-function requestDetail(found, app) {
+function requestDetail(found) {
   const message = messagePlace();
   const again = button("Send again", () => busy(again, message, async () => {
     const answer = await post(`/api/requests/${found.id}/send`);
@@ -169,7 +169,7 @@ function requestDetail(found, app) {
       h("p", { class: "facts" }, statusTag(found.status), facts.map((fact) => h("span", {}, fact))),
       h("div", { class: "actions" }, again, message),
     ),
-    h("div", { class: "beside" }, asItCame(found), whatBecame(found, app)),
+    h("div", { class: "beside" }, asItCame(found), whatBecame(found)),
   ];
 }
 
@@ -204,9 +204,10 @@ function whatBecame(found) {
   return panel(
     "What became of it",
     { level: 4, id: "what-became" },
-    answerBlock(found.answer ?? {}, found.error),
+    answerLine({ ...found.answer, milliseconds: found.milliseconds }, found.error),
     found.incidents.length ? null : h("p", { class: "hint" }, "It made no incident."),
     found.incidents.slice(0, 50).map((incident, index) => incidentCard(incident, { level: 5, open: index < 3 })),
-    found.incidents.length > 50 ? h("p", { class: "hint" }, `And ${count(found.incidents.length - 50, "more incident")}.`) : null,
+    found.incidentCount > 50 ? h("p", { class: "hint" }, `And ${count(found.incidentCount - 50, "more incident")}.`) : null,
+    answerParts(found.answer ?? {}, !found.incidents.length),
   );
 }

@@ -1,7 +1,7 @@
 /* Try it: send a request, see its answer and what became of it. */
 
 import { get, post } from "./api.js";
-import { answerBlock, incidentCard, requestRow } from "./incident.js";
+import { answerLine, answerParts, incidentCard, requestRow } from "./incident.js";
 import { announce, busy, button, copyButton, count, debounced, fill, h, messagePlace, panel, tell } from "./dom.js";
 
 const NEWEST = 5;
@@ -21,10 +21,10 @@ export function tryView(section, app) {
     tell(message, "Sending");
     const answer = await post("/api/send", form.request());
     tell(message, answer.status ? `Answered ${answer.status}.` : "No answer came.", answer.status < 400 && answer.status ? "ok" : "bad");
-    fill(outcome, ...answerBlock(answer));
+    fill(outcome, answerLine(answer), answerParts(answer, true));
     if (answer.requestId === null) return;
     const found = await get(`/api/requests/${answer.requestId}`);
-    fill(outcome, ...answerBlock(answer, found.error), became(found));
+    fill(outcome, answerLine(answer, found.error), answerParts(answer, true), became(found));
     announce(`Answered ${answer.status}, ${count(found.incidents.length, "incident")}.`);
   }
 
@@ -169,8 +169,7 @@ function newest(app) {
     show();
   });
   app.events.listen("more", read);
-  app.events.listen("open", read);
+  app.events.whenOpen(read);
   app.addEventListener("reset", read);
-  read();
   return [empty, list];
 }
