@@ -18,7 +18,7 @@ from Tests.sandbox import Sandbox
 HERE = Path(__file__).parent
 Make = Callable[..., Sandbox]
 Open = Callable[..., tuple[Page, Sandbox]]
-VIEWS = ("instance", "try/grafana-alert", "requests", "requests/1", "mapping", "health")
+VIEWS = ("instance", "try/grafana-alert", "requests", "requests/1", "requests/incident-1", "mapping", "health")
 ALERT = {"title": "Disk full", "level": "P1", "rule": {"name": "Disk usage"}, "host": [{"name": "db1"}], "link": None}
 ALERTS = {"receiver": "soc", "alerts": [{"labels": {"alertname": "A", "severity": "high"}}, {"labels": {"alertname": "B"}}]}
 
@@ -158,6 +158,26 @@ def test_requests_are_searched_filtered_and_loaded_page_by_page(open_page: Open)
     page.click("#filter option[value='all']")
     page.shows("No requests yet")
     assert sandbox.incidents() == []
+
+
+def test_incidents_are_listed_opened_and_lead_to_their_request(open_page: Open, tmp_path: Path) -> None:
+    with Sandbox(store=tmp_path / "store.sqlite3", start=False) as earlier:
+        earlier.store.create([{"name": f"earlier {number}", "rawJSON": '{"kept": true}'} for number in range(3000)])
+    page, sandbox = open_page(store=tmp_path / "store.sqlite3")
+    page.open("requests")
+    page.click("label", "Incidents")
+    page.shows("3,000 incidents")
+    page.script("window.mark = 'not loaded again'")
+    post(sandbox, ALERT)
+    page.click('#rows a[data-id="incident-3001"]')
+    page.click("#detail a", "Open request 1")
+    page.shows("As it came")
+    page.fill("#search", "earlier 7")
+    page.shows("earlier 7", "#rows")
+    page.click("#rows a")
+    page.shows("its request is not kept", "#detail")
+    page.shows("true", "#detail .tree")
+    assert page.script("return window.mark") == "not loaded again"
 
 
 # ---- Instance
@@ -351,6 +371,7 @@ def settle(page: Page, view: str) -> None:
         "try/grafana-alert": ".suggestion dd",
         "requests": "#rows a",
         "requests/1": ".detail .incident",
+        "requests/incident-1": ".detail .incident",
         "mapping": "#preview .become, #samples .pick",
         "health": ".log tbody tr",
     }

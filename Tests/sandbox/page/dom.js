@@ -106,6 +106,17 @@ export function debounced(action, milliseconds) {
   };
 }
 
+/** Return a function that runs `action` so many milliseconds after a call, once for all calls meanwhile. */
+export function throttled(action, milliseconds) {
+  let timer = 0;
+  return () => {
+    timer ||= setTimeout(() => {
+      timer = 0;
+      action();
+    }, milliseconds);
+  };
+}
+
 /** Return a time element of the browser's clock; `text` is RFC 3339 or seconds since the epoch. */
 export function clock(text) {
   const date = new Date(typeof text === "number" ? text * 1000 : text);

@@ -154,6 +154,16 @@ export function answerParts({ headers = [], body = "" }, open) {
   );
 }
 
+/** Return a row of the list of incidents as a link. */
+export function incidentRow(row) {
+  return h(
+    "a",
+    { class: "row", href: `#/requests/incident-${row.id}`, "data-id": `incident-${row.id}`, "data-before": row.id },
+    h("span", { class: "row-top" }, h("span", { class: "number" }, `#${row.id}`), severityTag(row.severity), h("span", { class: "path text" }, row.type ?? ""), h("span", { class: "when" }, clock(row.created))),
+    h("span", { class: "row-bottom" }, h("span", { class: "became text" }, row.name || "without a name")),
+  );
+}
+
 /** Return a row of the list of requests as a link. */
 export function requestRow(row) {
   const names = row.incidents.map((incident) => incident.name).join(", ");
@@ -163,7 +173,7 @@ export function requestRow(row) {
   const notes = [row.incidentCount > 1 ? count(row.incidentCount, "incident") : "", duplicate ? "duplicate" : "", row.readAs === "JSON" ? "" : row.readAs];
   return h(
     "a",
-    { class: "row", href: `#/requests/${row.id}`, "data-id": row.id },
+    { class: "row", href: `#/requests/${row.id}`, "data-id": row.id, "data-before": row.id },
     h("span", { class: "row-top" }, statusTag(row.status), h("span", { class: "method" }, row.method), h("span", { class: "path text" }, row.path), h("span", { class: "when" }, clock(row.time))),
     h("span", { class: "row-bottom" }, h("span", { class: "became text" }, became), h("span", { class: "muted" }, notes.filter(Boolean).join(" · "))),
   );

@@ -2,7 +2,7 @@
 
 import { get, post } from "./api.js";
 import { severityTag, sourceText } from "./incident.js";
-import { announce, busy, button, clock, count, debounced, fill, h, messagePlace, panel, tell } from "./dom.js";
+import { announce, busy, button, clock, count, debounced, fill, h, messagePlace, panel, tell, throttled } from "./dom.js";
 import { tree } from "./tree.js";
 
 const PICKED = ["name_from", "severity_from", "duplication_key", "events_path", "occurred_from", "type_from"];
@@ -255,7 +255,8 @@ function previewPanel(app, form) {
   }
 
   const refresh = debounced(show, 200);
-  app.events.listen("request", () => document.getElementById("view-mapping").hidden || refresh());
+  const refreshLive = throttled(show, 1000);
+  app.events.listen("request", () => document.getElementById("view-mapping").hidden || refreshLive());
   app.addEventListener("reset", refresh);
   const element = panel("What the last requests become", { id: "map-preview" }, note, place);
   return { element, refresh };

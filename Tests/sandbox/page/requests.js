@@ -1,14 +1,19 @@
-/* Requests: the list of all of them, live, beside the one that is open. */
+/* Requests: the list of them or of the incidents, live, beside the one that is open. */
 
 import { get, post } from "./api.js";
-import { answerLine, answerParts, headerTable, hexadecimal, incidentCard, pretty, requestRow, statusTag, textBlock } from "./incident.js";
-import { announce, busy, button, clock, copyButton, count, debounced, duration, fill, h, messagePlace, panel, size, tell } from "./dom.js";
+import { answerLine, answerParts, headerTable, hexadecimal, incidentCard, incidentRow, pretty, requestRow, statusTag, textBlock } from "./incident.js";
+import { announce, busy, button, clock, copyButton, count, debounced, duration, fill, h, messagePlace, panel, size, tell, throttled } from "./dom.js";
 
 const PAGE = 50;
 const MAX_ROWS = 500; // what lies further back comes again with Load older
+const LIVE_MS = 500; // between two readings of a list that is filtered while requests come
+const LISTS = {
+  requests: { path: "/api/requests", row: requestRow, noun: "request" },
+  incidents: { path: "/api/incidents", row: incidentRow, noun: "incident" },
+};
 const FILTERS = [["all", "All"], ["2xx", "2xx: taken"], ["4xx", "4xx: refused"], ["5xx", "5xx: failed"], ["duplicate", "Duplicates"]];
 
-/** Fill the section; returns what is called with a request's ID when the view is shown. */
+/** Fill the section; returns what is called with a request's ID, or `incident-` and an incident's, when the view is shown. */
 export function requestsView(section, app) {
   const detail = h("div", { class: "detail", id: "detail" });
   const list = requestList(app);
@@ -21,7 +26,7 @@ export function requestsView(section, app) {
     list.mark(id);
     if (id === open) return;
     open = id;
-    if (id) showRequest(detail, id, () => open === id);
+    if (id) showDetail(detail, id, () => open === id);
     else fill(detail, h("p", { class: "hint padded" }, "Open a request to see it as it came, beside what became of it."));
   };
 }
@@ -29,40 +34,41 @@ export function requestsView(section, app) {
 // ---- the list
 
 function requestList(app) {
-  const search = h("input", { type: "search", id: "search", placeholder: "Search", autocomplete: "off", spellcheck: "false", "aria-label": "Search in requests" });
+  const search = h("input", { type: "search", id: "search", placeholder: "Search", autocomplete: "off", spellcheck: "false", "aria-label": "Search" });
   const status = h("select", { id: "filter", "aria-label": "Status" }, FILTERS.map(([value, label]) => h("option", { value }, label)));
   const total = h("p", { class: "total muted", role: "status", "aria-live": "polite" });
-  const rows = h("ul", { class: "rows", id: "rows", "aria-label": "Requests, newest first" });
+  const rows = h("ul", { class: "rows", id: "rows", "aria-label": "Newest first" });
   const message = messagePlace();
   const older = button("Load older", () => busy(older, message, loadOlder), { class: "quiet", hidden: true });
   const forget = button("Forget all", () => busy(forget, message, forgetAll), { class: "quiet" });
+  let kind = "requests";
   let number = 0;
   let asked = 0;
   let marked = "";
   let waiting = [];
 
-  const filters = () => ({ q: search.value.trim(), status: status.value });
-  const narrowed = () => filters().q !== "" || filters().status !== "all";
+  const filters = () => ({ q: search.value.trim(), status: kind === "requests" ? status.value : null });
+  const narrowed = () => search.value.trim() !== "" || kind !== "requests" || status.value !== "all";
+  const ask = (before = null) => get(LISTS[kind].path, { limit: PAGE, before, ...filters() });
 
   async function reload() {
     const turn = ++asked;
-    const found = await get("/api/requests", { limit: PAGE, ...filters() });
+    const found = await ask();
     if (turn !== asked) return; // a later question is under way
     waiting = [];
     number = found.total;
     const focused = rows.contains(document.activeElement) ? document.activeElement.dataset.id : null;
-    fill(rows, found.requests.map(item));
+    fill(rows, found[kind].map(item));
     if (focused) rows.querySelector(`[data-id="${focused}"]`)?.focus();
     older.hidden = !found.more;
     showTotal();
   }
 
   async function loadOlder() {
-    const last = rows.lastElementChild?.firstElementChild.dataset.id;
-    const found = await get("/api/requests", { limit: PAGE, before: last, ...filters() });
-    rows.append(...found.requests.map(item));
+    const found = await ask(rows.lastElementChild?.firstElementChild.dataset.before);
+    rows.append(...found[kind].map(item));
     older.hidden = !found.more;
-    announce(`${count(found.requests.length, "older request")} loaded`);
+    announce(`${count(found[kind].length, `older ${LISTS[kind].noun}`)} loaded`);
   }
 
   async function forgetAll() {
@@ -74,13 +80,13 @@ function requestList(app) {
   }
 
   function item(row) {
-    const link = requestRow(row);
-    if (String(row.id) === marked) link.setAttribute("aria-current", "true");
+    const link = LISTS[kind].row(row);
+    if (link.dataset.id === marked) link.setAttribute("aria-current", "true");
     return h("li", {}, link);
   }
 
   function showTotal() {
-    total.textContent = number || narrowed() ? count(number, "request") : "No requests yet: send one from Try it, or from your own tool.";
+    total.textContent = number || narrowed() ? count(number, LISTS[kind].noun) : "No requests yet: send one from Try it, or from your own tool.";
   }
 
   /** Put the requests that have come since the last frame on top. */
@@ -97,12 +103,13 @@ function requestList(app) {
 
   const fail = (error) => tell(message, error.message, "bad");
   const reloadSoon = debounced(() => reload().catch(fail), 200);
+  const reloadLive = throttled(() => reload().catch(fail), LIVE_MS);
   app.events.listen("request", (row) => {
-    if (narrowed()) return reloadSoon();
+    if (narrowed()) return reloadLive();
     waiting.push(row);
     if (waiting.length === 1) setTimeout(() => waiting.length && addWaiting(), 50);
   });
-  app.events.listen("more", reloadSoon); // there were too many to tell them one by one
+  app.events.listen("more", reloadLive); // there were too many to tell them one by one
   app.events.whenOpen(() => reload().catch(fail));
   app.addEventListener("reset", reloadSoon);
   search.addEventListener("input", reloadSoon);
@@ -114,6 +121,12 @@ function requestList(app) {
       event.preventDefault();
     }
   });
+  function show(other) {
+    kind = other;
+    status.hidden = kind !== "requests";
+    reload().catch(fail);
+  }
+
   function mark(id) {
     marked = id;
     for (const link of rows.querySelectorAll("a")) {
@@ -122,7 +135,9 @@ function requestList(app) {
     }
   }
 
-  const element = h("div", { class: "list panel" }, h("div", { class: "list-tools" }, search, status, forget), total, message, rows, older);
+  const option = (name, label) => h("label", {}, h("input", { type: "radio", name: "list", checked: name === kind, on: { change: () => show(name) } }), h("span", {}, label));
+  const choice = h("fieldset", { class: "switch" }, h("legend", { class: "hidden-text" }, "List"), option("requests", "Requests"), option("incidents", "Incidents"));
+  const element = h("div", { class: "list panel" }, h("div", { class: "list-head" }, choice, forget), h("div", { class: "list-tools" }, search, status), total, message, rows, older);
   return { element, mark };
 }
 
@@ -138,10 +153,11 @@ function moveFocus(event, rows) {
 
 // ---- the open request
 
-async function showRequest(place, id, wanted) {
+async function showDetail(place, id, wanted) {
+  const incident = id.startsWith("incident-") ? id.slice("incident-".length) : "";
   try {
-    const found = await get(`/api/requests/${encodeURIComponent(id)}`);
-    if (wanted()) fill(place, requestDetail(found));
+    const found = await get(incident ? `/api/incidents/${encodeURIComponent(incident)}` : `/api/requests/${encodeURIComponent(id)}`);
+    if (wanted()) fill(place, incident ? incidentDetail(found) : requestDetail(found));
   } catch (error) {
     if (wanted()) fill(place, back(), h("p", { class: "message", role: "alert", "data-kind": "bad" }, error.message));
   }
@@ -149,6 +165,18 @@ async function showRequest(place, id, wanted) {
 
 function back() {
   return h("a", { class: "back", href: "#/requests" }, "All requests");
+}
+
+function incidentDetail(found) {
+  return [
+    back(),
+    h("header", { class: "detail-head" }, h("h3", { id: "detail-title", tabindex: "-1" }, `Incident ${found.id}`), h("p", { class: "facts" }, h("span", {}, "created ", clock(found.created)), madeBy(found.requestId))),
+    h("div", { class: "panel" }, incidentCard(found)),
+  ];
+}
+
+function madeBy(id) {
+  return h("span", {}, id === null ? "its request is not kept" : h("a", { href: `#/requests/${id}` }, `Open request ${id}`));
 }
 
 function requestDetail(found) {
