@@ -23,7 +23,7 @@ READERS = {  # attribute of Settings that holds the paths of a parameter: the pa
     "occurred_from": ("occurred_from", "occurred"),
     "severity_from": ("severity_from", "severity"),
 }
-SHOWN = ("name", "type", "severity", "occurred", "details")
+SHOWN = ("name", "type", "severity", "occurred")
 
 
 class Demisto:
@@ -99,16 +99,9 @@ class Integration:
         if incident.fields.get("type") and "type" not in sources and incident.fields["type"] == settings.incident_type:
             sources["type"] = source("incidentType", "")
         for name in SHOWN:
-            if (
-                isinstance(item, dict)
-                and item.get(name)
-                and incident.fields.get(name)
-                and name not in sources
-                and name != "details"
-            ):
+            if isinstance(item, dict) and item.get(name) and incident.fields.get(name) and name not in sources:
                 sources[name] = source("", name)
-        raw = incident.fields.get("rawJSON")
-        return {**fields, "duplicationKey": incident.key, "sources": sources, "rawJSON": raw}
+        return {**fields, "duplicationKey": incident.key, "sources": sources}
 
     @staticmethod
     def _sources(incident: Any, trace: list[tuple[Any, Any]], settings: Any) -> dict[str, dict[str, str]]:

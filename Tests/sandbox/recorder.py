@@ -5,6 +5,7 @@ import json
 import queue
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ from .masking import Secrets
 from .reroute import Exchange
 from .server import read_as
 from .store import Store
-from .traffic import MAX_SHOWN, Recorded, Traffic, now
+from .traffic import MAX_SHOWN, Recorded, Traffic, is_number, now
 
 OBSERVED_BYTES = 4 * 1024 * 1024  # of a body, and of an answer
 MAX_WAITING = 10_000  # requests to be written down
@@ -128,11 +129,13 @@ class Recorder:
         while not self._ended or self._waiting:
             self._arrived.wait(0.5)
             self._arrived.clear()
-            while batch := self._take_batch():
-                self._write(batch)
-            while self._traffic.index_incidents() and not self._ended:
-                if self._waiting:
-                    break
+            try:
+                while batch := self._take_batch():
+                    self._write(batch)
+                while self._traffic.index_incidents() and not self._ended and not self._waiting:
+                    pass
+            except Exception:  # a full disk, a damaged file: the next requests are tried again
+                traceback.print_exc()
             self._tell_left_out()
 
     def _take_batch(self) -> list[Exchange]:
@@ -152,7 +155,7 @@ class Recorder:
     def _record(self, exchange: Exchange) -> Recorded:
         created, error = outcome(exchange.answer)
         path, headers = self._secrets.hide_proof(exchange.path, list(exchange.headers))
-        known = self._store.find([int(created[0]["id"])]) if created and created[0]["id"].isdecimal() else []
+        known = self._store.find([int(created[0]["id"])]) if created and is_number(created[0]["id"]) else []
         row = {
             "time": now(),
             "method": exchange.method,

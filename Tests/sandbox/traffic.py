@@ -11,7 +11,7 @@ import re
 import sqlite3
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +27,7 @@ MAX_OPENED = 200  # incidents of one request that are shown when it is opened
 MAX_COUNTED = 10_000  # matches of a search
 SEARCHED_CHARACTERS = 600  # of a body or a raw JSON
 INDEXED_AT_A_TIME = 500
+MAX_DIGITS = 18  # of a number that SQLite takes
 KINDS = ("2xx", "4xx", "5xx", "duplicate")
 
 SCHEMA = """
@@ -83,6 +84,15 @@ class Recorded:
         """The bytes that are kept."""
         return len(self.body) + len(self.answer)
 
+    def numbers(self) -> list[int]:
+        """Return the IDs of the incidents, those that are numbers."""
+        return [int(identifier) for identifier, _ in self.incidents if is_number(identifier)]
+
+    def content(self) -> tuple[Any, ...]:
+        """Return what the table of contents holds, between the number and the settings."""
+        headers, answer_headers = json.dumps(self.headers), json.dumps(self.answer_headers)
+        return headers, self.body, self.body_bytes, answer_headers, self.answer, json.dumps(self.incidents)
+
     def counts(self) -> dict[str, int]:
         """Return what the request adds to the totals."""
         return {"all": 1, self.kind: 1, "bytes": self.size, "duplicate": int(self.duplicate)}
@@ -93,7 +103,7 @@ class Recorded:
         row = self.row
         names = [f"#{item['id']} {item['type']} {item['name']}" for item in row["incidents"]]
         shown = [row["method"], row["path"], row["sender"], str(row["status"]), row["readAs"], row["error"], *names]
-        return " ".join([*marks, *shown, self.body[:SEARCHED_CHARACTERS].decode("utf-8", "replace")])
+        return searchable(" ".join([*marks, *shown, self.body[:SEARCHED_CHARACTERS].decode("utf-8", "replace")]))
 
 
 class Traffic:
@@ -135,34 +145,25 @@ class Traffic:
 
     # ---- writing
 
-    def add(self, requests: Iterable[Recorded]) -> list[int]:
+    def add(self, requests: list[Recorded]) -> list[int]:
         """Keep requests, in one transaction, and return their numbers; the oldest make room for them."""
         with self._transaction() as db:
+            first = (db.execute("select seq from sqlite_sequence where name = 'request'").fetchone() or (0,))[0] + 1
+            numbered = list(enumerate(requests, first))
+            rows = [(number, known.kind, known.duplicate, known.size, json.dumps(known.row)) for number, known in numbered]
+            db.executemany("insert into request (id, kind, duplicate, size, row) values (?, ?, ?, ?, ?)", rows)
+            contents = [(number, *known.content(), self._settings_id(db, known.settings)) for number, known in numbered]
+            db.executemany("insert into content values (?, ?, ?, ?, ?, ?, ?, ?)", contents)
+            origins = [(identifier, number) for number, known in numbered for identifier in known.numbers()]
+            db.executemany("insert or ignore into origin values (?, ?)", origins)
+            words = [(number, known.words()) for number, known in numbered]
+            db.executemany("insert into request_text (rowid, words) values (?, ?)", words)
             counts: Counter[str] = Counter()
-            numbers = [self._add(db, request, counts) for request in requests]
+            for known in requests:
+                counts.update(known.counts())
             self._count(db, counts)
             self._make_room(db)
-        return numbers
-
-    def _add(self, db: sqlite3.Connection, request: Recorded, counts: Counter[str]) -> int:
-        values = (request.kind, request.duplicate, request.size, json.dumps(request.row))
-        number = db.execute("insert into request (kind, duplicate, size, row) values (?, ?, ?, ?)", values).lastrowid or 0
-        ids = [int(identifier) for identifier, _ in request.incidents if identifier.isdecimal()]
-        content = (
-            number,
-            json.dumps(request.headers),
-            request.body,
-            request.body_bytes,
-            json.dumps(request.answer_headers),
-            request.answer,
-            json.dumps(request.incidents),
-            self._settings_id(db, request.settings),
-        )
-        db.execute("insert into content values (?, ?, ?, ?, ?, ?, ?, ?)", content)
-        db.executemany("insert or ignore into origin values (?, ?)", [(identifier, number) for identifier in ids])
-        db.execute("insert into request_text (rowid, words) values (?, ?)", (number, request.words()))
-        counts.update(request.counts())
-        return number
+        return [number for number, _ in numbered]
 
     def _settings_id(self, db: sqlite3.Connection, params: Mapping[str, Any]) -> int:
         if params is self._settings[0]:
@@ -305,7 +306,17 @@ def incident_words(incident: Mapping[str, Any]) -> str:
     """Return what a search for incidents looks in."""
     raw = incident.get("rawJSON") or ""
     names = [f"#{incident['id']}", *(str(incident.get(name) or "") for name in ("name", "type", "details"))]
-    return " ".join([*names, raw[:SEARCHED_CHARACTERS]])
+    return searchable(" ".join([*names, raw[:SEARCHED_CHARACTERS]]))
+
+
+def searchable(text: str) -> str:
+    """Return a text that SQLite takes: JSON may hold half a character (a lone surrogate)."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def is_number(identifier: str) -> bool:
+    """Tell whether an incident's ID is one that the server's store gives."""
+    return identifier.isdecimal() and len(identifier) <= MAX_DIGITS
 
 
 def as_content(data: bytes, cut: bool) -> dict[str, str]:

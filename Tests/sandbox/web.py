@@ -21,6 +21,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 import bottle
 
 from .attempt import Attempt, AttemptError, connected, curl_line, send
+from .container import ContainerError
 from .descriptor import DescriptorError, Parameter
 from .examples import examples
 from .form import fields, label, merged
@@ -30,7 +31,7 @@ from .recorder import OBSERVED_BYTES, Listeners, Monitor, Recorder
 from .reroute import PREFIX, Exchange, Reroute
 from .signing import Scheme, value_of
 from .store import Incident
-from .traffic import KINDS, MAX_OPENED, Recorded, Traffic, as_content
+from .traffic import KINDS, MAX_OPENED, Recorded, Traffic, as_content, is_number
 
 if TYPE_CHECKING:
     from . import Sandbox
@@ -375,13 +376,13 @@ class Page:
         return dict(self._secrets.hide(told))
 
     def _opened(self, number: int) -> Recorded:
-        found = self.traffic.request(number)
+        found = self.traffic.request(min(number, MAX_NUMBER))
         if found is None:
             raise Refusal(404, f"There is no request {number} any more; load the list again.")
         return found
 
     def _incidents_of(self, old: Recorded) -> list[dict[str, Any]]:
-        shown = [(int(number), duplicate) for number, duplicate in old.incidents[:MAX_OPENED] if number.isdecimal()]
+        shown = [(int(number), duplicate) for number, duplicate in old.incidents[:MAX_OPENED] if is_number(number)]
         stored = {int(incident["id"]): incident for incident in self._sandbox.store.find(number for number, _ in shown)}
         made = self._made(old)
         same_order = len(made) == len(old.incidents)
@@ -427,7 +428,7 @@ class Page:
 
     def incident(self, number: int) -> dict[str, Any]:
         """Return an incident, and where its fields came from."""
-        found = self._sandbox.store.find([number])
+        found = self._sandbox.store.find([min(number, MAX_NUMBER)])
         if not found:
             raise Refusal(404, f"There is no incident {number} any more; load the list again.")
         origin = self.traffic.origin(number)
@@ -617,6 +618,9 @@ def as_json(call: Callable[..., Any]) -> Callable[..., Any]:
             return json.dumps({"error": str(refusal)})
         except (DescriptorError, AttemptError) as error:
             bottle.response.status = 400
+            return json.dumps({"error": str(error)})
+        except ContainerError as error:
+            bottle.response.status = 502
             return json.dumps({"error": str(error)})
 
     return answer
