@@ -24,7 +24,7 @@ export function tryView(section, app) {
     fill(outcome, answerLine(answer), answerParts(answer, true));
     if (answer.requestId === null) return;
     const found = await get(`/api/requests/${answer.requestId}`);
-    fill(outcome, answerLine(answer, found.error), answerParts(answer, true), became(found));
+    fill(outcome, answerLine(answer, found.error), became(found), answerParts(answer, true));
     announce(`Answered ${answer.status}, ${count(found.incidents.length, "incident")}.`);
   }
 
