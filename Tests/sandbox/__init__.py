@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from .container import Container, ContainerError, environment
+from .container import CommandError, Container, ContainerError, environment
 from .descriptor import Descriptor, DescriptorError, load
 from .injection import InjectionError
 from .reroute import Reroute
@@ -34,10 +34,6 @@ __all__ = ["CommandError", "ContainerError", "DescriptorError", "Faults", "Injec
 LONG_RUNNING = "long-running-execution"
 STOP_SECONDS = 10.0  # the platform's: SIGKILL follows SIGTERM after this
 ERROR_ENTRY = 4
-
-
-class CommandError(Exception):
-    """A command ended with an exception, or with an error where a result was wanted."""
 
 
 class Sandbox:

@@ -15,7 +15,7 @@ from .injection import inject
 
 ROOT = Path(__file__).resolve().parents[2]
 INTEGRATION = ROOT / "Packs/GenericWebhook/Integrations/GenericWebhook/GenericWebhook.py"
-BOOLEAN, CREDENTIALS, MULTI_SELECT = 8, 9, 16
+BOOLEAN, CREDENTIALS, TEXT_AREA, SINGLE_SELECT, MULTI_SELECT = 8, 9, 12, 15, 16
 BOOLEANS = {"true": True, "yes": True, "1": True, "on": True, "false": False, "no": False, "0": False, "off": False, "": False}
 # The platform's own order: the server prepends CommonServerPython, and these two lines are all it takes out of a script.
 # They are left blank, so that every other line keeps its number.

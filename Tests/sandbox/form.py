@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from .descriptor import BOOLEAN, CREDENTIALS, MULTI_SELECT, Descriptor, DescriptorError, Parameter
+from .descriptor import BOOLEAN, CREDENTIALS, MULTI_SELECT, SINGLE_SELECT, Descriptor, DescriptorError, Parameter
 from .masking import SECRET_TYPES
 
 KINDS = {
@@ -16,7 +16,6 @@ KINDS = {
     15: "select",
     16: "multiselect",
 }
-SINGLE_SELECT = 15
 MAX_CHARACTERS = 1_000_000  # of a value
 
 

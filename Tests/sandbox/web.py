@@ -21,11 +21,11 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 import bottle
 
 from .attempt import Attempt, AttemptError, connected, curl_line, send
-from .container import ContainerError
-from .descriptor import DescriptorError, Parameter
+from .container import CommandError, ContainerError
+from .descriptor import CREDENTIALS, TEXT_AREA, DescriptorError, Parameter
 from .examples import examples
 from .form import fields, label, merged
-from .masking import HIDDEN, Secrets
+from .masking import HIDDEN, SECRET_TYPES, Secrets
 from .preview import Preview, PreviewError
 from .recorder import OBSERVED_BYTES, Listeners, Monitor, Recorder
 from .reroute import PREFIX, Exchange, Reroute
@@ -237,7 +237,7 @@ class Page:
     def _mapping(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Return the parameters without what is secret, and without what says who gets in."""
         declared = self._sandbox.descriptor.parameters
-        plain = {name for name, known in declared.items() if known.type not in (4, 9, 12, 14)}
+        plain = {name for name, known in declared.items() if known.type not in (*SECRET_TYPES, CREDENTIALS, TEXT_AREA)}
         return {name: value for name, value in params.items() if name in plain}
 
     # ---- the instance
@@ -265,8 +265,6 @@ class Page:
         return {"ok": texts == ["ok"], "text": self._secrets.hide("\n".join(texts))}
 
     def _run(self, command: str, params: Mapping[str, Any] | None = None) -> list[Any]:
-        from . import CommandError  # which is defined where this module is imported
-
         try:
             return self._sandbox.run(command, params=params)
         except CommandError as error:
