@@ -459,6 +459,21 @@ def test_an_unsigned_line_is_plain_curl(api: Api) -> None:
     assert api.post("/api/curl", attempt)["curl"] == f"curl -X GET '{api.sandbox.url}?a=b&c'"
 
 
+@pytest.mark.parametrize("body", ["-n 'x'\n", "@/dev/null", "%s\\n\x07", ""])
+def test_a_line_for_a_shell_sends_the_very_bytes(fresh: Api, body: str) -> None:
+    headers = [["Content-Type", "text/plain"], ["X-Hub-Signature-256", "sha256="]]
+    attempt = {"method": "POST", "path": f"{INSTANCE}/[a]{{b}}?c=d", "headers": headers, "body": body, "sign": True}
+    for given in (attempt, {**attempt, "sign": False}):
+        shell(fresh.post("/api/curl", given)["curl"], SECRET)
+    await_that(lambda: fresh.get("/api/requests")["total"] == 2, SECONDS)
+    proven, unproven = fresh.row(1), fresh.row(2)
+    assert (proven["status"], unproven["status"]) == (200, 401)
+    for opened in (proven, unproven):
+        assert (opened["body"], opened["path"]) == ({"text": body}, attempt["path"])
+    signature = next(value for name, value in proven["headers"] if name == "X-Hub-Signature-256")
+    assert signature.startswith("sha256=")
+
+
 @pytest.mark.parametrize(
     "changed, sentence",
     [

@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -87,6 +88,8 @@ class Sandbox:
         self._front: Reroute | None = None
         self._container: Container | None = None
         self._restarting = False
+        self._stopped = False
+        self._life = threading.RLock()  # the page restarts the container in a thread of its own, and may be stopped meanwhile
         self._ended: list[Container] = []
         self._folder = tempfile.TemporaryDirectory(prefix="sandbox-")
         self._page = Page(self, Path(store) if store and str(store) != MEMORY else None) if page else None
@@ -106,6 +109,7 @@ class Sandbox:
         """Open the HTTP front and start the long-running container."""
         if not self._start:
             return self
+        self._stopped = False
         try:
             self._front = self._open_front()
             if not self.screen.quiet:
@@ -122,11 +126,13 @@ class Sandbox:
     def stop(self, grace: float = STOP_SECONDS) -> None:
         """Stop the container as the platform does, then the front; what was created can still be read from a memory store."""
         self.faults.stopped.clear()
-        if self._container:
-            self._container.stop(grace)
-        if self._front:
-            self._front.stop()
-            self._front = None
+        with self._life:
+            self._stopped = True
+            if self._container:
+                self._container.stop(grace)
+            if self._front:
+                self._front.stop()
+                self._front = None
         if self._page:
             self._page.stop()
         self._store.close()
@@ -137,16 +143,19 @@ class Sandbox:
 
         params: all of them, as `demisto.params()` shall return them. A changed port moves the reroute; the front stays.
         """
-        self._restarting = True
-        try:
-            if self._container:
-                self._container.stop(STOP_SECONDS)
-                self._ended.append(self._container)
-            if params is not None:
-                self._configure(params)
-            self._start_container()
-        finally:
-            self._restarting = False
+        with self._life:
+            if self._stopped:
+                raise ContainerError("The sandbox has been stopped.")
+            self._restarting = True
+            try:
+                if self._container:
+                    self._container.stop(STOP_SECONDS)
+                    self._ended.append(self._container)
+                if params is not None:
+                    self._configure(params)
+                self._start_container()
+            finally:
+                self._restarting = False
 
     def _configure(self, params: Mapping[str, Any]) -> None:
         self.params = dict(params)

@@ -60,8 +60,9 @@ def parse_options(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m Tests.sandbox", description="A local XSOAR for the Generic Webhook integration.")
     add = parser.add_argument
     add("command", nargs="?", choices=("serve", "test", "samples", "incidents", *INTEGRATION_COMMANDS), default="serve",
-        help="serve (default): run the instance; test: the Test button; samples: what the mapping wizard fetches; incidents: all "
-        "stored ones; reset, status: the integration's commands, beside a running instance on the same store too")  # fmt: skip
+        help="serve (default): run the instance, and a page that shows it; test: the Test button; samples: what the mapping "
+        "wizard fetches; incidents: all stored ones; reset, status: the integration's commands, beside a running instance on the "
+        "same store too")  # fmt: skip
     add("--last", type=count, metavar="5", help="of the incidents, only so many of the newest")
     add("--pretty", action="store_true", help="incidents with line breaks, and their raw JSON as JSON")
     add("--what", choices=("samples", "events", "all"), help="what reset forgets (default: all)")

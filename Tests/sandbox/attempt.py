@@ -129,6 +129,8 @@ def curl_line(attempt: Attempt, origin: str, username: str) -> str:
         words += ["-X", quoted(attempt.method)] if attempt.method != "HEAD" else ["--head"]
     if origin.startswith("https:"):
         words.append("--insecure")
+    if re.search(r"[\[\]{}]", path):
+        words.append("--globoff")
     if scheme.kind == "basic":
         headers = [pair for pair in headers if pair[0].lower() != "authorization"]
         words += ["-u", quoted(f"{scheme.name}:") + f'"{SECRET}"']
@@ -196,6 +198,8 @@ def with_body(attempt: Attempt, words: list[str], before: str, is_signed: bool) 
 def printf_format(text: str) -> str:
     """Return what a shell's printf prints as this text, on one line."""
     escapes = {"\\": "\\\\", "%": "%%", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+    if text.startswith("-"):  # it would be taken for an option
+        return "\\055" + printf_format(text[1:])
     return "".join(escapes.get(char) or (char if char.isprintable() else octal(char)) for char in text)
 
 

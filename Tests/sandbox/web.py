@@ -16,6 +16,7 @@ from http import HTTPStatus
 from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 import bottle
@@ -171,6 +172,7 @@ class Page:
         folder = Path(sandbox.folder)
         kept = store_file.with_name(f"{store_file.stem}-page.sqlite3") if store_file else folder / "page.sqlite3"
         self.traffic = Traffic(kept, sandbox.store)
+        self._path = PREFIX + quote(sandbox.instance)
         self._secrets = Secrets()
         self._learn(sandbox.params)
         self._listeners = Listeners()
@@ -288,6 +290,10 @@ class Page:
 
     # ---- sending
 
+    def examples(self) -> list[dict[str, Any]]:
+        """Return requests to try."""
+        return examples(self._path)
+
     def send(self, attempt: Attempt) -> dict[str, Any]:
         """Send a request through the front, and return its answer."""
         origin = self._origin()
@@ -302,7 +308,7 @@ class Page:
 
     def attempt(self, given: Any) -> Attempt:
         """Read a request that the page wants to be sent; raises AttemptError."""
-        return Attempt.read(given, f"{PREFIX}{self._sandbox.instance}")
+        return Attempt.read(given, self._path)
 
     def curl(self, given: Any) -> dict[str, str]:
         """Return a line for a shell that sends what the page would."""
@@ -314,7 +320,7 @@ class Page:
         """Return a request as it is sent to an origin: the container itself knows nothing of the instance's path."""
         if origin == self._front_origin():
             return attempt
-        rest = attempt.path.removeprefix(f"{PREFIX}{self._sandbox.instance}")
+        rest = attempt.path.removeprefix(self._path)
         return replace(attempt, path=rest if rest.startswith("/") else f"/{rest}")
 
     def again(self, number: int) -> dict[str, Any]:
@@ -650,7 +656,7 @@ def routes(page: Page) -> Application:
         ("GET", "/api/instance", page.instance),
         ("POST", "/api/instance", lambda: page.save(call_object())),
         ("POST", "/api/instance/test", lambda: page.test(call_object())),
-        ("GET", "/api/examples", lambda: examples(f"{PREFIX}{page.instance()['name']}")),
+        ("GET", "/api/examples", page.examples),
         ("POST", "/api/send", lambda: page.send(page.attempt(call_body()))),
         ("POST", "/api/curl", lambda: page.curl(call_body())),
         ("GET", "/api/requests", lambda: page.requests(*listed())),
