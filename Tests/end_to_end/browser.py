@@ -18,7 +18,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 
 T = TypeVar("T")
-SECONDS = 30.0  # until a condition has to be true; a busy machine takes long to restart a container
+SECONDS = 60.0  # until a condition has to be true; a busy machine takes long to restart a container
 EVERY_SECONDS = 0.05
 FLAGS = (
     "--headless=new",

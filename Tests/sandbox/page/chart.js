@@ -14,17 +14,32 @@ function svg(tag, attributes) {
 
 /** Return a figure and `draw(series, words)`; a series is an array of numbers or nulls, the newest last. */
 export function chart(title, { kind = "line", unit = "" } = {}) {
-  const drawing = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", class: "chart", "aria-hidden": "true" });
+  const drawing = svg("svg", {
+    viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
+    preserveAspectRatio: "none",
+    class: "chart",
+    "aria-hidden": "true",
+  });
   const words = h("p", { class: "numbers" }, "no data yet");
   const top = h("span", {});
-  const element = h("figure", { class: "panel figure" }, h("figcaption", {}, h("h3", {}, title), words), h("p", { class: "axis", "aria-hidden": "true" }, top), drawing, h("p", { class: "axis", "aria-hidden": "true" }, h("span", {}, "2 min ago"), h("span", {}, "now")));
+  const element = h(
+    "figure",
+    { class: "panel figure" },
+    h("figcaption", {}, h("h3", {}, title), words),
+    h("p", { class: "axis", "aria-hidden": "true" }, top),
+    drawing,
+    h("p", { class: "axis", "aria-hidden": "true" }, h("span", {}, "2 min ago"), h("span", {}, "now")),
+  );
 
   function draw(series, text) {
     const highest = Math.max(1, ...series.flat().filter((value) => value !== null));
     const limit = rounded(highest);
     top.textContent = `${limit.toLocaleString("en")}${unit}`;
     words.replaceChildren(...[text].flat());
-    drawing.replaceChildren(svg("line", { x1: 0, x2: WIDTH, y1: HEIGHT - 0.5, y2: HEIGHT - 0.5, class: "base" }), ...series.flatMap((values, index) => (kind === "bars" ? bars(values, limit) : lines(values, limit, index))));
+    drawing.replaceChildren(
+      svg("line", { x1: 0, x2: WIDTH, y1: HEIGHT - 0.5, y2: HEIGHT - 0.5, class: "base" }),
+      ...series.flatMap((values, index) => (kind === "bars" ? bars(values, limit) : lines(values, limit, index))),
+    );
   }
 
   return { element, draw };
@@ -55,8 +70,15 @@ function lines(values, limit, number) {
     if (!open && (index === values.length - 1 || values[index + 1] === null)) path += "h0.1"; // a lone value is a dot
     open = true;
   });
-  const line = svg("path", { d: path || "M0 0", class: `series series-${number}`, fill: "none", "vector-effect": "non-scaling-stroke" });
-  return values.includes(null) || number ? [line] : [svg("path", { d: `${path}L${WIDTH} ${HEIGHT}L0 ${HEIGHT}Z`, class: `area area-${number}` }), line];
+  const line = svg("path", {
+    d: path || "M0 0",
+    class: `series series-${number}`,
+    fill: "none",
+    "vector-effect": "non-scaling-stroke",
+  });
+  return values.includes(null) || number
+    ? [line]
+    : [svg("path", { d: `${path}L${WIDTH} ${HEIGHT}L0 ${HEIGHT}Z`, class: `area area-${number}` }), line];
 }
 
 function bars(values, limit) {
@@ -64,6 +86,14 @@ function bars(values, limit) {
   return values.flatMap((value, index) => {
     if (!value) return [];
     const height = Math.max(1, (value / limit) * (HEIGHT - 4));
-    return [svg("rect", { x: (index * width).toFixed(2), y: (HEIGHT - 1 - height).toFixed(2), width: Math.max(width - 0.4, 0.8).toFixed(2), height: height.toFixed(2), class: "bar" })];
+    return [
+      svg("rect", {
+        x: (index * width).toFixed(2),
+        y: (HEIGHT - 1 - height).toFixed(2),
+        width: Math.max(width - 0.4, 0.8).toFixed(2),
+        height: height.toFixed(2),
+        class: "bar",
+      }),
+    ];
   });
 }

@@ -24,7 +24,13 @@ export function healthView(section, app) {
     charts.replace(found.metrics);
     logs.replace(found.logs);
     faults.show(found.faults);
-    fill(history, found.history.slice(-8).reverse().map(([time, text]) => h("li", {}, clock(time), " ", h("span", { class: "text" }, text || "healthy"))));
+    fill(
+      history,
+      found.history
+        .slice(-8)
+        .reverse()
+        .map(([time, text]) => h("li", {}, clock(time), " ", h("span", { class: "text" }, text || "healthy"))),
+    );
     showState(found);
   }
 
@@ -33,8 +39,19 @@ export function healthView(section, app) {
     const [kind, text] = told.health ? ["warn", told.health] : ["ok", "Healthy: the instance reports nothing."];
     fill(
       state,
-      h("p", { class: "health sentence-line", "data-state": kind }, h("span", { class: "dot" }), h("span", { class: "text" }, text), told.since ? h("span", { class: "muted" }, " since ", clock(told.since)) : null),
-      h("p", { class: "facts" }, h("span", {}, "Container ", h("strong", {}, told.container)), h("span", {}, "Server ", h("strong", {}, told.serverStopped ? "stopped" : "up"))),
+      h(
+        "p",
+        { class: "health sentence-line", "data-state": kind },
+        h("span", { class: "dot" }),
+        h("span", { class: "text" }, text),
+        told.since ? h("span", { class: "muted" }, " since ", clock(told.since)) : null,
+      ),
+      h(
+        "p",
+        { class: "facts" },
+        h("span", {}, "Container ", h("strong", {}, told.container)),
+        h("span", {}, "Server ", h("strong", {}, told.serverStopped ? "stopped" : "up")),
+      ),
     );
   }
 
@@ -49,7 +66,17 @@ export function healthView(section, app) {
     h(
       "div",
       { class: "stack" },
-      h("div", { class: "two-panes" }, panel("Status", { id: "health-state" }, h("div", { role: "status", "aria-live": "polite" }, state), h("details", { class: "fold" }, h("summary", {}, "What it reported before"), history)), panel("Faults", { id: "health-faults" }, faults.element)),
+      h(
+        "div",
+        { class: "two-panes" },
+        panel(
+          "Status",
+          { id: "health-state" },
+          h("div", { role: "status", "aria-live": "polite" }, state),
+          h("details", { class: "fold" }, h("summary", {}, "What it reported before"), history),
+        ),
+        panel("Faults", { id: "health-faults" }, faults.element),
+      ),
       charts.element,
       panel("Log", { id: "health-log", tools: logs.tools }, logs.element),
     ),
@@ -80,13 +107,26 @@ function chartRow() {
     const of = (pick, without = 0) => padded.map((one) => (one ? pick(one) : without));
     const last = metrics.at(-1) ?? { requests: 0, batches: [], waiting: 0, inFlight: 0 };
     const answered = metrics.findLast(({ requests }) => requests);
-    rate.draw([of(({ requests }) => requests)], `${last.requests} now, ${Math.max(0, ...metrics.map(({ requests }) => requests))} at most`);
-    latency.draw([of(({ p50, requests }) => (requests ? p50 : null), null), of(({ p99, requests }) => (requests ? p99 : null), null)], answered ? [key(0), `p50 ${ms(answered.p50)}, `, key(1), `p99 ${ms(answered.p99)}`] : "no answers yet");
-    batches.draw([of((one) => Math.max(0, ...one.batches))], `${Math.max(0, ...metrics.flatMap((one) => one.batches))} at most, ${metrics.flatMap((one) => one.batches).length} calls`);
+    rate.draw(
+      [of(({ requests }) => requests)],
+      `${last.requests} now, ${Math.max(0, ...metrics.map(({ requests }) => requests))} at most`,
+    );
+    latency.draw(
+      [of(({ p50, requests }) => (requests ? p50 : null), null), of(({ p99, requests }) => (requests ? p99 : null), null)],
+      answered ? [key(0), `p50 ${ms(answered.p50)}, `, key(1), `p99 ${ms(answered.p99)}`] : "no answers yet",
+    );
+    batches.draw(
+      [of((one) => Math.max(0, ...one.batches))],
+      `${Math.max(0, ...metrics.flatMap((one) => one.batches))} at most, ${metrics.flatMap((one) => one.batches).length} calls`,
+    );
     queue.draw([of(({ waiting }) => waiting)], `${last.waiting} waiting, ${last.inFlight} requests under way`);
   }
 
-  const element = h("div", { class: "charts" }, [rate, latency, batches, queue].map((one) => one.element));
+  const element = h(
+    "div",
+    { class: "charts" },
+    [rate, latency, batches, queue].map((one) => one.element),
+  );
   return { element, add, replace };
 }
 
@@ -105,11 +145,36 @@ function logList() {
   const debug = h("input", { type: "checkbox", id: "log-debug" });
   const rows = h("tbody");
   const empty = h("p", { class: "hint" }, "Nothing is logged yet.");
-  const table = h("table", {}, h("caption", { class: "hidden-text" }, "Log lines, newest first"), h("thead", { class: "hidden-text" }, h("tr", {}, ["Time", "Level", "Text"].map((title) => h("th", { scope: "col" }, title)))), rows);
-  const element = h("div", { class: "log scroll", "data-debug": "false", tabindex: "0", role: "region", "aria-label": "Log lines" }, empty, table);
+  const table = h(
+    "table",
+    {},
+    h("caption", { class: "hidden-text" }, "Log lines, newest first"),
+    h(
+      "thead",
+      { class: "hidden-text" },
+      h(
+        "tr",
+        {},
+        ["Time", "Level", "Text"].map((title) => h("th", { scope: "col" }, title)),
+      ),
+    ),
+    rows,
+  );
+  const element = h(
+    "div",
+    { class: "log scroll", "data-debug": "false", tabindex: "0", role: "region", "aria-label": "Log lines" },
+    empty,
+    table,
+  );
 
   function row({ time, level, text }) {
-    return h("tr", { "data-level": level }, h("td", {}, clock(time)), h("td", {}, h("span", { class: "level" }, level)), h("td", { class: "text" }, text));
+    return h(
+      "tr",
+      { "data-level": level },
+      h("td", {}, clock(time)),
+      h("td", {}, h("span", { class: "level" }, level)),
+      h("td", { class: "text" }, text),
+    );
   }
 
   function add(line) {
@@ -138,7 +203,11 @@ function faultForm(app) {
   function show(faults) {
     const delay = faults.latencyMs?.createIncidents ?? 0;
     const refused = faults.fail?.createIncidents ?? 0;
-    const active = [delay ? `createIncidents takes ${delay} ms` : "", refused ? `the next ${refused} calls are refused` : "", faults.outage ? "the server is stopped" : ""].filter(Boolean);
+    const active = [
+      delay ? `createIncidents takes ${delay} ms` : "",
+      refused ? `the next ${refused} calls are refused` : "",
+      faults.outage ? "the server is stopped" : "",
+    ].filter(Boolean);
     state.dataset.active = String(active.length > 0);
     state.textContent = active.length ? `At work: ${active.join("; ")}.` : "No fault is at work.";
   }
@@ -156,9 +225,33 @@ function faultForm(app) {
     "div",
     { class: "faults" },
     state,
-    h("div", { class: "fault" }, h("label", { for: latency.id }, "createIncidents takes"), latency, h("span", { class: "muted" }, "ms"), action("Set", "set-latency", () => ({ latencyMs: Number(latency.value) }), "", { "aria-label": "Set how long createIncidents takes" })),
-    h("div", { class: "fault" }, h("label", { for: refuse.id }, "Refuse the next"), refuse, h("span", { class: "muted" }, "calls"), action("Set", "set-refuse", () => ({ refuseNext: Number(refuse.value) }), "", { "aria-label": "Set how many calls are refused" })),
-    h("div", { class: "actions" }, action(`Stop the server for ${STOP_SECONDS} s`, "stop-server", () => ({ stopSeconds: STOP_SECONDS }), ""), action("Clear all", "clear-faults", () => ({ clear: true }), "", { class: "quiet" }), burst),
+    h(
+      "div",
+      { class: "fault" },
+      h("label", { for: latency.id }, "createIncidents takes"),
+      latency,
+      h("span", { class: "muted" }, "ms"),
+      action("Set", "set-latency", () => ({ latencyMs: Number(latency.value) }), "", {
+        "aria-label": "Set how long createIncidents takes",
+      }),
+    ),
+    h(
+      "div",
+      { class: "fault" },
+      h("label", { for: refuse.id }, "Refuse the next"),
+      refuse,
+      h("span", { class: "muted" }, "calls"),
+      action("Set", "set-refuse", () => ({ refuseNext: Number(refuse.value) }), "", {
+        "aria-label": "Set how many calls are refused",
+      }),
+    ),
+    h(
+      "div",
+      { class: "actions" },
+      action(`Stop the server for ${STOP_SECONDS} s`, "stop-server", () => ({ stopSeconds: STOP_SECONDS }), ""),
+      action("Clear all", "clear-faults", () => ({ clear: true }), "", { class: "quiet" }),
+      burst,
+    ),
     message,
   );
   return { element, show };
@@ -178,5 +271,9 @@ async function sendBurst(message) {
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, worker));
-  tell(message, `Answered: ${[...statuses].map(([status, number]) => `${number} times ${status || "nothing"}`).join(", ")}.`, "ok");
+  tell(
+    message,
+    `Answered: ${[...statuses].map(([status, number]) => `${number} times ${status || "nothing"}`).join(", ")}.`,
+    "ok",
+  );
 }

@@ -29,8 +29,20 @@ export function incidentCard(incident, { level = 4, open = true } = {}) {
     h(
       "header",
       {},
-      h(`h${level}`, {}, h("span", { class: "number" }, incident.id ? `#${incident.id}` : "no ID"), " ", h("span", { class: "text" }, incident.name || "without a name")),
-      h("p", { class: "tags" }, severityTag(incident.severity), incident.type ? h("span", { class: "tag" }, incident.type) : null, incident.duplicate ? h("span", { class: "tag strong" }, "duplicate") : null),
+      h(
+        `h${level}`,
+        {},
+        h("span", { class: "number" }, incident.id ? `#${incident.id}` : "no ID"),
+        " ",
+        h("span", { class: "text" }, incident.name || "without a name"),
+      ),
+      h(
+        "p",
+        { class: "tags" },
+        severityTag(incident.severity),
+        incident.type ? h("span", { class: "tag" }, incident.type) : null,
+        incident.duplicate ? h("span", { class: "tag strong" }, "duplicate") : null,
+      ),
     ),
     fieldTable(incident),
     raw === null
@@ -46,15 +58,30 @@ export function incidentCard(incident, { level = 4, open = true } = {}) {
 }
 
 function fieldTable(incident) {
-  const values = { ...incident.fields, ...Object.fromEntries(FIRST.map((name) => [name, incident[name] ?? incident.fields?.[name]])) };
+  const values = {
+    ...incident.fields,
+    ...Object.fromEntries(FIRST.map((name) => [name, incident[name] ?? incident.fields?.[name]])),
+  };
   const rest = Object.keys(values).filter((name) => !APART.has(name) && filled(values[name]));
   const rows = [...FIRST.filter((name) => filled(values[name])), ...rest];
   return h(
     "table",
     { class: "fields" },
     h("caption", { class: "hidden-text" }, `Fields of incident ${incident.id ?? ""}`),
-    h("thead", {}, h("tr", {}, ["Field", "Value", "Given by"].map((title) => h("th", { scope: "col" }, title)))),
-    h("tbody", {}, rows.map((name) => fieldRow(name, values[name], incident.sources?.[name]))),
+    h(
+      "thead",
+      {},
+      h(
+        "tr",
+        {},
+        ["Field", "Value", "Given by"].map((title) => h("th", { scope: "col" }, title)),
+      ),
+    ),
+    h(
+      "tbody",
+      {},
+      rows.map((name) => fieldRow(name, values[name], incident.sources?.[name])),
+    ),
   );
 }
 
@@ -67,7 +94,15 @@ function fieldRow(name, value, source) {
     "tr",
     {},
     h("th", { scope: "row", title: name }, LABELS[name] ?? name),
-    h("td", { class: "text" }, name === "severity" ? severityTag(value) : typeof value === "object" ? tree(value, { depth: 1, label: name }) : String(value)),
+    h(
+      "td",
+      { class: "text" },
+      name === "severity"
+        ? severityTag(value)
+        : typeof value === "object"
+          ? tree(value, { depth: 1, label: name })
+          : String(value),
+    ),
     h("td", { class: "source" }, sourceText(source)),
   );
 }
@@ -85,7 +120,11 @@ export function headerTable(headers, caption) {
     { class: "headers" },
     h("caption", { class: "hidden-text" }, caption),
     h("thead", { class: "hidden-text" }, h("tr", {}, h("th", { scope: "col" }, "Header"), h("th", { scope: "col" }, "Value"))),
-    h("tbody", {}, headers.map(([name, value]) => h("tr", {}, h("th", { scope: "row" }, name), h("td", { class: "text" }, value)))),
+    h(
+      "tbody",
+      {},
+      headers.map(([name, value]) => h("tr", {}, h("th", { scope: "row" }, name), h("td", { class: "text" }, value))),
+    ),
   );
 }
 
@@ -139,7 +178,10 @@ export function hexadecimal(base64) {
 /** Return the status of an answer, its time, and the sentence of a refusal. */
 export function answerLine({ status, reason = "", milliseconds }, error = "") {
   const time = typeof milliseconds === "number" ? h("span", { class: "muted" }, `in ${milliseconds.toFixed(1)} ms`) : null;
-  return [h("p", { class: "answer-line" }, statusTag(status, reason), time), error ? h("p", { class: "sentence text" }, error) : null];
+  return [
+    h("p", { class: "answer-line" }, statusTag(status, reason), time),
+    error ? h("p", { class: "sentence text" }, error) : null,
+  ];
 }
 
 /** Return the body and the headers of an answer, folded unless `open`. */
@@ -148,7 +190,12 @@ export function answerParts({ headers = [], body = "" }, open) {
   return h(
     "details",
     { class: "fold answer", open },
-    h("summary", {}, "The answer ", h("span", { class: "muted" }, body ? "its body and " : "no body, ", count(headers.length, "header"))),
+    h(
+      "summary",
+      {},
+      "The answer ",
+      h("span", { class: "muted" }, body ? "its body and " : "no body, ", count(headers.length, "header")),
+    ),
     body ? textBlock(pretty(body), "Body of the answer") : null,
     headers.length ? headerTable(headers, "Headers of the answer") : null,
   );
@@ -159,7 +206,14 @@ export function incidentRow(row) {
   return h(
     "a",
     { class: "row", href: `#/requests/incident-${row.id}`, "data-id": `incident-${row.id}`, "data-before": row.id },
-    h("span", { class: "row-top" }, h("span", { class: "number" }, `#${row.id}`), severityTag(row.severity), h("span", { class: "path text" }, row.type ?? ""), h("span", { class: "when" }, clock(row.created))),
+    h(
+      "span",
+      { class: "row-top" },
+      h("span", { class: "number" }, `#${row.id}`),
+      severityTag(row.severity),
+      h("span", { class: "path text" }, row.type ?? ""),
+      h("span", { class: "when" }, clock(row.created)),
+    ),
     h("span", { class: "row-bottom" }, h("span", { class: "became text" }, row.name || "without a name")),
   );
 }
@@ -170,11 +224,27 @@ export function requestRow(row) {
   const more = row.incidentCount - row.incidents.length;
   const became = row.error || (row.incidentCount ? names + (more > 0 ? ` and ${more} more` : "") : "no incident");
   const duplicate = row.incidents.length > 0 && row.incidents.every((incident) => incident.duplicate);
-  const notes = [row.incidentCount > 1 ? count(row.incidentCount, "incident") : "", duplicate ? "duplicate" : "", row.readAs === "JSON" ? "" : row.readAs];
+  const notes = [
+    row.incidentCount > 1 ? count(row.incidentCount, "incident") : "",
+    duplicate ? "duplicate" : "",
+    row.readAs === "JSON" ? "" : row.readAs,
+  ];
   return h(
     "a",
     { class: "row", href: `#/requests/${row.id}`, "data-id": row.id, "data-before": row.id },
-    h("span", { class: "row-top" }, statusTag(row.status), h("span", { class: "method" }, row.method), h("span", { class: "path text" }, row.path), h("span", { class: "when" }, clock(row.time))),
-    h("span", { class: "row-bottom" }, h("span", { class: "became text" }, became), h("span", { class: "muted" }, notes.filter(Boolean).join(" · "))),
+    h(
+      "span",
+      { class: "row-top" },
+      statusTag(row.status),
+      h("span", { class: "method" }, row.method),
+      h("span", { class: "path text" }, row.path),
+      h("span", { class: "when" }, clock(row.time)),
+    ),
+    h(
+      "span",
+      { class: "row-bottom" },
+      h("span", { class: "became text" }, became),
+      h("span", { class: "muted" }, notes.filter(Boolean).join(" · ")),
+    ),
   );
 }

@@ -5,7 +5,7 @@ import { busy, button, count, fill, h, messagePlace, panel, tell } from "./dom.j
 import { markdown } from "./markdown.js";
 
 const PLATFORM = "XSOAR_ON_PREM"; // what the sandbox plays
-const KEPT = "Set. Leave it empty to keep it.";
+const KEPT = "It is set; leave it empty to keep it.";
 
 /** Fill the section with the form and the description. */
 export function instanceView(section, app) {
@@ -18,21 +18,37 @@ export function instanceView(section, app) {
   const description = h("div", { class: "prose" });
   let controls = [];
 
-  const values = () => Object.fromEntries(controls.map(({ name, read }) => [name, read()]).filter(([, value]) => value !== undefined));
+  const values = () =>
+    Object.fromEntries(controls.map(({ name, read }) => [name, read()]).filter(([, value]) => value !== undefined));
   const differing = () => controls.filter(({ isChanged }) => isChanged());
 
   function draw() {
     const { parameters, sections } = app.instance;
     controls = parameters.map(control);
-    const groups = [...sections, ...new Set(parameters.map((parameter) => parameter.section).filter((name) => !sections.includes(name)))];
-    fill(fields, groups.map((name) => group(name, controls.filter((one) => one.parameter.section === name))));
+    const groups = [
+      ...sections,
+      ...new Set(parameters.map((parameter) => parameter.section).filter((name) => !sections.includes(name))),
+    ];
+    fill(
+      fields,
+      groups.map((name) =>
+        group(
+          name,
+          controls.filter((one) => one.parameter.section === name),
+        ),
+      ),
+    );
     save.disabled = !app.instance.canRestart;
     showChanged();
   }
 
   function showChanged() {
     const number = differing().length;
-    changed.textContent = !app.instance.canRestart ? "This instance cannot be restarted from here." : number ? `${count(number, "change")} not saved` : "";
+    changed.textContent = !app.instance.canRestart
+      ? "This instance cannot be restarted from here."
+      : number
+        ? `${count(number, "change")} not saved`
+        : "";
     discard.hidden = !number;
     for (const { element, isChanged } of controls) element.classList.toggle("changed", isChanged());
   }
@@ -62,7 +78,12 @@ export function instanceView(section, app) {
       h(
         "form",
         { class: "form", "aria-label": "Parameters of the instance", on: { submit: (event) => event.preventDefault() } },
-        panel(`${app.instance.integration}: instance ${app.instance.name}`, { id: "instance-form" }, fields, h("div", { class: "actions bar" }, test, save, discard, changed, message)),
+        panel(
+          `${app.instance.integration}: instance ${app.instance.name}`,
+          { id: "instance-form" },
+          fields,
+          h("div", { class: "actions bar" }, test, save, discard, changed, message),
+        ),
       ),
       panel("Help", { id: "instance-help", className: "help-panel" }, description),
     ),
@@ -80,7 +101,17 @@ function group(name, controls) {
     h("legend", {}, name || "Other"),
     basic.map(({ element }) => element),
     advanced.length
-      ? h("details", { class: "fold advanced" }, h("summary", {}, "Advanced ", h("span", { class: "muted" }, count(advanced.length, "parameter"), set ? `, ${set} set` : "")), advanced.map(({ element }) => element))
+      ? h(
+          "details",
+          { class: "fold advanced" },
+          h(
+            "summary",
+            {},
+            "Advanced ",
+            h("span", { class: "muted" }, count(advanced.length, "parameter"), set ? `, ${set} set` : ""),
+          ),
+          advanced.map(({ element }) => element),
+        )
       : null,
   );
 }
@@ -120,7 +151,12 @@ function entry(parameter, input) {
   input.value = parameter.value ?? "";
   if (parameter.required) input.required = true;
   if (parameter.help) input.setAttribute("aria-describedby", `${id}-help`);
-  const label = h("label", { for: id }, parameter.display, parameter.required ? h("span", { class: "required" }, " (required)") : null);
+  const label = h(
+    "label",
+    { for: id },
+    parameter.display,
+    parameter.required ? h("span", { class: "required" }, " (required)") : null,
+  );
   return { element: h("div", { class: "field" }, label, input, help(parameter)), read: () => input.value };
 }
 
@@ -130,32 +166,79 @@ function help(parameter) {
 
 function checkbox(parameter) {
   const id = `p-${parameter.name}`;
-  const input = h("input", { type: "checkbox", id, checked: isTrue(parameter.value), "aria-describedby": parameter.help ? `${id}-help` : null });
-  return { element: h("div", { class: "field check" }, input, h("label", { for: id }, parameter.display), help(parameter)), read: () => input.checked };
+  const input = h("input", {
+    type: "checkbox",
+    id,
+    checked: isTrue(parameter.value),
+    "aria-describedby": parameter.help ? `${id}-help` : null,
+  });
+  return {
+    element: h("div", { class: "field check" }, input, h("label", { for: id }, parameter.display), help(parameter)),
+    read: () => input.checked,
+  };
 }
 
 function passwordInput(id, isSet, describedBy) {
-  return h("input", { type: "password", id, autocomplete: "new-password", placeholder: isSet ? "set" : "", "aria-describedby": describedBy });
+  return h("input", {
+    type: "password",
+    id,
+    autocomplete: "new-password",
+    placeholder: isSet ? "set" : "",
+    "aria-describedby": describedBy,
+  });
 }
 
 function credentials(parameter) {
   const id = `p-${parameter.name}`;
-  const user = h("input", { type: "text", id, value: parameter.value?.identifier ?? "", autocomplete: "off", spellcheck: "false", "aria-describedby": `${id}-help` });
+  const user = h("input", {
+    type: "text",
+    id,
+    value: parameter.value?.identifier ?? "",
+    autocomplete: "off",
+    spellcheck: "false",
+    "aria-describedby": `${id}-help`,
+  });
   const password = passwordInput(`${id}-password`, parameter.isSet, parameter.isSet ? `${id}-kept ${id}-help` : `${id}-help`);
-  const clear = parameter.isSet ? h("input", { type: "checkbox", id: `${id}-clear`, on: { change: () => (password.disabled = clear.checked) } }) : null;
+  const clear = parameter.isSet
+    ? h("input", { type: "checkbox", id: `${id}-clear`, on: { change: () => (password.disabled = clear.checked) } })
+    : null;
   const element = h(
     "div",
     { class: "field credentials" },
-    h("div", { class: "line" }, h("div", {}, h("label", { for: id }, parameter.display), user), h("div", {}, h("label", { for: `${id}-password` }, parameter.displayPassword || "Password"), password)),
-    parameter.isSet ? h("p", { class: "help", id: `${id}-kept` }, `The password is set; leave it empty to keep it. `, h("label", { class: "inline" }, clear, " Remove it")) : null,
+    h(
+      "div",
+      { class: "line" },
+      h("div", {}, h("label", { for: id }, parameter.display), user),
+      h("div", {}, h("label", { for: `${id}-password` }, parameter.displayPassword || "Password"), password),
+    ),
+    parameter.isSet
+      ? h(
+          "p",
+          { class: "help", id: `${id}-kept` },
+          `The password is set; leave it empty to keep it. `,
+          h("label", { class: "inline" }, clear, " Remove it"),
+        )
+      : null,
     help(parameter),
   );
-  const read = () => ({ identifier: user.value, ...(clear?.checked ? { password: "" } : password.value ? { password: password.value } : {}) });
+  const read = () => ({
+    identifier: user.value,
+    ...(clear?.checked ? { password: "" } : password.value ? { password: password.value } : {}),
+  });
   return { element, read };
 }
 
 function secret(parameter) {
-  const made = entry({ ...parameter, value: "" }, h("textarea", { rows: "2", spellcheck: "false", autocomplete: "off", class: "mono", placeholder: parameter.isSet ? "set" : "" }));
+  const made = entry(
+    { ...parameter, value: "" },
+    h("textarea", {
+      rows: "2",
+      spellcheck: "false",
+      autocomplete: "off",
+      class: "mono",
+      placeholder: parameter.isSet ? "set" : "",
+    }),
+  );
   const input = made.element.querySelector("textarea");
   const clear = parameter.isSet ? h("input", { type: "checkbox", on: { change: () => (input.disabled = clear.checked) } }) : null;
   if (clear) made.element.append(h("p", { class: "help" }, `${KEPT} `, h("label", { class: "inline" }, clear, " Remove it")));
@@ -163,7 +246,11 @@ function secret(parameter) {
 }
 
 function incidentType(parameter) {
-  const list = h("datalist", { id: `p-${parameter.name}-types` }, (parameter.options ?? []).map((value) => h("option", { value })));
+  const list = h(
+    "datalist",
+    { id: `p-${parameter.name}-types` },
+    (parameter.options ?? []).map((value) => h("option", { value })),
+  );
   const made = entry(parameter, h("input", { type: "text", autocomplete: "off", list: list.id }));
   made.element.append(list);
   return made;
@@ -171,19 +258,34 @@ function incidentType(parameter) {
 
 function select(parameter) {
   const values = [...new Set([...(parameter.options ?? []), ...(parameter.value ? [parameter.value] : [])])];
-  const input = h("select", {}, parameter.required || values.includes(parameter.value) ? null : h("option", { value: "" }, ""), values.map((value) => h("option", { value }, value)));
+  const input = h(
+    "select",
+    {},
+    parameter.required || values.includes(parameter.value) ? null : h("option", { value: "" }, ""),
+    values.map((value) => h("option", { value }, value)),
+  );
   return entry(parameter, input);
 }
 
 function multiselect(parameter) {
   const id = `p-${parameter.name}`;
-  const chosen = Array.isArray(parameter.value) ? parameter.value : String(parameter.value ?? "").split(",").map((one) => one.trim());
-  const boxes = (parameter.options ?? []).map((value) => h("input", { type: "checkbox", value, id: `${id}-${value}`, checked: chosen.includes(value) }));
+  const chosen = Array.isArray(parameter.value)
+    ? parameter.value
+    : String(parameter.value ?? "")
+        .split(",")
+        .map((one) => one.trim());
+  const boxes = (parameter.options ?? []).map((value) =>
+    h("input", { type: "checkbox", value, id: `${id}-${value}`, checked: chosen.includes(value) }),
+  );
   const element = h(
     "fieldset",
     { class: "field choice", "aria-describedby": parameter.help ? `${id}-help` : null },
     h("legend", {}, parameter.display),
-    h("div", { class: "line boxes" }, boxes.map((box) => h("label", { for: box.id }, box, box.value))),
+    h(
+      "div",
+      { class: "line boxes" },
+      boxes.map((box) => h("label", { for: box.id }, box, box.value)),
+    ),
     help(parameter),
   );
   return { element, read: () => boxes.filter((box) => box.checked).map((box) => box.value) };

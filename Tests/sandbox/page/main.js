@@ -70,7 +70,11 @@ function decode(text) {
 /** Make a view's section; the view fills it and returns what is called whenever it is shown. */
 function build(name) {
   const [title, view] = VIEWS[name];
-  const section = h("section", { class: "view", id: `view-${name}`, "aria-labelledby": `title-${name}` }, h("h2", { class: "hidden-text", id: `title-${name}` }, title));
+  const section = h(
+    "section",
+    { class: "view", id: `view-${name}`, "aria-labelledby": `title-${name}` },
+    h("h2", { class: "hidden-text", id: `title-${name}` }, title),
+  );
   document.getElementById("main").append(section);
   return { section, show: view(section, app) };
 }
@@ -105,7 +109,9 @@ async function readStatus() {
 }
 
 async function start() {
-  document.getElementById("copy-address").addEventListener("click", (event) => copyWith(event.currentTarget, () => app.instance?.url ?? ""));
+  document
+    .getElementById("copy-address")
+    .addEventListener("click", (event) => copyWith(event.currentTarget, () => app.instance?.url ?? ""));
   app.events.listen("health", (health) => showStatus(...statusOf(health)));
   app.events.listen("lost", () => showStatus("bad", "No connection"));
   app.events.listen("open", readStatus);

@@ -23,7 +23,9 @@ export function mappingView(section, app) {
     samples.draw();
     preview.refresh();
   }
-  section.append(h("div", { class: "two-panes mapping" }, samples.element, h("div", { class: "side" }, form.element, preview.element)));
+  section.append(
+    h("div", { class: "two-panes" }, samples.element, h("div", { class: "side" }, form.element, preview.element)),
+  );
   return () => {
     preview.refresh();
     samples.firstTime();
@@ -50,7 +52,14 @@ function mappingForm(app, changed) {
   }
 
   function goalRow(name) {
-    const radio = h("input", { type: "radio", name: "goal", value: name, id: `goal-${name}`, checked: name === goal, on: { change: () => choose(name) } });
+    const radio = h("input", {
+      type: "radio",
+      name: "goal",
+      value: name,
+      id: `goal-${name}`,
+      checked: name === goal,
+      on: { change: () => choose(name) },
+    });
     return h("div", { class: "goal" }, radio, h("label", { for: radio.id }, app.parameter(name).display), input(name));
   }
 
@@ -59,7 +68,15 @@ function mappingForm(app, changed) {
   }
 
   function input(name) {
-    const made = h("input", { type: "text", id: `map-${name}`, class: "mono", value: app.parameter(name).value ?? "", autocomplete: "off", spellcheck: "false", "aria-label": app.parameter(name).display });
+    const made = h("input", {
+      type: "text",
+      id: `map-${name}`,
+      class: "mono",
+      value: app.parameter(name).value ?? "",
+      autocomplete: "off",
+      spellcheck: "false",
+      "aria-label": app.parameter(name).display,
+    });
     made.addEventListener("input", edited);
     inputs.set(name, made);
     return made;
@@ -70,7 +87,12 @@ function mappingForm(app, changed) {
     changed();
   }
 
-  const changesNow = () => Object.fromEntries([...inputs].filter(([name, made]) => made.value !== String(app.parameter(name).value ?? "")).map(([name, made]) => [name, made.value]));
+  const changesNow = () =>
+    Object.fromEntries(
+      [...inputs]
+        .filter(([name, made]) => made.value !== String(app.parameter(name).value ?? ""))
+        .map(([name, made]) => [name, made.value]),
+    );
 
   function edited() {
     showChanges();
@@ -106,11 +128,20 @@ function mappingForm(app, changed) {
     { id: "map-parameters" },
     h("p", { class: "hint" }, "Choose a parameter, then click a value in a sample."),
     rows,
-    h("div", { class: "actions" }, save, undo, h("label", { class: "inline" }, join, " Add to the paths that are there"), message),
+    h(
+      "div",
+      { class: "actions" },
+      save,
+      undo,
+      h("label", { class: "inline" }, join, " Add to the paths that are there"),
+      message,
+    ),
   );
   /** Return the names of the parameters that a path stands in. */
   function uses(path) {
-    return names.filter((name) => pathsIn(inputs.get(name)?.value ?? "").includes(path)).map((name) => app.parameter(name).display);
+    return names
+      .filter((name) => pathsIn(inputs.get(name)?.value ?? "").includes(path))
+      .map((name) => app.parameter(name).display);
   }
 
   return { element, pick, uses, changes: changesNow, goal: () => goal, value: (name) => inputs.get(name)?.value ?? "" };
@@ -171,9 +202,17 @@ function samplePanel(app, form) {
     drawn = wanted;
     if (!samples.length) return void fill(place);
     const focused = place.contains(document.activeElement) ? document.activeElement.dataset.place : null;
-    const choice = h("select", { id: "sample", on: { change: () => choose(choice.selectedIndex) } }, samples.map(({ name }, index) => h("option", { value: index }, `${index + 1}. ${name}`)));
+    const choice = h(
+      "select",
+      { id: "sample", on: { change: () => choose(choice.selectedIndex) } },
+      samples.map(({ name }, index) => h("option", { value: index }, `${index + 1}. ${name}`)),
+    );
     choice.value = String(chosen);
-    fill(place, h("div", { class: "field" }, h("label", { for: "sample" }, "Sample"), choice), sampleTree(samples[chosen].raw, form));
+    fill(
+      place,
+      h("div", { class: "field" }, h("label", { for: "sample" }, "Sample"), choice),
+      sampleTree(samples[chosen].raw, form),
+    );
     markUses(place, form);
     if (focused) [...place.querySelectorAll(".pick")].find((one) => one.dataset.place === focused)?.focus();
   }
@@ -194,9 +233,18 @@ function sampleTree(raw, form) {
   const array = form.goal() === EVENTS;
   const pickButton = (path, content) => {
     const written = array ? path.join(".") : pathOf(path, raw, eventsPath);
-    const made = button(content, () => form.pick(written), { class: "pick", title: written, "data-path": written, "data-place": JSON.stringify(path) });
+    const made = button(content, () => form.pick(written), {
+      class: "pick",
+      title: written,
+      "data-path": written,
+      "data-place": JSON.stringify(path),
+    });
     const uses = h("span", { class: "uses" });
-    made.mark = () => fill(uses, form.uses(written).map((name) => h("span", { class: "tag use" }, name)));
+    made.mark = () =>
+      fill(
+        uses,
+        form.uses(written).map((name) => h("span", { class: "tag use" }, name)),
+      );
     made.mark();
     return [made, uses];
   };
@@ -216,7 +264,10 @@ function markUses(place, form) {
 
 /** Return how a place in a sample is written, seen from one event where Events in finds its array in the sample. */
 export function pathOf(path, raw, eventsPath) {
-  const events = eventsPath.split(",").map((one) => one.trim()).find((one) => one && Array.isArray(at(raw, one)));
+  const events = eventsPath
+    .split(",")
+    .map((one) => one.trim())
+    .find((one) => one && Array.isArray(at(raw, one)));
   if (!events) return path.join(".");
   const steps = events.split(".");
   if (steps.every((step, index) => step === String(path[index]))) return path.slice(steps.length + 1).join(".") || path.join(".");
@@ -229,7 +280,11 @@ function at(value, path) {
 
 // ---- what the last requests would have become
 
-const SHOWN = [["type", "Type"], ["occurred", "Occurred"], ["duplicationKey", "Duplication key"]];
+const SHOWN = [
+  ["type", "Type"],
+  ["occurred", "Occurred"],
+  ["duplicationKey", "Duplication key"],
+];
 
 function previewPanel(app, form) {
   const place = h("div", { class: "stack", id: "preview" });
@@ -239,7 +294,10 @@ function previewPanel(app, form) {
   async function show() {
     const mine = ++turn;
     try {
-      const [now, then] = await Promise.all([post("/api/preview", { params: {} }), post("/api/preview", { params: form.changes() })]);
+      const [now, then] = await Promise.all([
+        post("/api/preview", { params: {} }),
+        post("/api/preview", { params: form.changes() }),
+      ]);
       if (mine !== turn) return;
       draw(now.requests, then.requests);
     } catch (error) {
@@ -250,8 +308,18 @@ function previewPanel(app, form) {
   function draw(now, then) {
     const before = new Map(now.map((request) => [request.id, request]));
     const different = then.filter((request) => JSON.stringify(request) !== JSON.stringify(before.get(request.id))).length;
-    tell(note, !then.length ? "No requests yet: send some from Try it." : different ? `${different} of ${count(then.length, "request")} would change.` : `The last ${count(then.length, "request")}, as the instance reads them now.`);
-    fill(place, then.map((request) => previewed(request, before.get(request.id))));
+    tell(
+      note,
+      !then.length
+        ? "No requests yet: send some from Try it."
+        : different
+          ? `${different} of ${count(then.length, "request")} would change.`
+          : `The last ${count(then.length, "request")}, as the instance reads them now.`,
+    );
+    fill(
+      place,
+      then.map((request) => previewed(request, before.get(request.id))),
+    );
   }
 
   const refresh = debounced(show, 200);
@@ -268,24 +336,54 @@ function previewed(request, before) {
   return h(
     "article",
     { class: "previewed" },
-    h("header", {}, h("h4", {}, h("a", { href: `#/requests/${request.id}` }, `Request ${request.id}`)), h("span", { class: "muted" }, request.time ? clock(request.time) : "", " ", count(request.incidents.length, "incident"))),
+    h(
+      "header",
+      {},
+      h("h4", {}, h("a", { href: `#/requests/${request.id}` }, `Request ${request.id}`)),
+      h("span", { class: "muted" }, request.time ? clock(request.time) : "", " ", count(request.incidents.length, "incident")),
+    ),
     request.error ? h("p", { class: "sentence text" }, request.error) : null,
     incidents.map((incident, index) => previewedIncident(incident, before?.incidents[index])),
-    request.incidents.length > incidents.length ? h("p", { class: "muted" }, `and ${request.incidents.length - incidents.length} more`) : null,
+    request.incidents.length > incidents.length
+      ? h("p", { class: "muted" }, `and ${request.incidents.length - incidents.length} more`)
+      : null,
   );
 }
 
 function previewedIncident(incident, before) {
   const changed = (field) => before && JSON.stringify(before[field] ?? "") !== JSON.stringify(incident[field] ?? "");
-  const was = (field) => (changed(field) ? h("span", { class: "was" }, "was ", h("s", { class: "text" }, String(before[field] || "empty"))) : null);
-  const source = (field) => (incident.sources?.[field] ? h("span", { class: "source" }, sourceText(incident.sources[field])) : null);
+  const was = (field) =>
+    changed(field) ? h("span", { class: "was" }, "was ", h("s", { class: "text" }, String(before[field] || "empty"))) : null;
+  const source = (field) =>
+    incident.sources?.[field] ? h("span", { class: "source" }, sourceText(incident.sources[field])) : null;
   return h(
     "dl",
     { class: "become" },
     h("dt", {}, "Name"),
-    h("dd", { class: changed("name") ? "changed" : "" }, h("strong", { class: "text" }, incident.name), was("name"), source("name")),
+    h(
+      "dd",
+      { class: changed("name") ? "changed" : "" },
+      h("strong", { class: "text" }, incident.name),
+      was("name"),
+      source("name"),
+    ),
     h("dt", {}, "Severity"),
-    h("dd", { class: changed("severity") ? "changed" : "" }, severityTag(incident.severity ?? 0), changed("severity") ? h("span", { class: "was" }, "was ", severityTag(before.severity ?? 0)) : null, source("severity")),
-    SHOWN.filter(([field]) => incident[field] || changed(field)).map(([field, label]) => [h("dt", {}, label), h("dd", { class: changed(field) ? "changed" : "" }, h("span", { class: "text" }, String(incident[field] || "none")), was(field), source(field))]),
+    h(
+      "dd",
+      { class: changed("severity") ? "changed" : "" },
+      severityTag(incident.severity ?? 0),
+      changed("severity") ? h("span", { class: "was" }, "was ", severityTag(before.severity ?? 0)) : null,
+      source("severity"),
+    ),
+    SHOWN.filter(([field]) => incident[field] || changed(field)).map(([field, label]) => [
+      h("dt", {}, label),
+      h(
+        "dd",
+        { class: changed(field) ? "changed" : "" },
+        h("span", { class: "text" }, String(incident[field] || "none")),
+        was(field),
+        source(field),
+      ),
+    ]),
   );
 }

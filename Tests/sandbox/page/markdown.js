@@ -86,15 +86,34 @@ function table(lines) {
     h(
       "table",
       {},
-      h("thead", {}, h("tr", {}, head.map((cell) => h("th", { scope: "col" }, inline(cell))))),
-      h("tbody", {}, rows.map((row) => h("tr", {}, row.map((cell) => h("td", {}, inline(cell)))))),
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          head.map((cell) => h("th", { scope: "col" }, inline(cell))),
+        ),
+      ),
+      h(
+        "tbody",
+        {},
+        rows.map((row) =>
+          h(
+            "tr",
+            {},
+            row.map((cell) => h("td", {}, inline(cell))),
+          ),
+        ),
+      ),
     ),
   );
 }
 
 function paragraph(lines) {
   const taken = [lines.shift()];
-  while (lines.length && lines[0].trim() && ![FENCE, HEADING, ITEM].some((begin) => begin.test(lines[0]))) taken.push(lines.shift());
+  while (lines.length && lines[0].trim() && ![FENCE, HEADING, ITEM].some((begin) => begin.test(lines[0])))
+    taken.push(lines.shift());
   return h("p", {}, inline(taken.join(" ")));
 }
 

@@ -1,8 +1,35 @@
 /* Requests: the list of them or of the incidents, live, beside the one that is open. */
 
 import { get, post } from "./api.js";
-import { answerLine, answerParts, headerTable, hexadecimal, incidentCard, incidentRow, pretty, requestRow, statusTag, textBlock } from "./incident.js";
-import { announce, busy, button, clock, copyButton, count, debounced, duration, fill, h, messagePlace, panel, size, tell, throttled } from "./dom.js";
+import {
+  answerLine,
+  answerParts,
+  headerTable,
+  hexadecimal,
+  incidentCard,
+  incidentRow,
+  pretty,
+  requestRow,
+  statusTag,
+  textBlock,
+} from "./incident.js";
+import {
+  announce,
+  busy,
+  button,
+  clock,
+  copyButton,
+  count,
+  debounced,
+  duration,
+  fill,
+  h,
+  messagePlace,
+  panel,
+  size,
+  tell,
+  throttled,
+} from "./dom.js";
 
 const PAGE = 50;
 const MAX_ROWS = 500; // what lies further back comes again with Load older
@@ -11,7 +38,13 @@ const LISTS = {
   requests: { path: "/api/requests", row: requestRow, noun: "request" },
   incidents: { path: "/api/incidents", row: incidentRow, noun: "incident" },
 };
-const FILTERS = [["all", "All"], ["2xx", "2xx: taken"], ["4xx", "4xx: refused"], ["5xx", "5xx: failed"], ["duplicate", "Duplicates"]];
+const FILTERS = [
+  ["all", "All"],
+  ["2xx", "2xx: taken"],
+  ["4xx", "4xx: refused"],
+  ["5xx", "5xx: failed"],
+  ["duplicate", "Duplicates"],
+];
 
 /** Fill the section; returns what is called with a request's ID, or `incident-` and an incident's, when the view is shown. */
 export function requestsView(section, app) {
@@ -34,8 +67,19 @@ export function requestsView(section, app) {
 // ---- the list
 
 function requestList(app) {
-  const search = h("input", { type: "search", id: "search", placeholder: "Search", autocomplete: "off", spellcheck: "false", "aria-label": "Search" });
-  const status = h("select", { id: "filter", "aria-label": "Status" }, FILTERS.map(([value, label]) => h("option", { value }, label)));
+  const search = h("input", {
+    type: "search",
+    id: "search",
+    placeholder: "Search",
+    autocomplete: "off",
+    spellcheck: "false",
+    "aria-label": "Search",
+  });
+  const status = h(
+    "select",
+    { id: "filter", "aria-label": "Status" },
+    FILTERS.map(([value, label]) => h("option", { value }, label)),
+  );
   const total = h("p", { class: "total muted", role: "status", "aria-live": "polite" });
   const rows = h("ul", { class: "rows", id: "rows", "aria-label": "Newest first" });
   const message = messagePlace();
@@ -86,7 +130,8 @@ function requestList(app) {
   }
 
   function showTotal() {
-    total.textContent = number || narrowed() ? count(number, LISTS[kind].noun) : "No requests yet: send one from Try it, or from your own tool.";
+    total.textContent =
+      number || narrowed() ? count(number, LISTS[kind].noun) : "No requests yet: send one from Try it, or from your own tool.";
   }
 
   /** Put the requests that have come since the last frame on top. */
@@ -135,9 +180,30 @@ function requestList(app) {
     }
   }
 
-  const option = (name, label) => h("label", {}, h("input", { type: "radio", name: "list", checked: name === kind, on: { change: () => show(name) } }), h("span", {}, label));
-  const choice = h("fieldset", { class: "switch" }, h("legend", { class: "hidden-text" }, "List"), option("requests", "Requests"), option("incidents", "Incidents"));
-  const element = h("div", { class: "list panel" }, h("div", { class: "list-head" }, choice, forget), h("div", { class: "list-tools" }, search, status), total, message, rows, older);
+  const option = (name, label) =>
+    h(
+      "label",
+      {},
+      h("input", { type: "radio", name: "list", checked: name === kind, on: { change: () => show(name) } }),
+      h("span", {}, label),
+    );
+  const choice = h(
+    "fieldset",
+    { class: "switch" },
+    h("legend", { class: "hidden-text" }, "List"),
+    option("requests", "Requests"),
+    option("incidents", "Incidents"),
+  );
+  const element = h(
+    "div",
+    { class: "list panel" },
+    h("div", { class: "list-head" }, choice, forget),
+    h("div", { class: "list-tools" }, search, status),
+    total,
+    message,
+    rows,
+    older,
+  );
   return { element, mark };
 }
 
@@ -145,7 +211,12 @@ function requestList(app) {
 function moveFocus(event, rows) {
   const current = event.target.closest("li");
   if (!current) return;
-  const goal = { ArrowDown: current.nextElementSibling, ArrowUp: current.previousElementSibling, Home: rows.firstElementChild, End: rows.lastElementChild }[event.key];
+  const goal = {
+    ArrowDown: current.nextElementSibling,
+    ArrowUp: current.previousElementSibling,
+    Home: rows.firstElementChild,
+    End: rows.lastElementChild,
+  }[event.key];
   if (!goal) return;
   event.preventDefault();
   goal.firstElementChild.focus();
@@ -156,7 +227,9 @@ function moveFocus(event, rows) {
 async function showDetail(place, id, wanted) {
   const incident = id.startsWith("incident-") ? id.slice("incident-".length) : "";
   try {
-    const found = await get(incident ? `/api/incidents/${encodeURIComponent(incident)}` : `/api/requests/${encodeURIComponent(id)}`);
+    const found = await get(
+      incident ? `/api/incidents/${encodeURIComponent(incident)}` : `/api/requests/${encodeURIComponent(id)}`,
+    );
     if (wanted()) fill(place, incident ? incidentDetail(found) : requestDetail(found));
   } catch (error) {
     if (wanted()) fill(place, back(), h("p", { class: "message", role: "alert", "data-kind": "bad" }, error.message));
@@ -170,7 +243,12 @@ function back() {
 function incidentDetail(found) {
   return [
     back(),
-    h("header", { class: "detail-head" }, h("h3", { id: "detail-title", tabindex: "-1" }, `Incident ${found.id}`), h("p", { class: "facts" }, h("span", {}, "created ", clock(found.created)), madeBy(found.requestId))),
+    h(
+      "header",
+      { class: "detail-head" },
+      h("h3", { id: "detail-title", tabindex: "-1" }, `Incident ${found.id}`),
+      h("p", { class: "facts" }, h("span", {}, "created ", clock(found.created)), madeBy(found.requestId)),
+    ),
     h("div", { class: "panel" }, incidentCard(found)),
   ];
 }
@@ -181,12 +259,28 @@ function madeBy(id) {
 
 function requestDetail(found) {
   const message = messagePlace();
-  const again = button("Send again", () => busy(again, message, async () => {
-    const answer = await post(`/api/requests/${found.id}/send`);
-    tell(message, `Answered ${answer.status || "nothing"} in ${duration(answer.milliseconds)}. `, answer.status && answer.status < 400 ? "ok" : "bad");
-    if (answer.requestId !== null) message.append(h("a", { href: `#/requests/${answer.requestId}` }, `Open request ${answer.requestId}`));
-  }), { class: "primary" });
-  const facts = [clock(found.time), found.sender ? `from ${found.sender}` : "", duration(found.milliseconds), size(found.bodyBytes), found.readAs ? `read as ${found.readAs}` : ""].filter(Boolean);
+  const again = button(
+    "Send again",
+    () =>
+      busy(again, message, async () => {
+        const answer = await post(`/api/requests/${found.id}/send`);
+        tell(
+          message,
+          `Answered ${answer.status || "nothing"} in ${duration(answer.milliseconds)}. `,
+          answer.status && answer.status < 400 ? "ok" : "bad",
+        );
+        if (answer.requestId !== null)
+          message.append(h("a", { href: `#/requests/${answer.requestId}` }, `Open request ${answer.requestId}`));
+      }),
+    { class: "primary" },
+  );
+  const facts = [
+    clock(found.time),
+    found.sender ? `from ${found.sender}` : "",
+    duration(found.milliseconds),
+    size(found.bodyBytes),
+    found.readAs ? `read as ${found.readAs}` : "",
+  ].filter(Boolean);
   return [
     back(),
     h(
@@ -194,7 +288,12 @@ function requestDetail(found) {
       { class: "detail-head" },
       h("h3", { id: "detail-title", tabindex: "-1" }, `Request ${found.id}`),
       h("p", { class: "request-line text" }, h("span", { class: "method" }, found.method), " ", h("code", {}, found.path)),
-      h("p", { class: "facts" }, statusTag(found.status), facts.map((fact) => h("span", {}, fact))),
+      h(
+        "p",
+        { class: "facts" },
+        statusTag(found.status),
+        facts.map((fact) => h("span", {}, fact)),
+      ),
       h("div", { class: "actions" }, again, message),
     ),
     h("div", { class: "beside" }, asItCame(found), whatBecame(found)),
@@ -205,7 +304,12 @@ function asItCame(found) {
   return panel(
     "As it came",
     { level: 4, id: "as-it-came" },
-    h("details", { class: "fold", open: true }, h("summary", {}, count(found.headers.length, "header")), headerTable(found.headers, "Headers of the request")),
+    h(
+      "details",
+      { class: "fold", open: true },
+      h("summary", {}, count(found.headers.length, "header")),
+      headerTable(found.headers, "Headers of the request"),
+    ),
     body(found),
   );
 }
@@ -217,12 +321,30 @@ function body({ body: { text, base64 }, bodyBytes, bodyCut }) {
   const block = textBlock("", "Body of the request");
   const note = bodyCut ? h("p", { class: "hint" }, `Cut here; the sender posted ${size(bodyBytes)}.`) : null;
   const show = (raw) => (block.textContent = isText ? (raw ? text : pretty(text)) : raw ? base64 : hexadecimal(base64));
-  const option = (label, raw) => h("label", {}, h("input", { type: "radio", name: "body-form", checked: !raw, on: { change: () => show(raw) } }), h("span", {}, label));
+  const option = (label, raw) =>
+    h(
+      "label",
+      {},
+      h("input", { type: "radio", name: "body-form", checked: !raw, on: { change: () => show(raw) } }),
+      h("span", {}, label),
+    );
   show(false);
   return h(
     "div",
     { class: "body" },
-    h("div", { class: "body-head" }, h("span", { class: "label" }, "Body"), h("fieldset", { class: "switch" }, h("legend", { class: "hidden-text" }, "Show the body"), option(isText ? "Pretty" : "Hex", false), option(isText ? "Raw" : "Base64", true)), copyButton(() => (isText ? text : base64), "Copy the body")),
+    h(
+      "div",
+      { class: "body-head" },
+      h("span", { class: "label" }, "Body"),
+      h(
+        "fieldset",
+        { class: "switch" },
+        h("legend", { class: "hidden-text" }, "Show the body"),
+        option(isText ? "Pretty" : "Hex", false),
+        option(isText ? "Raw" : "Base64", true),
+      ),
+      copyButton(() => (isText ? text : base64), "Copy the body"),
+    ),
     block,
     note,
   );

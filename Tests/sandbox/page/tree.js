@@ -17,12 +17,20 @@ function isBranch(value) {
 
 /** Return the list items of a branch, the last one a button where there are more. */
 function children(value, path, depth, settings, from = 0) {
-  const entries = Array.isArray(value) ? value.slice(from, from + AT_ONCE).map((item, index) => [from + index, item]) : Object.entries(value).slice(from, from + AT_ONCE);
+  const entries = Array.isArray(value)
+    ? value.slice(from, from + AT_ONCE).map((item, index) => [from + index, item])
+    : Object.entries(value).slice(from, from + AT_ONCE);
   const items = entries.map(([key, item]) => node(key, item, [...path, key], depth, settings));
   const rest = (Array.isArray(value) ? value.length : Object.keys(value).length) - from - entries.length;
   if (rest > 0) {
     const more = h("li", {});
-    more.append(button(`Show ${Math.min(rest, AT_ONCE)} of ${rest} more`, () => more.replaceWith(...children(value, path, depth, settings, from + AT_ONCE)), { class: "quiet" }));
+    more.append(
+      button(
+        `Show ${Math.min(rest, AT_ONCE)} of ${rest} more`,
+        () => more.replaceWith(...children(value, path, depth, settings, from + AT_ONCE)),
+        { class: "quiet" },
+      ),
+    );
     items.push(more);
   }
   if (!items.length) items.push(h("li", { class: "muted" }, "empty"));

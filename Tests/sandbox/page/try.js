@@ -20,7 +20,11 @@ export function tryView(section, app) {
   async function sendNow() {
     tell(message, "Sending");
     const answer = await post("/api/send", form.request());
-    tell(message, answer.status ? `Answered ${answer.status}.` : "No answer came.", answer.status < 400 && answer.status ? "ok" : "bad");
+    tell(
+      message,
+      answer.status ? `Answered ${answer.status}.` : "No answer came.",
+      answer.status < 400 && answer.status ? "ok" : "bad",
+    );
     fill(outcome, answerLine(answer), answerParts(answer, true));
     if (answer.requestId === null) return;
     const found = await get(`/api/requests/${answer.requestId}`);
@@ -32,8 +36,18 @@ export function tryView(section, app) {
     h(
       "div",
       { class: "two-panes" },
-      h("div", { class: "stack" }, panel("Request", { id: "try-request" }, form.element), panel("The same with curl", { id: "try-curl", tools: [form.copyCurl] }, form.curl)),
-      h("div", { class: "stack" }, panel("What became of it", { id: "try-outcome" }, outcome), panel("Newest requests", { id: "try-newest", tools: [h("a", { href: "#/requests" }, "All requests")] }, newest(app))),
+      h(
+        "div",
+        { class: "stack" },
+        panel("Request", { id: "try-request" }, form.element),
+        panel("The same with curl", { id: "try-curl", tools: [form.copyCurl] }, form.curl),
+      ),
+      h(
+        "div",
+        { class: "stack" },
+        panel("What became of it", { id: "try-outcome" }, outcome),
+        panel("Newest requests", { id: "try-newest", tools: [h("a", { href: "#/requests" }, "All requests")] }, newest(app)),
+      ),
     ),
   );
   return (example) => form.open(example);
@@ -42,7 +56,12 @@ export function tryView(section, app) {
 /** Return the incidents of a request and the way to it. */
 function became(found) {
   return [
-    h("p", { class: "became-line" }, found.incidents.length ? `It became ${count(found.incidents.length, "incident")}. ` : "It made no incident. ", h("a", { href: `#/requests/${found.id}` }, `Open request ${found.id}`)),
+    h(
+      "p",
+      { class: "became-line" },
+      found.incidents.length ? `It became ${count(found.incidents.length, "incident")}. ` : "It made no incident. ",
+      h("a", { href: `#/requests/${found.id}` }, `Open request ${found.id}`),
+    ),
     found.incidents.slice(0, 10).map((incident) => incidentCard(incident)),
   ];
 }
@@ -68,7 +87,18 @@ function requestForm(app) {
     h("div", { class: "line" }, field("Method", method), field("Path", path)),
     field("Headers", headers, "One in a line, Name: value."),
     field("Body", body),
-    h("div", { class: "check" }, sign, h("label", { for: "try-sign" }, "Add the instance's credentials"), h("p", { class: "help", id: "try-sign-help" }, "What Username and Password of the instance ask for: Basic authentication, a token, or a signature over this body. The sandbox adds it; the secret never comes to this page.")),
+    h(
+      "div",
+      { class: "check" },
+      sign,
+      h("label", { for: "try-sign" }, "Add the instance's credentials"),
+      h(
+        "p",
+        { class: "help", id: "try-sign-help" },
+        "What Username and Password of the instance ask for: Basic authentication, a token, or a signature over this body. ",
+        "The sandbox adds it; the secret never comes to this page.",
+      ),
+    ),
   );
   const refresh = debounced(writeCurl, 250);
   for (const control of [method, path, headers, body, sign]) control.addEventListener("input", refresh);
@@ -103,23 +133,45 @@ function requestForm(app) {
     const missing = wanted.filter(([name, value]) => String(app.parameter(name).value ?? "") !== String(value));
     suggestion.hidden = !wanted.length;
     const message = messagePlace();
-    const use = button("Use them", () => busy(use, message, async () => {
-      tell(message, "Restarting the instance");
-      await post("/api/instance", { params: app.paramsWith(Object.fromEntries(missing)) });
-      await app.readInstance();
-      announce("The instance runs with these parameters.");
-    }));
+    const use = button("Use them", () =>
+      busy(use, message, async () => {
+        tell(message, "Restarting the instance");
+        await post("/api/instance", { params: app.paramsWith(Object.fromEntries(missing)) });
+        await app.readInstance();
+        announce("The instance runs with these parameters.");
+      }),
+    );
     fill(
       suggestion,
-      h("p", {}, missing.length ? `Parameters that fit ${chosen.sender || "this sender"}` : `The instance has the parameters that fit ${chosen?.sender || "this sender"}.`),
-      h("dl", {}, wanted.map(([name, value]) => [h("dt", {}, app.parameter(name).display), h("dd", {}, h("code", {}, String(value)))])),
-      chosen?.signature ? h("p", {}, "This sender signs: the instance's Username would be ", h("code", {}, chosen.signature), ".") : null,
-      missing.length ? h("div", { class: "actions" }, use, h("span", { class: "muted" }, "restarts the instance"), message) : null,
+      h(
+        "p",
+        {},
+        missing.length
+          ? `Parameters that fit ${chosen.sender || "this sender"}`
+          : `The instance has the parameters that fit ${chosen?.sender || "this sender"}.`,
+      ),
+      h(
+        "dl",
+        {},
+        wanted.map(([name, value]) => [h("dt", {}, app.parameter(name).display), h("dd", {}, h("code", {}, String(value)))]),
+      ),
+      chosen?.signature
+        ? h("p", {}, "This sender signs: the instance's Username would be ", h("code", {}, chosen.signature), ".")
+        : null,
+      missing.length
+        ? h("div", { class: "actions" }, use, h("span", { class: "muted" }, "restarts the instance"), message)
+        : null,
     );
   }
 
   function request() {
-    return { method: method.value.trim() || "POST", path: path.value.trim(), headers: headerLines(headers.value), body: body.value, sign: sign.checked };
+    return {
+      method: method.value.trim() || "POST",
+      path: path.value.trim(),
+      headers: headerLines(headers.value),
+      body: body.value,
+      sign: sign.checked,
+    };
   }
 
   async function writeCurl() {
@@ -140,15 +192,24 @@ function label({ sender, title }, all) {
 }
 
 function field(label, control, help = "") {
-  return h("div", { class: "field" }, h("label", { for: control.id }, label), help ? h("span", { class: "help", id: `${control.id}-help` }, help) : null, control);
+  return h(
+    "div",
+    { class: "field" },
+    h("label", { for: control.id }, label),
+    help ? h("span", { class: "help", id: `${control.id}-help` }, help) : null,
+    control,
+  );
 }
 
 /** Return lines of headers as pairs; a line without a colon is a header without a value. */
 function headerLines(text) {
-  return text.split("\n").filter((line) => line.trim()).map((line) => {
-    const colon = line.indexOf(":", 1);
-    return colon < 0 ? [line.trim(), ""] : [line.slice(0, colon).trim(), line.slice(colon + 1).trim()];
-  });
+  return text
+    .split("\n")
+    .filter((line) => line.trim())
+    .map((line) => {
+      const colon = line.indexOf(":", 1);
+      return colon < 0 ? [line.trim(), ""] : [line.slice(0, colon).trim(), line.slice(colon + 1).trim()];
+    });
 }
 
 // ---- the newest requests
@@ -160,7 +221,11 @@ function newest(app) {
   const show = () => (empty.hidden = list.children.length > 0);
   const read = async () => {
     const found = await get("/api/requests", { limit: NEWEST }).catch(() => null);
-    if (found) fill(list, found.requests.map((row) => h("li", {}, requestRow(row))));
+    if (found)
+      fill(
+        list,
+        found.requests.map((row) => h("li", {}, requestRow(row))),
+      );
     show();
   };
   app.events.listen("request", (row) => {
