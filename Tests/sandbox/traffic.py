@@ -140,6 +140,7 @@ class Traffic:
                 yield self._writer
             except BaseException:
                 self._writer.execute("rollback")
+                self._settings = {}, 0  # their row may be gone with the rest
                 raise
             self._writer.execute("commit")
 
@@ -240,10 +241,6 @@ class Traffic:
             return found[:limit], len(found) > limit, self._store.newest()
         numbers, total = self._search("incident_text", words_query(words), before, limit + 1)
         return self._store.find(numbers[:limit]), len(numbers) > limit, total
-
-    def row(self, number: int) -> dict[str, Any] | None:
-        """Return a request's row, None where there is none."""
-        return next(iter(self._rows("where id = ?", number)), None)
 
     def request(self, number: int) -> Recorded | None:
         """Return a request as it was kept, None where there is none."""
