@@ -634,20 +634,20 @@ def test_a_body_longer_than_what_is_kept_says_so() -> None:
 
 
 def test_incidents_are_listed_searched_and_opened(fresh: Api) -> None:
-    for number in range(5):
-        fresh.send({"name": f"disk {number} full", "type": "Storage", "host": f"db{number}"})
+    sent = [fresh.send({"name": f"disk {n} full", "type": "Storage", "host": f"db{n}"}) for n in range(5)]
+    ids = [json.loads(answer["body"])[0]["id"] for answer in sent]
     listed = fresh.get("/api/incidents?limit=2")
-    assert (listed["total"], listed["more"], [row["id"] for row in listed["incidents"]]) == (5, True, ["5", "4"])
+    assert (listed["total"], listed["more"], [row["id"] for row in listed["incidents"]]) == (5, True, [ids[4], ids[3]])
     assert set(listed["incidents"][0]) == {"id", "created", "name", "type", "severity"}
-    assert [row["id"] for row in fresh.get("/api/incidents?before=4")["incidents"]] == ["3", "2", "1"]
+    assert [row["id"] for row in fresh.get(f"/api/incidents?before={ids[3]}")["incidents"]] == ids[2::-1]
     found = await_that(lambda: (hit := fresh.get("/api/incidents?q=db3"))["total"] == 1 and hit, SECONDS)
     assert found["incidents"][0]["name"] == "disk 3 full"
-    assert fresh.get("/api/incidents/4")["raw"]["host"] == "db3"
-    assert "no incident 99" in fresh.refused("/api/incidents/99", status=404, method="GET")
+    assert fresh.get(f"/api/incidents/{ids[3]}")["raw"]["host"] == "db3"
+    assert "no incident 9999" in fresh.refused("/api/incidents/9999", status=404, method="GET")
     assert "no request 99" in fresh.refused("/api/requests/99", status=404, method="GET")
 
 
-def test_reset_forgets_all_and_counts_from_1_again(fresh: Api) -> None:
+def test_reset_forgets_all_and_counts_requests_from_1_again(fresh: Api) -> None:
     fresh.send({"name": "first"})
     fresh.sandbox.set_context({"kept": "1"})
     assert fresh.post("/api/reset") == {"ok": True}

@@ -11,7 +11,6 @@ import re
 import sys
 import types
 from collections.abc import Callable, Iterator
-from datetime import datetime
 from typing import Any
 
 MODULE = "integration"
@@ -79,7 +78,7 @@ class Integration:
         kind, encoding = headers.get("content-type", ""), headers.get("content-encoding", "")
         items = self.names["read_payload"](body, kind, encoding, context.query, settings.keep_unreadable)
         self._trace = []
-        made = self.names["make_incidents"](items, context, settings, datetime.fromisoformat(request["time"]))
+        made = self.names["make_incidents"](items, context, settings, request["time"])
         events_path = self._events_path(items, settings)
         return [
             self._told(incident, trace, settings, items[0] if len(items) == len(made) == 1 else None, events_path)

@@ -35,8 +35,8 @@ class Store(Protocol):
     def after(self, number: int, limit: int) -> list[Incident]:
         """Return the oldest incidents with an ID above `number`, the oldest first."""
 
-    def newest(self) -> int:
-        """Return the highest ID, 0 without incidents; IDs are without gaps."""
+    def count(self) -> int:
+        """Return how many incidents there are."""
 
     def context(self) -> tuple[Any, int]:
         """Return the integration context and its version."""
@@ -90,21 +90,23 @@ class MemoryStore:
     def find(self, numbers: Iterable[int]) -> list[Incident]:
         """Return the incidents with these IDs that exist, in the order asked for."""
         with self._lock:
-            return [dict(self._incidents[number - 1]) for number in numbers if 0 < number <= len(self._incidents)]
+            places = [number - self._forgotten - 1 for number in numbers]
+            return [dict(self._incidents[place]) for place in places if 0 <= place < len(self._incidents)]
 
     def page(self, before: int, limit: int) -> list[Incident]:
         """Return the newest incidents with an ID below `before`, the newest first."""
         with self._lock:
-            end = min(before - 1, len(self._incidents))
+            end = max(min(before - 1 - self._forgotten, len(self._incidents)), 0)
             return [dict(incident) for incident in reversed(self._incidents[max(end - limit, 0) : end])]
 
     def after(self, number: int, limit: int) -> list[Incident]:
         """Return the oldest incidents with an ID above `number`, the oldest first."""
         with self._lock:
-            return [dict(incident) for incident in self._incidents[number : number + limit]]
+            start = max(number - self._forgotten, 0)
+            return [dict(incident) for incident in self._incidents[start : start + limit]]
 
-    def newest(self) -> int:
-        """Return the highest ID, 0 without incidents; IDs are without gaps."""
+    def count(self) -> int:
+        """Return how many incidents there are."""
         return len(self._incidents)
 
     def context(self) -> tuple[Any, int]:
@@ -202,10 +204,12 @@ class SQLiteStore:
             rows = self._db.execute(f"select id, created, body from incident {clause}", values).fetchall()
         return [as_incident(row) for row in rows]
 
-    def newest(self) -> int:
-        """Return the highest ID, 0 without incidents; IDs are without gaps."""
+    def count(self) -> int:
+        """Return how many incidents there are; their IDs are without gaps."""
         with self._lock:
-            return self._db.execute("select max(id) from incident").fetchone()[0] or 0
+            return (
+                self._db.execute("select (select max(id) from incident) - (select min(id) from incident) + 1").fetchone()[0] or 0
+            )
 
     def context(self) -> tuple[Any, int]:
         """Return the integration context and its version."""
@@ -224,11 +228,10 @@ class SQLiteStore:
         return current + 1
 
     def reset(self) -> None:
-        """Forget everything, of every instance, and number incidents from 1 again."""
+        """Forget everything, of every instance, but the last ID, for the reason above."""
         with self._transaction() as db:
             db.execute("delete from incident")
             db.execute("delete from context")
-            db.execute("delete from sqlite_sequence")
 
     def close(self) -> None:
         """Close the file."""

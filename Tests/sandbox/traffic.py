@@ -207,7 +207,7 @@ class Traffic:
         """Take the words of the store's next new incidents into the index and return how many they were."""
         indexed = self._first("select number from tally where name = 'indexed'") or 0
         with self._transaction() as db:
-            if indexed > self._store.newest():  # the store was reset
+            if indexed and not self._store.find([indexed]):  # the store was reset
                 db.execute("insert into incident_text (incident_text) values ('delete-all')")
                 db.execute("delete from tally where name = 'indexed'")
                 indexed = 0
@@ -238,7 +238,7 @@ class Traffic:
         """Return a page of the store's incidents with these words, whether older ones follow, and how many there are in all."""
         if not words:
             found = self._store.page(before, limit + 1)
-            return found[:limit], len(found) > limit, self._store.newest()
+            return found[:limit], len(found) > limit, self._store.count()
         numbers, total = self._search("incident_text", words_query(words), before, limit + 1)
         return self._store.find(numbers[:limit]), len(numbers) > limit, total
 
