@@ -2449,6 +2449,22 @@ class TestEnvelope:
         """
         assert incident_of({"raw_json": {}, "severity": given})[0]["severity"] == severity
 
+    @pytest.mark.parametrize(
+        "name, value",
+        [
+            ("details", ["x"]),
+            ("details", {"text": "x"}),
+            ("owner", 1),
+            ("labels", {"type": "a", "value": "b"}),
+            ("labels", [{"type": "a", "value": 1}]),
+            ("labels", ["a"]),
+        ],
+    )
+    def test_details_owner_and_labels_of_another_shape_are_kept_beside(self, name: str, value: Any) -> None:
+        fields, raw = incident_of({"raw_json": {"a": 1}, name: value})
+        assert name not in fields
+        assert raw == {"a": 1, "envelope": {name: value}}
+
     def test_a_long_name_is_cut_at_a_whole_character(self) -> None:
         """
         Given: a name of more than 600 characters, with a combined character at the cut
@@ -5184,8 +5200,9 @@ class TestWayOfARequest:
         assert raws[0]["mirror_direction"] == "In"
 
     def test_a_duplicate_is_told_the_first_ones_incident(self) -> None:
-        way = Way(duplication_key="n")
+        way = Way(duplication_key="n", store_samples=True)
         sent = way.serve(posted(b'{"n": "1"}') * 2)
+        assert len(way.keeper._samples.items) == 1
         assert sent.count(b'"id":"1"') == 2
         assert sent.count(b'"duplicate":true') == 1
         assert way.counters.total("duplicates") == 1
