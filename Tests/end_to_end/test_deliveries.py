@@ -4,6 +4,8 @@
 Content-Length and the reroute's own headers are added. `<name>.expected.json` holds the sender's name, the parameters a person
 would choose for it, and its incidents: name, type, severity, occurred (without it the trigger time) and the duplication key (null
 for none). `raw` is what the body holds, where it is no JSON by itself.
+
+Here some are posted with their parameters, and all without; test_delivery_fields.py makes the incidents of all with theirs.
 """
 
 import json
@@ -14,7 +16,6 @@ from typing import Any
 
 import pytest
 
-from Packs.GenericWebhook.Integrations.GenericWebhook import GenericWebhook as webhook
 from Tests.end_to_end.sender import Answer, Sender, await_that, running, send
 
 DELIVERIES = sorted(Path(__file__).with_name("deliveries").glob("*.http"))
@@ -72,33 +73,6 @@ def payloads_of(raws: list[dict[str, Any]], params: dict[str, Any], file: Path) 
 def test_there_are_at_least_60_deliveries_of_40_senders() -> None:
     assert len(DELIVERIES) >= 60
     assert len({read_expected(file)["sender"] for file in DELIVERIES}) >= 40
-
-
-def made_of(file: Path, params: dict[str, Any]) -> list[webhook.Incident]:
-    """Return the incidents that the integration makes of a delivery, without a server and without XSOAR."""
-    _, path, headers, body = read_delivery(file)
-    settings = webhook.Settings.from_params({"longRunningPort": "8000", **params})
-    assert not settings.mistakes
-    named = {name.lower(): str(value) for name, value in headers.items()}
-    place, _, query = path.removeprefix("/instance/execute/webhook").partition("?")
-    context = webhook.describe_request(named, query, settings.hidden, path=place, source_address="192.0.2.1")
-    items = webhook.read_payload(
-        body, named.get("content-type", ""), named.get("content-encoding", ""), context.query, settings.keep_unreadable
-    )
-    return webhook.make_incidents(items, context, settings, datetime.now(UTC))
-
-
-@pytest.mark.parametrize("file", DELIVERIES, ids=[file.stem for file in DELIVERIES])
-def test_a_delivery_becomes_its_incidents(file: Path) -> None:
-    expected = read_expected(file)
-    since = datetime.now(UTC)
-    made = made_of(file, expected["params"])
-    assert [incident.key for incident in made] == [incident.pop("key") for incident in expected["incidents"]]
-    incidents = [incident.fields for incident in made]
-    assert [fields_of(incident, since) for incident in incidents] == expected["incidents"]
-    raws = [json.loads(incident["rawJSON"]) for incident in incidents]
-    assert payloads_of(raws, expected["params"], file) == posted(file, expected)
-    assert own_format(file) or all(0 < len(incident["details"].encode()) <= 2048 for incident in incidents)
 
 
 @pytest.mark.parametrize("file", DELIVERIES[::8], ids=[file.stem for file in DELIVERIES[::8]])
