@@ -5126,6 +5126,14 @@ class TestWayOfARequest:
         assert len(way.keeper._samples.items) == 20
         assert not way.failures
 
+    def test_many_requests_in_a_row_let_others_have_their_turn(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(webhook, "REQUESTS_IN_A_ROW", 2)
+        way = Way()
+        greenlets = [way.begin(posted(b'{"name": "%b"}' % name) * 6)[1] for name in (b"a", b"b")]
+        gevent.joinall(greenlets, timeout=10)
+        turns = "".join(incident.fields["name"] for incident in way.writer.taken)
+        assert turns.index("b") < turns.rindex("a")
+
     def test_a_later_answer_comes_before_the_next_request_is_looked_at(self) -> None:
         way = Way()
         way.writer.waits = True
@@ -6459,8 +6467,11 @@ class TestService:
         await_in_hub(lambda: bool(one.platform.logs))
         one.platform.at_work.kill()
         wire.write(b"nobody asked for this\n")
-        one.service._client.info("a line that shall be sent")
+        sock = FakeSender(posted())
+        sender = gevent.spawn(one.listening().handle, sock, ("192.0.2.1", 50_000))
         assert one.ended() == 1
+        sender.join(10)
+        assert b"503 Service Unavailable" in sock.sent  # it was never sent to XSOAR, and is not kept waiting
         said = wire.read_line()
         while b"executeCommand" not in said:
             said = wire.read_line()
