@@ -1,4 +1,4 @@
-"""Unit tests of the pure rooms of GenericWebhook.py; what needs sockets and XSOAR is in Tests/end_to_end."""
+"""Unit tests of GenericWebhook.py, without a server and without XSOAR; what needs either is in Tests/end_to_end."""
 
 import base64
 import codecs
