@@ -15,7 +15,7 @@ from Tests.end_to_end import proxies
 from Tests.end_to_end.hostile import certificate
 from Tests.sandbox import Sandbox
 
-from .load import PASSWORD, USER, alert, send
+from .load import PASSWORD, USER, Traffic, alert, send
 
 PLACEHOLDERS = ("192.0.2.11:8000", "192.0.2.12:8000", "192.0.2.13:8000")
 SECONDS = 8
@@ -62,7 +62,7 @@ def measure(count: int, situation: Situation) -> tuple[float, float, float]:
             instance.faults.latency = {"createIncidents": situation.latency}
         [port] = proxies.free_ports(1)
         stack.enter_context(proxies.haproxy(folder, haproxy_configuration(folder, port, instances), [port]))
-        load = send(f"https://127.0.0.1:{port}/", situation.connections, SECONDS, body)
+        load = send(f"https://127.0.0.1:{port}/", Traffic(situation.connections, body), SECONDS)
         batches = [size for instance in instances for size in instance.batches[2:]]
         return load.rate * situation.events, statistics.median(batches), load.p99
 

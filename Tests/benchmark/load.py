@@ -1,17 +1,14 @@
-"""The load generator: Debian's `wrk`, or locust where wrk is absent.
-
-wrk is written in C, so it leaves nearly all of two cores to what is measured, and it reports percentiles. locust (from PyPI)
-is well kept too, but in Python: it takes more time per request than the server it measures, so its ratios come out too low.
-"""
+"""The load generators: Debian's `wrk`, and client.py where wrk is absent or each request is to have a connection of its own."""
 
 import base64
 import json
-import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -23,10 +20,23 @@ USER, PASSWORD = "webhook", "benchmark"
 AUTHORIZATION = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
 ANSWER_SECONDS = 60  # an answer slower than this counts as an error of the load generator; nothing here is
 GRACE_SECONDS = 30  # for the load generator to end by itself
+POLL_SECONDS = 0.01
 NO_WRK = (
-    "wrk is not installed (Debian: apt-get install wrk), so locust sends the load. It takes more time per request than "
+    "wrk is not installed (Debian: apt-get install wrk), so client.py sends the load. It takes about as much time per request as "
     "the server does: throughput and ratios come out too low."
 )
+# What a proxy hands on of a monitoring tool's request; with Host and Content-Length they are ten.
+HEADERS = {
+    "X-Real-IP": "192.0.2.10",
+    "X-Forwarded-For": "192.0.2.10",
+    "X-Forwarded-Proto": "https",
+    "User-Agent": "monitoring/2.1 (alerts)",
+    "Accept": "application/json",
+    "Accept-Encoding": "gzip, deflate",
+    "Authorization": AUTHORIZATION,
+    "Content-Type": "application/json",
+}
+BODY_BYTES = 800
 
 
 class LoadError(Exception):
@@ -39,13 +49,20 @@ class SilentError(LoadError):
 
 @dataclass(frozen=True)
 class Load:
-    """What came of one window of load; times in seconds."""
+    """What came of one window of load; times in seconds.
+
+    resumed: requests whose connection resumed a TLS session. cpu_seconds, before: client.py's processor time in the window, and
+    its requests before it; wrk does not say the one and has none of the others.
+    """
 
     requests: int
     seconds: float
     p50: float
     p99: float
     slowest: float
+    resumed: int = 0
+    cpu_seconds: float = 0.0
+    before: int = 0
 
     @property
     def rate(self) -> float:
@@ -53,13 +70,32 @@ class Load:
         return self.requests / self.seconds
 
 
+@dataclass(frozen=True)
+class Traffic:
+    """What is sent over so many connections at a time, each of which sends again as soon as it is answered.
+
+    closing: each request has a connection of its own, by TLS with a resumed session. distinct: so has each head a request ID.
+    """
+
+    connections: int
+    body: bytes | None
+    method: str = "POST"
+    closing: bool = False
+    distinct: bool = False
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers but Host, Content-Length and the request ID."""
+        return {**HEADERS, "Connection": "close"} if self.closing else HEADERS
+
+
 @cache
 def generator() -> str:
     """Return which load generator there is."""
-    return "wrk" if shutil.which("wrk") else "locust"
+    return "wrk" if shutil.which("wrk") else "client.py"
 
 
-def alert(size: int = 300) -> bytes:
+def alert(size: int = BODY_BYTES) -> bytes:
     """Return a JSON body of exactly `size` bytes: an envelope with events of a few fields, as monitoring sends them."""
     event = {"host": "web-01", "disk": "/var", "used": 97, "tags": ["disk", "production"], "note": "above 95 %"}
     raw: dict[str, Any] = {"events": [], "padding": ""}
@@ -70,74 +106,75 @@ def alert(size: int = 300) -> bytes:
     return json.dumps(envelope).encode()
 
 
-def send(url: str, connections: int, seconds: float, body: bytes | None, method: str = "POST") -> Load:
-    """Send requests over so many keep-alive connections for so long, each again as soon as it is answered.
+def send(url: str, traffic: Traffic, seconds: float, enough: Callable[[], bool] | None = None) -> Load:
+    """Send traffic to this machine for so long, or until there was enough of it.
 
-    Goes to this machine only. Raises LoadError where a request was refused or a connection broke.
+    Raises LoadError where a request was refused, a connection broke, or a new connection by TLS did not resume a session.
     """
     if urlsplit(url).hostname != "127.0.0.1":
         raise LoadError(f"{url} is not on this machine.")
+    resuming = url.startswith("https:") and traffic.closing
+    command = by_client if traffic.closing or generator() != "wrk" else by_wrk
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         file = Path(folder, "body.json")
-        file.write_bytes(body or b"")
-        run = by_wrk if generator() == "wrk" else by_locust
-        return run(url, connections, seconds, method, str(file) if body else "")
-
-
-def by_wrk(url: str, connections: int, seconds: float, method: str, body: str) -> Load:
-    """Run wrk with one thread: a second one would take a core from what is measured."""
-    shape = ["--threads", "1", "--connections", str(connections), "--duration", f"{max(1, round(seconds))}s"]
-    command = ["wrk", *shape, "--timeout", f"{ANSWER_SECONDS}s", "--script", str(HERE / "load.lua"), url, "--", method]
-    printed = run_bounded([*command, AUTHORIZATION, *filter(None, [body])], seconds, {})
+        file.write_bytes(traffic.body or b"")
+        printed = run_bounded(command(url, traffic, max(1, round(seconds)), file), seconds, enough)
     figures = json.loads(printed.splitlines()[-1])
-    if figures["refused"] or figures["broken"]:
-        raise LoadError(f"{url}: {figures['refused']} requests refused, {figures['broken']} connections broken.")
-    if not figures["requests"]:
+    refused, broken = figures.pop("refused"), figures.pop("broken")
+    load = Load(**figures)
+    if refused or broken:
+        raise LoadError(f"{url}: {refused} requests refused, {broken} connections broken.")
+    if not load.requests:
         raise SilentError(f"{url}: no request was answered within {seconds} s.")
-    return Load(figures["requests"], figures["seconds"], figures["p50"], figures["p99"], figures["max"])
+    if resuming and load.resumed != load.requests:
+        raise LoadError(f"{url}: only {load.resumed} of {load.requests} connections resumed a TLS session.")
+    return load
 
 
-def by_locust(url: str, connections: int, seconds: float, method: str, body: str) -> Load:
-    """Run locust without its web page, all users at once."""
-    parts = urlsplit(url)
-    shape = ["-u", str(connections), "-r", str(connections), "-t", f"{max(1, round(seconds))}s", "--stop-timeout", "0"]
-    printed = run_bounded(
-        [
-            *(sys.executable, "-m", "locust", "-f", str(HERE / "locustfile.py"), "--headless", "--json", "--skip-log"),
-            *shape,
-            *("--host", f"{parts.scheme}://{parts.netloc}"),
-        ],
-        seconds,
-        {"METHOD": method, "TARGET": parts.path or "/", "AUTHORIZATION": AUTHORIZATION, "BODY": body},
-    )
-    (figures,) = json.loads(printed) or [{"num_requests": 0, "num_failures": 0}]
-    if figures["num_failures"]:
-        raise LoadError(f"{url}: {figures['num_failures']} requests failed.")
-    if not figures["num_requests"]:
-        raise SilentError(f"{url}: no request was answered within {seconds} s.")
-    spent = figures["last_request_timestamp"] - figures["start_time"]
-    p50, p99 = (percentile(figures["response_times"], share) for share in (0.5, 0.99))
-    return Load(figures["num_requests"], max(spent, 0.001), p50, p99, figures["max_response_time"] / 1000)
+def by_wrk(url: str, traffic: Traffic, seconds: int, file: Path) -> list[str]:
+    """Return wrk's command, with one thread: a second one would take a core from what is measured."""
+    shape = ["--threads", "1", "--connections", str(traffic.connections), "--duration", f"{seconds}s"]
+    script = ["--timeout", f"{ANSWER_SECONDS}s", "--script", str(HERE / "load.lua")]
+    heads = "distinct" if traffic.distinct else "same"
+    headers = [f"{name}: {value}" for name, value in traffic.headers.items()]
+    return ["wrk", *shape, *script, url, "--", traffic.method, heads, str(file), *headers]
 
 
-def percentile(histogram: Mapping[str, int], share: float) -> float:
-    """Return in seconds the latency below which a share of the requests lies; the histogram's keys are milliseconds."""
-    left = share * sum(histogram.values())
-    for milliseconds, count in sorted((float(key), count) for key, count in histogram.items()):
-        left -= count
-        if left <= 0:
-            return milliseconds / 1000
-    return 0.0
+def by_client(url: str, traffic: Traffic, seconds: int, file: Path) -> list[str]:
+    """Return the command of client.py."""
+    order = {
+        "url": url,
+        "method": traffic.method,
+        "headers": traffic.headers,
+        "body": str(file),
+        "connections": traffic.connections,
+        "seconds": seconds,
+        "closing": traffic.closing,
+        "distinct": traffic.distinct,
+    }
+    return [sys.executable, str(HERE / "client.py"), json.dumps(order)]
 
 
-def run_bounded(command: list[str], seconds: float, env: Mapping[str, str]) -> str:
-    """Run a load generator to its end and return what it printed; raises LoadError."""
-    try:
-        done = subprocess.run(
-            command, env={**os.environ, **env}, capture_output=True, text=True, timeout=seconds + GRACE_SECONDS, check=False
-        )
-    except subprocess.TimeoutExpired as error:
-        raise LoadError(f"{command[0]} did not end by itself.") from error
-    if not done.stdout.strip():
-        raise LoadError(f"{Path(command[0]).name} failed: {done.stderr.strip()[-500:]}")
-    return done.stdout
+def run_bounded(command: list[str], seconds: float, enough: Callable[[], bool] | None) -> str:
+    """Run a load generator to its end, which is when there was enough, and return what it printed; raises LoadError."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        if enough is not None:
+            interrupt_when(enough, process, seconds)
+        try:
+            printed, errors = process.communicate(timeout=seconds + GRACE_SECONDS)
+        except subprocess.TimeoutExpired as error:
+            process.kill()
+            raise LoadError(f"{command[0]} did not end by itself.") from error
+    if not printed.strip():
+        raise LoadError(f"{Path(command[0]).name} failed: {errors.strip()[-500:]}")
+    return printed
+
+
+def interrupt_when(enough: Callable[[], bool], process: subprocess.Popen[str], seconds: float) -> None:
+    """Interrupt a load generator, which then prints its figures, as soon as there was enough."""
+    until = time.monotonic() + seconds
+    while process.poll() is None and time.monotonic() < until:
+        if enough():
+            process.send_signal(signal.SIGINT)
+            return
+        time.sleep(POLL_SECONDS)

@@ -1,22 +1,31 @@
-"""Start what is measured: ours and the peer pattern in a sandbox each, and a bare pywsgi as the upper limit."""
+"""Start what is measured: versions of ours and the peer pattern in a sandbox each, and a bare pywsgi as the upper limit.
+
+A sandbox's container runs Tests/sandbox/loop.py, which costs what the platform's loop costs.
+"""
 
 import contextlib
 import http.client
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from Tests.end_to_end.hostile import certificate
+from Tests.end_to_end.proxies import pem_file
 from Tests.sandbox import Sandbox
+from Tests.sandbox.descriptor import INTEGRATION
 
-from .load import AUTHORIZATION, PASSWORD, USER, Load, LoadError, send
+from .client import unverified
+from .load import HEADERS, PASSWORD, USER, Load, LoadError, Traffic, send
 
 HERE = Path(__file__).parent
 PEER = HERE / "peer" / "GenericWebhookPeer.py"
@@ -28,11 +37,19 @@ KIB = 1024
 
 @dataclass(frozen=True)
 class Window:
-    """One window of load and what it made the server do: calls to XSOAR and incidents created."""
+    """One window of load and what it made the server do: calls to XSOAR, the incidents of each createIncidents call, and, with
+    what was left over drained, the server's processor time in seconds and the requests it took that for."""
 
     load: Load
     calls: Counter[str]
-    incidents: int
+    batches: list[int]
+    cpu_seconds: float
+    requests: int
+
+    @property
+    def cpu_microseconds(self) -> float:
+        """The server's processor time for each request."""
+        return self.cpu_seconds / self.requests * 1e6 if self.requests else 0.0
 
 
 class Served:
@@ -40,10 +57,11 @@ class Served:
 
     name = ""
     url = ""
+    pid = 0
 
-    def load(self, connections: int, seconds: float, body: bytes, latency: float = 0.0) -> Window:
-        """Send one window of load and wait until nothing of it is left."""
-        return Window(send(f"{self.url}/", connections, seconds, body), Counter(), 0)
+    def load(self, traffic: Traffic, seconds: float, latency: float = 0.0, requests: int = 0) -> Window:
+        """Send one window of load, and wait until nothing of it is left; so many `requests`, where given, end it early."""
+        raise NotImplementedError
 
     def __enter__(self) -> Self:
         return self
@@ -51,19 +69,26 @@ class Served:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Stop the server."""
 
+    def cpu_seconds(self) -> float:
+        """Return the processor time that the server's process has taken so far."""
+        return cpu_seconds(self.pid)
+
 
 class Sandboxed(Served):
     """A server in a sandbox: incidents in memory, nothing printed, load straight to the container's port."""
 
-    def __init__(self, name: str, script: Path | None = None, replaceable: bool = False) -> None:
+    def __init__(
+        self, name: str, script: Path | None = None, replaceable: bool = False, params: dict[str, Any] | None = None
+    ) -> None:
         self.name = name
         self.script = script
         self.replaceable = replaceable
+        self.params = {**PARAMS, **(params or {})}
 
     def __enter__(self) -> Self:
-        self.sandbox = Sandbox(PARAMS, store=":memory:", script=self.script, quiet=True, wait=START_SECONDS)
+        self.sandbox = Sandbox(self.params, store=":memory:", script=self.script, quiet=True, wait=START_SECONDS)
         self.sandbox.start()
-        self.url = self.sandbox.container_url
+        self.url, self.pid = self.sandbox.container_url, self.sandbox.pid
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -74,19 +99,21 @@ class Sandboxed(Served):
         """Let createIncidents take so long from now on."""
         self.sandbox.faults.latency = {"createIncidents": seconds} if seconds else {}
 
-    def load(self, connections: int, seconds: float, body: bytes, latency: float = 0.0) -> Window:
+    def load(self, traffic: Traffic, seconds: float, latency: float = 0.0, requests: int = 0) -> Window:
         """Send one window of load and wait until nothing of it is left; what was created is forgotten."""
         self.set_latency(latency)
-        calls, batches = Counter(self.sandbox.calls), len(self.sandbox.batches)
+        calls, first, cpu, pid = Counter(self.sandbox.calls), len(self.sandbox.batches), self.cpu_seconds(), self.pid
+        batches = self.sandbox.batches
         try:
-            load = send(f"{self.url}/", connections, seconds, body)
+            load = send(f"{self.url}/", traffic, seconds, reached(batches, first, requests) if requests else None)
             spent = Counter(self.sandbox.calls)  # before the rest of the last requests: the window's own
             spent.subtract(calls)
-            incidents = sum(self.sandbox.batches[batches:])
+            within = batches[first:]
         finally:
             self.set_latency(0.0)
             self.drain()
-        return Window(load, +spent, incidents)
+        replaced = pid != self.pid  # the processor time went with the old process
+        return Window(load, +spent, within, 0.0 if replaced else self.cpu_seconds() - cpu, sum(batches[first:]))
 
     def drain(self) -> float:
         """Wait until what the load generator left behind is done, then forget all that was created; return the seconds it took.
@@ -116,11 +143,6 @@ class Sandboxed(Served):
             return request(client, "GET", "/health")[0] == 200
         return False
 
-    def cpu_seconds(self) -> float:
-        """Return the processor time that the container's process has taken so far."""
-        fields = Path(f"/proc/{self.sandbox.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # user and system time, proc(5)
-
     def resident_kib(self) -> int:
         """Return the container process's resident memory in KiB."""
         for line in Path(f"/proc/{self.sandbox.pid}/status").read_text().splitlines():
@@ -132,15 +154,19 @@ class Sandboxed(Served):
 class Bare(Served):
     """bare.py as a process of its own."""
 
-    name = "bare pywsgi"
-
-    def __init__(self) -> None:
+    def __init__(self, name: str = "bare pywsgi", tls: bool = False) -> None:
+        self.name = name
+        self.tls = tls
         self._process: subprocess.Popen[bytes] | None = None
+        self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
         port = free_port()
-        self.url = f"http://127.0.0.1:{port}"
-        self._process = subprocess.Popen([sys.executable, str(HERE / "bare.py"), str(port)])
+        self.url = f"{'https' if self.tls else 'http'}://127.0.0.1:{port}"
+        folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+        pair = [str(pem_file(folder, certificate().params))] if self.tls else []
+        self._process = subprocess.Popen([sys.executable, str(HERE / "bare.py"), str(port), *pair])
+        self.pid = self._process.pid
         until = time.monotonic() + START_SECONDS
         while time.monotonic() < until and self._process.poll() is None:
             with contextlib.suppress(OSError):
@@ -151,19 +177,54 @@ class Bare(Served):
         raise LoadError("The bare pywsgi did not start.")
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stack.close()
         if self._process is not None:
             self._process.kill()
             self._process.wait()
 
+    def load(self, traffic: Traffic, seconds: float, latency: float = 0.0, requests: int = 0) -> Window:
+        """Send one window of load; it makes no calls, and nothing counts its requests, so it takes the whole window."""
+        cpu = self.cpu_seconds()
+        load = send(f"{self.url}/", traffic, seconds)
+        return Window(load, Counter(), [], self.cpu_seconds() - cpu, load.requests + load.before)
+
+
+def reached(batches: list[int], first: int, requests: int) -> Callable[[], bool]:
+    """Return a function that tells whether so many incidents were created from a call on."""
+    return lambda: sum(batches[first:]) >= requests
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the processor time that a process has taken so far, its threads' with it; 0 for one that has gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # user and system time, proc(5)
+
 
 def ours() -> Sandboxed:
     """Return the integration, not yet started."""
-    return Sandboxed("ours")
+    return Sandboxed("the integration")
+
+
+def ours_by_tls() -> Sandboxed:
+    """Return the integration with a certificate, not yet started."""
+    return Sandboxed("the integration, TLS", params=dict(certificate().params))
 
 
 def peer() -> Sandboxed:
     """Return the peer pattern, not yet started."""
     return Sandboxed("peer pattern", PEER, replaceable=True)  # samples of 5 MB keep it busy for minutes
+
+
+def version(name: str, code: Path, folder: Path) -> Sandboxed:
+    """Return another version of the integration, with the descriptor beside it or else today's; not yet started."""
+    script = folder / code.name
+    shutil.copy(code, script)
+    beside = code.with_suffix(".yml")
+    shutil.copy(beside if beside.exists() else INTEGRATION.with_suffix(".yml"), script.with_suffix(".yml"))
+    return Sandboxed(name, script)
 
 
 def free_port() -> int:
@@ -179,8 +240,12 @@ def free_port() -> int:
 @contextlib.contextmanager
 def connection(url: str, timeout: float = 30.0) -> Iterator[http.client.HTTPConnection]:
     """Open a connection that is kept alive until the block ends."""
-    host, _, port = url.removeprefix("http://").partition(":")
-    client = http.client.HTTPConnection(host, int(port), timeout=timeout)
+    scheme, _, place = url.partition("://")
+    host, _, port = place.partition(":")
+    if scheme == "https":
+        client: http.client.HTTPConnection = http.client.HTTPSConnection(host, int(port), timeout=timeout, context=unverified())
+    else:
+        client = http.client.HTTPConnection(host, int(port), timeout=timeout)
     try:
         client.connect()
         client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # http.client sends headers and body apart
@@ -191,9 +256,8 @@ def connection(url: str, timeout: float = 30.0) -> Iterator[http.client.HTTPConn
 
 def request(client: http.client.HTTPConnection, method: str, path: str, body: bytes | None = None) -> tuple[int, float]:
     """Send one request and return its status and how many seconds its answer took."""
-    headers: dict[str, Any] = {"Authorization": AUTHORIZATION, "Content-Type": "application/json"}
     started = time.perf_counter()
-    client.request(method, path, body, headers)
+    client.request(method, path, body, HEADERS)
     response = client.getresponse()
     response.read()
     return response.status, time.perf_counter() - started

@@ -17,18 +17,9 @@ from typing import Any
 import pytest
 
 from Tests.end_to_end.sender import Answer, Sender, await_that, running, send
+from Tests.sandbox.examples import read_delivery
 
 DELIVERIES = sorted(Path(__file__).with_name("deliveries").glob("*.http"))
-
-
-def read_delivery(file: Path) -> tuple[str, str, dict[str, str | bytes], bytes]:
-    """Return method, path, headers and body."""
-    head, _, body = file.read_bytes().removesuffix(b"\n").partition(b"\n\n")
-    request, *lines = head.decode().split("\n")
-    method, path, version = request.split(" ")
-    assert version == "HTTP/1.1"
-    headers: dict[str, str | bytes] = {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    return method, path, headers, body
 
 
 def read_expected(file: Path) -> dict[str, Any]:
@@ -37,7 +28,7 @@ def read_expected(file: Path) -> dict[str, Any]:
 
 def deliver(sender: Sender, file: Path) -> Answer:
     method, path, headers, body = read_delivery(file)
-    return send(sender.sandbox.url.removesuffix("/instance/execute/webhook") + path, body, headers, method)
+    return send(sender.sandbox.url.removesuffix("/instance/execute/webhook") + path, body, dict(headers), method)
 
 
 def fields_of(incident: dict[str, Any], since: datetime) -> dict[str, Any]:

@@ -17,9 +17,9 @@ from Tests.end_to_end.test_deliveries import (
     own_format,
     payloads_of,
     posted,
-    read_delivery,
     read_expected,
 )
+from Tests.sandbox.examples import read_delivery
 
 
 def made_of(file: Path, params: dict[str, Any]) -> list[webhook.Incident]:
@@ -27,13 +27,13 @@ def made_of(file: Path, params: dict[str, Any]) -> list[webhook.Incident]:
     _, path, headers, body = read_delivery(file)
     settings = webhook.Settings.from_params({"longRunningPort": "8000", **params})
     assert not settings.mistakes
-    named = {name.lower(): str(value) for name, value in headers.items()}
+    named = {name.lower(): str(value) for name, value in headers}
     place, _, query = path.removeprefix("/instance/execute/webhook").partition("?")
     context = webhook.describe_request(named, query, settings.hidden, path=place, source_address="192.0.2.1")
     items = webhook.read_payload(
         body, named.get("content-type", ""), named.get("content-encoding", ""), context.query, settings.keep_unreadable
     )
-    return webhook.make_incidents(items, context, settings, datetime.now(UTC))
+    return webhook.make_incidents(items, context, settings, datetime.now(UTC).isoformat())
 
 
 @pytest.mark.parametrize("file", DELIVERIES, ids=[file.stem for file in DELIVERIES])

@@ -2,7 +2,6 @@
 
 import json
 import re
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from Tests.end_to_end.sender import running
 TEXT = (Path(__file__).resolve().parents[2] / "docs/mapping.md").read_text(encoding="utf-8")
 ROW = re.compile(r"\| `(\w+)` \| (`.+`) \| `(\w+)` \| (`.+`) \|")
 NO_REQUEST = webhook.RequestContext({}, {})
+NOW = "2024-05-01T12:00:00Z"
 BLOCK_OR_ROW = re.compile(r"```json\n(?P<payload>.*?)```|^(?P<row>\| `\w+` \| `[^\n]*\|)$", re.DOTALL | re.MULTILINE)
 
 
@@ -44,7 +44,7 @@ def fields_of(payload: str, params: dict[str, Any]) -> list[dict[str, Any]]:
     settings = webhook.Settings.from_params({"longRunningPort": "8000", **params})
     assert not settings.mistakes
     items = webhook.read_payload(payload.encode(), "application/json", "", {}, False)
-    return [incident.fields for incident in webhook.make_incidents(items, NO_REQUEST, settings, datetime.now(UTC))]
+    return [incident.fields for incident in webhook.make_incidents(items, NO_REQUEST, settings, NOW)]
 
 
 @pytest.mark.parametrize(("payload", "params", "field", "expected"), EXAMPLES, ids=[str(row[1]) for row in EXAMPLES])

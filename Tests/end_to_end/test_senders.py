@@ -21,6 +21,7 @@ import trustme
 
 from Tests.end_to_end.hostile import certificate
 from Tests.end_to_end.sender import Sender, await_that, running, send
+from Tests.sandbox.signing import proven
 
 SECRET = "s3cret-of-the-sender"
 
@@ -33,6 +34,11 @@ def signed(body: bytes, secret: str = SECRET) -> str:
     """Return the HMAC-SHA256 that openssl's command line makes, in hex."""
     command = ["openssl", "dgst", "-sha256", "-hmac", secret]
     return subprocess.run(command, input=body, capture_output=True, check=True).stdout.decode().split()[-1]
+
+
+def proof(username: str, body: bytes, secret: str = SECRET) -> dict[str, str]:
+    """Return the headers with which a sender of this scheme proves itself."""
+    return dict(proven(username, secret, "/", [], body)[1])
 
 
 def told(sender: Sender) -> str:
@@ -62,7 +68,7 @@ def test_what_openssl_signs_and_curl_sends_becomes_an_incident(tmp_path: Path) -
 def test_a_packed_body_is_signed_as_it_was_sent() -> None:
     body = gzip.compress(b'{"packed": true}')
     with running(params=credentials("_hmac:X-Sum")) as sender:
-        assert sender.raws(body, content_encoding="gzip", x_sum=signed(body)) == [{"packed": True}]
+        assert sender.raws(body, content_encoding="gzip", **proof("_hmac:X-Sum", body)) == [{"packed": True}]
         assert sender.refused(body, content_encoding="gzip", x_sum=signed(b'{"packed": true}'))[0] == 401
 
 
@@ -127,8 +133,8 @@ def test_a_token_in_the_url_is_told_nowhere() -> None:
 def test_secrets_are_changed_without_a_gap() -> None:
     with running(params=credentials("_hmac:X-Sum", "0ld-secret n3w-secret")) as sender:
         for secret in ("0ld-secret", "n3w-secret"):
-            assert sender.post(b"{}", x_sum=signed(b"{}", secret)).status == 200
-        assert sender.post(b"{}", x_sum=signed(b"{}", "n3w")).status == 401
+            assert sender.post(b"{}", **proof("_hmac:X-Sum", b"{}", secret)).status == 200
+        assert sender.post(b"{}", **proof("_hmac:X-Sum", b"{}", "n3w")).status == 401
 
 
 # ---- handshakes
@@ -164,16 +170,14 @@ def test_a_payload_that_only_looks_like_a_handshake_is_an_incident() -> None:
             b'[{"eventType":"Microsoft.EventGrid.SubscriptionValidationEvent","data":{}}]',
         ):
             assert sender.refused(body)[0] == 401, body
-            assert len(sender.raws(body, x_sum=signed(body))) == 1, body
+            assert len(sender.raws(body, **proof("_hmac:X-Sum", body))) == 1, body
 
 
 def test_slack_is_answered_once_it_has_proved_itself() -> None:
     body = b'{"token":"t","challenge":"3eZbrw1a","type":"url_verification"}'
-    stamp = str(int(time.time()))
     with running(params=credentials("_slack")) as sender:
         assert sender.refused(body)[0] == 401
-        headers = {"x_slack_request_timestamp": stamp, "x_slack_signature": f"v0={signed(f'v0:{stamp}:'.encode() + body)}"}
-        assert sender.post(body, **headers).json == {"challenge": "3eZbrw1a"}
+        assert sender.post(body, **proof("_slack", body)).json == {"challenge": "3eZbrw1a"}
         assert not sender.sandbox.incidents()
 
 

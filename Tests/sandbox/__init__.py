@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -21,22 +22,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from .container import Container, ContainerError, environment
+from .container import CommandError, Container, ContainerError, environment
 from .descriptor import Descriptor, DescriptorError, load
 from .injection import InjectionError
 from .reroute import Reroute
 from .server import Faults, Screen, Server, Session
-from .store import MEMORY, open_store
+from .store import MEMORY, Store, open_store
+from .web import Page
 
 __all__ = ["CommandError", "ContainerError", "DescriptorError", "Faults", "InjectionError", "Sandbox"]
 
 LONG_RUNNING = "long-running-execution"
 STOP_SECONDS = 10.0  # the platform's: SIGKILL follows SIGTERM after this
 ERROR_ENTRY = 4
-
-
-class CommandError(Exception):
-    """A command ended with an exception, or with an error where a result was wanted."""
 
 
 class Sandbox:
@@ -49,6 +47,7 @@ class Sandbox:
     constants: values other than the integration's own, such as {"MAX_ITEMS": 5}. replacements: expressions in the place of its
     functions and methods, such as {"make_incidents": "lambda *_: 1 / 0"}; `original` is the function itself.
     env: added to the container's environment; None takes a name away. start: False opens no port and starts nothing but `run`s.
+    page: serve the page for people beside the instance, see web.py.
     """
 
     def __init__(
@@ -72,6 +71,7 @@ class Sandbox:
         wait: float = 10.0,
         context: Any = None,
         start: bool = True,
+        page: bool = False,
     ) -> None:
         self.instance = instance
         self.faults = faults or Faults()
@@ -87,8 +87,12 @@ class Sandbox:
         self._env = environment({"SANDBOX_LOCK_SECONDS": str(lock_timeout), **(env or {})})
         self._front: Reroute | None = None
         self._container: Container | None = None
+        self._restarting = False
+        self._stopped = False
+        self._life = threading.RLock()  # the page restarts the container in a thread of its own, and may be stopped meanwhile
         self._ended: list[Container] = []
         self._folder = tempfile.TemporaryDirectory(prefix="sandbox-")
+        self._page = Page(self, Path(store) if store and str(store) != MEMORY else None) if page else None
         if context is not None:
             self.set_context(context)
 
@@ -105,10 +109,13 @@ class Sandbox:
         """Open the HTTP front and start the long-running container."""
         if not self._start:
             return self
+        self._stopped = False
         try:
             self._front = self._open_front()
             if not self.screen.quiet:
-                self._front.observe = lambda exchange: self.screen.request(exchange, self._server.recent)
+                self._front.observe_by(lambda exchange: self.screen.request(exchange, self._server.recent))
+            if self._page:
+                self._page.start(self._front)
             self._front.start()
             self._start_container()
         except BaseException:
@@ -118,20 +125,44 @@ class Sandbox:
 
     def stop(self, grace: float = STOP_SECONDS) -> None:
         """Stop the container as the platform does, then the front; what was created can still be read from a memory store."""
-        if self._container:
-            self._container.stop(grace)
-        if self._front:
-            self._front.stop()
-            self._front = None
+        self.faults.stopped.clear()
+        with self._life:
+            self._stopped = True
+            if self._container:
+                self._container.stop(grace)
+            if self._front:
+                self._front.stop()
+                self._front = None
+        if self._page:
+            self._page.stop()
         self._store.close()
         self._folder.cleanup()
 
-    def restart(self) -> None:
-        """Replace the container by a new one on the same store, parameters and ports."""
-        if self._container:
-            self._container.stop(STOP_SECONDS)
-            self._ended.append(self._container)
-        self._start_container()
+    def restart(self, params: Mapping[str, Any] | None = None) -> None:
+        """Replace the container by a new one on the same store, with other parameters where there are any.
+
+        params: all of them, as `demisto.params()` shall return them. A changed port moves the reroute; the front stays.
+        """
+        with self._life:
+            if self._stopped:
+                raise ContainerError("The sandbox has been stopped.")
+            self._restarting = True
+            try:
+                if self._container:
+                    self._container.stop(STOP_SECONDS)
+                    self._ended.append(self._container)
+                if params is not None:
+                    self._configure(params)
+                self._start_container()
+            finally:
+                self._restarting = False
+
+    def _configure(self, params: Mapping[str, Any]) -> None:
+        self.params = dict(params)
+        self.container_port = container_port(self.params.get("longRunningPort"))
+        self._server.set_health("")
+        if self._front:
+            self._front.port, self._front.tls = self.container_port, self._tls
 
     def terminate(self) -> None:
         """Send SIGTERM to the container."""
@@ -151,8 +182,14 @@ class Sandbox:
 
     # ---- commands in a container of their own
 
-    def run(self, command: str, args: Mapping[str, Any] | None = None, timeout: float = 60.0) -> list[Any]:
-        """Run a command as the Test button or the mapping wizard would.
+    def run(
+        self,
+        command: str,
+        args: Mapping[str, Any] | None = None,
+        timeout: float = 60.0,
+        params: Mapping[str, Any] | None = None,
+    ) -> list[Any]:
+        """Run a command as the Test button or the mapping wizard would, with other parameters than the instance's if given.
 
         Returns the incidents of fetch-incidents, the result entries (dicts with Type and Contents) of anything else. Raises
         CommandError with the exception's text; fetch-incidents raises it for an error entry too.
@@ -160,7 +197,7 @@ class Sandbox:
         session = Session(command, has_context=command != "test-module")
         container = self._new_container(session)
         try:
-            container.run(self._command(command, args or {}, heartbeat=False))
+            container.run({**self._command(command, args or {}, heartbeat=False), "params": dict(params or self.params)})
             until = time.monotonic() + timeout
             while not session.completed.wait(0.01) and not session.exited.is_set() and time.monotonic() < until:
                 pass
@@ -195,9 +232,51 @@ class Sandbox:
         return self.container_url if self._tls else self.url
 
     @property
+    def page_url(self) -> str:
+        """The address of the page for people."""
+        if self._front is None or self._page is None:
+            raise ContainerError("The sandbox serves no page.")
+        return f"http://127.0.0.1:{self._front.server_address[1]}/"
+
+    @property
+    def store(self) -> Store:
+        """What XSOAR keeps."""
+        return self._store
+
+    @property
+    def server(self) -> Server:
+        """What answers the container's calls."""
+        return self._server
+
+    @property
+    def interpreter(self) -> str:
+        """The Python that runs the containers."""
+        return self._python
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """The containers' environment."""
+        return self._env
+
+    @property
     def exited(self) -> bool:
-        """Whether the container's process has ended."""
-        return self._living.session.exited.is_set()
+        """Whether the container's process has ended, and no other is to take its place."""
+        return not self._restarting and self._living.session.exited.is_set()
+
+    @property
+    def alive(self) -> bool:
+        """Whether there is a container, and its process runs."""
+        return self._container is not None and not self._container.session.exited.is_set()
+
+    @property
+    def folder(self) -> str:
+        """The containers' working directory, which goes with the sandbox."""
+        return self._folder.name
+
+    @property
+    def restarting(self) -> bool:
+        """Whether the container is being replaced."""
+        return self._restarting
 
     @property
     def pid(self) -> int:
@@ -257,8 +336,10 @@ class Sandbox:
         self._store.set_context(value)
 
     def reset(self) -> None:
-        """Forget all incidents and all integration context."""
+        """Forget all incidents, all integration context, and the requests the page shows."""
         self._store.reset()
+        if self._page:
+            self._page.traffic.reset()
 
     # ---- inside
 
@@ -291,14 +372,20 @@ class Sandbox:
         if self._wait and self.container_port is not None:
             self._await_port(self.container_port)
 
+    def await_listening(self, seconds: float) -> bool:
+        """Tell whether the container accepts on its port within so many seconds; not if it ends before."""
+        port, session = self.container_port, self._living.session
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and port and not session.exited.is_set() and not session.completed.is_set():
+            if accepts(port):
+                return True
+            time.sleep(0.02)
+        return False
+
     def _await_port(self, port: int) -> None:
         """Return once the container accepts on its port; ContainerError with all that is known if it does not."""
-        until = time.monotonic() + self._wait
-        session = self._living.session
-        while time.monotonic() < until and not session.exited.is_set() and not session.completed.is_set():
-            if accepts(port):
-                return
-            time.sleep(0.02)
+        if self.await_listening(self._wait):
+            return
         self._living.wait_exit(0.0)
         known = [*(f"{level}: {text}" for level, text in self.logs), f"health: {self.health}", *self.stderr]
         raise ContainerError(f"The container does not listen on port {port}.\n" + "\n".join(known))

@@ -60,8 +60,9 @@ def parse_options(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m Tests.sandbox", description="A local XSOAR for the Generic Webhook integration.")
     add = parser.add_argument
     add("command", nargs="?", choices=("serve", "test", "samples", "incidents", *INTEGRATION_COMMANDS), default="serve",
-        help="serve (default): run the instance; test: the Test button; samples: what the mapping wizard fetches; incidents: all "
-        "stored ones; reset, status: the integration's commands, beside a running instance on the same store too")  # fmt: skip
+        help="serve (default): run the instance, and a page that shows it; test: the Test button; samples: what the mapping "
+        "wizard fetches; incidents: all stored ones; reset, status: the integration's commands, beside a running instance on the "
+        "same store too")  # fmt: skip
     add("--last", type=count, metavar="5", help="of the incidents, only so many of the newest")
     add("--pretty", action="store_true", help="incidents with line breaks, and their raw JSON as JSON")
     add("--what", choices=("samples", "events", "all"), help="what reset forgets (default: all)")
@@ -133,6 +134,7 @@ def build(options: argparse.Namespace) -> Sandbox:
         native=options.native,
         quiet=options.command != "serve",
         wait=0,  # a person watches: what is wrong is shown as it is reported
+        page=options.command == "serve",
     )
     if options.reset:
         sandbox.reset()
@@ -166,7 +168,8 @@ def ready(sandbox: Sandbox, stopping: threading.Event) -> None:
     while port and not accepts(port) and time.monotonic() < until and not sandbox.exited and not stopping.wait(0.05):
         pass
     if not sandbox.exited and not stopping.is_set():
-        sandbox.screen.show(f"The instance {plain(sandbox.instance)} listens at {sandbox.sender_url} (ctrl-C stops it). Try:")
+        place = f"{sandbox.sender_url} (ctrl-C stops it)"
+        sandbox.screen.show(f"The instance {plain(sandbox.instance)} listens at {place}. See it at {sandbox.page_url} or try:")
         sandbox.screen.show(curl_line(sandbox))
 
 

@@ -22,6 +22,10 @@ class ContainerError(Exception):
     """The container did not come up."""
 
 
+class CommandError(Exception):
+    """A command ended with an exception, or with an error where a result was wanted."""
+
+
 class Container:
     """One container, from its first ping to its end; its calls are answered by a thread of its own."""
 

@@ -15,7 +15,7 @@ from .injection import inject
 
 ROOT = Path(__file__).resolve().parents[2]
 INTEGRATION = ROOT / "Packs/GenericWebhook/Integrations/GenericWebhook/GenericWebhook.py"
-BOOLEAN, CREDENTIALS, MULTI_SELECT = 8, 9, 16
+BOOLEAN, CREDENTIALS, TEXT_AREA, SINGLE_SELECT, MULTI_SELECT = 8, 9, 12, 15, 16
 BOOLEANS = {"true": True, "yes": True, "1": True, "on": True, "false": False, "no": False, "0": False, "off": False, "": False}
 # The platform's own order: the server prepends CommonServerPython, and these two lines are all it takes out of a script.
 # They are left blank, so that every other line keeps its number.
@@ -33,6 +33,7 @@ class Parameter:
     name: str
     type: int = 0
     default: Any = None
+    row: Mapping[str, Any] = field(default_factory=dict)  # of the YAML, as it is
 
 
 # Stands in for the YAML where there is none: a script of a test's own.
@@ -62,6 +63,9 @@ class Descriptor:
     parameters: dict[str, Parameter] = field(default_factory=lambda: dict(FALLBACK))
     strict: bool = True  # False: a name that is not declared is handed over as it is
     file: Path | None = None  # where the code stands; None for a pack's, whose lines are no file's
+    display: str = "Generic Webhook"
+    sections: tuple[str, ...] = ()
+    help: str = ""  # Markdown, shown beside the form
 
     def script(self) -> str:
         """Return the text the loop runs: CommonServerPython and the integration, in one namespace.
@@ -77,23 +81,26 @@ class Descriptor:
             return self
         return replace(self, code=inject(self.code, constants, replacements, self.file))
 
-    def params(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what `demisto.params()` shall return; raises DescriptorError for a name nobody declared."""
+    def params(self, given: Mapping[str, Any], files: bool = True) -> dict[str, Any]:
+        """Return what `demisto.params()` shall return; raises DescriptorError for a name nobody declared.
+
+        files: whether `@path` as a value stands for the file's text.
+        """
         params = {name: value_of(parameter, parameter.default) for name, parameter in self.parameters.items()}
         for name, value in given.items():
             parameter = self.parameters.get(name)
             if parameter is None and self.strict:
                 known = ", ".join(self.parameters)
                 raise DescriptorError(f"There is no parameter {name!r}. The descriptor's parameters are: {known}.")
-            params[name] = value if parameter is None else value_of(parameter, value)
+            params[name] = value if parameter is None else value_of(parameter, value, files)
         return params
 
 
-def value_of(parameter: Parameter, value: Any) -> Any:
+def value_of(parameter: Parameter, value: Any, files: bool = True) -> Any:
     """Return a parameter's value as the server sends it: text as typed in the form becomes what its type says."""
     if parameter.type == CREDENTIALS:
         return credentials_of(value)
-    if isinstance(value, str) and value.startswith("@"):
+    if files and isinstance(value, str) and value.startswith("@"):
         value = read_text(parameter.name, Path(value[1:]))
     if parameter.type == BOOLEAN and (value is None or isinstance(value, str)):
         if (value or "").strip().lower() not in BOOLEANS:
@@ -142,7 +149,9 @@ def load(script: Path | None = None, pack: Path | None = None) -> Descriptor:
         raise DescriptorError(f"The integration's code cannot be read: {error}") from error
     declared = path.with_suffix(".yml")
     if declared.exists():
-        return Descriptor(code, parameters_of(parse_yaml(declared.read_bytes())), file=path.resolve())
+        about = path.with_name(f"{path.stem}_description.md")
+        shown = about.read_text(encoding="utf-8") if about.exists() else ""
+        return described(parse_yaml(declared.read_bytes()), code, shown, path.resolve())
     return Descriptor(code, strict=script is None, file=path.resolve())
 
 
@@ -154,7 +163,7 @@ def from_pack(pack: Path) -> Descriptor:
         raise DescriptorError(f"The pack {pack} cannot be read: {error}") from error
     if len(found) != 1:
         raise DescriptorError(f"The pack {pack} holds {len(found)} integrations with their code inside, not one.")
-    return Descriptor(found[0]["script"]["script"], parameters_of(found[0]))
+    return described(found[0], found[0]["script"]["script"], str(found[0].get("detaileddescription") or ""))
 
 
 def unified(archive: bytes) -> Iterator[dict[str, Any]]:
@@ -177,7 +186,15 @@ def parse_yaml(text: bytes) -> dict[str, Any]:
     return parsed
 
 
+def described(parsed: dict[str, Any], code: str, shown: str, file: Path | None = None) -> Descriptor:
+    """Return the integration of a parsed descriptor and its code."""
+    sections = tuple(map(str, parsed.get("sectionorder") or ()))
+    return Descriptor(
+        code, parameters_of(parsed), file=file, display=str(parsed.get("display") or ""), sections=sections, help=shown
+    )
+
+
 def parameters_of(descriptor: dict[str, Any]) -> dict[str, Parameter]:
     """Return the parameters a descriptor declares, the hidden ones too."""
     rows = descriptor.get("configuration") or []
-    return {row["name"]: Parameter(row["name"], int(row.get("type", 0)), row.get("defaultvalue")) for row in rows}
+    return {row["name"]: Parameter(row["name"], int(row.get("type", 0)), row.get("defaultvalue"), row) for row in rows}

@@ -1,4 +1,7 @@
-"""The server's HTTP front: forwards /instance/execute/<instance>[/path] to the container's port, streaming both ways."""
+"""The server's HTTP front: forwards /instance/execute/<instance>[/path] to the container's port, streaming both ways.
+
+Where the server has pages of its own, on a port of theirs, every other path is forwarded to that port, as it is.
+"""
 
 import contextlib
 import json
@@ -16,7 +19,7 @@ from urllib.parse import unquote
 
 PREFIX = "/instance/execute/"
 PIECE = 64 * 1024  # bytes moved at a time: a body is never held whole
-OBSERVED_BYTES = 64 * 1024  # of an answer, for whoever observes
+OBSERVED_BYTES = 64 * 1024  # of a body and of an answer, for whoever observes, unless they want more
 LINE_BYTES = 1024 * 1024  # Go's limit for a request's head
 DRAIN_SECONDS = 2.0  # how long an early answer (401, 413) is given to reach a sender that is still sending
 # RFC 9110, section 7.6.1, with the two older names proxies drop as well
@@ -117,6 +120,11 @@ def read_exactly(stream: BufferedReader, size: int) -> Iterator[bytes]:
         yield piece
 
 
+def local_path(target: str) -> str:
+    """Return path and query string of a request's target, which may name the server as well."""
+    return re.sub(r"^https?://[^/?]*", "", target, flags=re.IGNORECASE)
+
+
 def read_chunks(stream: BufferedReader) -> Iterator[bytes]:
     """Yield the content of a chunked body as it comes; trailers are dropped."""
     while True:
@@ -155,13 +163,17 @@ def as_chunk(piece: bytes) -> bytes:
 class Upload(threading.Thread):
     """Sends the request's body to the container while its answer may already be coming."""
 
-    def __init__(self, head: Head, length: int | None, client: BufferedReader, container: socket.socket) -> None:
+    def __init__(
+        self, head: Head, length: int | None, client: BufferedReader, container: socket.socket, observed_bytes: int
+    ) -> None:
         super().__init__(daemon=True, name="reroute-upload")
         self.done = not (head.chunked or length)  # the body was read to its end: the connection can take another request
         self._pieces = read_chunks(client) if head.chunked else read_exactly(client, length or 0)
         self._chunked = head.chunked
         self._container = container
-        self.begins = b""
+        self._observed_bytes = observed_bytes
+        self.body = bytearray()  # its first `observed_bytes`
+        self.size = 0
 
     def start(self) -> None:
         """Move the body in a thread, if there is one."""
@@ -178,7 +190,9 @@ class Upload(threading.Thread):
         """Move the body; once the container takes no more, read the rest away so that the sender gets to the answer."""
         try:
             for piece in self._pieces:
-                self.begins = self.begins or piece[:20]
+                if self._observed_bytes:
+                    self.size += len(piece)
+                    self.body += piece[: max(0, self._observed_bytes - len(self.body))]
                 self._send(as_chunk(piece) if self._chunked else piece)
             if self._chunked:
                 self._send(b"0\r\n\r\n")
@@ -199,10 +213,14 @@ class Exchange(NamedTuple):
     method: str
     path: str
     content_type: str
-    begins: bytes  # the body's first bytes
+    begins: bytes  # the body, up to the bound of whoever observes
     status: int
     answer: bytes  # its beginning
     seconds: float
+    port: int = 0  # the sender's
+    headers: Headers | tuple[()] = ()
+    size: int = 0  # of the whole body, in bytes
+    answer_headers: Headers | tuple[()] = ()
 
 
 class Handler(socketserver.StreamRequestHandler):
@@ -212,6 +230,7 @@ class Handler(socketserver.StreamRequestHandler):
     server: "Reroute"
     rfile: BufferedReader
     _upload: Upload | None
+    _answer_head: Head | None
 
     def handle(self) -> None:
         """Forward requests until either side wants the connection closed."""
@@ -224,31 +243,54 @@ class Handler(socketserver.StreamRequestHandler):
 
     def _forward(self, head: Head) -> bool:
         """Forward one request and tell whether the connection can take another; whoever observes is told of it."""
-        self._status, self._answer, self._upload, started = 0, bytearray(), None, time.perf_counter()
-        try:
-            return self._forward_on(head)
-        finally:
-            words = [*head.first, "", ""]
-            kind = ", ".join(head.values("content-type"))
-            begins = self._upload.begins if self._upload else b""
-            seconds = time.perf_counter() - started
-            self.server.observe(
-                Exchange(self.client_address[0], words[0], words[1], kind, begins, self._status, bytes(self._answer), seconds)
-            )
-
-    def _forward_on(self, head: Head) -> bool:
+        self._status, self._answer, self._answer_head, self._upload = 0, bytearray(), None, None
         if len(head.first) != 3 or not head.first[2].startswith("HTTP/1."):
             raise BadMessageError("no HTTP/1 request line")
-        length = head.length()
-        path = self.server.route(head.first[1])
-        if path is None:
+        path = local_path(head.first[1])
+        if self.server.elsewhere is not None and not path.startswith(PREFIX):
+            return self._forward_to(self.server.elsewhere, head, path, "The server's own pages do not answer.")
+        observe = self.server.observe
+        if observe is None:
+            return self._forward_to_container(head, path)
+        started = time.perf_counter()
+        with self.server.counted():
+            try:
+                return self._forward_to_container(head, path)
+            finally:
+                observe(self._observed(head, time.perf_counter() - started))
+
+    def _observed(self, head: Head, seconds: float) -> Exchange:
+        kind, upload, answer = ", ".join(head.values("content-type")), self._upload, self._answer_head
+        return Exchange(
+            sender=self.client_address[0],
+            method=head.first[0],
+            path=head.first[1],
+            content_type=kind,
+            begins=bytes(upload.body) if upload else b"",
+            status=self._status,
+            answer=bytes(self._answer),
+            seconds=seconds,
+            port=self.client_address[1],
+            headers=head.headers,
+            size=upload.size if upload else 0,
+            answer_headers=answer.headers if answer else (),
+        )
+
+    def _forward_to_container(self, head: Head, path: str) -> bool:
+        head.length()  # what is framed ambiguously is refused before anything else
+        route = self.server.route(path)
+        if route is None:
             return self._refuse(HTTPStatus.NOT_FOUND, f"No instance answers here, but at {PREFIX}{self.server.instance}.")
         if self.server.port is None or self.server.tls:
             return self._refuse(HTTPStatus.BAD_GATEWAY, self.server.unreachable())
+        return self._forward_to(self.server.port, head, route, self.server.unreachable())
+
+    def _forward_to(self, port: int, head: Head, path: str, unreachable: str) -> bool:
+        length = head.length()
         try:
-            container = socket.create_connection(("127.0.0.1", self.server.port), timeout=10)
+            container = socket.create_connection(("127.0.0.1", port), timeout=10)
         except OSError:
-            return self._refuse(HTTPStatus.BAD_GATEWAY, self.server.unreachable())
+            return self._refuse(HTTPStatus.BAD_GATEWAY, unreachable)
         with container, self.server.tracked(container):
             container.settimeout(None)
             container.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -268,7 +310,7 @@ class Handler(socketserver.StreamRequestHandler):
 
     def _exchange(self, head: Head, length: int | None, container: socket.socket) -> bool:
         """Send the body, relay the answer, and tell whether the sender's connection can take another request."""
-        upload = self._upload = Upload(head, length, self.rfile, container)
+        upload = self._upload = Upload(head, length, self.rfile, container, self.server.observed_bytes)
         upload.start()
         with container.makefile("rb") as stream:
             try:
@@ -323,14 +365,14 @@ class Handler(socketserver.StreamRequestHandler):
         return answer
 
     def _send_head(self, answer: Head, framing: Headers) -> None:
-        self._status = answer.status
+        self._status, self._answer_head = answer.status, answer
         self.connection.sendall(write_head(" ".join(["HTTP/1.1", *answer.first[1:]]), [*answer.end_to_end(), *framing]))
 
     def _copy(self, pieces: Iterator[bytes], chunked: bool) -> bool:
         """Copy the answer's body piece by piece; False where the container broke off."""
         try:
             for piece in pieces:
-                self._answer += piece[: max(0, OBSERVED_BYTES - len(self._answer))]
+                self._answer += piece[: max(0, self.server.observed_bytes - len(self._answer))]
                 self.connection.sendall(as_chunk(piece) if chunked else piece)
         except BadMessageError:
             return False
@@ -373,7 +415,10 @@ class Reroute(socketserver.ThreadingTCPServer):
         self.instance = instance
         self.port = container_port
         self.tls = tls
-        self.observe: Callable[[Exchange], None] = lambda exchange: None
+        self.elsewhere: int | None = None  # the port of the server's own pages
+        self.observe: Callable[[Exchange], None] | None = None
+        self.observed_bytes = 0
+        self.in_flight = 0  # requests for the instance that have no answer yet, where somebody observes
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True, name="reroute")
@@ -403,9 +448,24 @@ class Reroute(socketserver.ThreadingTCPServer):
             with self._lock:
                 self._open.discard(connection)
 
+    def observe_by(self, observe: Callable[[Exchange], None], most_bytes: int = OBSERVED_BYTES) -> None:
+        """Tell a function of each exchange from now on, with the first `most_bytes` of its body and its answer."""
+        self.observe, self.observed_bytes = observe, most_bytes
+
+    @contextlib.contextmanager
+    def counted(self) -> Iterator[None]:
+        """Count a request in while it is on its way."""
+        with self._lock:
+            self.in_flight += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self.in_flight -= 1
+
     def route(self, target: str) -> str | None:
-        """Return the path at the container for a request's target; None for another instance's."""
-        path, question, query = re.sub(r"^https?://[^/?]*", "", target, flags=re.IGNORECASE).partition("?")
+        """Return the path at the container for a request's path and query string; None for another instance's."""
+        path, question, query = target.partition("?")
         if not path.startswith(PREFIX):
             return None
         instance, _, rest = path[len(PREFIX) :].partition("/")

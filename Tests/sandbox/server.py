@@ -51,6 +51,7 @@ class Faults:
     wire: rewrites the bytes of createIncidents' answer, its line end among them: there may be more lines than one.
     random_failure: (probability, seed) of refusing a createIncidents.
     hang: while set, createIncidents does not answer.
+    stopped: while set, nothing is answered: the server is down.
     stale: how many of the next setIntegrationContext meet a version clash.
     """
 
@@ -63,6 +64,7 @@ class Faults:
     wire: Callable[[bytes], bytes] | None = None
     random_failure: tuple[float, int] | None = None
     hang: threading.Event = field(default_factory=threading.Event)
+    stopped: threading.Event = field(default_factory=threading.Event)
     stale: int = 0
 
     def __post_init__(self) -> None:
@@ -75,6 +77,8 @@ class Faults:
         delay = self.latency.get(name)
         if delay:
             exited.wait(delay)
+        while self.stopped.is_set() and not exited.wait(0.01):
+            pass
         if name == "createIncidents":
             while self.hang.is_set() and not exited.wait(0.01):
                 pass
@@ -307,6 +311,7 @@ class Server:
         self.logs: list[tuple[str, str]] = []
         self.health_history: list[tuple[float, str]] = []
         self.recent: dict[str, Incident] = {}  # the newest incidents, for the screen
+        self.observe: Callable[[str, Any], None] = lambda kind, value: None  # log, health, call, created, context
         self._lock = threading.Lock()
         self._commands: dict[str, Callable[[dict[str, Any], Session], Any]] = {
             "createIncidents": self._create_incidents,
@@ -323,6 +328,11 @@ class Server:
     def health(self) -> str:
         """The instance's health as last reported; empty means fine."""
         return self.health_history[-1][1] if self.health_history else ""
+
+    def set_health(self, text: str) -> None:
+        """Note the instance's health; empty means fine."""
+        self.health_history.append((time.time(), text))
+        self.observe("health", text)
 
     def handle(self, line: bytes, session: Session) -> bytes | None:
         """Do what a line of the container asks and return the line that answers it, if it wants one."""
@@ -360,6 +370,9 @@ class Server:
         return False
 
     def _answer(self, kind: Any, name: str, args: dict[str, Any], session: Session, refusal: str) -> bytes:
+        calling = name == "createIncidents"
+        if calling:
+            self.observe("call", len(args.get("incidents") or ()))
         try:
             if refusal:
                 raise MarkedError(refusal)
@@ -367,6 +380,9 @@ class Server:
             answer = self._do(kind, name, args, session)
         except MarkedError as error:
             return f"{ERROR_MARKER} {error}\n".encode("utf-8", "replace")
+        finally:
+            if calling:
+                self.observe("call", 0)
         text = answer if isinstance(answer, RawLine) else ENCODE(answer)
         line = text.encode("utf-8", "replace") + b"\n"
         rewrite = self.faults.wire if name == "createIncidents" else None
@@ -388,6 +404,7 @@ class Server:
     def _log(self, level: str, words: list[Any]) -> None:
         text = " ".join(map(str, words))
         self.logs.append((level, text))
+        self.observe("log", (level, text))
         if not self.screen.quiet and level != "debug":
             for line in text.splitlines():
                 self.screen.show(f"{level}: {plain(line)}", "dim" if level in ("print", "info") else "red")
@@ -405,6 +422,7 @@ class Server:
         if drop is not None:
             incidents = [incident for incident in incidents if not matches(drop, incident)]
         created = self.store.create(incidents)
+        self.observe("created", len(created))
         if not self.screen.quiet:
             with self._lock:
                 self.recent.update((incident["id"], incident) for incident in created)
@@ -432,6 +450,7 @@ class Server:
             if self.faults.clashes():
                 raise StaleVersionError
             self.store.set_context(value, None if number in (None, -1) else number)
+            self.observe("context", value)
         except StaleVersionError:
             raise MarkedError("integration context: the version is stale, somebody else saved in the meantime (59)") from None
         return {}
@@ -445,7 +464,7 @@ class Server:
         err = args.get("err")
         text = err if isinstance(err, str) else "" if err is None else json.dumps(err)
         changed = text != self.health
-        self.health_history.append((time.time(), text))
+        self.set_health(text)
         if changed and not self.screen.quiet:
             self.screen.health(text)
         return {}

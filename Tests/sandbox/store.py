@@ -4,7 +4,7 @@ import contextlib
 import json
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,6 +25,18 @@ class Store(Protocol):
 
     def incidents(self) -> list[Incident]:
         """Return all incidents by ID."""
+
+    def find(self, numbers: Iterable[int]) -> list[Incident]:
+        """Return the incidents with these IDs that exist, in the order asked for."""
+
+    def page(self, before: int, limit: int) -> list[Incident]:
+        """Return the newest incidents with an ID below `before`, the newest first."""
+
+    def after(self, number: int, limit: int) -> list[Incident]:
+        """Return the oldest incidents with an ID above `number`, the oldest first."""
+
+    def newest(self) -> int:
+        """Return the highest ID, 0 without incidents; IDs are without gaps."""
 
     def context(self) -> tuple[Any, int]:
         """Return the integration context and its version."""
@@ -57,6 +69,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._incidents: list[Incident] = []
+        self._forgotten = 0  # incidents before the last reset
         self._context: str = "{}"
         self._version = 0
 
@@ -64,7 +77,7 @@ class MemoryStore:
         """Keep the incidents, all or none, and return them with `id` and `created`."""
         created = now()
         with self._lock:
-            first = len(self._incidents) + 1
+            first = self._forgotten + len(self._incidents) + 1
             made = [{**incident, "id": str(number), "created": created} for number, incident in enumerate(incidents, first)]
             self._incidents += made
         return made
@@ -73,6 +86,26 @@ class MemoryStore:
         """Return all incidents by ID."""
         with self._lock:
             return [dict(incident) for incident in self._incidents]
+
+    def find(self, numbers: Iterable[int]) -> list[Incident]:
+        """Return the incidents with these IDs that exist, in the order asked for."""
+        with self._lock:
+            return [dict(self._incidents[number - 1]) for number in numbers if 0 < number <= len(self._incidents)]
+
+    def page(self, before: int, limit: int) -> list[Incident]:
+        """Return the newest incidents with an ID below `before`, the newest first."""
+        with self._lock:
+            end = min(before - 1, len(self._incidents))
+            return [dict(incident) for incident in reversed(self._incidents[max(end - limit, 0) : end])]
+
+    def after(self, number: int, limit: int) -> list[Incident]:
+        """Return the oldest incidents with an ID above `number`, the oldest first."""
+        with self._lock:
+            return [dict(incident) for incident in self._incidents[number : number + limit]]
+
+    def newest(self) -> int:
+        """Return the highest ID, 0 without incidents; IDs are without gaps."""
+        return len(self._incidents)
 
     def context(self) -> tuple[Any, int]:
         """Return the integration context and its version."""
@@ -90,8 +123,9 @@ class MemoryStore:
             return self._version
 
     def reset(self) -> None:
-        """Forget everything."""
+        """Forget everything but the last ID: an ID that comes again would tell a running integration of a second answer."""
         with self._lock:
+            self._forgotten += len(self._incidents)
             self._incidents, self._context, self._version = [], "{}", 0
 
     def close(self) -> None:
@@ -102,6 +136,11 @@ SCHEMA = """
 create table if not exists incident (id integer primary key autoincrement, created text not null, body text not null);
 create table if not exists context (instance text primary key, value text not null, version integer not null);
 """
+
+
+def as_incident(row: tuple[int, str, str]) -> Incident:
+    """Return the incident in a row of the table."""
+    return {**json.loads(row[2]), "id": str(row[0]), "created": row[1]}
 
 
 class SQLiteStore:
@@ -141,7 +180,32 @@ class SQLiteStore:
         """Return all incidents by ID."""
         with self._lock:
             rows = self._db.execute("select id, created, body from incident order by id").fetchall()
-        return [{**json.loads(body), "id": str(number), "created": created} for number, created, body in rows]
+        return [as_incident(row) for row in rows]
+
+    def find(self, numbers: Iterable[int]) -> list[Incident]:
+        """Return the incidents with these IDs that exist, in the order asked for."""
+        query = "select id, created, body from incident where id = ?"
+        with self._lock:
+            rows = [self._db.execute(query, (number,)).fetchone() for number in numbers]
+        return [as_incident(row) for row in rows if row]
+
+    def page(self, before: int, limit: int) -> list[Incident]:
+        """Return the newest incidents with an ID below `before`, the newest first."""
+        return self._rows("where id < ? order by id desc limit ?", before, limit)
+
+    def after(self, number: int, limit: int) -> list[Incident]:
+        """Return the oldest incidents with an ID above `number`, the oldest first."""
+        return self._rows("where id > ? order by id limit ?", number, limit)
+
+    def _rows(self, clause: str, *values: int) -> list[Incident]:
+        with self._lock:
+            rows = self._db.execute(f"select id, created, body from incident {clause}", values).fetchall()
+        return [as_incident(row) for row in rows]
+
+    def newest(self) -> int:
+        """Return the highest ID, 0 without incidents; IDs are without gaps."""
+        with self._lock:
+            return self._db.execute("select max(id) from incident").fetchone()[0] or 0
 
     def context(self) -> tuple[Any, int]:
         """Return the integration context and its version."""

@@ -14,7 +14,7 @@ Start with the section Application: Webhook.receive is the way of a request, and
 | Seen events | each event once; samples; the integration context and what commands leave there |
 | Writer | many requests' incidents in one call |
 | Matching | whose is each object that XSOAR returns |
-| XSOAR client, Native threads | the only caller of demisto.*; what must not keep the others waiting |
+| XSOAR client, Native threads | through which demisto.* is called, in turn; what must not keep the others waiting |
 | Application | the way of a request, the routes |
 | Metrics, Commands | Prometheus; Test, samples, status, reset, and the service that runs for ever |
 """
@@ -102,7 +102,7 @@ DEFAULT_NAME = "Generic webhook triggered incident"
 MAX_NAME_CHARACTERS = 600  # longer titles are refused by XSOAR's database
 
 MAX_BODY_BYTES = 25 * MIB  # GitHub's largest submission
-SMALL_BODY_BYTES = 32 * KIB  # up to here a body is free of that budget and is parsed on the hub, see the README's figures
+SMALL_BODY_BYTES = 32 * KIB  # up to here a body does not count against MAX_BODIES_BYTES, and the hub parses it
 MANY_ITEMS = 20  # of a small body, each of which takes all headers along: more are made on the second thread
 PIECE_ELEMENTS = 500  # of a large payload encoded at a time
 MAX_ITEMS = 10_000  # incidents from one request
@@ -195,6 +195,7 @@ def _make_encode_json() -> Callable[[Any], str]:
 
 
 _encode_json = _make_encode_json()
+HUB_THREAD = threading.get_ident()  # that imports this file and serves the connections
 
 
 def _encode_in_pieces(value: Any, levels: int = 4) -> str:
@@ -212,9 +213,16 @@ def _encode_in_pieces(value: Any, levels: int = 4) -> str:
     return ("{%s}" if isinstance(value, dict) else "[%s]") % ",".join(pieces)
 
 
-def to_json(value: Any, large: bool = False) -> str:
-    """Return a value as compact JSON in which the platform's error marker cannot be found, yet is whole once parsed."""
-    text = _encode_in_pieces(value) if large else _encode_json(value)
+def to_json(value: Any) -> str:
+    """Return a value as compact JSON in which the platform's error marker cannot be found, yet is whole once parsed.
+
+    On a native thread, where large values are handled, it is encoded in pieces, so that the hub gets its turn.
+    """
+    return without_marker(_encode_json(value) if threading.get_ident() == HUB_THREAD else _encode_in_pieces(value))
+
+
+def without_marker(text: str) -> str:
+    """Return a JSON text in which the platform's error marker cannot be found, yet is whole once parsed."""
     return text.replace(ERROR_MARKER, "\\u005b" + ERROR_MARKER[1:]) if MARKER_START in text else text
 
 
@@ -226,7 +234,10 @@ MIRROR_DIRECTIONS = {"Incoming": "In", "Outgoing": "Out", "Incoming And Outgoing
 
 
 class HiddenNames(NamedTuple):
-    """What is kept of a request beside the general rule: what proves the sender never, what a parameter names always."""
+    """The exceptions from what headers and query fields are hidden: the one of each that proves the sender is never kept.
+
+    Those that a parameter's path reads are kept, unless they are in NEVER_KEPT.
+    """
 
     header: str = ""
     query: str = ""
@@ -883,7 +894,7 @@ SPARE_DESCRIPTORS = 100  # of the process's limit, for everything that is no con
 EVICTION_CANDIDATES = 64  # looked at when full, so that a crowd does not make each newcomer expensive
 DISCARD_BYTES = 64 * MIB  # thrown away after a refusal, so that a sender or proxy that is still sending sees it and no reset
 DISCARD_SECONDS = 10.0
-MAX_DISCARDING = 256  # connections at once; past it the next two lines
+MAX_DISCARDING = 256  # connections at once; any further one gets LINGER_BYTES and LINGER_SECONDS
 LINGER_BYTES = 64 * KIB
 LINGER_SECONDS = 1.0
 MAX_BODIES_BYTES = 256 * MIB  # of all large bodies being worked on at once, so that many of them cannot fill the memory
@@ -1075,7 +1086,7 @@ def raise_descriptor_limit(wanted: int) -> int:
 # HTTP: bytes become requests, answers become bytes (RFC 9110, 9112)
 #
 # A Connection reads with its Reader up to the end of a Head, and passes a Request on to the routes. Whoever answers it calls
-# Request.reply once, at once or later and from any greenlet: the answer leaves in one send, without a switch to the
+# Request.reply once, at once or later and from any greenlet: the answer leaves at once, without a switch to the
 # connection's own greenlet, which meanwhile waits for the next request's bytes.
 #
 # The reader is strict: where a lenient one takes two Content-Lengths, folded headers or a bare line feed, a proxy in front
@@ -1110,10 +1121,11 @@ STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in ht
 class Head:
     """A request without its body: names of headers in lower case, values in Latin-1 as they came.
 
-    What others find out of it once, they keep in ``handler``, ``proven`` and ``context``; all else is never changed.
+    What others find out of it once, they keep in ``handler``, ``asks``, ``proven`` and ``context``; all else is never changed.
     """
 
     __slots__ = (
+        "asks",
         "chunked",
         "context",
         "expects_continue",
@@ -1142,6 +1154,7 @@ class Head:
         options = [option.strip() for option in connection.lower().split(",")] if connection else []
         self.keep_alive = "close" not in options and (minor != "0" or "keep-alive" in options)
         self.handler: Callable[[Request], Answer | None] | None = None  # the route's
+        self.asks = False  # it may be a handshake's
         self.proven = False  # authentication passed, which depends on nothing but this head
         self.context: KnownContext | None = None  # what is kept of it in incidents
 
@@ -1266,7 +1279,10 @@ class KnownHeads:
 
 
 class Reader:
-    """The bytes of a connection, received as they are asked for; an empty answer is the sender's end."""
+    """The bytes of a connection, received as they are asked for.
+
+    Empty bytes mean that no more will come: the sender ended, or we ended reading because its time is up.
+    """
 
     __slots__ = ("_await_bytes", "_buffer", "_receive")
 
@@ -1293,16 +1309,16 @@ class Reader:
             self._buffer = self._buffer.removeprefix(b"\r\n")
         return True
 
-    def holds(self, mark: bytes) -> bool:
-        """Return whether the mark has come."""
-        return mark in self._buffer
-
-    def holds_bytes(self, size: int) -> bool:
-        """Return whether so many bytes have come."""
-        return len(self._buffer) >= size
+    def at_once(self, size: int) -> bytes | None:
+        """Return so many bytes where they have come already, else None."""
+        buffer = self._buffer
+        if len(buffer) < size:
+            return None
+        self._buffer = buffer[size:]
+        return buffer[:size]
 
     def until(self, mark: bytes, check: Callable[[bytes], None]) -> bytes:
-        """Return the bytes up to and with the mark; ``check`` may refuse what has come before they are whole."""
+        """Return the bytes up to and with the mark; where they are not whole, ``check`` sees what has come and may refuse it."""
         while (end := self._buffer.find(mark)) < 0:
             check(self._buffer)
             if not self._fill():
@@ -1395,9 +1411,12 @@ class Request:
             raise too_large()
         if self.head.expects_continue and not self.complete:  # RFC 9110, 10.1.1
             connection.sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-        if self.head.chunked or not connection.reader.holds_bytes(self.length):
+        body = connection.reader.at_once(self.length) if not self.head.chunked else None
+        if body is None:
             connection.server.connections.read(connection)
-        body = self._read_chunks() if self.head.chunked else self._read(self.length)
+            body = self._read_chunks() if self.head.chunked else self._read(self.length)
+        else:
+            self.reserve(self.length)
         self.complete = True
         connection.server.connections.work(connection)
         return body
@@ -1459,7 +1478,7 @@ class Request:
 class Connection:
     """A sender's connection: one request after the other is read and answered.
 
-    The connections' group it is in, and until when it may be there (time.monotonic() seconds), are the registry's.
+    Connections knows in which group it is, and until when it may stay there (``deadline``, in time.monotonic() seconds).
     """
 
     __slots__ = ("_busy", "_closing", "_request", "_sent", "address", "deadline", "expired", "group", "reader", "server", "sock")
@@ -1507,8 +1526,6 @@ class Connection:
         server = self.server
         self._busy = True
         try:
-            if not self.reader.holds(BLANK_LINE):
-                server.connections.begin(self)
             request = self._request = self._read_request()
             self._closing = not request.head.keep_alive
         except HTTPError as error:
@@ -1549,10 +1566,15 @@ class Connection:
 
     def read_head(self) -> bytes:
         """Return the bytes up to a blank line and with it; raises HTTPError (400, 408, 414, 431)."""
-        head = self.reader.until(BLANK_LINE, check_head_limits)
+        head = self.reader.until(BLANK_LINE, self._check_part)
         if not head:
             raise self.cut_short("The request ends before its headers do; send it whole.")
         return head
+
+    def _check_part(self, head: bytes) -> None:
+        """Begin the request's time with its first bytes; raises HTTPError (400, 414, 431) for what becomes no head."""
+        self.server.connections.begin(self)
+        check_head_limits(head)
 
     def cut_short(self, sentence: str) -> HTTPError:
         """Return the refusal of a request that cannot be read on: 408 where its time is up, else 400."""
@@ -1563,7 +1585,7 @@ class Connection:
         return BadRequest(sentence)
 
     def send(self, answer: Answer) -> None:
-        """Send an answer in one piece, from any greenlet and without waiting: what the sender does not take now follows."""
+        """Send what the socket takes of an answer at once, from any greenlet; another greenlet sends the rest."""
         self.server.counters.answered(answer.status)
         data = self._encode(answer)
         self.deadline = time.monotonic() + REQUEST_SECONDS
@@ -2177,6 +2199,7 @@ class Handshake(NamedTuple):
     recognize: Callable[[HandshakeCall, Settings], Any]
     answer: Callable[[Any, HandshakeCall, Settings], Answer]
     mark: bytes = b""  # what the body has to hold before it is parsed at all
+    head_mark: str = ""  # the header, or what the query string has to hold, where a POST's body has no mark
     notice: str = ""  # what the instance's health has to tell, with {recognized} in it
 
 
@@ -2197,13 +2220,23 @@ def answer_handshake(call: HandshakeCall, settings: Settings, proven: bool) -> H
     body = call.body
     if not settings.handshakes or len(body) > MAX_HANDSHAKE_BYTES or "content-encoding" in call.headers:
         return None
-    for mark, row in HANDSHAKES.get(call.method, ()):
-        if mark in body and (proven or row.unsigned):
+    for row in HANDSHAKES.get(call.method, ()):
+        if row.mark in body and (proven or row.unsigned):
             recognized = row.recognize(call, settings)
             if recognized is not None:
                 notice = row.notice.format(recognized=recognized)
                 return Handshaken(row.answer(recognized, call, settings), row.vendor, notice)
     return None
+
+
+def asks_by_head(headers: dict[str, str], query: str) -> bool:
+    """Return whether the head of a POST may be a handshake's."""
+    return any(mark in headers or mark in query for mark in HEAD_MARKS)
+
+
+def asks_by_body(body: bytes) -> bool:
+    """Return whether a body may be a handshake's. Nearly none is, which is found out without parsing it."""
+    return len(body) <= MAX_HANDSHAKE_BYTES and any(map(body.__contains__, BODY_MARKS))
 
 
 def may_be_handshake(method: str, headers: dict[str, str], settings: Settings) -> bool:
@@ -2365,7 +2398,7 @@ HANDSHAKE_ROWS = (
         lambda text, *_: _answer_json({"verification": text}),
     ),
     # https://learn.microsoft.com/graph/change-notifications-delivery-webhooks
-    Handshake("Microsoft Graph", ("POST",), True, _graph_token, _answer_text),
+    Handshake("Microsoft Graph", ("POST",), True, _graph_token, _answer_text, head_mark="validationToken"),
     # https://learn.microsoft.com/azure/event-grid/webhook-event-delivery
     Handshake(
         "Azure Event Grid",
@@ -2396,6 +2429,7 @@ HANDSHAKE_ROWS = (
         True,
         _asana_secret,
         lambda secret, *_: Answer(content=ALIVE, headers=(("X-Hook-Secret", secret),)),
+        head_mark="x-hook-secret",
         notice="If you have just registered this webhook at Asana, enter as Username _hmac:X-Hook-Signature and as Password "
         "{recognized}. If you have not, somebody else sent this: ignore it.",
     ),
@@ -2406,9 +2440,10 @@ HANDSHAKE_ROWS = (
     Handshake("URL check", ("GET", "HEAD"), False, _proven_url_check, lambda *_: Answer(content=ALIVE)),
 )
 HANDSHAKES = {
-    method: tuple((row.mark, row) for row in HANDSHAKE_ROWS if method in row.methods)
-    for method in ("GET", "HEAD", "OPTIONS", "POST")
+    method: tuple(row for row in HANDSHAKE_ROWS if method in row.methods) for method in ("GET", "HEAD", "OPTIONS", "POST")
 }
+BODY_MARKS = tuple({row.mark for row in HANDSHAKES["POST"] if row.mark})
+HEAD_MARKS = tuple({row.head_mark for row in HANDSHAKES["POST"] if not row.mark})
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -2452,6 +2487,7 @@ LOG_FIELD = re.compile(r'\s[A-Za-z_][\w.-]*=|="')  # as in `date=2024-05-10 time
 # Possessive, because what it might give back would take a gigabyte, and bounded, because one match keeps all threads waiting.
 PERCENT_RUN = re.compile(rb"(?:%[0-9A-Fa-f]{2}){1,50000}+")
 JSON_KEY = re.compile(r'[^\\]"\s*:')
+JSON_BLANKS = " \t\r\n"
 PADDING = " \t\r\n\0\x1e"  # around JSON: some senders end it with a NUL; RFC 7464 puts a record separator before each value
 NO_ENCODINGS = {"", "identity", "none", "utf-8", "utf8", "7bit", "8bit", "binary"}  # what says that nothing is packed
 GZIP_MAGIC = b"\x1f\x8b\x08"
@@ -2582,6 +2618,14 @@ class Array(list[Any]):
     """The items of a JSON array, whose wrong fields are named by their place."""
 
 
+class Whole(list[Any]):
+    """The only item of a body that is one JSON object, and its text where that can be rawJSON as it came, else empty."""
+
+    def __init__(self, item: dict[str, Any], text: str) -> None:
+        super().__init__((item,))
+        self.text = text
+
+
 def as_items(value: Any) -> list[Any]:
     """Return the items of a JSON value: an array's elements, or the value itself."""
     return Array(value) if isinstance(value, list) else [value]
@@ -2596,12 +2640,16 @@ def read_json(text: str, type_name: str, declared: bool) -> list[Any] | None:
     first = text[:1]
     if not declared and first not in ("{", "[") and not text.startswith(('"{', '"[', '"\\"')):
         return None
+    alterations = DECODED.alteration
     try:
         value = parse_json(text)
     except UnreadableJson as error:
         if not error.more:
             raise
         return read_json_sequence(text, type_name, declared)
+    if isinstance(value, dict):
+        as_it_came = DECODED.alteration is alterations and text.isprintable() and "\\u" not in text
+        return Whole(value, text if as_it_came else "")
     if isinstance(value, str) and value[:1] in ("{", "["):  # JSON within JSON's quotes
         with contextlib.suppress(UnreadableJson):
             value = parse_json(value)
@@ -2647,14 +2695,29 @@ def read_json_lines(text: str) -> list[Any]:
     return values
 
 
+class Decoded:
+    """What the decoders' hooks leave: ``alteration`` is another object after each value that became another than its text."""
+
+    def __init__(self) -> None:
+        self.alteration = object()
+
+    def altered(self, text: str) -> str:
+        """Keep as a string a number that XSOAR could not read."""
+        self.alteration = object()
+        return text
+
+
+DECODED = Decoded()
+
+
 def _number(text: str) -> int | float | str:
     # Python would read 1e999 as infinity, which is no JSON, and its int() has limits that differ between versions.
     value = float(text)
-    return text if math.isinf(value) else value
+    return DECODED.altered(text) if math.isinf(value) else value
 
 
 def _whole_number(text: str) -> int | str:
-    return int(text) if len(text) <= MAX_NUMBER_DIGITS else text
+    return int(text) if len(text) <= MAX_NUMBER_DIGITS else DECODED.altered(text)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -2663,10 +2726,10 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 # NaN and Infinity are no JSON, yet many programs write them: kept as the strings "NaN", "Infinity" and "-Infinity". So are line
 # breaks and tabs within a string (strict=False).
-DECODER = json.JSONDecoder(parse_float=_number, parse_int=_whole_number, parse_constant=str, strict=False)
+DECODER = json.JSONDecoder(parse_float=_number, parse_int=_whole_number, parse_constant=DECODED.altered, strict=False)
 # The same with a hook in Python, at which a thread gives way: the parser in C would keep all others waiting to its end.
 LARGE_DECODER = json.JSONDecoder(
-    parse_float=_number, parse_int=_whole_number, parse_constant=str, strict=False, object_pairs_hook=_object
+    parse_float=_number, parse_int=_whole_number, parse_constant=DECODED.altered, strict=False, object_pairs_hook=_object
 )
 
 
@@ -2676,38 +2739,40 @@ def parse_json(text: str) -> Any:
     Numbers no double can hold become strings of their digits; of duplicate keys the last one wins; half of a surrogate pair
     becomes U+FFFD.
     """
+    text = text.strip(JSON_BLANKS)
     containers = count_containers(text)
-    try:
-        value = (DECODER if len(text) <= SMALL_BODY_BYTES else LARGE_DECODER).decode(text)
-    except json.JSONDecodeError as error:
-        raise _unreadable(error) from None
-    except RecursionError:
-        raise UnreadableJson(f"it is nested deeper than {MAX_NESTING} levels") from None
+    value, end = _decode(DECODER if len(text) <= SMALL_BODY_BYTES else LARGE_DECODER, text, 0)
+    if end < len(text):
+        behind = len(text) - len(text[end:].lstrip(JSON_BLANKS))
+        raise _unreadable(json.JSONDecodeError("Extra data", text, behind), more=True)
     return _checked(value, text, containers)
 
 
 def _parse_at(decoder: json.JSONDecoder, text: str, place: int) -> tuple[Any, int]:
     """Return the JSON value that begins at a place, and the place behind it; raises UnreadableJson."""
-    try:
-        value, end = decoder.raw_decode(text, place)
-    except json.JSONDecodeError as error:
-        raise _unreadable(error) from None
-    except RecursionError:
-        raise UnreadableJson(f"it is nested deeper than {MAX_NESTING} levels") from None
+    value, end = _decode(decoder, text, place)
     part = text[place:end]
     return _checked(value, part, part.count("{") + part.count("[")), end
 
 
-def _unreadable(error: json.JSONDecodeError) -> UnreadableJson:
-    why = error.msg.rstrip(": ").removesuffix(" at")
-    return UnreadableJson(f"{why} at line {error.lineno}, column {error.colno}", more=error.msg.startswith("Extra data"))
+def _decode(decoder: json.JSONDecoder, text: str, place: int) -> tuple[Any, int]:
+    try:
+        return decoder.raw_decode(text, place)
+    except json.JSONDecodeError as error:
+        raise _unreadable(error) from None
+    except RecursionError:
+        raise UnreadableJson(f"it is nested deeper than {MAX_NESTING} levels") from None
+
+
+def _unreadable(error: json.JSONDecodeError, more: bool = False) -> UnreadableJson:
+    return UnreadableJson(f"{error.msg.rstrip(': ').removesuffix(' at')} at line {error.lineno}, column {error.colno}", more)
 
 
 def _checked(value: Any, text: str, containers: int) -> Any:
     """Return a parsed value that can be encoded again; raises UnreadableJson where it is nested too deep."""
     if containers > MAX_NESTING and _deeper_than(value, MAX_NESTING):
         raise UnreadableJson(f"it is nested deeper than {MAX_NESTING} levels")
-    return replace_surrogates(value) if "\\ud" in text or "\\uD" in text else value
+    return replace_surrogates(value) if "\\u" in text and ("\\ud" in text or "\\uD" in text) else value
 
 
 def count_containers(text: str) -> int:
@@ -3134,12 +3199,17 @@ def decode_words(text: str) -> str:
 # ---- values within values
 
 
+def carries_another(item: Any) -> bool:
+    """Return whether an event's sender is known for what it carries within it as text or base64."""
+    return isinstance(item, dict) and ("TopicArn" in item or "data_base64" in item or "subscription" in item)
+
+
 def add_decoded(item: Any) -> Any:
     """Return an event with what it carries as text or base64 beside it as ``decoded``, where its sender is known for that.
 
     Amazon SNS (``Message``), Google Pub/Sub (``message.data``), CloudEvents (``data_base64``).
     """
-    if not isinstance(item, dict) or "decoded" in item:
+    if not carries_another(item) or "decoded" in item:
         return item
     if "TopicArn" in item and isinstance(item.get("Message"), str):
         carried: str | bytes = item["Message"]
@@ -3183,7 +3253,7 @@ SEVERITIES: dict[str, int | float] = {  # the README's table has the same rows
 }
 SEVERITY_NUMBERS = (0, 0.5, 1, 2, 3, 4)  # as XSOAR means them
 BASIC_FIELDS = {"name", "type", "occurred", "severity", "details", "rawJSON"}  # what is beyond them is rare and can be large
-HIDDEN_HEADER_PARTS = re.compile(
+SECRET_WORDS = re.compile(
     # a word of a name as a whole
     "auth|authentication|token|key|credentials?|session|jwt|assertion|oidc|bearer|csrf|xsrf|sig|pwd|passwd"
     # what is unmistakable within a word, too: `x-apikey2`, `usersecret`
@@ -3229,10 +3299,9 @@ class RequestContext(NamedTuple):
 
     headers: dict[str, str]
     query: dict[str, Any]
-    large: bool = False  # its body, which is therefore handled on a second thread
     path: str = ""  # behind the instance's URL
     source_address: str = ""
-    text: str = ""  # all of this and the instance's own fields as JSON without braces, where it is known already
+    shared: "Shared | None" = None  # what a single event gets of all this, where it is known already
 
 
 class Shared(NamedTuple):
@@ -3249,34 +3318,38 @@ class Shared(NamedTuple):
 class KnownContext(NamedTuple):
     """What is kept of requests with the same head from the same address, but for the length of their body.
 
-    ``before`` and ``after`` are the JSON around that length, ``after`` is None where no length is kept.
+    ``fields`` are what its events share; ``before`` and ``after`` are their JSON around that length, ``after`` is None where no
+    length is kept.
     """
 
     context: RequestContext
+    fields: dict[str, Any]
     before: str
     after: str | None
 
     @classmethod
     def of(cls, context: RequestContext, settings: Settings) -> "KnownContext":
         """Encode what is kept of a request, with a place for the length of the body."""
+        fields = shared_fields(context, settings)
         if "content-length" not in context.headers:
-            return cls(context, to_json(shared_fields(context, settings))[1:-1], None)
-        mark = uuid.uuid4().hex  # which is in no header
-        marked = context._replace(headers={**context.headers, "content-length": mark})
-        before, _, after = to_json(shared_fields(marked, settings))[1:-1].partition(mark)
-        return cls(context, before, after)
+            text = to_json(fields)[1:-1]
+            return cls(context._replace(shared=Shared(fields, text, text)), fields, text, None)
+        marked = {**fields, "headers": {**context.headers, "content-length": "\0"}}  # which no other header holds
+        before, _, after = to_json(marked)[1:-1].partition('"\\u0000"')
+        return cls(context, fields, before, after)
 
-    def with_length(self, headers: dict[str, str], large: bool) -> RequestContext:
+    def with_length(self, headers: dict[str, str]) -> RequestContext:
         """Return what is kept of a request with these headers."""
-        context = self.context
-        if self.after is None:
-            return RequestContext(context.headers, context.query, large, context.path, context.source_address, self.before)
+        context, fields, before, after = self
+        if after is None:
+            return context
         length = headers["content-length"]
         kept = context.headers
         if kept["content-length"] != length:
             kept = {**kept, "content-length": length}
-        text = f"{self.before}{length}{self.after}"
-        return RequestContext(kept, context.query, large, context.path, context.source_address, text)
+            fields = {**fields, "headers": kept}
+        text = f'{before}"{length}"{after}'
+        return RequestContext(kept, context.query, context.path, context.source_address, Shared(fields, text, text))
 
 
 class Part(NamedTuple):
@@ -3286,10 +3359,11 @@ class Part(NamedTuple):
     shared: Shared
     first: bool = True  # of those that share this
     place: str = ""  # tells the sender of a wrong field which of several it is
+    text: str = ""  # the item's JSON, where it can be kept as it came
 
 
 def describe_request(
-    headers: dict[str, str], query_string: str, hidden: HiddenNames, large: bool = False, path: str = "", source_address: str = ""
+    headers: dict[str, str], query_string: str, hidden: HiddenNames, path: str = "", source_address: str = ""
 ) -> RequestContext:
     """Return the parts of a request that are kept in rawJSON, without anything that proves who sent it."""
     kept = {
@@ -3301,13 +3375,13 @@ def describe_request(
         if name in kept:
             kept[name] = URL_SECRETS.sub("", kept[name])
     if not query_string:
-        return RequestContext(kept, {}, large, path, source_address)
+        return RequestContext(kept, {}, path, source_address)
     try:
         pairs = parse_qsl(ascii_query(query_string), keep_blank_values=True, errors="replace", max_num_fields=MAX_FORM_FIELDS)
     except ValueError:
         raise BadRequest(f"The query string has more than {MAX_FORM_FIELDS} fields; send them in the body.") from None
     fields = (pair for pair in pairs if not _is_hidden_field(pair[0], hidden))
-    return RequestContext(kept, collect_fields(fields), large, path, source_address)
+    return RequestContext(kept, collect_fields(fields), path, source_address)
 
 
 def _is_hidden_field(name: str, hidden: HiddenNames) -> bool:
@@ -3330,7 +3404,7 @@ def _tells_secrets(name: str) -> bool:
         return False
     if words[-1] == "delivery" or (words[-1] in ("id", "uuid", "guid") and not DELIVERIES.isdisjoint(words)):
         return False
-    return any(HIDDEN_HEADER_PARTS.fullmatch(word) for word in words)
+    return any(SECRET_WORDS.fullmatch(word) for word in words)
 
 
 def _header_text(value: str) -> str:
@@ -3340,20 +3414,22 @@ def _header_text(value: str) -> str:
         return value
 
 
-def make_incidents(items: list[Any], request: RequestContext, settings: Settings, now: datetime) -> list[Incident]:
+def make_incidents(items: list[Any], request: RequestContext, settings: Settings, trigger_time: str) -> list[Incident]:
     """Return the incidents for a request's items; raises HTTPError (400, 413), and then none is to be created.
 
-    ``now`` (UTC) is the trigger time, used where an event names no other. In an array a wrong field is named by its place.
+    ``trigger_time`` (RFC 3339) is used where an event names no other. In an array a wrong field is named by its place.
     The list is empty where the arrays that *Events in* names are.
     """
-    items = [add_decoded(item) for item in items] if not isinstance(items, Array) else Array(map(add_decoded, items))
+    text = items.text if isinstance(items, Whole) and not carries_another(items[0]) else ""
+    if not text:
+        items = [add_decoded(item) for item in items] if not isinstance(items, Array) else Array(map(add_decoded, items))
     if settings.events_paths:
         parts = split_items(items, request, settings)
     else:
-        shared = share(shared_fields(request, settings), request.large, len(items), request.text)
-        parts = [Part(item, shared, index == 0, place_of(items, index)) for index, item in enumerate(items)]
-    trigger_time = f"{now.isoformat().removesuffix('+00:00')}Z"
-    return [make_incident(part, index, settings, trigger_time, request.large) for index, part in enumerate(parts)]
+        shared = request.shared if len(items) == 1 else None
+        shared = shared or share(shared_fields(request, settings), len(items))
+        parts = [Part(item, shared, index == 0, place_of(items, index), text) for index, item in enumerate(items)]
+    return [make_incident(part, index, settings, trigger_time) for index, part in enumerate(parts)]
 
 
 def place_of(items: list[Any], index: int) -> str:
@@ -3361,14 +3437,15 @@ def place_of(items: list[Any], index: int) -> str:
     return f"[{index}]." if len(items) > 1 or isinstance(items, Array) else ""
 
 
-def make_incident(part: Part, index: int, settings: Settings, trigger_time: str, large: bool) -> Incident:
+def make_incident(part: Part, index: int, settings: Settings, trigger_time: str) -> Incident:
     """Return the incident for one event of a request, the ``index``-th: of our own format, or else of somebody else's."""
-    item, shared, first, place = part
+    item, shared, first, place, text = part
     payload = item if isinstance(item, dict) else {"body": item}
     missed: list[str] = []
     spelling = raw_spelling(payload, place)
     if spelling:
         fields, payload = read_envelope(payload, spelling, place, settings.severity_map)
+        text = ""
     elif payload.keys() <= DOCUMENTED_FIELDS and payload and "parent" not in shared.fields:
         fields = read_documented(payload, settings.severity_map)
     else:
@@ -3379,7 +3456,7 @@ def make_incident(part: Part, index: int, settings: Settings, trigger_time: str,
     fields.setdefault("occurred", trigger_time)
     if settings.incident_type:
         fields.setdefault("type", settings.incident_type)
-    fields["rawJSON"] = raw_json(payload, shared, first, large)
+    fields["rawJSON"] = raw_json(payload, shared, first, text)
     key = None
     if settings.duplication_paths:
         key = event_key(payload, shared.fields, settings.duplication_paths, index)
@@ -3441,17 +3518,17 @@ def shared_fields(request: RequestContext, settings: Settings) -> dict[str, Any]
     return fields
 
 
-def share(fields: dict[str, Any], large: bool, events: int, text: str = "") -> Shared:
-    """Encode once what so many events of a request share; ``text`` is their JSON without braces, where it is known already.
+def share(fields: dict[str, Any], events: int) -> Shared:
+    """Encode once what so many events of a request share.
 
     Each event has it whole, unless all of them together would have more than MAX_SHARED_BYTES of it. Then the first has it whole
     and the others a shortened form, which says so.
     """
-    first = text or to_json(fields, large)[1:-1]
+    first = to_json(fields)[1:-1]
     most = MAX_SHARED_BYTES // max(events, 1)
     if events < 2 or byte_length(first) <= most:
         return Shared(fields, first, first)
-    whole = {name: to_json(value, large) for name, value in fields.items()}
+    whole = {name: to_json(value) for name, value in fields.items()}
     others = dict(whole)
     for name in sorted(whole, key=lambda name: byte_length(whole[name]), reverse=True):
         over = byte_length(join_json(others)) - most
@@ -3481,22 +3558,22 @@ def split_items(items: list[Any], request: RequestContext, settings: Settings) -
     total = sum(len(array.elements) if array else 1 for array in arrays)
     if total > MAX_ITEMS:
         raise HTTPError(413, f"The body holds more than {MAX_ITEMS} events; send them in several requests.")
-    shared = share(shared_fields(request, settings), request.large, total)
+    shared = share(shared_fields(request, settings), total)
     parts: list[Part] = []
     for number, (item, array) in enumerate(zip(items, arrays)):
         place = place_of(items, number)
         if array is None:
             parts.append(Part(item, shared, not parts, place))
             continue
-        around = share_parent(without(item, array.keys), shared, request.large, total, leads=not parts)
+        around = share_parent(without(item, array.keys), shared, total, leads=not parts)
         for index, element in enumerate(array.elements):
             parts.append(Part(element, around, index == 0, f"{place}{array.path}[{index}]."))
     return parts
 
 
-def share_parent(parent: Any, shared: Shared, large: bool, events: int, leads: bool) -> Shared:
+def share_parent(parent: Any, shared: Shared, events: int, leads: bool) -> Shared:
     """Return what the elements of an item's array share: what all events of the request do, and the rest of the item."""
-    around = share({"parent": parent}, large, events)
+    around = share({"parent": parent}, events)
     fields = {**shared.fields, **around.fields}
     first = shared.first if leads else shared.others
     return Shared(fields, f"{first},{around.first}", f"{shared.others},{around.others}")
@@ -3534,12 +3611,15 @@ def without(value: Any, keys: tuple[Any, ...]) -> Any:
     return copy
 
 
-def raw_json(raw: dict[str, Any], shared: Shared, first: bool, large: bool) -> str:
-    """Return an event's rawJSON: its own fields, and beside them what it shares with the others of the request."""
+def raw_json(raw: dict[str, Any], shared: Shared, first: bool, text: str = "") -> str:
+    """Return an event's rawJSON: its own fields, and beside them what it shares with the others of the request.
+
+    ``text`` is the event's own JSON where it may stay as it came: numbers then keep every digit, and nothing is encoded anew.
+    """
     added = shared.first if first else shared.others
     if not raw.keys().isdisjoint(shared.fields) or "headers_shortened" in raw or "parent_shortened" in raw:
         added = to_json(rename_taken(json.loads(f"{{{added}}}"), raw))[1:-1]
-    text = to_json(raw, large)
+    text = without_marker(text) if text else to_json(raw)
     return f"{text[:-1]},{added}}}" if raw else f"{{{added}}}"
 
 
@@ -3977,9 +4057,10 @@ class Outcome(NamedTuple):
 
 DROPPED = Outcome(200)  # by a pre-processing rule
 REJECTED = Outcome(502, reason="XSOAR refuses it")
-MAYBE_CREATED = Outcome(502, reason="XSOAR's answer could not be read, it may have been created")
+MAYBE_CREATED = Outcome(502, reason="XSOAR's answer does not tell what became of it, it may have been created")
 STOPPED_IN_FLIGHT = Outcome(502, reason="the webhook is stopping, and XSOAR has not answered: it may have been created")
 OUTAGE = Outcome(503, reason="XSOAR refuses every incident at the moment")
+NOT_SENT = Outcome(503, reason="the webhook failed, its log says why")
 WITHDRAWN = Outcome(503, reason="XSOAR did not get to it in time")
 STOPPING = Outcome(503, reason="the webhook is stopping")
 
@@ -4150,7 +4231,7 @@ class SeenEvents:
                 self._hand_on(batch, [place])
             except ServiceUnavailable as error:
                 del self._claims[key]
-                batch.settle(place, Outcome(503, reason=error.sentence))
+                batch.settle(place, Outcome(503, reason=error.sentence.removesuffix(" Send this again later.").rstrip(".")))
             else:
                 return
 
@@ -4487,11 +4568,13 @@ def _shorten(value: Any, characters: int, elements: int) -> Any:
 #                    refused, several: halved; the halves are called in turn
 #                    refused, alone: though XSOAR accepted another one since it first refused this one: settled 502, it is bad
 #                                    else set aside, and the next call takes from the other end of what is refused
-#                    two alone and nothing accepted in between: an outage; all wait, whole again, for the next attempt
+#                    two alone, or nothing left, and nothing accepted in between: an outage; all wait, joined into new calls
+#   dropped by a pre-processing rule: settled 200; whose object it is cannot be told: settled 502
+#   waiting for WITHDRAW_SECONDS, or when the webhook stops: settled 503, unless it is promised (answered 202) or in a call
 #
 # Invariants:
 # - Arrivals go first and on their own: were a refused one among them, they would pay for it.
-# - A submission is in one call unless XSOAR refuses that.
+# - A submission that fits into one call goes in one call, until XSOAR refuses it.
 # - What is withdrawn is never sent, and what was sent and has an unreadable answer is never sent again.
 # - Each incident is settled once; the last one of a submission calls its ``settled``, which must not wait.
 # ---------------------------------------------------------------------------------------------------------------------
@@ -4501,7 +4584,7 @@ MAX_QUEUED_BYTES = 128 * MIB
 MAX_CALL_INCIDENTS = 1000
 MAX_CALL_BYTES = 4 * MIB  # one line the server has to read and answer in a piece
 WITHDRAW_SECONDS = 55  # reverse proxies give up after 60
-LONE_RETRY_SECONDS = 5  # a lone refused incident may be bad or meet an outage: past this its sender decides
+LONE_RETRY_SECONDS = 5  # a lone refused incident may be bad or meet an outage: after this its sender gets 503 and may repeat it
 MAX_GATHER_SECONDS = 0.25  # after a call, for the senders just answered; 512 of them come back within 0.1 s
 REQUEST_WORK_SECONDS = 0.0001  # of ours for a request: a call shorter than all of these leaves no time to gather in
 CALLS_IN_A_ROW = 8  # of halving and retrying before new arrivals get theirs
@@ -4555,7 +4638,7 @@ class Writer:
     def __init__(self, client: "XsoarClient") -> None:
         self._client = client
         self._queue: deque[Submission] = deque()
-        self._rejected: deque[list[PendingIncident]] = deque()  # in pieces, each for a call
+        self._refused: deque[list[PendingIncident]] = deque()  # in pieces, each for a call
         self._live: OrderedDict[Submission, None] = OrderedDict()  # by age, for withdrawing
         self._bytes = 0
         self._incidents = 0
@@ -4575,7 +4658,7 @@ class Writer:
     def submit(self, incidents: list[Incident], settled: Callable[[list[Outcome]], None], promise: Promise | None = None) -> None:
         """Take incidents, and call ``settled`` with their outcomes in order once the last one is known.
 
-        It is called in the writer's greenlet and must not wait. Raises ServiceUnavailable where there is no room.
+        It is called in the greenlet that settles the last one, and must not wait. Raises ServiceUnavailable without room.
         """
         if self._closed:
             raise ServiceUnavailable("The webhook is stopping; send this again in a moment.")
@@ -4604,8 +4687,8 @@ class Writer:
                 queued = set(self._queue)
                 for submission in list(self._live):
                     for pending in submission.parts if submission not in queued else ():
-                        self._settle(pending, MAYBE_CREATED if pending.in_flight else OUTAGE)
-                self._rejected.clear()
+                        self._settle(pending, MAYBE_CREATED if pending.in_flight else NOT_SENT)
+                self._refused.clear()
                 gevent.sleep(RETRY_PAUSE_SECONDS)
 
     def _write_next(self) -> None:
@@ -4619,29 +4702,29 @@ class Writer:
             if self._call(piece):
                 accepted = True
             else:  # behind those that were refused before
-                self._rejected.extend(self._halve(piece) if due else [piece])
-        if self._rejected and (due or accepted):
+                self._refused.extend(self._halve(piece) if due else [piece])
+        if self._refused and (due or accepted):
             accepted = self._retry(started) or accepted
             due = True
         self._plan(accepted, due)
-        if not self._rejected:
+        if not self._refused:
             self._gather(requests, time.monotonic() - started)
 
     def _wait_for_work(self) -> None:
         """Return when there is something to write: a queue, or refused incidents whose pause is over."""
         while not self._queue:
             self._work.clear()
-            if not self._rejected:
+            if not self._refused:
                 self._work.wait()
                 continue
             left = self._retry_at - time.monotonic()
             if left <= 0 or not self._work.wait(left):
                 return
-        if self._rejected and time.monotonic() < self._retry_at:
+        if self._refused and time.monotonic() < self._retry_at:
             gevent.sleep(RETRY_PAUSE_SECONDS / 2)  # in an outage arrivals share an attempt, else each would make its own
 
     def _next_batch(self) -> list[PendingIncident]:
-        """Take submissions off the queue up to the bounds of a call; a submission stays in one piece."""
+        """Take submissions off the queue up to the bounds of a call; a submission stays whole, _cut makes calls of it."""
         batch: list[PendingIncident] = []
         size = 0
         while self._queue:
@@ -4662,20 +4745,20 @@ class Writer:
         aside: list[list[PendingIncident]] = []  # refused alone, since the last acceptance
         first = True  # the end of the row that is next
         calls = 0
-        while self._rejected and not (self._queue and calls >= CALLS_IN_A_ROW):
-            piece = unsettled(self._rejected.popleft() if first else self._rejected.pop())
+        while self._refused and not (self._queue and calls >= CALLS_IN_A_ROW):
+            piece = unsettled(self._refused.popleft() if first else self._refused.pop())
             if not piece:
                 continue
             if len(piece) > 1 or piece[0].refused_alone < max(started, self._accepted_at):
                 calls += 1
                 if self._call(piece):
                     accepted = True
-                    self._rejected.extend(aside)
+                    self._refused.extend(aside)
                     aside = []
                     continue
             if len(piece) > 1:
                 halves = self._halve(piece)
-                self._rejected.extendleft(reversed(halves)) if first else self._rejected.extend(reversed(halves))
+                self._refused.extendleft(reversed(halves)) if first else self._refused.extend(reversed(halves))
             elif unsettled(piece) and piece[0].first_refused < self._accepted_at:
                 self._settle(piece[0], REJECTED)
             elif unsettled(piece):
@@ -4683,10 +4766,10 @@ class Writer:
                 first = not first
                 if len(aside) > 1:
                     break
-        outage = len(aside) > 1 or not self._rejected
-        self._rejected.extend(aside)  # last: a good one behind bad ones is to have its turn
+        outage = len(aside) > 1 or not self._refused
+        self._refused.extend(aside)  # last: a good one behind bad ones is to have its turn
         if not accepted and outage:
-            self._rejected = deque(self._cut([pending for piece in self._rejected for pending in unsettled(piece)]))
+            self._refused = deque(self._cut([pending for piece in self._refused for pending in unsettled(piece)]))
         return accepted
 
     @staticmethod
@@ -4771,13 +4854,13 @@ class Writer:
     def _plan(self, accepted: bool, tried: bool) -> None:
         """Plan the next attempt for what is refused, and show an outage in the instance's health."""
         now = time.monotonic()
-        lone = self._rejected[0][0] if len(self._rejected) == 1 and len(self._rejected[0]) == 1 else None
+        lone = self._refused[0][0] if len(self._refused) == 1 and len(self._refused[0]) == 1 else None
         if lone and not self._queue and now - lone.first_refused >= LONE_RETRY_SECONDS and not is_promised(lone.submission):
             self._settle(lone, OUTAGE)
-            self._rejected.clear()
+            self._refused.clear()
         if accepted:
             self._client.report("XSOAR", "")
-        if accepted or not self._rejected:
+        if accepted or not self._refused:
             self._pause = RETRY_PAUSE_SECONDS
             self._retry_at = now  # what is left made room for new arrivals
             return
@@ -4789,12 +4872,12 @@ class Writer:
         self._client.report("XSOAR", f"XSOAR refuses to create incidents, they are retried: {self._reason[:300]}")
 
     def _gather(self, answered: int, seconds: float) -> None:
-        """After a call of so many seconds, let the senders just answered come back, so that the next call takes all of them.
+        """After a call of so many seconds, wait for the senders it answered, so that the next call takes their next incidents.
 
-        Who comes after the next call has begun waits for two: with long calls all who were answered have to be back. With a
-        call that takes less than our own work for them, half of them are enough: the rest is read while XSOAR works.
-        Ends early when a gap of a 25th of the call stays quiet (a lone request that meets two of them waits less than a
-        tenth longer than its call), and after MAX_GATHER_SECONDS.
+        A request that comes after the next call has begun waits for two calls. So with long calls all senders have to be back.
+        A call shorter than our own work for its requests begins once half of them are back: the others are read while XSOAR
+        works. The wait ends early once nobody comes for a 25th of the call's time: then a lone request, which meets at most two
+        such gaps, waits less than a tenth longer than its call. It ends after MAX_GATHER_SECONDS in any case.
         """
         if seconds < answered * REQUEST_WORK_SECONDS:
             answered //= 2
@@ -5017,7 +5100,7 @@ def _as_go_writes(moment: str) -> str:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# XSOAR client: the only place that calls demisto.* once the server runs
+# XSOAR client: once the server runs, every call of demisto.* is made within XsoarClient.call or create_incidents, in turn
 #
 # The platform's demisto object writes a line to sys.stdout and reads one from sys.stdin. Both are replaced by files of ours, so
 # that the greenlet that makes a call waits in the hub and all others go on; a Semaphore keeps the calls in turn. Where the
@@ -5037,7 +5120,7 @@ REST_SECONDS = 0.1  # for what follows an answer that is no JSON: it left XSOAR 
 SURPLUS_SECONDS = 1.0  # that a doubtful answer is held back at first, for a second line that would tell whose it is
 MIN_SURPLUS_SECONDS = 0.001  # each time without such a line halves it, and here it ends
 MAX_SURPLUS_SECONDS = 5.0
-RECENT_IDS = 10_000  # of incidents, which no other one gets
+RECENT_IDS = 10_000  # of the incidents created last; no further one may have the ID of one of them
 
 
 class XsoarRefused(Exception):
@@ -5352,10 +5435,10 @@ class NativeThread:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Application: the way of a request itself, and the routes. Read this section and know the rest
+# Application: the way of a request itself, and the routes
 #
 # head -> allowed source? -> route -> who sent it? -> body -> signed? -> a handshake? -> incidents -> seen before? -> the writer
-# The answer leaves where the incidents' outcome is known, in the writer's greenlet: Webhook._settled.
+# Whichever greenlet settles the last incident of a request sends its answer, in Webhook._settled; most often the writer's.
 # ---------------------------------------------------------------------------------------------------------------------
 
 MISSABLE = {"name_from", "type_from", "occurred_from", "severity_from", "duplication_key"}  # what Incident.missed may name
@@ -5364,7 +5447,7 @@ MISSES_TOLD = 100  # events in a row without a value for a parameter that names 
 
 
 class Webhook:
-    """Answers requests; it calls XSOAR zero times by itself."""
+    """Answers requests, and never waits for XSOAR itself."""
 
     def __init__(
         self,
@@ -5385,6 +5468,9 @@ class Webhook:
         self._connections = connections
         self._counters = counters
         self._parser = parser
+        self._authenticator = settings.authenticator
+        self._knows_sources = bool(settings.trusted_proxies or settings.allowed_sources)
+        self._clock = Clock()
         self._failed_logins = FailedLogins()
         self._routes = Routes(self, settings)
         self._misses: Counter[str] = Counter()  # in a row, by parameter
@@ -5398,10 +5484,12 @@ class Webhook:
 
     def answer(self, request: Request) -> Answer | None:
         """Return a request's answer, or None where Request.reply is called later; raises HTTPError."""
-        self._admit(request)
+        if self._knows_sources:
+            self._admit(request)
         head = request.head
         if head.handler is None:
             head.handler = self._routes.find(head.method, head.path)
+            head.asks = self._settings.handshakes and asks_by_head(head.headers, head.query)
         return head.handler(request)
 
     def _admit(self, request: Request) -> None:
@@ -5414,7 +5502,10 @@ class Webhook:
             raise HTTPError(403, "This address may not send to this webhook; add it to Allowed sources in XSOAR.")
 
     def receive(self, request: Request) -> Answer | None:
-        """POST to any path: make incidents of the body, and answer with their metadata once XSOAR has created them."""
+        """POST, and methods that the instance accepts besides: make incidents of the body, and answer with their metadata.
+
+        The answer leaves once XSOAR has created them.
+        """
         head, headers = request.head, request.headers
         if not head.proven:
             refusal = self._refusal(request)
@@ -5426,23 +5517,30 @@ class Webhook:
             raise ServiceUnavailable("The webhook is stopping; send this again in a moment.")
         body = request.read_body()
         request.begin_work()
-        self._check_body(request, body)
-        done = answer_handshake(HandshakeCall(head.method, headers, head.query, body), self._settings, True)
-        if done:
-            return self._note(done, request)
-        incidents = self._understand(request, body)
-        if self._settings.authenticator.by_headers_alone and not head.proven:
+        if self._authenticator.signs_body:
+            self._check_body(request, body)
+        if head.asks or asks_by_body(body):
+            done = answer_handshake(HandshakeCall(head.method, headers, head.query, body), self._settings, True)
+            if done:
+                return self._note(done, request)
+        incidents = self._make(request, body)
+        if self._authenticator.identifies:
+            incidents = self._identify(request, incidents)
+        if not head.proven and self._authenticator.by_headers_alone:
             head.proven = True
             request.remember_head()
         del body  # its incidents are all that is needed while XSOAR takes them
         return self._create(request, incidents)
 
     def ask(self, request: Request) -> Answer | None:
-        """GET, HEAD, OPTIONS: answer a vendor's handshake; anything else is 405, a wrong proof 401."""
+        """GET, HEAD, OPTIONS: answer a vendor's handshake, or receive an event where the instance accepts the method.
+
+        Anything else is 405, a wrong proof 401.
+        """
         head = request.head
         call = HandshakeCall(head.method, request.headers, head.query)
         refusal = self._refusal(request)
-        done = answer_handshake(call, self._settings, refusal is None and not self._settings.authenticator.signs_body)
+        done = answer_handshake(call, self._settings, refusal is None and not self._authenticator.signs_body)
         if done:
             return self._note(done, request)
         if head.method in self._settings.other_methods:
@@ -5454,7 +5552,7 @@ class Webhook:
 
     def report_metrics(self, request: Request) -> Answer:
         """GET /metrics: the counters in Prometheus' text format, for those who know the instance's credentials."""
-        refusal = None if self._settings.authenticator.signs_body else self._refusal(request)
+        refusal = None if self._authenticator.signs_body else self._refusal(request)
         if refusal is not None:
             raise self._failed(refusal, request)
         return Answer(200, metrics_text(self._counters, self._connections, self._writer).encode(), METRICS_TYPE)
@@ -5468,7 +5566,7 @@ class Webhook:
     def _refusal(self, request: Request) -> HTTPError | None:
         """Return what headers and query string are refused with, None where they prove the sender."""
         try:
-            self._settings.authenticator.check(request.headers, request.head.query, request.head.repeated)
+            self._authenticator.check(request.headers, request.head.query, request.head.repeated)
         except HTTPError as refusal:
             return refusal.with_traceback(None)  # whose frames would keep the request in memory
         return None
@@ -5484,14 +5582,11 @@ class Webhook:
         raise self._failed(refusal, request)
 
     def _check_body(self, request: Request, body: bytes) -> None:
-        authenticator = self._settings.authenticator
-        if not authenticator.signs_body:
-            return
         try:
             if len(body) > SMALL_BODY_BYTES:  # hashing 25 MB takes longer than the others should wait
-                self._parse(authenticator.check_body, request.headers, body)
+                self._parse(self._authenticator.check_body, request.headers, body)
             else:
-                authenticator.check_body(request.headers, body)
+                self._authenticator.check_body(request.headers, body)
         except HTTPError as refusal:
             raise self._failed(refusal, request) from None
 
@@ -5510,10 +5605,9 @@ class Webhook:
             self._client.report(f"{done.vendor}'s handshake", f"{done.vendor} (from {request.address}): {done.notice}")
         return done.answer
 
-    def _understand(self, request: Request, body: bytes) -> list[Incident]:
-        """Return the incidents a request asks for, with the delivery's id as their key where nothing else is one."""
-        incidents = self._make(request, body)
-        event_id = self._settings.authenticator.event_id(request.headers)
+    def _identify(self, request: Request, incidents: list[Incident]) -> list[Incident]:
+        """Return a request's incidents with the delivery's id as their key where nothing else is one."""
+        event_id = self._authenticator.event_id(request.headers)
         if event_id is None:
             return incidents
         keys = [f"webhook-id:{event_id}" + (f"[{place}]" if len(incidents) > 1 else "") for place in range(len(incidents))]
@@ -5521,31 +5615,25 @@ class Webhook:
 
     def _make(self, request: Request, body: bytes) -> list[Incident]:
         """Return the incidents a body holds; a large one, and many incidents, are made on the second thread."""
-        settings, now, headers = self._settings, datetime.now(UTC), request.headers
-        content_encoding = headers.get("content-encoding", "")
-        large = len(body) > SMALL_BODY_BYTES or is_packed(body, content_encoding)
-        context = self._context(request, large)
-        read = (body, headers.get("content-type", ""), content_encoding, context.query, settings.keep_unreadable)
-        incidents: list[Incident]
-        if large:  # in one turn: between two of them, the parsed payloads of all others would be in memory as well
-            incidents = self._parse(lambda: make_incidents(read_payload(*read), context, settings, now))
-        else:
+        settings, headers, now = self._settings, request.headers, self._clock.now()
+        context = self._context(request)
+        encoding = headers.get("content-encoding", "")
+        read = (body, headers.get("content-type", ""), encoding, context.query, settings.keep_unreadable)
+        if len(body) <= SMALL_BODY_BYTES and not is_packed(body, encoding):
             items = read_payload(*read)
-            many = len(items) > MANY_ITEMS
-            incidents = (
-                self._parse(make_incidents, items, context, settings, now)
-                if many
-                else make_incidents(items, context, settings, now)
-            )
-        if large or len(incidents) > MANY_ITEMS:
-            request.reserve(max(0, sum(incident.size for incident in incidents) - len(body)))
+            if len(items) <= MANY_ITEMS:
+                return make_incidents(items, context, settings, now)
+            incidents: list[Incident] = self._parse(make_incidents, items, context, settings, now)
+        else:  # in one turn: between two of them, the parsed payloads of all others would be in memory as well
+            incidents = self._parse(lambda: make_incidents(read_payload(*read), context, settings, now))
+        request.reserve(max(0, sum(incident.size for incident in incidents) - len(body)))
         return incidents
 
     def _parse(self, function: Callable[..., Any], *args: Any) -> Any:
         """Run what takes long on the second thread; raises what it raises, and ServiceUnavailable where it takes too long."""
         return self._parser.run(function, *args, seconds=PARSER_SECONDS)
 
-    def _context(self, request: Request, large: bool) -> RequestContext:
+    def _context(self, request: Request) -> RequestContext:
         """Return what is kept of a request beside its body; what follows from its head is found once."""
         head = request.head
         known = head.context
@@ -5553,7 +5641,7 @@ class Webhook:
             path = head.path if head.path != "/" else ""
             context = describe_request(head.headers, head.query, self._settings.hidden, path=path, source_address=request.address)
             known = head.context = KnownContext.of(context, self._settings)
-        return known.with_length(request.headers, large)
+        return known.with_length(request.headers)
 
     def _create(self, request: Request, incidents: list[Incident]) -> Answer | None:
         """Hand the incidents on; the request is answered when all of them are settled."""
@@ -5580,27 +5668,30 @@ class Webhook:
 
     def _settled(self, delivery: "Delivery", outcomes: list[Outcome], duplicates: AbstractSet[int] = frozenset()) -> None:
         """Answer a request whose incidents are settled: with the metadata of what was created, or what became of the rest."""
-        new = [place for place, outcome in enumerate(outcomes) if outcome.created is not None and place not in duplicates]
+        created, failed, new = [], [], 0
+        for place, outcome in enumerate(outcomes):
+            if outcome.status != 200:
+                failed.append((place, outcome))
+            elif outcome.created is not None:
+                created.append(outcome.created)
+                if place not in duplicates:
+                    new += 1
+                    if self._settings.store_samples:
+                        self._keeper.add_sample(delivery.incidents[place])
         if new:
-            self._counters.add("incidents created", len(new))
-        if self._settings.store_samples:
-            for place in new:
-                self._keeper.add_sample(delivery.incidents[place])
+            self._counters.add("incidents created", new)
         request, delivery.request = delivery.request, None
         if delivery.name:
             self._settle_promised(delivery, outcomes)
+        elif request is not None and failed:
+            request.reply(self._failure_answer(outcomes, failed, partly=bool(new)).answer())
         elif request is not None:
-            failed = [(place, outcome) for place, outcome in enumerate(outcomes) if outcome.status != 200]
-            if failed:
-                request.reply(self._failure_answer(outcomes, failed, partly=bool(new)).answer())
-            else:
-                created = [outcome.created for outcome in outcomes if outcome.created is not None]
-                request.reply(Answer(content=encode_answer(created)))
+            request.reply(Answer(content=encode_answer(created)))
 
     # ---- senders that cannot wait
 
     def keep_promises(self) -> None:
-        """Answer 202, for ever, where *Answer at the latest after* has passed; and create what an earlier start has left."""
+        """Create what an earlier start promised; then answer 202 to each request that has waited for answer_seconds."""
         self._keeper.loaded.wait()
         for name, promised in list(self._keeper.restored.items()):
             self._resume(name, promised)
@@ -5638,7 +5729,10 @@ class Webhook:
                 gevent.sleep(1)
 
     def _settle_promised(self, delivery: "Delivery", outcomes: list[Outcome]) -> None:
-        """Forget what was promised and is settled; what the end of the webhook left over is written to the context."""
+        """Forget the promises that are settled, submit again what the writer had no room for, and tell what XSOAR did not create.
+
+        While the webhook stops, what is left over stays promised for the keeper's last flush.
+        """
         failed = [outcome.reason for outcome in outcomes if outcome.status == 502]
         for place, outcome in enumerate(outcomes):
             name = delivery.stored_as or f"{delivery.name}[{place}]"
@@ -5675,7 +5769,7 @@ class Webhook:
                     self._client.info(f"{display}: {told}")
 
     def _failure_answer(self, outcomes: list[Outcome], failed: list[tuple[int, Outcome]], partly: bool) -> HTTPError:
-        """Return the refusal (502, 503) that names the places XSOAR did not create, and the ids it did."""
+        """Return the refusal (502, 503) that names the places XSOAR did not create, and the IDs of the others."""
         places = ", ".join(f"[{place}]" for place, _ in failed) + ": " if len(outcomes) > 1 else ""
         reasons = "; ".join(dict.fromkeys(outcome.reason for _, outcome in failed))
         if not partly and all(outcome.status == 503 for _, outcome in failed):
@@ -5685,6 +5779,22 @@ class Webhook:
         request_id = uuid.uuid4().hex[:12]
         self._client.info(f"Request {request_id} was answered 502. {sentence}")
         return HTTPError(502, f"{sentence} Request {request_id}.")
+
+
+class Clock:
+    """The time of day as RFC 3339 in UTC with microseconds; all but those is written once a second."""
+
+    def __init__(self) -> None:
+        self._second = -1
+        self._text = ""
+
+    def now(self) -> str:
+        """Return the time."""
+        second, microseconds = divmod(time.time_ns() // 1000, 1_000_000)
+        if second != self._second:
+            self._second = second
+            self._text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        return f"{self._text}.{microseconds:06d}Z"
 
 
 class Delivery:
@@ -5697,7 +5807,7 @@ class Delivery:
         self.request = request
         self.incidents = incidents
         self.promise: Promise | None = None  # of creating them even where the sender is answered earlier
-        self.name = ""  # what the sender was told to ask for, once it was answered 202
+        self.name = ""  # the request's ID in the answer 202, once there is one
         self.stored_as = ""  # in the integration context, by an earlier start
 
 
@@ -5828,7 +5938,7 @@ def metrics_text(counters: Counters, connections: Connections, writer: Writer) -
 
 
 def test_module(settings: Settings) -> str:
-    """The Test button: check every parameter and return ``ok``, or raise SettingError with all that is wrong."""
+    """The Test button: check every parameter and return ``ok``; raises ValueError with a line for each mistake."""
     mistakes = [str(mistake) for mistake in settings.mistakes]
     try:
         context = load_tls(settings.certificate, settings.key, settings.client_ca)
@@ -5938,7 +6048,10 @@ class Service:
         self._stop = Event()
 
     def run(self) -> None:
-        """Serve until SIGTERM or until XSOAR's end of the wire closes, then end the process, whatever else fails."""
+        """Serve until SIGTERM, or until the second thread is stuck; then end the process in order, whatever else fails.
+
+        A lost wire ends the process, too, in _end_broken.
+        """
         gevent.signal_handler(signal.SIGTERM, self._stop.set)
         self._client.take_over_wire()
         for task in (
@@ -5946,7 +6059,7 @@ class Service:
             self._keeper.run,
             self._webhook.keep_promises,
             self._tick,
-            self._flush_line,
+            self._send_log_and_heartbeat,
             self._serve,
         ):
             gevent.spawn(self._keep_running, task)
@@ -6009,7 +6122,10 @@ class Service:
         return str(error)
 
     def _tick(self) -> None:
-        """Once a second: time limits, heartbeat, the wire's state; once a minute: the counters."""
+        """Once a second, close what is out of time, withdraw old incidents, and watch the wire and the second thread.
+
+        Once a minute, log the counters.
+        """
         reported = time.monotonic()
         while True:
             gevent.sleep(1)
@@ -6048,7 +6164,7 @@ class Service:
         place = f"{trace.tb_frame.f_code.co_name}, line {trace.tb_lineno}" if trace else "unknown place"
         self._client.error(f"A request failed in {place}: {type(error).__name__}")
 
-    def _flush_line(self) -> None:
+    def _send_log_and_heartbeat(self) -> None:
         while True:
             self._client.flush()
             self._client.beat(time.monotonic())
@@ -6079,7 +6195,7 @@ class Service:
             os._exit(1)
 
     def _shut_down(self) -> None:
-        """After SIGTERM: finish what was accepted, refuse what comes later, flush."""
+        """Finish what was accepted, refuse what comes later, flush; within the 10 s that the platform leaves after SIGTERM."""
         self._connections.stopping = True
         stopped = time.monotonic()
         while (passed := time.monotonic() - stopped) < DRAIN_SECONDS:

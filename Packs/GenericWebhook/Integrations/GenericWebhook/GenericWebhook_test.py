@@ -23,6 +23,7 @@ import time
 import urllib.parse
 import zlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -44,7 +45,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 MARKER = "[ERROR-fd5a7750-7182-4b38-90ba-091824478903]"
-NOW = datetime(2024, 5, 1, 12, 0, 0, 250_000, UTC)
+NOW = "2024-05-01T12:00:00.250000Z"
 NO_REQUEST = webhook.RequestContext({}, {})
 
 
@@ -71,6 +72,13 @@ def incident_of(
     if raw.get("headers") == {}:
         del raw["headers"]
     return fields, raw
+
+
+def raw_text_of(body: str) -> str:
+    """Return the rawJSON of the only incident of a JSON body."""
+    items = webhook.read_payload(body.encode(), "application/json", "")
+    [incident] = webhook.make_incidents(items, NO_REQUEST, settings(), NOW)
+    return str(incident.fields["rawJSON"])
 
 
 # ---- refusals
@@ -109,8 +117,9 @@ class TestRefusal:
         ["[ERROR-1a2b3c4d-ERROR]", {"[ERROR-1a2b3c4d-ERROR]": [""] * 1000}],
     ],
 )
-def test_a_large_payload_is_the_same_json_in_pieces(value: object) -> None:
-    assert webhook.to_json(value, large=True) == webhook.to_json(value)
+def test_a_native_thread_writes_the_same_json_in_pieces(value: object) -> None:
+    with ThreadPoolExecutor(1) as native_thread:
+        assert native_thread.submit(webhook.to_json, value).result() == webhook.to_json(value)
 
 
 # ---- settings: every mistake names the parameter and the mend
@@ -1300,11 +1309,11 @@ class TestSns:
         monkeypatch.setattr(webhook, "CONFIRM_SECONDS", 0.2)
         release = threading.Event()
         requests_mock.get(SNS_URL, text=lambda *_: str(release.wait(5)))
-        beats = gevent.spawn(lambda: [gevent.sleep(0.01) for _ in range(10)])
+        other = gevent.spawn(gevent.sleep, 0.01)
         try:
             with pytest.raises(webhook.HTTPError, match="no answer within"):
                 webhook.answer_handshake(call(body=SNS), settings(), True)
-            assert beats.ready()
+            assert other.ready()
         finally:
             release.set()
 
@@ -3451,6 +3460,45 @@ class TestEventKey:
         assert wide == plain + 5000
         assert plain + 5000 <= detailed < plain + 5200
 
+    @pytest.mark.parametrize(
+        "body",
+        [
+            '{"price": 1.10, "long": 12345678901234567890.12345678901234567890, "small": 1E-7}',
+            '{ "a" : [ 1 , 2 ] }',
+            '{"a": "ü"}',
+            '{"twice": 1, "twice": 2}',
+        ],
+    )
+    def test_an_object_stays_as_it_came(self, body: str) -> None:
+        assert raw_text_of(body) == body[:-1] + ',"headers":{}}'
+
+    @pytest.mark.parametrize(
+        ("body", "kept"),
+        [
+            ('{"a": NaN, "b": -Infinity}', '{"a":"NaN","b":"-Infinity"}'),
+            ('{"a": 1e999}', '{"a":"1e999"}'),
+            ('{"a": ' + "9" * 400 + "}", '{"a":"' + "9" * 400 + '"}'),
+            ('{"a": "line\nbreak"}', '{"a":"line\\nbreak"}'),
+            ('{"a": "\\ud800"}', '{"a":"\ufffd"}'),
+            ('{\n  "a": 1\n}', '{"a":1}'),
+            ('{"a": "' + webhook.ERROR_MARKER + '"}', '{"a": "\\u005b' + webhook.ERROR_MARKER[1:] + '"}'),
+            ('{"headers": 1}', '{"headers": 1,"request_headers":{}}'),
+            ("{}", "{}"),
+        ],
+    )
+    def test_what_xsoar_could_not_read_is_written_anew(self, body: str, kept: str) -> None:
+        raw = raw_text_of(body)
+        assert raw.replace(',"headers":{}', "").replace('"headers":{}', "") == kept
+        assert webhook.ERROR_MARKER not in raw
+        json.loads(raw, parse_constant=pytest.fail)
+
+    def test_an_odd_value_of_one_body_does_not_hide_behind_the_next(self) -> None:
+        assert [raw_text_of(body) for body in ('{"a": 1e999}', '{"a": 1e2}', '{"a": 1e999}')] == [
+            '{"a":"1e999","headers":{}}',
+            '{"a": 1e2,"headers":{}}',
+            '{"a":"1e999","headers":{}}',
+        ]
+
     def test_a_long_value_becomes_its_digest(self) -> None:
         """
         Given: a value too long to keep 5,000 of
@@ -4130,7 +4178,7 @@ class TestWriter:
         """
         desk.xsoar.refused = lambda names: True
         senders = desk.send("a"), desk.send("b")
-        await_in_hub(lambda: sum(map(len, desk.writer._rejected)) == 2)
+        await_in_hub(lambda: sum(map(len, desk.writer._refused)) == 2)
         desk.writer.withdraw(time.monotonic() + webhook.WITHDRAW_SECONDS)
         assert [outcomes_of(sender) for sender in senders] == [[webhook.OUTAGE], [webhook.OUTAGE]]
         desk.xsoar.refused = lambda names: False
@@ -4281,10 +4329,10 @@ class TestWriter:
         desk.writer._pause = 5.0
         desk.xsoar.refused = lambda names: True
         desk.send("x"), desk.send("y")
-        await_in_hub(lambda: sum(map(len, desk.writer._rejected)) == 2)
+        await_in_hub(lambda: sum(map(len, desk.writer._refused)) == 2)
         calls, retry_at = len(desk.xsoar.calls), desk.writer._retry_at
         desk.send("a", "b", "c", "d")
-        await_in_hub(lambda: sum(map(len, desk.writer._rejected)) == 6)
+        await_in_hub(lambda: sum(map(len, desk.writer._refused)) == 6)
         assert desk.xsoar.calls[calls:] == [["a", "b", "c", "d"]]
         assert desk.writer._retry_at == retry_at
 
@@ -5692,7 +5740,7 @@ class TestSeenEvents:
         others = [waiting.send("a"), waiting.send("a")]
         waiting.writer.room = False
         waiting.settle(webhook.REJECTED)
-        assert others == [[([webhook.Outcome(503, reason="The queue is full.")], set())]] * 2
+        assert others == [[([webhook.Outcome(503, reason="The queue is full")], set())]] * 2
         waiting.writer.room = True
         waiting.send("a")
         assert waiting.asked == ["a", "a"]

@@ -1,0 +1,330 @@
+"""Writes down what comes through the reroute, and what the server sees, and tells the page's listeners at once."""
+
+import contextlib
+import json
+import queue
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from .masking import Secrets
+from .reroute import Exchange
+from .server import read_as
+from .store import Store
+from .traffic import MAX_SHOWN, Recorded, Traffic, is_number, now
+
+OBSERVED_BYTES = 4 * 1024 * 1024  # of a body, and of an answer
+MAX_WAITING = 10_000  # requests to be written down
+MAX_WAITING_BYTES = 256 * 1024 * 1024
+WRITTEN_AT_A_TIME = 100
+TOLD_A_SECOND = 50  # requests; of more, listeners are told how many were left out
+MAX_UNREAD = 1000  # events of a listener that reads too slowly: it is let go of, and connects again
+SECONDS_KEPT = 120
+LOGS_KEPT = 200
+HISTORY_KEPT = 50
+LOG_CHARACTERS = 4000
+
+
+class Event(NamedTuple):
+    """What listeners are told: a name, and a JSON value."""
+
+    name: str
+    value: Any
+
+
+class Listeners:
+    """Those who are told of events while they happen."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: set[queue.Queue[Event | None]] = set()
+
+    def tell(self, name: str, value: Any) -> None:
+        """Tell everybody; who has not read for long is let go of."""
+        with self._lock:
+            for listener in list(self._open):
+                if listener.qsize() >= MAX_UNREAD:
+                    self._open.discard(listener)
+                    listener.put(None)
+                else:
+                    listener.put(Event(name, value))
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator["queue.Queue[Event | None]"]:
+        """Give a queue of events; None in it is the end."""
+        listener: queue.Queue[Event | None] = queue.Queue()
+        with self._lock:
+            self._open.add(listener)
+        try:
+            yield listener
+        finally:
+            with self._lock:
+                self._open.discard(listener)
+
+    def close(self) -> None:
+        """Let go of everybody."""
+        with self._lock:
+            for listener in self._open:
+                listener.put(None)
+            self._open.clear()
+
+
+class Recorder:
+    """Takes exchanges from the reroute's threads and writes them down in one of its own."""
+
+    def __init__(self, traffic: Traffic, store: Store, secrets: Secrets, listeners: Listeners) -> None:
+        self._traffic, self._store, self._secrets, self._listeners = traffic, store, secrets, listeners
+        self.settings: Mapping[str, Any] = {}  # the mapping parameters of the time, kept with each request
+        self._waiting: deque[Exchange] = deque()
+        self._bytes = 0
+        self._lock = threading.Lock()
+        self._arrived = threading.Event()
+        self._expected: dict[int, queue.SimpleQueue[int]] = {}  # by the sender's port
+        self._ended = False
+        self._second, self._told, self._left_out = 0, 0, 0
+        self._thread = threading.Thread(target=self._run, daemon=True, name="page-recorder")
+
+    def start(self) -> None:
+        """Begin to write down."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Write down what is left, and end."""
+        self._ended = True
+        self._arrived.set()
+        if self._thread.is_alive():
+            self._thread.join(5)
+
+    def take(self, exchange: Exchange) -> None:
+        """Take an exchange; where more come than can be written down, the oldest are left out."""
+        size = len(exchange.begins) + len(exchange.answer)
+        with self._lock:
+            self._waiting.append(exchange)
+            self._bytes += size
+            while len(self._waiting) > MAX_WAITING or (self._bytes > MAX_WAITING_BYTES and len(self._waiting) > 1):
+                left_out = self._waiting.popleft()
+                self._bytes -= len(left_out.begins) + len(left_out.answer)
+        self._arrived.set()
+
+    @contextlib.contextmanager
+    def expecting(self, port: int) -> Iterator[Callable[[], int | None]]:
+        """Give a function that waits for the number of the request from a port of this machine, None where it does not come."""
+        found: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._expected[port] = found
+
+        def number() -> int | None:
+            with contextlib.suppress(queue.Empty):
+                return found.get(timeout=5)
+            return None
+
+        try:
+            yield number
+        finally:
+            self._expected.pop(port, None)
+
+    def _run(self) -> None:
+        while not self._ended or self._waiting:
+            self._arrived.wait(0.5)
+            self._arrived.clear()
+            try:
+                while batch := self._take_batch():
+                    self._write(batch)
+                while self._traffic.index_incidents() and not self._ended and not self._waiting:
+                    pass
+            except Exception:  # a full disk, a damaged file: the next requests are tried again
+                traceback.print_exc()
+            self._tell_left_out()
+
+    def _take_batch(self) -> list[Exchange]:
+        with self._lock:
+            batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), WRITTEN_AT_A_TIME))]
+            self._bytes -= sum(len(exchange.begins) + len(exchange.answer) for exchange in batch)
+        return batch
+
+    def _write(self, batch: list[Exchange]) -> None:
+        records = [self._record(exchange) for exchange in batch]
+        for number, exchange, record in zip(self._traffic.add(records), batch, records):
+            expected = self._expected.get(exchange.port)
+            if expected is not None:
+                expected.put(number)
+            self._tell({"id": number, **record.row})
+
+    def _record(self, exchange: Exchange) -> Recorded:
+        created, error = outcome(exchange.answer)
+        path, headers = self._secrets.hide_proof(exchange.path, list(exchange.headers))
+        known = self._store.find([int(created[0]["id"])]) if created and is_number(created[0]["id"]) else []
+        row = {
+            "time": now(),
+            "method": exchange.method,
+            "path": path,
+            "status": exchange.status,
+            "readAs": read_as(known[0], exchange) if known else "",
+            "sender": exchange.sender,
+            "milliseconds": round(exchange.seconds * 1000, 2),
+            "incidents": created[:MAX_SHOWN],
+            "incidentCount": len(created),
+            "error": error,
+        }
+        incidents = [(item["id"], item["duplicate"]) for item in created]
+        answer_headers = list(exchange.answer_headers)
+        return Recorded(row, headers, exchange.begins, exchange.size, answer_headers, exchange.answer, incidents, self.settings)
+
+    def _tell(self, row: dict[str, Any]) -> None:
+        self._tell_left_out()
+        self._told += 1
+        if self._told <= TOLD_A_SECOND:
+            self._listeners.tell("request", row)
+        else:
+            self._left_out += 1
+
+    def _tell_left_out(self) -> None:
+        second = int(time.time())
+        if second != self._second:
+            if self._left_out:
+                self._listeners.tell("more", {"requests": self._left_out})
+            self._second, self._told, self._left_out = second, 0, 0
+
+
+def outcome(answer: bytes) -> tuple[list[dict[str, Any]], str]:
+    """Return the incidents that an answer names, and the sentence of a refusal."""
+    try:
+        told = json.loads(answer or b"null")
+    except ValueError:
+        return [], ""
+    if isinstance(told, dict):
+        return [], str(told.get("error") or "")
+    if not isinstance(told, list) or not all(isinstance(item, dict) for item in told):
+        return [], ""
+    names = [{name: str(item.get(name) or "") for name in ("id", "name", "type")} for item in told]
+    return [{**named, "duplicate": bool(item.get("duplicate"))} for named, item in zip(names, told)], ""
+
+
+class Monitor:
+    """What the instance's health is made of: its logs, its reports, and figures by the second."""
+
+    def __init__(self, listeners: Listeners, secrets: Secrets, in_flight: Callable[[], int], state: Callable[[], Any]) -> None:
+        self._listeners, self._secrets, self._in_flight, self._state = listeners, secrets, in_flight, state
+        self._lock = threading.Lock()
+        self._seconds: list[float] = []  # of the requests since the last figures
+        self._batches: list[int] = []
+        self._created = 0
+        self._calling = 0  # incidents in the call of createIncidents that is under way
+        self._queued = 0  # incidents by the instance's own status
+        self._figures: deque[dict[str, Any]] = deque(maxlen=SECONDS_KEPT)
+        self._logs: deque[dict[str, str]] = deque(maxlen=LOGS_KEPT)
+        self._history: deque[list[str]] = deque(maxlen=HISTORY_KEPT)
+        self._told: dict[str, Any] = {}
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True, name="page-monitor")
+        self.started = now()
+
+    def start(self) -> None:
+        """Begin to tell figures, once a second."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End."""
+        self._ended.set()
+        if self._thread.is_alive():
+            self._thread.join(5)
+
+    def count(self, exchange: Exchange) -> None:
+        """Count a request."""
+        with self._lock:
+            self._seconds.append(exchange.seconds)
+
+    def see(self, kind: str, value: Any) -> None:
+        """Take what the server has seen."""
+        takers: dict[str, Callable[[Any], None]] = {
+            "log": self._log,
+            "health": self._health,
+            "call": self._call,
+            "created": self._count,
+            "context": self._context,
+        }
+        takers[kind](value)
+
+    def _log(self, line: tuple[str, str]) -> None:
+        level, text = line
+        entry = {"time": now(), "level": level, "text": self._secrets.hide(text)[:LOG_CHARACTERS]}
+        with self._lock:
+            self._logs.append(entry)
+        self._listeners.tell("log", entry)
+
+    def _health(self, text: str) -> None:
+        with self._lock:
+            if text != (self._history[-1][1] if self._history else ""):
+                self._history.append([now(), self._secrets.hide(text)])
+        self.tell_state()
+
+    def _call(self, incidents: int) -> None:
+        with self._lock:
+            self._calling = incidents
+            if incidents:
+                self._batches.append(incidents)
+
+    def _count(self, incidents: int) -> None:
+        with self._lock:
+            self._created += incidents
+
+    def _context(self, value: Mapping[str, str]) -> None:
+        with contextlib.suppress(ValueError, AttributeError):
+            self._queued = int((json.loads(value.get("status") or "{}") or {}).get("queued_incidents") or 0)
+
+    def health(self) -> dict[str, Any]:
+        """Return the instance's state."""
+        with self._lock:
+            since, text = self._history[-1] if self._history else (self.started, "")
+        container, stopped, faults, _ = self._state()
+        return {"health": text, "since": since, "container": container, "serverStopped": stopped, "faults": faults}
+
+    def everything(self) -> dict[str, Any]:
+        """Return the state with figures, log lines and reports."""
+        with self._lock:
+            kept = {"metrics": list(self._figures), "logs": list(self._logs), "history": list(self._history)}
+        return {**self.health(), **kept}
+
+    def tell_state(self) -> None:
+        """Tell the listeners what has changed of the state."""
+        state = self.health()
+        for name, value in (("faults", state.pop("faults")), ("health", state)):
+            if self._told.get(name) != value:
+                self._told[name] = value
+                self._listeners.tell(name, value)
+
+    def _run(self) -> None:
+        while not self._ended.wait(1.0):
+            figures = self._take_figures()
+            self._listeners.tell("metrics", figures)
+            self.tell_state()
+
+    def _take_figures(self) -> dict[str, Any]:
+        with self._lock:
+            seconds, self._seconds = sorted(self._seconds), []
+            batches, self._batches = self._batches, []
+            created, self._created = self._created, 0
+            in_flight = self._in_flight()
+            promised = self._queued if self._state()[3] else 0
+            figures = {
+                "t": int(time.time()),
+                "requests": len(seconds),
+                "p50": percentile(seconds, 50),
+                "p99": percentile(seconds, 99),
+                "batches": batches,
+                "incidents": created,
+                "inFlight": in_flight,
+                "waiting": max(in_flight - self._calling, promised, 0),
+            }
+            self._figures.append(figures)
+        return figures
+
+
+def percentile(seconds: list[float], percent: int) -> float:
+    """Return a percentile of sorted times, in milliseconds; 0 where there are none."""
+    if not seconds:
+        return 0.0
+    place = max(0, -(-len(seconds) * percent // 100) - 1)
+    return round(seconds[place] * 1000, 2)
