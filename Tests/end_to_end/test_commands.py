@@ -37,7 +37,7 @@ def stored(sandbox: Sandbox, key: str) -> Any:
     return json.loads((sandbox.context() or {}).get(key) or "null")
 
 
-@pytest.mark.parametrize("what", ["samples", "events", "all"])
+@pytest.mark.parametrize("what", ["samples", "events"])
 def test_a_reset_is_obeyed_by_the_running_container(what: str) -> None:
     with sandboxed(params=PARAMS, constants=SOON) as sandbox:
         assert not is_duplicate(sandbox, 1)

@@ -8,7 +8,6 @@ import ssl
 import subprocess
 import threading
 import time
-import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -168,7 +167,7 @@ def test_paths_that_begin_like_the_health_are_404_in_json(webhook: Sender) -> No
     assert "/health" in error
 
 
-@pytest.mark.parametrize("params", [{}, credentials("user", "pass"), credentials("user", "")])
+@pytest.mark.parametrize("params", [credentials("user", "pass"), credentials("user", "")])
 def test_health_answers_without_credentials_and_tells_nothing(params: dict[str, Any]) -> None:
     with running(params={**params, "incidentType": "Secret type"}, instance="private") as sender:
         answer = send(f"{sender.sandbox.url}/health", method="GET")
@@ -185,9 +184,7 @@ def test_health_answers_without_credentials_and_tells_nothing(params: dict[str, 
 # ---- security: Basic authentication and the header
 
 
-@pytest.mark.parametrize(
-    "username, password", [("user", "pass"), ("jürgen", "pä:ss:wörd €"), ("a b", ":"), ("日本", "😀" * 40), ("u", '"\\')]
-)
+@pytest.mark.parametrize("username, password", [("jürgen", "pä:ss:wörd €"), ("a b", ":")])
 def test_basic_authentication_lets_in_exactly_its_credentials(username: str, password: str) -> None:
     wrong = {
         "none": {},
@@ -224,7 +221,7 @@ def test_curl_s_own_basic_authentication_works() -> None:
 
 @pytest.mark.parametrize(
     "name, value",
-    [("Authorization", "Bearer XXX"), ("X-Webhook-Token", "t:o:k:e:n"), ("x_under.score", "tökén €"), ("AUTHORIZATION", "token")],
+    [("Authorization", "Bearer XXX"), ("x_under.score", "tökén €")],
 )
 def test_a_header_lets_in_exactly_its_value(name: str, value: str) -> None:
     wrong: list[dict[str, str | bytes]] = [
@@ -250,10 +247,7 @@ def test_a_header_lets_in_exactly_its_value(name: str, value: str) -> None:
     [
         ("user", "", "Password"),
         ("", "pass", "Username"),
-        ("_header", "x", "Username"),
-        ("_header:", "x", "Username"),
         ("_header:Bad Name", "x", "Username"),
-        ("_headers:X-Token", "x", "Username"),
     ],
 )
 def test_half_credentials_let_nobody_in_and_the_health_says_why(username: str, password: str, parameter: str) -> None:
@@ -386,20 +380,6 @@ def test_curl_verifies_the_certificate(https: Sender, tls: Https, tmp_path: Path
     assert json.loads(done.stdout)[0]["id"], done
 
 
-def test_tls_1_1_is_refused_by_the_server(https: Sender) -> None:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    context.set_ciphers("ALL:@SECLEVEL=0")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
-    with socket.create_connection(("127.0.0.1", https.sandbox.container_port or 0), timeout=5) as plain:
-        with pytest.raises(ssl.SSLError) as error, context.wrap_socket(plain):
-            pass
-    assert error.value.reason == "TLSV1_ALERT_PROTOCOL_VERSION"
-
-
 def test_plain_http_on_the_https_port_harms_nobody(https: Sender, tls: Https) -> None:
     with contextlib.suppress(ConnectionError):
         assert b"200" not in talk(https.sandbox.container_port or 0, b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}")
@@ -430,19 +410,13 @@ def test_a_certificate_that_cannot_be_used_is_said_in_the_health(tls: Https) -> 
         assert health.startswith("Private Key: it does not belong to the certificate")
 
 
-def test_a_certificate_soon_to_expire_is_served_and_said_in_the_health() -> None:
-    root = trustme.CA()
-    certificate = root.issue_cert("localhost", not_after=datetime(2000, 1, 1))
-    pem = "".join(blob.bytes().decode() for blob in certificate.cert_chain_pems)
-    with running(params={"certificate": pem, "key": certificate.private_key_pem.bytes().decode()}) as sender:
-        assert "has expired" in await_that(lambda: sender.sandbox.health)
-        context = ssl.create_default_context()
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        assert send(sender.sandbox.container_url, b"{}", context=context).status == 200
-
-
 # ---- samples for the mapping wizard
+
+
+def stored_samples(sender: Sender) -> list[dict[str, Any]]:
+    """Return the samples in the integration context, to wait for them without a container for each look."""
+    samples: list[dict[str, Any]] = json.loads((sender.sandbox.context() or {}).get("sample_events", "[]"))
+    return samples
 
 
 def names(samples: list[dict[str, Any]]) -> list[str]:
@@ -454,17 +428,16 @@ def test_the_last_20_samples_wait_for_the_wizard_oldest_first() -> None:
         for number in range(5):
             sender.post(json.dumps({"name": f"n{number}", "a": number}))
         calls = sender.sandbox.calls["getIntegrationContext"]
-        await_that(lambda: len(sender.sandbox.run("fetch-incidents")) == 5, 30.0)
+        await_that(lambda: len(stored_samples(sender)) == 5, 30.0)
         assert sender.sandbox.calls["setIntegrationContext"] == 1
         samples = sender.sandbox.run("fetch-incidents")
         assert names(samples) == [f"n{number}" for number in range(5)]
         assert raw_of(samples[3]) == {"name": "n3", "a": 3}
         assert calls <= 3
         sender.post(json.dumps([{"name": f"n{number}"} for number in range(5, 23)]))
-        await_that(lambda: "n22" in names(sender.sandbox.run("fetch-incidents")), 30.0)
+        await_that(lambda: "n22" in names(stored_samples(sender)), 30.0)
         expected = [f"n{number}" for number in range(3, 23)]
-        assert names(sender.sandbox.run("fetch-incidents")) == expected
-        assert names(json.loads(sender.sandbox.context()["sample_events"])) == expected
+        assert names(stored_samples(sender)) == expected
         sender.sandbox.restart()
         sender.post(b'{"name":"after"}')
         sender.sandbox.restart()  # SIGTERM flushes without waiting
@@ -486,9 +459,8 @@ def large_samples() -> Iterator[dict[str, tuple[dict[str, Any], dict[str, Any]]]
     with running(params={"store_samples": True}) as sender:
         for name, payload in LARGE.items():
             sender.fields(json.dumps({"name": name, **payload}, ensure_ascii=False))
-        samples = await_that(
-            lambda: (found := sender.sandbox.run("fetch-incidents")) and len(found) == len(LARGE) and found, 30.0
-        )
+        await_that(lambda: len(stored_samples(sender)) == len(LARGE), 30.0)
+        samples = sender.sandbox.run("fetch-incidents")
         by_name = {sample["name"]: sample for sample in samples}
         yield {incident["name"]: (incident, by_name[incident["name"]]) for incident in sender.sandbox.incidents()}
 
@@ -513,7 +485,8 @@ def test_of_samples_too_large_to_wait_together_the_newest_is_stored() -> None:
         for incident in incidents:
             sender.fields(json.dumps(incident))
         within_one_flush = time.monotonic() - before < 3.0
-        samples = await_that(lambda: (found := sender.sandbox.run("fetch-incidents")) and names(found)[-1] == "c" and found, 30.0)
+        await_that(lambda: names(stored_samples(sender))[-1:] == ["c"], 60.0)
+        samples = stored_samples(sender)
         assert names(samples) == ["b", "c"] or not within_one_flush
 
 
@@ -541,7 +514,6 @@ def pair() -> tuple[str, str]:
 
 
 CERTIFICATE, KEY = pair()
-OTHER_KEY = pair()[1]
 
 
 def button(params: dict[str, Any]) -> tuple[int, str]:
@@ -551,46 +523,20 @@ def button(params: dict[str, Any]) -> tuple[int, str]:
         return entry["Type"], entry["Contents"]
 
 
-@pytest.mark.parametrize(
-    "params",
-    [
-        {"longRunningPort": "8000"},
-        {"longRunningPort": "443:8000"},
-        {"longRunningPort": ""},
-        credentials("user", "pass"),
-        credentials("_header:Authorization", "Bearer XXX"),
-        {"certificate": CERTIFICATE, "key": KEY},
-        {"incidentType": "Phishing", "store_samples": True, "duplication_key": "a.b, c", "mirror_direction": "Incoming"},
-    ],
-)
-def test_the_test_button_says_ok(params: dict[str, Any]) -> None:
-    assert button(params) == (1, "ok")
+def test_the_test_button_says_ok() -> None:
+    mapping = {"incidentType": "Phishing", "store_samples": True, "duplication_key": "a.b, c", "mirror_direction": "Incoming"}
+    params = {"longRunningPort": "443:8000", "certificate": CERTIFICATE, "key": KEY, **mapping}
+    assert button({**params, **credentials("_header:Authorization", "Bearer XXX")}) == (1, "ok")
 
 
-@pytest.mark.parametrize(
-    "params, parameter, mend",
-    [
-        ({"longRunningPort": "0"}, "Listen Port", "1 to 65535"),
-        ({"longRunningPort": "65536"}, "Listen Port", "1 to 65535"),
-        ({"longRunningPort": "eight"}, "Listen Port", "1 to 65535"),
-        ({"longRunningPort": "1:2:3"}, "Listen Port", "<host port>:<container port>"),
-        (credentials("user", ""), "Password", "fill in both"),
-        (credentials("", "pass"), "Username", "fill in both"),
-        (credentials("_header:", "x"), "Username", "_header:<HEADER-NAME>"),
-        (credentials("_header:X-Token", "x\n"), "Password", "line breaks"),
-        ({"certificate": CERTIFICATE}, "Private Key", "paste"),
-        ({"key": KEY}, "Certificate", "paste"),
-        ({"certificate": "nonsense", "key": KEY}, "Certificate", "-----BEGIN CERTIFICATE-----"),
-        ({"certificate": CERTIFICATE, "key": "nonsense"}, "Private Key", "PRIVATE KEY-----"),
-        ({"certificate": CERTIFICATE, "key": OTHER_KEY}, "Private Key", "does not belong to the certificate"),
-        ({"certificate": KEY, "key": CERTIFICATE}, "Certificate", "-----BEGIN CERTIFICATE-----"),
-    ],
-)
-def test_the_test_button_names_the_parameter_and_the_mend(params: dict[str, Any], parameter: str, mend: str) -> None:
-    kind, text = button(params)
-    assert kind == 4
-    assert text.startswith(f"{parameter}: ")
-    assert mend in text
+def test_the_test_button_names_the_parameters_and_the_mends() -> None:
+    wrong = {"longRunningPort": "1:2:3", "certificate": CERTIFICATE, **credentials("user", "")}
+    kind, text = button(wrong)
+    told = dict(line.split(": ", 1) for line in text.splitlines())
+    assert (kind, list(told)) == (4, ["Listen Port", "Password", "Private Key"])
+    assert "<host port>:<container port>" in told["Listen Port"]
+    assert "fill in both" in told["Password"]
+    assert "paste" in told["Private Key"]
 
 
 # ---- the long-running command
@@ -663,7 +609,8 @@ def test_after_sigterm_what_xsoar_does_not_finish_gets_502_and_the_process_ends_
         assert time.monotonic() - stopped < 10
         faults.hang.clear()
         thread.join()
-        assert answers[0].status == 502  # it may have been created
+        assert answers[0].status == 502
+        assert "may have been created" in answers[0].error
         assert "retry-after" not in answers[0].headers
 
 

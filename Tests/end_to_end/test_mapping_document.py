@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 
+from Packs.GenericWebhook.Integrations.GenericWebhook import GenericWebhook as webhook
 from Tests.end_to_end.sender import running
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs/mapping.md").read_text(encoding="utf-8")
 ROW = re.compile(r"\| `(\w+)` \| (`.+`) \| `(\w+)` \| (`.+`) \|")
+NO_REQUEST = webhook.RequestContext({}, {})
+NOW = "2024-05-01T12:00:00Z"
 BLOCK_OR_ROW = re.compile(r"```json\n(?P<payload>.*?)```|^(?P<row>\| `\w+` \| `[^\n]*\|)$", re.DOTALL | re.MULTILINE)
 
 
@@ -36,19 +39,31 @@ def test_the_examples_are_found() -> None:
     assert len(EXAMPLES) >= 20
 
 
+def fields_of(payload: str, params: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the fields of each incident that the integration makes of a payload."""
+    settings = webhook.Settings.from_params({"longRunningPort": "8000", **params})
+    assert not settings.mistakes
+    items = webhook.read_payload(payload.encode(), "application/json", "", {}, False)
+    return [incident.fields for incident in webhook.make_incidents(items, NO_REQUEST, settings, NOW)]
+
+
 @pytest.mark.parametrize(("payload", "params", "field", "expected"), EXAMPLES, ids=[str(row[1]) for row in EXAMPLES])
 def test_a_row_is_true(payload: str, params: dict[str, Any], field: str, expected: list[str]) -> None:
+    assert [str(fields[field]) for fields in fields_of(payload, params)] == expected
+    json.loads(payload)
+
+
+def test_the_first_row_is_true_over_http() -> None:
+    payload, params, field, expected = EXAMPLES[0]
     with running(params=params) as sender:
         incidents = sender.create(payload, "application/json")
         assert [str(incident[field]) for incident in incidents] == expected
         assert sender.sandbox.health == ""
-    json.loads(payload)
 
 
 def test_the_severity_table_is_the_integration_s() -> None:
     rows = re.findall(r"^\| ([0-9.]+), \w+ \| ([a-z0-9 ]+) \|$", TEXT, re.MULTILINE)
     assert len(rows) == 6
     words = [(word, float(number)) for number, words in rows for word in words.split()]
-    with running(params={"severity_from": "level"}) as sender:
-        incidents = sender.create(json.dumps([{"level": word, "x": 1} for word, _ in words]))
+    incidents = fields_of(json.dumps([{"level": word, "x": 1} for word, _ in words]), {"severity_from": "level"})
     assert [incident["severity"] for incident in incidents] == [number for _, number in words]

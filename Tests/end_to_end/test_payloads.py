@@ -1,7 +1,6 @@
-"""Whatever a sender posts: the rows of the README's tables of bodies and fields, duplicates and mirroring, over real HTTP."""
+"""Whatever a sender posts, over real HTTP: bodies, fields, duplicates and mirroring; the whole tables are the unit tests'."""
 
 import base64
-import codecs
 import gzip
 import json
 import threading
@@ -37,27 +36,6 @@ def test_a_json_object_is_one_item_under_any_content_type_or_none(webhook: Sende
     assert webhook.raws(b'{"alert": "disk full", "n": [1, {"x": null}]}', content_type) == [
         {"alert": "disk full", "n": [1, {"x": None}]}
     ]
-
-
-@pytest.mark.parametrize(
-    "encode",
-    [
-        lambda text: text.encode(),
-        lambda text: text.encode("utf-8-sig"),
-        lambda text: text.encode("utf-16"),
-        lambda text: text.encode("utf-16-le"),
-        lambda text: text.encode("utf-16-be"),
-        lambda text: codecs.BOM_UTF16_BE + text.encode("utf-16-be"),
-        lambda text: text.encode("utf-32"),
-        lambda text: text.encode("utf-32-le"),
-        lambda text: text.encode("utf-32-be"),
-        lambda text: codecs.BOM_UTF32_BE + text.encode("utf-32-be"),
-    ],
-    ids=["8", "8-bom", "16-bom", "16le", "16be", "16be-bom", "32-bom", "32le", "32be", "32be-bom"],
-)
-@pytest.mark.parametrize("content_type", ["", JSON, "text/plain"])
-def test_json_in_utf_8_16_and_32_with_or_without_mark(webhook: Sender, encode: Callable[[str], bytes], content_type: str) -> None:
-    assert webhook.raws(encode(json.dumps({"text": TEXT}, ensure_ascii=False)), content_type) == [{"text": TEXT}]
 
 
 def test_an_array_is_one_incident_per_element_in_order_and_in_one_call(webhook: Sender) -> None:
@@ -141,22 +119,8 @@ def test_a_multipart_form_holds_fields_and_files(webhook: Sender) -> None:
 
 TEXTS = [
     ("text/plain", "disk full"),
-    ("application/xml", "<alert><id>1</id></alert>"),
-    ("text/csv", "id,name\n1,disk\n"),
-    ("text/html", "<!doctype html><p>x=1&amp;y=2"),
-    ("text/plain", "CEF:0|Vendor|Product|1.0|100|Port scan|5|src=192.0.2.1 dst=192.0.2.2"),
-    ("text/plain", "<34>1 2024-05-01T22:14:15.003Z host app - ID47 - message"),
-    ("", "key: value\n- yaml"),
-    ("application/octet-stream", "plain words"),
     (FORM, "CEF:0|Vendor|Product|1.0|100|Port scan|5|src=192.0.2.1 dst=192.0.2.2"),
-    (FORM, "<a b='c'/>"),
-    (FORM, "plain words"),
-    ("text/plain", "12"),
-    ("text/plain", '"quoted"'),
     ("", "null"),
-    ("text/plain", "{broken json"),
-    ("", "a=1&b=2"),
-    ("application/x-yaml", "a: [1"),
     ("text/plain", "\x1b[31mred\x1b[0m\ttab\f"),
     ("text/plain", "  kept white space \r\n\r\n"),
 ]
@@ -167,25 +131,9 @@ def test_any_other_text_is_kept_whole_as_body(webhook: Sender, content_type: str
     assert webhook.raws(text, content_type) == [{"body": text}]
 
 
-@pytest.mark.parametrize(
-    "body, content_type",
-    [
-        ("grüße €".encode("cp1252"), "text/plain; charset=windows-1252"),
-        ("grüße €".encode(), "text/plain; charset=utf-8"),
-        ("grüße €".encode(), "text/plain"),
-        ("grüße €".encode(), "text/plain; charset=no-such"),
-        ("grüße €".encode("utf-16"), "text/plain"),
-        ("grüße €".encode("utf-16-le"), "text/plain; charset=UTF-16LE"),
-        ("grüße €".encode("utf-8-sig"), "text/plain"),
-    ],
-)
-def test_text_is_decoded_by_its_mark_its_charset_or_utf_8(webhook: Sender, body: bytes, content_type: str) -> None:
-    assert webhook.raws(body, content_type) == [{"body": "grüße €"}]
-
-
-@pytest.mark.parametrize("content_type", ["", "application/octet-stream", "image/jpeg", "application/x-protobuf"])
-@pytest.mark.parametrize("body", [b"\x01\xff\x00", bytes(range(256)), b"\xff\xd8\xff\xe0\x00\x10JFIF", b"ab\x00cd"])
-def test_bytes_that_are_no_text_are_base64(webhook: Sender, content_type: str, body: bytes) -> None:
+@pytest.mark.parametrize("content_type", ["", "image/jpeg"])
+def test_bytes_that_are_no_text_are_base64(webhook: Sender, content_type: str) -> None:
+    body = bytes(range(256))
     assert webhook.raws(body, content_type) == [{"body_base64": base64.b64encode(body).decode()}]
 
 
@@ -235,24 +183,7 @@ def test_an_error_holds_nothing_of_what_was_posted(webhook: Sender) -> None:
 
 @pytest.mark.parametrize(
     "number, kept",
-    [
-        ("NaN", "NaN"),
-        ("Infinity", "Infinity"),
-        ("-Infinity", "-Infinity"),
-        ("1e999", "1e999"),
-        ("-1e999", "-1e999"),
-        ("1e400000", "1e400000"),
-        ("9" * 5000, "9" * 5000),
-        ("-" + "9" * 400, "-" + "9" * 400),
-        ("0." + "1" * 5000, float("0." + "1" * 5000)),
-        ("9" * 300, int("9" * 300)),
-        ("9007199254740993", 9007199254740993),
-        ("1.7976931348623157e308", 1.7976931348623157e308),
-        ("5e-324", 5e-324),
-        ("1e-400", 0.0),
-        ("-0", 0),
-        ("-0.0", -0.0),
-    ],
+    [("NaN", "NaN"), ("-1e999", "-1e999"), ("9" * 5000, "9" * 5000), ("9" * 300, int("9" * 300)), ("-0.0", -0.0)],
 )
 def test_every_number_is_kept_as_json_xsoar_can_read(webhook: Sender, number: str, kept: Any) -> None:
     """NaN, Infinity and what no double can hold stay as their text; the sandbox's server refuses them as numbers."""
@@ -263,32 +194,6 @@ def test_every_number_is_kept_as_json_xsoar_can_read(webhook: Sender, number: st
 
 
 # ---- fields: the envelope
-
-
-@pytest.mark.parametrize("spelling", ["raw_json", "rawJson", "rawJSON"])
-@pytest.mark.parametrize(
-    "value, raw",
-    [
-        ({"a": 1}, {"a": 1}),
-        ({}, {}),
-        ('{"a": 1}', {"a": 1}),
-        ("not json", {"body": "not json"}),
-        ([1, 2], {"body": [1, 2]}),
-        ("[1, 2]", {"body": [1, 2]}),
-        (5, {"body": 5}),
-        (True, {"body": True}),
-    ],
-)
-def test_raw_json_is_the_details_of_the_incident(webhook: Sender, spelling: str, value: Any, raw: dict[str, Any]) -> None:
-    [incident] = webhook.create(json.dumps({"name": "n", spelling: value}))
-    assert (incident["name"], raw_of(incident)) == ("n", raw)
-
-
-def test_two_spellings_at_once_are_400(webhook: Sender) -> None:
-    status, error = webhook.refused(b'{"raw_json":{},"rawJSON":{}}')
-    assert status == 400
-    assert "raw_json" in error
-    assert "rawJSON" in error
 
 
 def test_every_field_of_the_envelope_reaches_xsoar(webhook: Sender) -> None:
@@ -308,41 +213,7 @@ def test_every_field_of_the_envelope_reaches_xsoar(webhook: Sender) -> None:
     assert fields == {**envelope, "severity": 3}
 
 
-@pytest.mark.parametrize(
-    "given, severity",
-    [
-        ("unknown", 0),
-        ("informational", 0.5),
-        ("low", 1),
-        ("Medium", 2),
-        ("HIGH", 3),
-        ("critical", 4),
-        (0, 0),
-        (0.5, 0.5),
-        (4, 4),
-        (3.0, 3),
-    ],
-)
-def test_severity_is_a_number_or_a_word(webhook: Sender, given: Any, severity: float) -> None:
-    assert webhook.fields(json.dumps({"severity": given, "raw_json": {}}))["severity"] == severity
-
-
-@pytest.mark.parametrize(
-    "name, value",
-    [
-        ("name", 5),
-        ("name", ["x"]),
-        ("name", True),
-        ("type", {"a": 1}),
-        ("occurred", 17),
-        ("occurred", "yesterday"),
-        ("occurred", "2024-02-30T00:00:00Z"),
-        ("severity", "urgent"),
-        ("severity", 7),
-        ("severity", True),
-        ("customFields", "x"),
-    ],
-)
+@pytest.mark.parametrize("name, value", [("name", 5), ("occurred", "yesterday"), ("severity", "urgent")])
 def test_a_wrong_field_is_400_by_its_name_and_place_and_nothing_is_created(webhook: Sender, name: str, value: Any) -> None:
     bad = {"raw_json": {}, name: value}
     status, error = webhook.refused(json.dumps(bad))
@@ -353,63 +224,11 @@ def test_a_wrong_field_is_400_by_its_name_and_place_and_nothing_is_created(webho
     assert error.startswith(f"[1].{name}: ")
 
 
-@pytest.mark.parametrize(
-    "name, value",
-    [
-        ("details", ["x"]),
-        ("details", {"text": "x"}),
-        ("owner", 1),
-        ("labels", {"type": "a", "value": "b"}),
-        ("labels", [{"type": "a", "value": 1}]),
-        ("labels", ["a"]),
-    ],
-)
+@pytest.mark.parametrize("name, value", [("details", {"text": "x"}), ("labels", [{"type": "a", "value": 1}])])
 def test_details_owner_and_labels_of_another_shape_are_kept_beside(webhook: Sender, name: str, value: Any) -> None:
     fields = webhook.fields(json.dumps({"raw_json": {"a": 1}, name: value}))
     assert name not in fields
     assert raw_of(fields) == {"a": 1, "envelope": {name: value}}
-
-
-def test_envelope_keys_nobody_knows_are_kept(webhook: Sender) -> None:
-    assert webhook.raws(b'{"raw_json":{"a":1},"source":"x","tags":[1]}') == [{"a": 1, "envelope": {"source": "x", "tags": [1]}}]
-    assert webhook.raws(b'{"raw_json":{"envelope":"mine"},"source":"x"}') == [
-        {"envelope": "mine", "request_envelope": {"source": "x"}}
-    ]
-
-
-# ---- fields: a bare payload
-
-
-def test_a_bare_payload_keeps_every_field_and_uses_what_fits(webhook: Sender) -> None:
-    payload = {"name": "n", "type": "Malware", "occurred": "2024-05-01T12:00:00Z", "severity": "bad", "labels": 5, "owner": []}
-    fields = webhook.fields(json.dumps(payload))
-    assert raw_of(fields) == payload
-    del fields["rawJSON"]
-    assert fields == {"name": "n", "type": "Malware", "occurred": "2024-05-01T12:00:00Z"}
-
-
-# ---- fields: occurred
-
-
-@pytest.mark.parametrize(
-    "given, sent_on",
-    [
-        ("2024-05-01T12:00:00Z", "2024-05-01T12:00:00Z"),
-        ("2024-05-01t12:00:00z", "2024-05-01T12:00:00Z"),
-        ("2024-05-01 12:00:00", "2024-05-01T12:00:00Z"),
-        ("2024-05-01T12:00:00.123Z", "2024-05-01T12:00:00.123000Z"),
-        ("2024-05-01T12:00:00.123456789+02:00", "2024-05-01T12:00:00.123456+02:00"),
-        ("2024-05-01T12:00:00-00:00", "2024-05-01T12:00:00Z"),
-        ("1990-12-31T23:59:60Z", "1990-12-31T23:59:59Z"),
-        ("1990-12-31T15:59:60-08:00", "1990-12-31T15:59:59-08:00"),
-        ("2024-05-01", "2024-05-01T00:00:00Z"),
-        ("20240501T120000+0530", "2024-05-01T12:00:00+05:30"),
-        ("2024-W18-3T10", "2024-05-01T10:00:00Z"),
-    ],
-)
-def test_occurred_is_sent_on_as_rfc_3339(webhook: Sender, given: str, sent_on: str) -> None:
-    assert webhook.fields(json.dumps({"occurred": given, "raw_json": {}}))["occurred"] == sent_on
-    assert webhook.fields(json.dumps({"occurred": given}))["occurred"] == sent_on
 
 
 # ---- fields: headers and query
@@ -441,34 +260,7 @@ def test_the_query_string_s_fields_are_kept(webhook: Sender) -> None:
     assert "query" not in webhook.raws(b'{"a":1}', path="?")[0]
 
 
-def test_a_sender_s_own_field_is_never_overwritten(webhook: Sender) -> None:
-    [incident] = webhook.create(b'{"headers":"mine","query":{"q":1}}', path="?a=1", x_mark="here")
-    raw = json.loads(incident["rawJSON"])
-    assert (raw["headers"], raw["query"]) == ("mine", {"q": 1})
-    assert raw["request_headers"]["x-mark"] == "here"
-    assert raw["request_query"] == {"a": "1"}
-
-
 # ---- fields: names and keys
-
-
-@pytest.mark.parametrize(
-    "name, cut",
-    [
-        ("x" * 600, "x" * 600),
-        ("x" * 601, "x" * 600),
-        ("😀" * 700, "😀" * 600),
-        ("x" * 599 + "e\u0301" + "y", "x" * 599),
-        ("x" * 598 + "👩\u200d👧", "x" * 598),
-    ],
-)
-def test_a_long_name_is_cut_at_a_whole_character_and_kept_whole(webhook: Sender, name: str, cut: str) -> None:
-    fields = webhook.fields(json.dumps({"name": name}))
-    assert fields["name"] == cut
-    assert raw_of(fields) == {"name": name}
-    fields = webhook.fields(json.dumps({"name": name, "raw_json": {"a": 1}}))
-    assert fields["name"] == cut
-    assert raw_of(fields) == ({"a": 1} if name == cut else {"a": 1, "envelope": {"name": name}})
 
 
 def test_an_error_marker_of_the_platform_is_only_text(webhook: Sender) -> None:
@@ -564,7 +356,6 @@ def test_events_are_remembered_within_5_seconds_and_across_restarts() -> None:
     [
         (["id:old-1", "id:old-2"], [{"duplicate": True}]),
         ({"id:old-1": "17", "id:old-2": None}, [{"id": "17", "duplicate": True}]),
-        ({"id:old-1": None}, [{"duplicate": True}]),
     ],
 )
 def test_found_ids_are_read_in_both_forms(found_ids: Any, answer: list[dict[str, Any]]) -> None:
@@ -578,18 +369,6 @@ def test_found_ids_are_read_in_both_forms(found_ids: Any, answer: list[dict[str,
         assert stored["id:new"] == "1"
         assert set(found_ids) < set(stored)
         assert sender.sandbox.context()["somebody"] == "else's"
-
-
-def test_only_the_newest_5000_events_are_kept() -> None:
-    context = {"found_ids": json.dumps([f"id:{number}" for number in range(5000)])}
-    with running(params={"duplication_key": "id"}, context=context) as sender:
-        assert "duplicate" not in sender.post(b'{"id":"new"}').json[0]
-        sender.sandbox.restart()  # SIGTERM flushes without waiting
-        stored = json.loads(sender.sandbox.context()["found_ids"])
-        assert len(stored) == 5000
-        assert "id:0" not in stored
-        assert sender.post(b'{"id":"4999"}').json == [{"duplicate": True}]
-        assert "duplicate" not in sender.post(b'{"id":"0"}').json[0]
 
 
 def test_a_retry_after_an_error_is_no_duplicate() -> None:
@@ -607,46 +386,24 @@ def test_a_retry_after_an_error_is_no_duplicate() -> None:
         assert len(sender.sandbox.incidents()) == 2
 
 
-def test_an_event_a_rule_dropped_is_not_remembered() -> None:
-    faults = Faults(drop="unwanted")
-    with running(params={"duplication_key": "id"}, faults=faults) as sender:
-        assert sender.post(b'{"id":"e-1","text":"unwanted"}').json == []
-        faults.drop = None
-        assert sender.post(b'{"id":"e-1","text":"unwanted"}').json[0]["id"] == "1"
-
-
-def test_a_duplicate_is_no_sample() -> None:
-    with running(params={"duplication_key": "id", "store_samples": True}) as sender:
-        for _ in range(3):
-            sender.post(b'{"id":"e-1"}')
-        sender.sandbox.restart()  # SIGTERM flushes without waiting
-        assert len(json.loads(sender.sandbox.context()["sample_events"])) == 1
-
-
 # ---- mirroring
 
 
-@pytest.mark.parametrize("direction, word", [("Incoming", "In"), ("Outgoing", "Out"), ("Incoming And Outgoing", "Both")])
-def test_mirroring_fields_are_added_when_a_direction_is_set(direction: str, word: str) -> None:
-    params = {"mirror_direction": direction, "mirror_instance": "tickets", "mirror_tags": "comments, work notes"}
+def test_mirroring_fields_are_added_when_a_direction_is_set() -> None:
+    params = {
+        "mirror_direction": "Incoming And Outgoing",
+        "mirror_instance": "tickets",
+        "mirror_tags": "comments, work notes",
+    }
     with running(params=params) as sender:
         for body in (b'{"a":1}', b'{"raw_json":{"a":1}}'):
             assert sender.raws(body) == [
-                {"a": 1, "mirror_direction": word, "mirror_instance": "tickets", "mirror_tags": ["comments", "work notes"]}
+                {"a": 1, "mirror_direction": "Both", "mirror_instance": "tickets", "mirror_tags": ["comments", "work notes"]}
             ]
 
 
-@pytest.mark.parametrize("direction", ["None", ""])
-def test_without_a_direction_there_are_no_mirroring_fields(direction: str) -> None:
-    with running(params={"mirror_direction": direction, "mirror_instance": "tickets", "mirror_tags": "x"}) as sender:
-        assert sender.raws(b'{"a":1}') == [{"a": 1}]
-
-
-@pytest.mark.parametrize(
-    "params", [{"duplication_key": "[incidentId]"}, {"mirror_direction": "Incoming", "mirror_tags": "[soc],[urgent]"}]
-)
-def test_brackets_in_a_list_parameter_do_not_end_the_service(params: dict[str, Any]) -> None:
-    sandbox = Sandbox(params=params)
+def test_brackets_in_a_list_parameter_do_not_end_the_service() -> None:
+    sandbox = Sandbox(params={"duplication_key": "[incidentId]", "mirror_direction": "Incoming", "mirror_tags": "[soc],[urgent]"})
     try:
         sandbox.start()
         assert len(Sender(sandbox).create(b'{"a":1}')) == 1

@@ -59,11 +59,13 @@ def webhook(trusted: Pair) -> Iterator[Sandbox]:
 
 
 def send_lines(port: int, first: int, count: int) -> None:
-    """Send numbered events, one a line, and go without waiting for anything: a sender that never repeats."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    """Send numbered events, one a line, as a sender that never repeats; return once the queue has read the last one."""
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
         for number in range(first, first + count):
             connection.sendall(b'{"n":%d,"alert":"disk full"}\n' % number)
             time.sleep(PAUSE_SECONDS)
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(1) == b""
 
 
 def numbers(webhook: Sandbox) -> list[int]:
@@ -77,16 +79,17 @@ def test_nothing_is_lost_while_webhook_xsoar_and_queue_fail_in_turn(tmp_path: Pa
     authority.write_text("".join(map(ssl.DER_cert_to_PEM_cert, trusted.trusting.get_ca_certs(binary_form=True))))
     queue = Queue(tmp_path, webhook, authority)
     with queue.running() as process_id:
-        sender = threading.Thread(target=send_lines, args=(queue.port, 0, EVENTS), daemon=True)
+        sender = threading.Thread(target=send_lines, args=(queue.port, 0, EVENTS // 2), daemon=True)
         sender.start()
-        await_that(lambda: webhook.incidents())
+        await_that(lambda: webhook.incidents(), 30)
         webhook.kill()
         webhook.wait_exit()
         time.sleep(DOWN_SECONDS)
         webhook.restart()
-        await_that(lambda: len(webhook.incidents()) > EVENTS // 4, 20)
+        await_that(lambda: len(webhook.incidents()) > EVENTS // 4, 30)
         webhook.faults.outage = True
         sender.join(30)
+        send_lines(queue.port, EVENTS // 2, EVENTS // 2)  # however long the restart took, these meet the outage
         assert len(webhook.incidents()) < EVENTS
         os.kill(process_id, signal.SIGKILL)
     with queue.running():

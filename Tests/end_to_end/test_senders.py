@@ -161,19 +161,16 @@ def test_vendors_are_answered_before_they_can_prove_themselves() -> None:
         assert not sender.sandbox.incidents()
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        b'{"challenge":"x","alert":"disk full"}',
-        b'{"type":"url_verification","challenge":"x","alert":"disk full"}',
-        b'{"Type":"SubscriptionConfirmation"}',
-        b'[{"eventType":"Microsoft.EventGrid.SubscriptionValidationEvent","data":{}}]',
-    ],
-)
-def test_a_payload_that_only_looks_like_a_handshake_is_an_incident(body: bytes) -> None:
+def test_a_payload_that_only_looks_like_a_handshake_is_an_incident() -> None:
     with running(params=credentials("_hmac:X-Sum")) as sender:
-        assert sender.refused(body)[0] == 401
-        assert len(sender.raws(body, **proof("_hmac:X-Sum", body))) == 1
+        for body in (
+            b'{"challenge":"x","alert":"disk full"}',
+            b'{"type":"url_verification","challenge":"x","alert":"disk full"}',
+            b'{"Type":"SubscriptionConfirmation"}',
+            b'[{"eventType":"Microsoft.EventGrid.SubscriptionValidationEvent","data":{}}]',
+        ):
+            assert sender.refused(body)[0] == 401, body
+            assert len(sender.raws(body, **proof("_hmac:X-Sum", body))) == 1, body
 
 
 def test_slack_is_answered_once_it_has_proved_itself() -> None:

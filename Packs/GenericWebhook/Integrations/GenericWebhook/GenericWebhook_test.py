@@ -1,12 +1,17 @@
-"""Unit tests of the pure rooms of GenericWebhook.py; what needs sockets and XSOAR is in Tests/end_to_end."""
+"""Unit tests of GenericWebhook.py, without a server and without XSOAR; what needs either is in Tests/end_to_end."""
 
 import base64
 import codecs
+import contextlib
 import functools
+import gc
 import gzip
 import hashlib
 import hmac
+import importlib.util
+import io
 import json
+import os
 import random
 import re
 import resource
@@ -22,11 +27,14 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import demistomock as demisto
 import GenericWebhook as webhook
 import gevent
+import gevent.event
+import gevent.socket
+import gevent.threadpool
 import pytest
 import requests
 import standardwebhooks
@@ -2450,6 +2458,22 @@ class TestEnvelope:
         """
         assert incident_of({"raw_json": {}, "severity": given})[0]["severity"] == severity
 
+    @pytest.mark.parametrize(
+        "name, value",
+        [
+            ("details", ["x"]),
+            ("details", {"text": "x"}),
+            ("owner", 1),
+            ("labels", {"type": "a", "value": "b"}),
+            ("labels", [{"type": "a", "value": 1}]),
+            ("labels", ["a"]),
+        ],
+    )
+    def test_details_owner_and_labels_of_another_shape_are_kept_beside(self, name: str, value: Any) -> None:
+        fields, raw = incident_of({"raw_json": {"a": 1}, name: value})
+        assert name not in fields
+        assert raw == {"a": 1, "envelope": {name: value}}
+
     def test_a_long_name_is_cut_at_a_whole_character(self) -> None:
         """
         Given: a name of more than 600 characters, with a combined character at the cut
@@ -2668,6 +2692,710 @@ class TestDate:
         """
         with pytest.raises(ValueError):
             webhook.parse_date(text)
+
+
+# ---- where fields come from: paths, templates, types, times, severities, arrays of events, duplication keys
+
+TRIGGERED = "2024-05-01T12:00:00.250000Z"
+DEFAULT_NAME = "Generic webhook triggered incident"
+
+
+def context_of(**fields: Any) -> webhook.RequestContext:
+    return webhook.RequestContext(**{"headers": {}, "query": {}, **fields})
+
+
+def made_of(*items: Any, sent: webhook.RequestContext | None = None, **params: Any) -> list[webhook.Incident]:
+    """Return the incidents for a request's items."""
+    return webhook.make_incidents(list(items), sent or context_of(), settings(**params), NOW)
+
+
+def fields_of(payload: Any, sent: webhook.RequestContext | None = None, **params: Any) -> dict[str, Any]:
+    """Return the fields of the one incident a payload becomes."""
+    [incident] = made_of(payload, sent=sent, **params)
+    return incident.fields
+
+
+def mistakes_of(**params: Any) -> list[str]:
+    return [str(mistake) for mistake in settings(**params).mistakes]
+
+
+# ---- where fields come from: paths
+
+NESTED = {
+    "title": "Disk full",
+    "rule": {"name": "disk usage", "id": 177, "tags": ["infra", "disk"]},
+    "alerts": [{"status": "firing", "kibana.alert.uuid": "u-1", "labels": {"pod.name": "p"}}, {"status": "resolved"}],
+    "kibana.alert": {"rule.name": "dotted"},
+    "data[id]": "bracketed",
+    "a": {"b.c": {"d": "deep"}, "b": {"c": {"d": "steps"}}},
+    "x.y": None,
+    "x": {"y": "behind null"},
+    "5": "a key of digits",
+    "Alert Name": "with a blank",
+    "empty": "",
+}
+
+
+@pytest.mark.parametrize(
+    "path, found",
+    [
+        ("title", "Disk full"),
+        ("rule.name", "disk usage"),
+        ("$.rule.name", "disk usage"),
+        ("rule.tags.1", "disk"),
+        ("rule.tags[1]", "disk"),
+        ("rule[tags][0]", "infra"),
+        ("alerts.1.status", "resolved"),
+        ("alerts[1].status", "resolved"),
+        ("alerts.0.kibana.alert.uuid", "u-1"),
+        ("alerts[0].kibana.alert.uuid", "u-1"),
+        ("alerts[0].labels.pod.name", "p"),
+        ("kibana.alert.rule.name", "dotted"),
+        ("data[id]", "bracketed"),
+        ("a.b.c.d", "deep"),
+        ("x.y", "behind null"),
+        ("5", "a key of digits"),
+        ("Alert Name", "with a blank"),
+        (" rule . name ", "disk usage"),
+        ("['rule']['name']", "disk usage"),
+        ("alerts.2.status", None),
+        ("alerts.status", None),
+        ("alerts.99999999999999999999", None),
+        ("title.0", None),
+        ("missing.path", None),
+    ],
+)
+def test_a_path_finds_its_value(path: str, found: Any) -> None:
+    assert webhook.DotPath(path.strip()).find(NESTED) == found
+
+
+@pytest.mark.parametrize(
+    "path", ["a..b", ".a", "a.", ".", "[", "]", "a[", "a[0", "a]", "a[]", "a[0]b", "a.[0]", "[[a]]", "a.*.b", "a[*].b", "a. .b"]
+)
+@pytest.mark.parametrize(
+    "name, display",
+    [
+        ("name_from", "Incident name"),
+        ("type_from", "Incident type from"),
+        ("occurred_from", "Occurred from"),
+        ("severity_from", "Severity from"),
+        ("events_path", "Events in"),
+        ("duplication_key", "Duplication key"),
+    ],
+)
+def test_what_cannot_be_a_path_is_told_with_its_parameter_and_the_others_still_count(path: str, name: str, display: str) -> None:
+    read = settings(**{name: f"good.path, {path}"})
+    [mistake] = [str(mistake) for mistake in read.mistakes]
+    assert mistake.startswith(f"{display}: ")
+    assert "data.alert.id" in mistake
+    assert repr(read).count("good.path") or "good.path" in str(
+        [key.text for key in read.duplication_paths]
+        + [path.text for path in (*(read.type_from or ()), *read.events_paths)]
+        + [path.text for path in (*read.occurred_from, *read.severity_from)]
+    )
+
+
+def test_the_test_button_tells_a_bad_path() -> None:
+    with pytest.raises(ValueError, match=r"Events in: 'a\.\.b' is no path"):
+        webhook.test_module(settings(events_path="a..b"))
+    assert webhook.test_module(settings(name_from="{a.b} on {c[0]}", type_from="none", severity_map="1-2=low")) == "ok"
+
+
+# ---- where fields come from: the request beside the payload
+
+
+@pytest.mark.parametrize(
+    "path, payload, found",
+    [
+        ("headers.x-kind", {"a": 1}, "from-header"),
+        ("headers.X-Kind", {"a": 1}, "from-header"),
+        ("headers.x-kind", {"headers": {"x-kind": "own"}}, "own"),
+        ("headers.x-kind", {"headers": "mine"}, "from-header"),
+        ("request_headers.x-kind", {"headers": {"x-kind": "own"}}, "from-header"),
+        ("request_headers.x-kind", {"a": 1}, "from-header"),
+        ("query.kind", {"a": 1}, "from-query"),
+        ("query.kind", {"query": {"kind": "own"}}, "own"),
+        ("request_query.kind", {"query": {"kind": "own"}}, "from-query"),
+        ("query.Kind", {"a": 1}, None),
+        ("path", {"a": 1}, "/firewall"),
+        ("path", {"path": "/own"}, "/own"),
+        ("request_path", {"path": "/own"}, "/firewall"),
+        ("source_address", {"a": 1}, "192.0.2.7"),
+        ("request_source_address", {"source_address": "own"}, "192.0.2.7"),
+    ],
+)
+def test_paths_reach_the_request_where_the_payload_has_no_such_field(path: str, payload: Any, found: str | None) -> None:
+    sent = context_of(
+        headers={"x-kind": "from-header"}, query={"kind": "from-query"}, path="/firewall", source_address="192.0.2.7"
+    )
+    assert fields_of(payload, sent, name_from=path)["name"] == (found or DEFAULT_NAME)
+
+
+def test_path_and_source_address_are_kept_and_never_overwrite() -> None:
+    sent = context_of(path="/firewall/a", source_address="2001:db8::7")
+    raw = json.loads(fields_of({"a": 1}, sent)["rawJSON"])
+    assert raw == {"a": 1, "headers": {}, "path": "/firewall/a", "source_address": "2001:db8::7"}
+    raw = json.loads(fields_of({"path": "/own", "request_path": 5, "headers": None}, sent)["rawJSON"])
+    assert raw == {
+        "path": "/own",
+        "request_path": 5,
+        "headers": None,
+        "request_request_path": "/firewall/a",
+        "request_headers": {},
+        "source_address": "2001:db8::7",
+    }
+    assert json.loads(fields_of({}, context_of())["rawJSON"]) == {"headers": {}}
+
+
+# ---- where fields come from: names
+
+
+@pytest.mark.parametrize(
+    "name_from, payload, name",
+    [
+        ("", {"name": "n", "x": 1}, "n"),
+        ("name", {"name": " n ", "x": 1}, "n"),
+        ("name", {"name": "", "x": 1}, DEFAULT_NAME),
+        ("title, rule.name", {"rule": {"name": "r"}}, "r"),
+        ("title, rule.name", {"title": " ", "rule": {"name": "r"}}, "r"),
+        ("title, rule.name", {"title": {"text": "t"}, "rule": {"name": "r"}}, "r"),
+        ("number", {"number": 4711}, "4711"),
+        ("number", {"number": 0.5}, "0.5"),
+        ("tags", {"tags": ["a", "b", 3]}, "a, b, 3"),
+        ("{rule.name} on {host.0.name}", {"rule": {"name": "Disk"}, "host": [{"name": "db1"}]}, "Disk on db1"),
+        ("{rule.name} on {host.0.name}", {"rule": {"name": "Disk"}}, "Disk on"),
+        ("{rule.name} on {host.0.name}", {"other": 1}, DEFAULT_NAME),
+        ("[{status}] {title, rule.name}", {"status": "firing", "rule": {"name": "r"}}, "[firing] r"),
+        ("Alert {id}", {"id": 5, "x": True}, "Alert 5"),
+        ("Alert: {up}, {down}", {"up": True, "down": None}, "Alert: true,"),
+        ("{title}", {"title": "x" * 700}, "x" * 600),
+        ("body", "CEF:0|x", "CEF:0|x"),
+    ],
+)
+def test_the_name_is_the_first_usable_value_or_a_text(name_from: str, payload: Any, name: str) -> None:
+    assert fields_of(payload, name_from=name_from)["name"] == name
+
+
+@pytest.mark.parametrize("text", ["{a", "a}", "{}", "{a..b}", "{{a}}", "{a} {b", "}{"])
+def test_a_text_that_cannot_be_one_is_told(text: str) -> None:
+    [mistake] = mistakes_of(name_from=text)
+    assert mistake.startswith("Incident name: ")
+    assert fields_of({"name": "n", "x": 1}, name_from=text)["name"] == "n"
+
+
+# ---- where fields come from: types
+
+
+@pytest.mark.parametrize(
+    "type_from, incident_type, payload, expected",
+    [
+        ("", "Instance", {"type": "vendor.word", "x": 1}, "Instance"),
+        ("", "", {"type": "vendor.word", "x": 1}, "vendor.word"),
+        ("", "", {"type": 7, "x": 1}, None),
+        ("", "", {"x": 1}, None),
+        ("category", "Instance", {"category": "Phishing", "type": "vendor.word"}, "Phishing"),
+        ("kind, category", "Instance", {"kind": "", "category": "Phishing"}, "Phishing"),
+        ("category", "Instance", {"type": "vendor.word", "x": 1}, "Instance"),
+        ("category", "", {"type": "vendor.word", "x": 1}, None),
+        ("none", "Instance", {"type": "vendor.word", "x": 1}, "Instance"),
+        ("None", "", {"type": "vendor.word", "x": 1}, None),
+        # Our own format, whatever the parameters say.
+        ("", "Instance", {"type": "Own", "name": "n"}, "Own"),
+        ("none", "Instance", {"type": "Own", "raw_json": {"a": 1}}, "Own"),
+        ("category", "Instance", {"raw_json": {"category": "Phishing"}}, "Instance"),
+        ("", "", {"raw_json": {"type": "vendor.word"}}, None),
+    ],
+)
+def test_the_type_follows_its_table(type_from: str, incident_type: str, payload: Any, expected: str | None) -> None:
+    assert fields_of(payload, type_from=type_from, incidentType=incident_type).get("type") == expected
+
+
+@pytest.mark.parametrize("spelling", ["raw_json", "rawJson", "rawJSON"])
+def test_our_own_format_counts_whatever_the_parameters_say(spelling: str) -> None:
+    params: dict[str, Any] = {
+        "name_from": "title",
+        "occurred_from": "at",
+        "severity_from": "level",
+        "events_path": "customFields.list, list",
+    }
+    envelope = {"name": "n", "occurred": "2024-01-01T00:00:00Z", "severity": "warning", "title": "t", "list": [1, 2]}
+    fields = fields_of({**envelope, spelling: {"title": "other", "at": "2020-01-01", "level": 4}}, **params)
+    assert (fields["name"], fields["occurred"], fields["severity"]) == ("n", "2024-01-01T00:00:00Z", 2)
+    documented = {"name": "n", "occurred": 1704067200, "severity": "P1", "details": "d", "owner": "o", "customFields": {"f": 1}}
+    fields = fields_of(documented, **params)
+    assert {name: fields[name] for name in documented} == {**documented, "occurred": "2024-01-01T00:00:00Z", "severity": 4}
+    assert json.loads(fields["rawJSON"]) == {**documented, "headers": {}}
+
+
+# ---- where fields come from: times
+
+MAY = "2024-05-01T12:00:00Z"
+
+
+@pytest.mark.parametrize(
+    "given, expected",
+    [
+        (1714564800, MAY),
+        (1714564800.0, MAY),
+        (1714564800000, MAY),
+        (1714564800000000, MAY),
+        (1714564800000000000, MAY),
+        ("1714564800", MAY),
+        ("1714564800000", MAY),
+        ("1714564800000000", MAY),
+        ("1714564800000000000", MAY),
+        (" 1714564800 ", MAY),
+        (1714564800.5, "2024-05-01T12:00:00.500000Z"),
+        ("1714564800.000100", "2024-05-01T12:00:00.000100Z"),
+        (1714564800123, "2024-05-01T12:00:00.123000Z"),
+        (1714564800123456789, "2024-05-01T12:00:00.123456Z"),
+        (1.7145648e12, MAY),
+        (946684800, "2000-01-01T00:00:00Z"),
+        ("Wed, 01 May 2024 12:00:00 GMT", MAY),
+        ("Wed, 1 May 2024 14:00:00 +0200", "2024-05-01T14:00:00+02:00"),
+        ("01 May 2024 12:00 UT", MAY),
+        ("Wed, 01 May 2024 12:00:00 +0000 (UTC)", MAY),
+        ("Wed, 01 May 2024 07:00:00 EST", "2024-05-01T07:00:00-05:00"),
+        ("wed, 01 may 2024 12:00:00 gmt", MAY),
+        ("Wednesday, 01-May-24 12:00:00 GMT", MAY),
+        ("Wed May  1 12:00:00 2024", MAY),
+        ("Wed May  1 12:00:00 UTC 2024", MAY),
+        ("2024-05-01T12:00:00Z", MAY),
+        ("2024-05-01T12:00:00.123456Z", "2024-05-01T12:00:00.123456Z"),
+        ("2024-05-01T14:00:00+0200", "2024-05-01T14:00:00+02:00"),
+        ("2024-05-01 12:00:00 +0000 UTC", MAY),
+        ("2024-05-01 12:00:00.5 +0200 CEST", "2024-05-01T12:00:00.500000+02:00"),
+        ("2024-05-01 12:00:00 UTC", MAY),
+        ("2024/05/01 12:00:00", MAY),
+        ("2024-05-01T12:00:00,5Z", "2024-05-01T12:00:00.500000Z"),
+        ("20240501120000", MAY),
+        (20240501120000, MAY),
+        ("20240501", "2024-05-01T00:00:00Z"),
+        (20240501, "2024-05-01T00:00:00Z"),
+    ],
+)
+def test_a_time_of_any_common_form_is_rfc_3339(given: Any, expected: str) -> None:
+    assert webhook.occurred_of(given) == expected
+    assert fields_of({"at": given}, occurred_from="at")["occurred"] == expected
+    assert fields_of({"occurred": given, "raw_json": {}})["occurred"] == expected
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        0,
+        -1,
+        17,
+        86400,
+        10**10 * 5,
+        10**15 * 9,
+        133590852000000000,  # a Windows file time
+        10**19,
+        10**40,
+        5e300,
+        -1714564800.5,
+        True,
+        None,
+        [],
+        [1714564800],
+        {"seconds": 1714564800},
+        "",
+        " ",
+        "now",
+        "yesterday",
+        "1",
+        "99999999999",
+        "0001-01-01T00:00:00Z",
+        "1601-01-01T00:00:00Z",
+        "1899-12-30T00:00:00Z",
+        "9999-12-31T23:59:59Z",
+        "2999-01-01T00:00:00Z",
+        "Mon, 01 Jan 0001 00:00:00 GMT",
+        "Wed, 99 May 2024 12:00:00 GMT",
+        "2024-05-01 12:00:00 EST",
+        "20241301120000",
+        "5 apples",
+        "x" * 10_000,
+        "1" * 10_000,
+        "9999-12-31T23:59:59-23:59",
+        "0001-01-01T00:00:00+23:59:59",
+    ],
+)
+def test_what_is_no_time_never_becomes_a_nonsense_year(given: Any) -> None:
+    assert webhook.occurred_of(given) is None
+    assert fields_of({"at": given}, occurred_from="at")["occurred"] == TRIGGERED
+
+
+def test_the_first_path_with_a_time_counts() -> None:
+    payload = {"endsAt": "0001-01-01T00:00:00Z", "startsAt": MAY}
+    assert fields_of(payload, occurred_from="missing, endsAt, startsAt")["occurred"] == MAY
+
+
+# ---- where fields come from: severities
+
+SEVERITY_WORDS = {
+    4: "critical crit fatal emergency emerg disaster p1 sev1",
+    3: "high error err major severe p2 sev2",
+    2: "medium moderate warning warn minor average p3 sev3",
+    1: "low notice p4 sev4",
+    0.5: "info informational information debug ok none p5 sev5",
+    0: "unknown",
+}
+
+
+@pytest.mark.parametrize(
+    "word, severity", [(word, severity) for severity, words in SEVERITY_WORDS.items() for word in words.split()]
+)
+def test_a_severity_s_word_counts_in_any_case(word: str, severity: float) -> None:
+    for given in (word, word.upper(), f" {word.title()} "):
+        assert fields_of({"level": given}, severity_from="level")["severity"] == severity
+        assert fields_of({"severity": given, "raw_json": {}})["severity"] == severity
+
+
+NO_SEVERITIES: list[Any] = [5, -1, 2.5, "5", 100, "p9", "urgent", "", None, True, {}, [], 1e300, "1" * 400, "nan"]
+
+
+@pytest.mark.parametrize(
+    "given, severity",
+    [
+        *((number, number) for number in (0, 0.5, 1, 2, 3, 4)),
+        *((text, float(text)) for text in ("0", "0.5", "3", "3.0")),
+        *((other, None) for other in NO_SEVERITIES),
+    ],
+)
+def test_a_severity_s_number_is_xsoar_s(given: Any, severity: float | None) -> None:
+    assert fields_of({"level": given}, severity_from="level").get("severity") == severity
+
+
+def test_without_a_path_a_payload_s_severity_is_not_taken() -> None:
+    assert "severity" not in fields_of({"severity": "high", "x": 1})
+
+
+SEVERITY_MAP = (
+    "90-100=critical, 70-89=high, 9.0-10.0=Critical, 7.0-8.9 = 3, 42=low, sev3=medium, very-high=critical, high=low, true=1"
+)
+
+
+@pytest.mark.parametrize(
+    "given, severity",
+    [
+        (90, 4),
+        (100, 4),
+        (95.5, 4),
+        ("95", 4),
+        (89.5, 3),
+        (70, 3),
+        (69.9, None),
+        (101, None),
+        (9, 4),
+        (9.0, 4),
+        ("9.8", 4),
+        (8.95, 3),
+        (7.0, 3),
+        (6.99, None),
+        (42, 1),
+        ("42", 1),
+        (42.5, None),
+        ("sev3", 2),
+        ("SEV3", 2),
+        ("Very-High", 4),
+        ("high", 1),  # the instance's own words come first
+        (True, 1),
+        ("critical", 4),
+        (3, 3),
+        (10**400, None),
+    ],
+)
+def test_the_instance_s_own_severities_come_first(given: Any, severity: float | None) -> None:
+    assert fields_of({"level": given}, severity_from="level", severity_map=SEVERITY_MAP).get("severity") == severity
+
+
+def test_the_map_says_what_no_envelope_s_word_means_by_itself() -> None:
+    assert fields_of({"severity": "high", "raw_json": {}}, severity_map=SEVERITY_MAP)["severity"] == 3
+    assert fields_of({"severity": "very-high", "raw_json": {}}, severity_map=SEVERITY_MAP)["severity"] == 4
+
+
+@pytest.mark.parametrize(
+    "text", ["high", "=high", "5=", "5=urgent", "100-90=high", "90+=critical", ">=90=critical", "90-=critical", "7,0-8,9=high"]
+)
+def test_a_bad_map_is_explained(text: str) -> None:
+    mistakes = mistakes_of(severity_map=f"{text}, sev9=low")
+    assert mistakes
+    assert all(mistake.startswith("Severity words: ") and "90-100=critical" in mistake for mistake in mistakes)
+    assert fields_of({"level": "sev9"}, severity_from="level", severity_map=f"{text}, sev9=low")["severity"] == 1
+
+
+# ---- where fields come from: arrays of events
+
+
+def raws(incidents: list[webhook.Incident]) -> list[dict[str, Any]]:
+    return [json.loads(incident.fields["rawJSON"]) for incident in incidents]
+
+
+def test_each_element_is_an_incident_and_keeps_the_rest_as_parent() -> None:
+    payload = {"receiver": "soc", "data": {"alerts": [{"id": 1}, "text", {"id": 3, "parent": "own"}], "more": True}}
+    made = made_of(payload, events_path="missing, receiver, data.alerts", name_from="{parent.receiver} {id}")
+    rest = {"receiver": "soc", "data": {"more": True}}
+    assert raws(made) == [
+        {"id": 1, "parent": rest, "headers": {}},
+        {"body": "text", "parent": rest, "headers": {}},
+        {"id": 3, "parent": "own", "request_parent": rest, "headers": {}},
+    ]
+    assert [incident.fields["name"] for incident in made] == ["soc 1", "soc", "soc 3"]
+    assert payload["data"] == {"alerts": [{"id": 1}, "text", {"id": 3, "parent": "own"}], "more": True}
+
+
+@pytest.mark.parametrize(
+    "path, payload, count, parent",
+    [
+        ("events", {"events": [{"a": 1}, {"a": 2}]}, 2, {}),
+        ("events", {"events": [], "x": 1}, 0, None),
+        ("events", {"events": {"a": 1}, "x": 1}, 1, None),
+        ("a.b", {"a.b": [{"n": 1}], "x": 1}, 1, {"x": 1}),
+        ("list.0.events", {"list": [{"events": [{"n": 1}, {"n": 2}], "y": 1}, 5]}, 2, {"list": [{"y": 1}, 5]}),
+        ("list[1]", {"list": [[{"n": 1}], [{"n": 1}, {"n": 2}, {"n": 3}]]}, 3, {"list": [[{"n": 1}]]}),
+        ("first, second", {"first": "no array", "second": [{"n": 1}]}, 1, {"first": "no array"}),
+        ("first, second", {"first": [], "second": [{"n": 1}]}, 0, None),
+    ],
+)
+def test_the_first_path_that_holds_an_array_counts(path: str, payload: Any, count: int, parent: Any) -> None:
+    made = made_of(payload, events_path=path)
+    assert len(made) == count
+    assert all(raw.get("parent") == parent for raw in raws(made))
+
+
+def test_arrays_in_several_items_become_one_list() -> None:
+    made = made_of({"events": [{"n": 1}, {"n": 2}]}, {"other": 3}, {"events": []}, {"events": [{"n": 4}]}, events_path="events")
+    assert [raw.get("n", raw.get("other")) for raw in raws(made)] == [1, 2, 3, 4]
+
+
+def test_an_element_with_raw_json_is_our_own_format_and_a_wrong_field_has_its_place() -> None:
+    made = made_of({"events": [{"name": "n", "raw_json": {"a": 1}}]}, events_path="events", name_from="title")
+    assert made[0].fields["name"] == "n"
+    with pytest.raises(webhook.BadRequest, match=re.escape("events[1].severity: ")):
+        made_of({"events": [{"a": 1}, {"severity": "bad", "raw_json": {}}]}, events_path="events")
+
+
+def test_too_many_elements_are_413() -> None:
+    with pytest.raises(webhook.HTTPError) as refusal:
+        made_of({"events": [{}] * (webhook.MAX_ITEMS + 1)}, events_path="events")
+    assert refusal.value.status == 413
+
+
+@pytest.mark.parametrize("body", ["x" * 3_000_000, ["x" * 100] * 30_000, {str(n): n for n in range(200_000)}])
+def test_a_large_parent_is_whole_once_and_bounded_in_the_others(body: Any) -> None:
+    count = 500
+    made = made_of({"events": [{"n": n} for n in range(count)], "body": body, "small": "kept"}, events_path="events")
+    first, *others = raws(made)
+    assert first["parent"] == {"body": body, "small": "kept"}
+    assert "parent_shortened" not in first
+    assert sum(incident.size for incident in made[1:]) < webhook.MAX_SHARED_BYTES + count * 1000
+    assert all("whole in an earlier incident" in other["parent_shortened"] for other in others)
+    assert [other["n"] for other in others] == list(range(1, count))
+
+
+def test_large_headers_are_whole_once_and_bounded_in_the_others() -> None:
+    sent = context_of(headers={"x-long": "y" * 30_000, "x-short": "z"})
+    first, *others = raws(made_of(*({"n": n} for n in range(1000)), sent=sent))
+    assert first["headers"] == sent.headers
+    assert all(other["headers"]["x-short"] == "z" and other["headers_shortened"] for other in others)
+    assert sum(len(json.dumps(other)) for other in others) < webhook.MAX_SHARED_BYTES
+
+
+# ---- where fields come from: duplication keys
+
+
+def keys_of(*items: Any, sent: webhook.RequestContext | None = None, **params: Any) -> list[str | None]:
+    return [incident.key for incident in made_of(*items, sent=sent, **params)]
+
+
+def test_numbers_and_their_texts_are_different_keys_and_texts_keep_their_spelling() -> None:
+    values = ["5", 5, 5.0, "true", True, "[1]", [1], "json=5", ",json:5"]
+    keys = [keys_of({"id": value, "x": 1}, duplication_key="id")[0] for value in values]
+    assert len(set(keys)) == len(values)
+    assert keys[0] == "id:5"  # as earlier versions and the published pack stored it
+    assert keys[3] == "id:true"
+
+
+def test_several_values_are_joined_and_all_have_to_be_there() -> None:
+    key: dict[str, Any] = {"duplication_key": "status+alerts.0.fingerprint, id"}
+    firing = {"status": "firing", "alerts": [{"fingerprint": "f"}], "id": "i"}
+    assert keys_of(firing, **key) != keys_of(firing | {"status": "resolved"}, **key)
+    assert keys_of(firing, **key) == keys_of(firing | {"more": 1}, **key)
+    assert keys_of({"status": "firing", "id": "i"}, **key) == keys_of({"id": "i"}, **key) == ["id:i"]
+    joined = [keys_of({"a": a, "b": b}, duplication_key="a+b") for a, b in (("x", "y+z"), ("x+y", "z"), ('x","y', "z"))]
+    assert len({key for keys in joined for key in keys}) == 3
+
+
+@pytest.mark.parametrize("path", ["headers.x-delivery", "request_headers.x-delivery", "query.id", "path", "source_address"])
+def test_a_key_from_outside_the_elements_counts_with_their_places(path: str) -> None:
+    sent = context_of(headers={"x-delivery": "d"}, query={"id": "d"}, path="/d", source_address="192.0.2.1")
+    items = [{"n": 1}, {"n": 2}, {"n": 3}]
+    keys = keys_of(*items, sent=sent, duplication_key=path)
+    assert len(set(keys)) == 3
+    assert keys == keys_of(*items, sent=sent, duplication_key=path)
+    assert keys[0] == keys_of(items[0], sent=sent, duplication_key=path)[0]  # as earlier versions stored it
+    split = keys_of({"events": items}, sent=sent, duplication_key=path, events_path="events")
+    assert split == keys
+
+
+def test_a_key_from_the_parent_counts_with_the_place_and_one_from_the_element_does_not() -> None:
+    payload = {"id": "d", "events": [{"id": "a"}, {"id": "b"}, {"id": "a"}]}
+    assert len(set(keys_of(payload, duplication_key="parent.id", events_path="events"))) == 3
+    assert keys_of(payload, duplication_key="id", events_path="events") == ["id:a", "id:b", "id:a"]
+    both = keys_of(payload, duplication_key="parent.id+id", events_path="events")
+    assert both[0] == both[2] != both[1]
+
+
+# ---- where fields come from: CloudEvents
+
+CLOUD_EVENT: dict[str, Any] = {
+    "specversion": "1.0",
+    "id": "A-1",
+    "source": "/s",
+    "type": "com.example.created",
+    "time": MAY,
+    "data": {"a": 1},
+}
+
+
+def test_a_cloud_event_gives_name_and_time_where_the_parameters_are_at_their_defaults() -> None:
+    fields = fields_of(CLOUD_EVENT)
+    assert (fields["name"], fields["occurred"]) == ("com.example.created", MAY)
+    assert fields_of(CLOUD_EVENT | {"subject": "blob.txt"})["name"] == "blob.txt"
+    assert fields_of(CLOUD_EVENT | {"name": "own"})["name"] == "own"
+    fields = fields_of(CLOUD_EVENT, name_from="data.a", occurred_from="data.at")
+    assert (fields["name"], fields["occurred"]) == ("1", TRIGGERED)
+
+
+def test_a_cloud_event_in_binary_mode_gives_them_by_its_headers() -> None:
+    headers = {"ce-specversion": "1.0", "ce-type": "com.example.created", "ce-time": MAY, "ce-id": "A-1", "ce-source": "/s"}
+    fields = fields_of({"a": 1}, context_of(headers=headers))
+    assert (fields["name"], fields["occurred"]) == ("com.example.created", MAY)
+    fields = fields_of({"a": 1}, context_of(headers=headers | {"ce-subject": "gr%C3%BC%C3%9Fe"}))
+    assert fields["name"] == "grüße"
+
+
+def test_a_batch_of_cloud_events_is_an_incident_each() -> None:
+    made = made_of(CLOUD_EVENT, CLOUD_EVENT | {"subject": "second"})
+    assert [incident.fields["name"] for incident in made] == ["com.example.created", "second"]
+
+
+# ---- where fields come from: details
+
+
+def test_a_bare_payload_has_short_details() -> None:
+    sent = context_of(headers={"user-agent": "Grafana/11"}, source_address="192.0.2.7")
+    payload = {"title": "Disk full", "count": 3, "up": False, "none": None, "deep": {"x": 1}, "last": "line"}
+    details = fields_of(payload, sent, name_from="title")["details"].split("\n")
+    assert details[0] == "Disk full"
+    assert "Source: 192.0.2.7" in details
+    assert "Sender: Grafana/11" in details
+    assert f"Time: {TRIGGERED}" in details
+    assert {"count: 3", "up: false", "last: line"} <= set(details)
+    assert not any("none" in line or line.startswith("deep") for line in details)
+
+
+def test_details_look_deeper_where_a_payload_s_first_level_says_little() -> None:
+    details = fields_of({"data": {"issue": {"title": "boom"}}, "list": [{"id": 7}, {"id": 8}]})["details"]
+    assert "data.issue.title: boom" in details
+    assert "list.0.id: 7" in details
+
+
+def test_details_hold_no_secret() -> None:
+    secrets = ["s3cret-1", "s3cret-2", "s3cret-3", "s3cret-4", "s3cret-5", "s3cret-6"]
+    payload = {
+        "Token": secrets[0],
+        "api_key": secrets[1],
+        "clientSecret": secrets[2],
+        "auth": {"password": secrets[3]},
+        "link": f"https://user:{secrets[4]}@example.com/x?access_token={secrets[5]}&page=2",
+    }
+    details = fields_of(payload)["details"]
+    assert not [secret for secret in secrets if secret in details]
+    assert "page=2" in details
+    assert "example.com" in details
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {str(n): "x" * 10_000 for n in range(100)},
+        {str(n): "\U0001f600" * 10_000 for n in range(100)},
+        {"k" * 100_000: "v", "a": "b"},
+        {"a": "ü" * 100_000},
+        {"body": "x" * 100_000},
+        {"a" * 99: {"b" * 99: {"c" * 99: {"d" * 99: "e"}}}},
+        {"n": 10**300, "m": [[[]]], "o": [{}], "p": {}},
+    ],
+)
+def test_details_are_at_most_2_kb(payload: Any) -> None:
+    assert len(fields_of(payload, context_of(headers={"user-agent": "u" * 9000}))["details"].encode()) <= 2048
+
+
+def test_a_payload_s_own_details_stay() -> None:
+    assert fields_of({"details": "mine", "x": 1})["details"] == "mine"
+    assert "details" not in fields_of({"name": "n"})
+    assert "x: 1" in fields_of({"details": {"a": 1}, "x": 1})["details"]
+    assert len(fields_of({"details": "d" * 10**6, "x": 1})["details"]) <= 32 * 1024
+
+
+def test_details_cannot_hold_the_platform_s_error_marker() -> None:
+    marker = "[ERROR-fd5a7750-7182-4b38-90ba-091824478903]"
+    assert marker not in json.dumps(fields_of({"a": marker, "b": 1, "title": marker}, name_from="title"))
+
+
+# ---- where fields come from: parameters that find nothing
+
+
+def test_an_event_says_which_parameters_found_nothing() -> None:
+    params: dict[str, Any] = {
+        "name_from": "a",
+        "type_from": "b",
+        "occurred_from": "c",
+        "severity_from": "d",
+        "duplication_key": "e",
+    }
+    [incident] = made_of({"x": 1}, **params)
+    assert set(incident.missed) == set(params)
+    [incident] = made_of({"a": "n", "b": "t", "c": MAY, "d": "high", "e": 1}, **params)
+    assert incident.missed == ()
+    [incident] = made_of({"a": "n", "b": "t", "c": "never", "d": "nobody knows", "e": ""}, **params)
+    assert set(incident.missed) == {"occurred_from", "severity_from", "duplication_key"}
+    assert made_of({"x": 1})[0].missed == made_of({"x": 1}, name_from="name", type_from="none")[0].missed == ()
+    assert made_of({"raw_json": {}}, **params)[0].missed == ("duplication_key",)
+
+
+# ---- where fields come from: parameters
+
+
+def test_the_other_parameters_are_read() -> None:
+    read = settings(other_methods=["GET", "PATCH"], duplicate_hours="1.5", answer_seconds=3, keep_unreadable="true")
+    assert read.mistakes == ()
+    assert read.other_methods == {"GET", "PATCH"}
+    assert (read.duplicate_seconds, read.answer_seconds, read.keep_unreadable) == (5400.0, 3.0, True)
+    read = settings(other_methods="put, get", duplicate_hours="", answer_seconds=None, keep_unreadable=None)
+    assert read.other_methods == {"GET", "PUT"}
+    assert (read.duplicate_seconds, read.answer_seconds, read.keep_unreadable) == (None, None, False)
+    assert settings().other_methods == frozenset()
+
+
+@pytest.mark.parametrize(
+    "params, words",
+    [
+        ({"other_methods": "DELETE"}, "Also accept: choose of GET, PATCH, PUT"),
+        ({"duplicate_hours": "soon"}, "Forget duplicates after: enter a number of hours"),
+        ({"duplicate_hours": "0"}, "Forget duplicates after: "),
+        ({"duplicate_hours": "-1"}, "Forget duplicates after: "),
+        ({"duplicate_hours": "inf"}, "Forget duplicates after: "),
+        ({"answer_seconds": "0.0"}, "Answer at the latest after: enter a number of seconds"),
+        ({"answer_seconds": "3s"}, "Answer at the latest after: "),
+        ({"keep_unreadable": "perhaps"}, "Keep what cannot be read: "),
+    ],
+)
+def test_a_parameter_that_cannot_be_used_is_told(params: dict[str, Any], words: str) -> None:
+    [mistake] = mistakes_of(**params)
+    assert mistake.startswith(words)
 
 
 # ---- duplicates
@@ -3726,6 +4454,260 @@ class TestXsoarClient:
         assert said == ["the <secret> is no <secret>, and abc is too short to be one"]
 
 
+class Wire:
+    """The server's end of the wire: once it is open, descriptors 0 and 1 are pipes to it.
+
+    A test opens it itself: pytest puts descriptors of its own there between a fixture and its test.
+    """
+
+    def __init__(self) -> None:
+        self._kept = os.dup(0), os.dup(1)
+        self._in = self._out = -1
+        self._read = b""
+        self._at_work: list[gevent.Greenlet] = []
+
+    def open(self) -> None:
+        theirs, self._out = os.pipe()
+        self._in, ours = os.pipe()
+        os.dup2(theirs, 0)
+        os.dup2(ours, 1)
+        os.close(theirs)
+        os.close(ours)
+
+    def answer(self, *answers: bytes) -> gevent.Greenlet:
+        """Answer the next lines; the greenlet returns them."""
+
+        def answer() -> list[bytes]:
+            lines = []
+            for data in answers:
+                lines.append(self.read_line())
+                self.write(data)
+            return lines
+
+        self._at_work.append(gevent.spawn(answer))
+        return self._at_work[-1]
+
+    def client(self) -> webhook.XsoarClient:
+        """Open the wire and return a client whose wire it is."""
+        self.open()
+        client = webhook.XsoarClient((b"s3cret-value",))
+        client.take_over_wire()
+        server = self.answer(b'"one"\n')
+        assert client.call(ask, "first") == "one"
+        assert server.get(timeout=10) == [b"first\n"]
+        return client
+
+    def read_line(self) -> bytes:
+        """Return the next line the integration has written, empty once there will be none."""
+        while b"\n" not in self._read:
+            gevent.socket.wait_read(self._in, timeout=10, timeout_exc=TimeoutError())
+            part = os.read(self._in, 100_000)
+            if not part:
+                return b""
+            self._read += part
+        line, newline, self._read = self._read.partition(b"\n")
+        return line + newline
+
+    def write(self, data: bytes) -> None:
+        os.write(self._out, data)
+
+    def close(self) -> None:
+        """Close the server's end."""
+        gevent.killall(self._at_work)
+        for end in (self._in, self._out):
+            with contextlib.suppress(OSError):  # it is closed, or was never open
+                os.close(end)
+
+    def restore(self) -> None:
+        for descriptor, kept in enumerate(self._kept):
+            os.dup2(kept, descriptor)
+            os.close(kept)
+
+
+@pytest.fixture
+def wire(monkeypatch: pytest.MonkeyPatch) -> Iterator[Wire]:
+    monkeypatch.setattr(sys, "stdin", sys.stdin)  # given back at the end, whatever became of them
+    monkeypatch.setattr(sys, "stdout", sys.stdout)
+    wire = Wire()
+    yield wire
+    wire.close()
+    wire.restore()
+
+
+def ask(text: str = "?") -> Any:
+    """Call the server as the platform's demisto object does."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+    return json.loads(sys.stdin.readline())
+
+
+class TestWire:
+    def test_calls_are_made_in_turn_and_each_gets_its_answer(self, wire: Wire) -> None:
+        """
+        Given: two calls at the same moment
+        When: the server answers the first one late
+        Then: the second is sent after that, and the others go on meanwhile
+        """
+        client = wire.client()
+        calls = [gevent.spawn(client.call, ask, text) for text in ("a", "b")]
+        assert wire.read_line() == b"a\n"
+        gevent.sleep(0.02)
+        with pytest.raises(TimeoutError):
+            gevent.socket.wait_read(wire._in, timeout=0.02, timeout_exc=TimeoutError())
+        server = wire.answer(b'"B"\n')
+        wire.write(b'"A')
+        gevent.sleep(0.01)
+        wire.write(b'"\n')
+        assert [call.get(timeout=10) for call in calls] == ["A", "B"]
+        assert server.get(timeout=10) == [b"b\n"]
+        assert client._troubles == {}
+
+    def test_a_large_line_is_read_while_it_is_written(self, wire: Wire) -> None:
+        client = wire.client()
+        server = wire.answer(b"5\n", b"6\n")
+        assert client.call(ask, "x" * 3_000_000) == 5
+
+        def beat() -> None:
+            sys.stdout.write("y" * 3_000_000 + "\n")
+            sys.stdout.flush()
+
+        gevent.threadpool.ThreadPool(1).spawn(beat).get()  # the heartbeat's line is written on a native thread
+        first, second = server.get(timeout=10)
+        assert (len(first), len(second), second[:1]) == (3_000_001, 3_000_001, b"y")
+
+    @pytest.mark.parametrize(
+        "failure, wanted",
+        [
+            (ValueError("no; s3cret-value"), webhook.XsoarRefused),
+            (RuntimeError("no lock; s3cret-value"), webhook.XsoarRefused),
+            (KeyError("s3cret-value"), webhook.UnreadableAnswer),
+            (RecursionError("s3cret-value"), webhook.UnreadableAnswer),
+        ],
+    )
+    def test_a_failed_call_is_refused_or_nobody_knows(self, wire: Wire, failure: Exception, wanted: type[Exception]) -> None:
+        client = wire.client()
+
+        def fail() -> None:
+            raise failure
+
+        with pytest.raises(wanted, match="<secret>"):
+            client.call(fail)
+        assert client.out_of_step == ""
+
+    def test_an_answer_that_is_no_json_is_unreadable(self, wire: Wire) -> None:
+        client = wire.client()
+        server = wire.answer(b"<html>\n", b'"still there"\n')
+        with pytest.raises(webhook.UnreadableAnswer, match="JSONDecodeError"):
+            client.call(ask)
+        assert client.call(ask) == "still there"
+        server.get(timeout=10)
+
+    def test_an_answer_of_two_lines_leaves_the_wire_out_of_step(self, wire: Wire) -> None:
+        client = wire.client()
+        wire.answer(b"<html>\n</html>\n")
+        with pytest.raises(webhook.UnreadableAnswer):
+            client.call(ask)
+        assert client.out_of_step == "a call was answered by more than one line"
+        with pytest.raises(webhook.XsoarRefused, match="out of step"):
+            client.call(ask, "never sent")
+        assert "starts again" in client._troubles["Wire"]
+        client.tell_out_of_step()
+        told = json.loads(wire.read_line())
+        assert told["command"] == "updateModuleHealth"
+        assert "out of step" in told["args"]["err"]
+
+    def test_a_ping_between_two_calls_is_answered(self, wire: Wire) -> None:
+        client = wire.client()
+        wire.write(b"ping\n")
+        server = wire.answer(b"", b"7\n")
+        assert client.call(ask, "next") == 7
+        assert server.get(timeout=10) == [b'{"type": "pong"}\n', b"next\n"]
+
+    def test_what_nobody_asked_for_leaves_the_wire_out_of_step(self, wire: Wire) -> None:
+        client = wire.client()
+        wire.write(b'"an answer to nothing"\n')
+        with pytest.raises(webhook.XsoarRefused, match="something came that is no answer to any call"):
+            client.call(ask)
+
+    def test_the_end_of_the_wire_is_noticed(self, wire: Wire) -> None:
+        client = wire.client()
+        assert not client.is_broken()
+        assert (sys.stdin.fileno(), sys.stdout.fileno()) == (0, 1)
+        wire.close()
+        assert client.is_broken()
+        with pytest.raises(webhook.UnreadableAnswer):
+            client.call(lambda: json.loads(sys.stdin.readline()))
+
+    def test_incidents_with_an_older_one_s_id_are_doubted(self, wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+        """
+        Given: an answer with an incident's ID that another one has
+        When: a second line follows it, or none
+        Then: nobody knows what was created, or it is believed, and each time faster
+        """
+        client = wire.client()
+        monkeypatch.setattr(demisto, "createIncidents", lambda incidents: ask("create"))
+        sent = [dict(incident_named("n").fields)]
+        line = json.dumps([{**sent[0], "id": "7"}]).encode() + b"\n"
+        client._surplus_seconds = 0.02
+        wire.answer(*[line] * 6)
+        for _ in range(6):
+            assert [outcome.status for outcome in client.create_incidents(sent)] == [200]
+        assert client._surplus_seconds == webhook.MIN_SURPLUS_SECONDS
+        client._surplus_seconds = 5.0
+        wire.answer(line * 2)
+        with pytest.raises(webhook.UnreadableAnswer, match="the answer was that to an earlier call"):
+            client.create_incidents(sent)
+        assert client.out_of_step
+
+    def test_of_the_ids_that_are_known_the_newest_are_kept(self, wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+        client = wire.client()
+        monkeypatch.setattr(webhook, "RECENT_IDS", 2)
+        monkeypatch.setattr(demisto, "createIncidents", lambda incidents: ask("create"))
+        client._surplus_seconds = 0.02
+        for number in (1, 2, 3, 1):  # 1 is forgotten when it comes again
+            sent = [dict(incident_named(f"n{number}").fields)]
+            wire.answer(json.dumps([{**sent[0], "id": str(number)}]).encode() + b"\n")
+            client.create_incidents(sent)
+        assert client._surplus_seconds == 0.02
+
+    def test_a_long_call_is_followed_by_heartbeats_of_ours(self, wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+        client = wire.client()
+        beats: list[str] = []
+        monkeypatch.setattr(demisto, "heartbeat", beats.append)
+        client.call(int)
+        client.beat(1000.0)
+        assert beats == []  # the platform's own thread lives
+        clock = iter((0.0, 56.0))
+        monkeypatch.setattr(webhook.time, "monotonic", lambda: next(clock, 100.0))
+        client.call(int)
+        for now in (1000.0, 1029.0, 1030.0):
+            client.beat(now)
+        assert beats == ["the webhook is alive"] * 2
+
+    def test_troubles_are_in_the_health_until_they_are_over(self, wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+        client = wire.client()
+        health: list[str] = []
+        lines: list[str] = []
+        failures: list[Exception] = [ValueError("not now")]
+
+        def tell(text: str) -> None:
+            if failures:
+                raise failures.pop()
+            health.append(text)
+
+        monkeypatch.setattr(demisto, "updateModuleHealth", tell)
+        monkeypatch.setattr(demisto, "error", lines.append)
+        monkeypatch.setattr(demisto, "info", lambda text: lines.append(text))  # another function than error
+        for _ in range(3):
+            client.report("Server", "It does not listen.")
+            client.flush()
+        client.report("Other", "And s3cret-value.")
+        client.report("Server", "")
+        client.flush()
+        assert health == ["It does not listen.", "And <secret>."]
+        assert lines == ["It does not listen.", "And <secret>.", "Server: recovered"]
+
+
 # ---- HTTP: raw bytes and what becomes of them
 
 
@@ -4037,8 +5019,59 @@ class FakeSender(FakeSocket):
         return -1
 
 
+class FakeTlsClient(FakeSender):
+    """A client that speaks no TLS, and the context that finds that out."""
+
+    def __init__(self) -> None:
+        super().__init__(b"GET / HTTP/1.1")
+        self.wrapped = self.closed = 0
+
+    def wrap_socket(self, *_: Any, **__: Any) -> None:
+        self.wrapped += 1
+        raise ssl.SSLError("http request")
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Let each pause last a hundredth of its seconds; returns those asked for."""
+    asked: list[float] = []
+    sleep = gevent.sleep
+
+    def nap(seconds: float = 0) -> None:
+        asked.append(seconds)
+        sleep(seconds / 100)
+
+    monkeypatch.setattr(gevent, "sleep", nap)
+    return asked
+
+
+class FakeClient:
+    """A client that calls at once, or raises what a test has laid out, and keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.failures: list[Exception] = []  # of the next calls
+        self.calls = 0
+        self.said: list[str] = []
+        self.troubles: dict[str, str] = {}
+        self.info = self.error = self.said.append
+
+    def call(self, function: Callable[..., Any], *args: Any) -> Any:
+        self.calls += 1
+        if self.failures:
+            raise self.failures.pop(0)
+        return function(*args)
+
+    def report(self, subject: str, trouble: str) -> None:
+        self.troubles.pop(subject, None)
+        if trouble:
+            self.troubles[subject] = trouble
+
+
 class FakeWriter:
-    """A writer that settles at once, as a test wants it."""
+    """A writer that settles at once, later where it ``waits``, or takes nothing where it has no ``room``."""
 
     waiting = (0, 0)
 
@@ -4051,9 +5084,13 @@ class FakeWriter:
         self.taken: list[webhook.Incident] = []
         self.later: list[Callable[[], None]] = []
         self.waits = False
+        self.room = True
+        self.is_calling = False
         self.call_seconds = self.call_incidents = webhook.Histogram((1.0,))
 
     def submit(self, incidents: list[webhook.Incident], settled: Callable[[Any], None], promise: Any = None) -> None:
+        if not self.room:
+            raise webhook.ServiceUnavailable("The queue is full.")
         self.taken += incidents
         first, self.created = self.created, self.created + len(incidents)
 
@@ -4072,15 +5109,15 @@ class Way:
     def __init__(self, **params: Any) -> None:
         self.settings = settings(**params)
         self.writer, self.counters, self.failures = FakeWriter(), webhook.Counters(), []
-        self.client = webhook.XsoarClient()
+        self.client = FakeClient()
         self.connections = webhook.Connections(self.counters)
         events = webhook.SeenEvents(self.writer, self.counters, None)  # type: ignore[arg-type]
         parser = webhook.NativeThread()
-        self.keeper = webhook.ContextKeeper(self.client, self.settings, webhook.Samples(parser), events, dict)
+        self.keeper = webhook.ContextKeeper(self.client, self.settings, webhook.Samples(parser), events, dict)  # type: ignore[arg-type]
         self.keeper.loaded.set()
         self.webhook = webhook.Webhook(
             self.settings,
-            self.client,
+            self.client,  # type: ignore[arg-type]
             self.writer,  # type: ignore[arg-type]
             events if webhook.remembers_events(self.settings) else None,
             self.keeper,
@@ -4091,19 +5128,29 @@ class Way:
         self.failures: list[BaseException] = []
         self.server = webhook.Server(("127.0.0.1", 0), self.webhook.answer, self.connections, self.counters, self.failures.append)
 
-    def serve(self, data: bytes, **sender: Any) -> bytes:
-        """Serve a connection to its end and return what was sent."""
+    def begin(self, data: bytes, **sender: Any) -> tuple[FakeSender, gevent.Greenlet]:
+        """Begin to serve a connection; the sender holds what it is sent, and the greenlet ends with the connection."""
         sock = FakeSender(data, **sender)
         connection = webhook.Connection(sock, "192.0.2.1", self.server)
         assert self.connections.open(connection)
         greenlet = gevent.spawn(connection.serve)
+        greenlet.link(lambda _: self.connections.close(connection))
         gevent.sleep(0)
-        for settle in self.writer.later:
-            settle()
+        return sock, greenlet
+
+    def serve(self, data: bytes, **sender: Any) -> bytes:
+        """Serve a connection to its end and return what was sent."""
+        sock, greenlet = self.begin(data, **sender)
+        self.settle()
         greenlet.get(timeout=10)
-        self.connections.close(connection)
         assert self.connections.under_way == 0
         return sock.sent
+
+    def settle(self) -> None:
+        """Let the writer settle what it has taken."""
+        later, self.writer.later = self.writer.later, []
+        for settle in later:
+            settle()
 
     def statuses(self, data: bytes, **sender: Any) -> list[int]:
         """Serve a connection and return the statuses of its answers."""
@@ -4126,6 +5173,14 @@ class TestWayOfARequest:
         assert way.counters.total("incidents created") == 20
         assert len(way.keeper._samples.items) == 20
         assert not way.failures
+
+    def test_many_requests_in_a_row_let_others_have_their_turn(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(webhook, "REQUESTS_IN_A_ROW", 2)
+        way = Way()
+        greenlets = [way.begin(posted(b'{"name": "%b"}' % name) * 6)[1] for name in (b"a", b"b")]
+        gevent.joinall(greenlets, timeout=10)
+        turns = "".join(incident.fields["name"] for incident in way.writer.taken)
+        assert turns.index("b") < turns.rindex("a")
 
     def test_a_later_answer_comes_before_the_next_request_is_looked_at(self) -> None:
         way = Way()
@@ -4201,8 +5256,9 @@ class TestWayOfARequest:
         assert raws[0]["mirror_direction"] == "In"
 
     def test_a_duplicate_is_told_the_first_ones_incident(self) -> None:
-        way = Way(duplication_key="n")
+        way = Way(duplication_key="n", store_samples=True)
         sent = way.serve(posted(b'{"n": "1"}') * 2)
+        assert len(way.keeper._samples.items) == 1
         assert sent.count(b'"id":"1"') == 2
         assert sent.count(b'"duplicate":true') == 1
         assert way.counters.total("duplicates") == 1
@@ -4224,6 +5280,254 @@ class TestWayOfARequest:
         way.connections.stopping = True
         assert way.statuses(posted(b"{}")) == [503]
         assert way.statuses(posted(b"", target=b"/health", method=b"GET")) == [503]
+
+    def test_an_answer_too_late_is_202_and_the_incident_still_comes(self, quick: list[float]) -> None:
+        way = Way(answer_seconds="0.01")
+        way.writer.waits = True
+        promising = gevent.spawn(way.webhook.keep_promises)
+        sock, greenlet = way.begin(posted(b'[{"n":1},{"n":2}]'))
+        await_in_hub(lambda: b"202 Accepted" in sock.sent)
+        [accepted] = re.findall(rb'{"accepted":2,"request":"([0-9a-f]{12})"}', sock.sent)
+        request = accepted.decode()
+        assert [(name, promised.request) for name, promised in way.keeper.promised.items()] == [
+            (f"{request}[0]", request),
+            (f"{request}[1]", request),
+        ]
+        sent = sock.sent
+        way.settle()
+        assert sock.sent == sent  # the sender is answered once
+        assert not way.keeper.promised
+        assert way.counters.total("incidents created") == 2
+        assert way.client.troubles == {}
+        assert way.statuses(posted()) == [200]  # in time
+        greenlet.get(timeout=10)
+        promising.kill()
+
+    def test_a_sender_that_was_answered_202_in_vain_is_named_for_an_hour(self, quick: list[float]) -> None:
+        way = Way(answer_seconds="0.01")
+        way.writer.waits, way.writer.outcome = True, lambda _: webhook.REJECTED
+        promising = gevent.spawn(way.webhook.keep_promises)
+        way.begin(posted())
+        await_in_hub(lambda: bool(way.keeper.promised))
+        way.settle()
+        [trouble] = way.client.said
+        assert trouble.endswith("was answered 202, and not all of its incidents exist: XSOAR refuses it.")
+        assert way.client.troubles == {"Answered 202": trouble}
+        assert not way.keeper.promised
+        way.webhook.tell_broken_promises(time.monotonic() + 3590)
+        assert way.client.troubles
+        way.webhook.tell_broken_promises(time.monotonic() + 3601)
+        assert way.client.troubles == {}
+        promising.kill()
+
+    def test_what_was_promised_and_found_no_room_is_tried_again(self, quick: list[float]) -> None:
+        way = Way(answer_seconds="0.01")
+        way.writer.waits, way.writer.outcome = True, lambda number: webhook.OUTAGE if number == 1 else webhook.Outcome(200, {})
+        promising = gevent.spawn(way.webhook.keep_promises)
+        way.begin(posted())
+        await_in_hub(lambda: bool(way.keeper.promised))
+        way.writer.room = False
+        way.settle()
+        gevent.sleep(0.01)
+        assert len(way.writer.taken) == 1
+        assert 1 in quick  # it asks for room once a second
+        way.writer.room = True
+        await_in_hub(lambda: bool(way.writer.later))
+        assert way.writer.taken[1] is way.writer.taken[0]
+        assert way.keeper.promised
+        way.settle()
+        assert not way.keeper.promised
+        promising.kill()
+
+    def test_what_is_promised_while_stopping_is_left_for_the_next_start(self) -> None:
+        way = Way(answer_seconds="0.01")
+        way.writer.waits, way.writer.outcome = True, lambda _: webhook.STOPPING
+        promising = gevent.spawn(way.webhook.keep_promises)
+        way.begin(posted())
+        await_in_hub(lambda: bool(way.keeper.promised))
+        way.connections.stopping = True
+        way.settle()
+        gevent.sleep(0.01)
+        assert (len(way.writer.taken), len(way.keeper.promised)) == (1, 1)
+        promising.kill()
+
+    def test_what_an_earlier_start_promised_is_created_first(self) -> None:
+        way = Way()
+        way.keeper.restored = {"0": webhook.Promised(incident_named("left over"), "r-1")}
+        way.webhook.keep_promises()  # ends, for this instance promises nothing itself
+        assert [incident.fields["name"] for incident in way.writer.taken] == ["left over"]
+        assert way.keeper.restored == {}
+
+    def test_a_method_that_a_parameter_allows_makes_incidents(self) -> None:
+        way = Way(other_methods="GET, PUT")
+        assert way.statuses(posted(b"", target=b"/?n=1", method=b"GET") + posted(b"{}", method=b"PUT")) == [200, 200]
+        assert [json.loads(incident.fields["rawJSON"]).get("query") for incident in way.writer.taken] == [{"n": "1"}, None]
+        assert b"Allow: POST, GET, PUT\r\n" in way.serve(posted(b"{}", method=b"PATCH"))
+
+    def test_a_handshake_is_answered_without_an_incident(self) -> None:
+        way = Way(credentials=credentials("user", "pass"))
+        unsigned = way.serve(posted(json.dumps(EVENT_GRID).encode()))
+        assert unsigned.endswith(b'{"validationResponse":"512d38b6-c7b8-40c8-89fe-f46f9e9622b6"}')
+        signed = way.serve(posted(json.dumps(SLACK).encode(), b"Authorization: Basic dXNlcjpwYXNz"))
+        assert SLACK["challenge"].encode() in signed
+        assert way.statuses(posted(b'{"challenge": 5}')) == [401]  # a body that is none proves nothing
+        notice = posted(b"", b"X-Hook-Secret: b537207f20cbfa02357cf448134da559", target=b"/asana")
+        assert b"X-Hook-Secret: b537207f20cbfa02357cf448134da559\r\n" in way.serve(notice)
+        assert way.writer.taken == []
+        assert way.counters.total("handshakes answered") == 3
+        assert list(way.client.troubles) == ["Asana's handshake"]
+        assert "192.0.2.1" in way.client.troubles["Asana's handshake"]
+
+    def test_a_wrong_token_in_a_question_is_counted_and_slowed_down(self, quick: list[float]) -> None:
+        way = Way(credentials=credentials("user", "pass"))
+        question = posted(b"", target=b"/?hub.mode=subscribe&hub.challenge=1&hub.verify_token=guess", method=b"GET")
+        assert way.statuses(question * 6) == [401] * 6
+        assert way.counters.total("failed authentications") == 6
+        assert [pause for pause in quick if pause] == [0.1, 0.2, 0.4]
+        assert way.statuses(posted(b"", target=b"/?x=1", method=b"GET")) == [405]  # who proves nothing guesses nothing
+        assert way.counters.total("failed authentications") == 6
+
+    @pytest.mark.parametrize("size", [10, 40_000])
+    def test_a_signed_body_is_let_in_and_a_changed_one_is_not(self, size: int) -> None:
+        way = Way(credentials=credentials("_hmac:X-Sum", "key"), store_samples=True)
+        body = json.dumps({"text": "x" * size}).encode()
+        proof = b"X-Sum: sha256=" + hmac.digest(b"key", body, "sha256").hex().encode()
+        assert way.statuses(posted(body, proof)) == [200]
+        assert way.statuses(posted(body.replace(b"x", b"y", 1), proof)) == [401]
+        assert way.counters.total("failed authentications") == 1
+        assert len(way.writer.taken) == 1
+
+    def test_a_scheme_s_delivery_id_is_the_key_where_nothing_else_is(self, at: Callable[[float], None]) -> None:
+        delivery = DELIVERIES["Standard Webhooks"]
+        at(delivery.now)
+        way = Way(credentials=credentials(delivery.username, delivery.password))
+        lines = [f"{name}: {value}".encode() for name, value in delivery.headers.items()]
+        sent = way.serve(posted(delivery.body.encode(), *lines) * 2)
+        assert [incident.key for incident in way.writer.taken] == ["webhook-id:msg_p5jXN8AQM9LWM0D4loKWxJek"]
+        assert sent.count(b'"duplicate":true') == 1
+
+    def test_an_empty_array_of_events_makes_none(self) -> None:
+        way = Way(events_path="alerts")
+        assert way.serve(posted(b'{"alerts":[],"x":1}')).endswith(b"\r\n\r\n[]")
+        assert way.writer.taken == []
+
+    def test_a_parameter_whose_paths_find_nothing_is_told_once(self) -> None:
+        way = Way(name_from="title")
+        way.statuses(posted(json.dumps([{"n": number} for number in range(99)]).encode()) + posted(b'{"title": "t"}'))
+        assert way.client.said == []  # one that found it begins the row anew
+        way.statuses(posted(json.dumps([{"n": number} for number in range(250)]).encode()))
+        [told] = way.client.said
+        assert told.startswith("Incident name: the last 100 events had no value at its paths")
+
+    def test_while_nobody_knows_what_came_before_a_request_is_503(self) -> None:
+        way = Way(duplication_key="n", answer_seconds="0.01")
+        way.keeper.loaded.clear()
+        assert b"XSOAR did not tell which events came before" in way.serve(posted())
+        assert way.statuses(posted()) == [503]
+        way.keeper.loaded.set()
+        assert way.statuses(posted()) == [200]
+
+    def test_the_health_s_paths_are_the_webhook_s_own(self) -> None:
+        assert b"405 Method Not Allowed" in (sent := Way().serve(posted(b"{}", target=b"/health")))
+        assert b"Allow: GET\r\n" in sent
+        assert Way().statuses(posted(b"{}", target=b"/health/deep")) == [404]
+
+    def test_who_has_the_credentials_of_a_signed_instance_gets_metrics_without_a_signature(self) -> None:
+        way = Way(credentials=credentials("_hmac:X-Sum", "key"), metrics=True, allowed_sources="192.0.2.0/24")
+        assert b"generic_webhook_requests_total" in way.serve(posted(b"", target=b"/metrics", method=b"GET"))
+
+    # ---- what bounds a connection
+
+    def test_a_large_body_is_read_in_pieces_and_its_memory_is_given_back(self) -> None:
+        way = Way()
+        body = b'{"a": "' + b"x" * 3_000_000 + b'"}'
+        assert way.statuses(posted(body), piece=50_000) == [200]
+        chunks = b"".join(
+            b"%x\r\n%b\r\n" % (len(body[place : place + 999]), body[place : place + 999]) for place in range(0, len(body), 999)
+        )
+        head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+        assert way.statuses(head + chunks + b"0\r\n\r\n", piece=50_000) == [200]
+        assert way.writer.taken[0].size > 3_000_000
+        assert way.writer.taken[0].fields["rawJSON"][:100] == way.writer.taken[1].fields["rawJSON"][:100]
+        way.server.memory.take(webhook.MAX_BODIES_BYTES)  # all of it is free again
+        assert way.statuses(posted(body), piece=50_000) == [503]
+
+    @pytest.mark.parametrize(
+        "state, status",
+        [({}, 400), ({"expired": True}, 408), ({"stopping": True}, 503), ({"stopping": True, "expired": True}, 503)],
+    )
+    def test_why_a_request_was_cut_short_is_told(self, state: dict[str, bool], status: int) -> None:
+        connections = SimpleNamespace(stopping=state.get("stopping", False))
+        connection = webhook.Connection(FakeSender(b""), "192.0.2.1", SimpleNamespace(connections=connections))  # type: ignore[arg-type]
+        connection.expired = state.get("expired", False)
+        assert connection.cut_short("It ends too early.").status == status
+
+    def test_a_sender_that_has_gone_leaves_nothing_behind(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        way = Way()
+
+        def gone(*_: Any) -> int:
+            raise ConnectionResetError
+
+        monkeypatch.setattr(FakePlainSocket, "send", gone)
+        assert way.serve(posted() * 3) == b""
+        assert len(way.writer.taken) == 3
+        monkeypatch.setattr(FakeSender, "sendall", gone)
+        assert way.statuses(posted(b"{}", b"Expect: 100-continue")) == []  # it was asked for the body, and did not hear it
+        assert len(way.writer.taken) == 3
+        assert not way.failures
+
+    def test_blank_lines_without_a_request_are_no_request(self) -> None:
+        assert Way().serve(b"\r\n") == b""
+        assert Way().statuses(posted() + b"\r\n" + posted()) == [200, 200]
+
+    def test_one_connection_too_many_is_503(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(webhook, "MAX_CONNECTIONS", 16)
+        way = Way()
+        others = [webhook.Connection(FakeSender(b""), "192.0.2.2", way.server) for _ in range(16)]
+        for other in others:
+            way.connections.open(other)
+            way.connections.work(other)
+        late = FakeSender(posted())
+        way.server.handle(late, ("192.0.2.1", 50_000))
+        assert re.findall(rb"HTTP/1\.1 ([0-9]{3}) .*Connection: (\w+)", late.sent, re.DOTALL) == [(b"503", b"close")]
+        shut = FakeTlsClient()
+        way.server.tls = shut
+        way.server.wrap_socket_and_handle(shut, ("192.0.2.1", 50_000))
+        assert shut.wrapped == 0
+        way.connections.close(others[0])
+        in_time = FakeSender(posted())
+        way.server.handle(in_time, ("192.0.2.1", 50_000))
+        assert in_time.sent.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert way.connections.counts()["working"] == 15  # and its place is free again
+
+    def test_what_is_no_tls_is_counted_and_closed(self) -> None:
+        way = Way()
+        client = FakeTlsClient()
+        way.server.tls = client
+        way.server.wrap_socket_and_handle(client, ("192.0.2.1", 50_000))
+        assert (client.wrapped, client.closed) == (1, 1)
+        assert way.counters.take_line() == "1 failed TLS handshakes"
+        assert sum(way.connections.counts().values()) == 0
+
+    def test_past_so_many_refused_ones_little_is_thrown_away(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(webhook, "MAX_DISCARDING", 1)
+        way = Way()
+        connections = [webhook.Connection(FakeSender(b""), "192.0.2.1", way.server) for _ in range(2)]
+        for connection in connections:
+            way.connections.open(connection)
+        assert way.connections.discard(connections[0]) == (64 * webhook.MIB, 10.0)
+        assert way.connections.discard(connections[1]) == (64 * webhook.KIB, 1.0)
+        assert way.connections.counts()["discarding"] == 1
+
+    def test_the_end_ends_reading_of_what_is_not_whole(self) -> None:
+        way = Way()
+        connections = [webhook.Connection(FakeSender(b""), "192.0.2.1", way.server) for _ in range(3)]
+        for connection in connections:
+            way.connections.open(connection)
+        way.connections.read(connections[1])
+        way.connections.work(connections[2])
+        way.connections.end_reading()
+        assert [connection.sock._sock.shut for connection in connections] == [[socket.SHUT_RD], [socket.SHUT_RD], []]
 
     def test_the_soft_limit_of_descriptors_is_raised(self) -> None:
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -4319,6 +5623,362 @@ class TestConnections:
         assert (counters.total("incidents created"), counters.totals()["answered 503"], counters.statuses[200]) == (3, 1, 1)
 
 
+# ---- seen events
+
+
+class Waiting:
+    """Seen events before a writer that settles when a test says so."""
+
+    def __init__(self, forget_seconds: float | None = None) -> None:
+        self.writer, self.counters = FakeWriter(), webhook.Counters()
+        self.writer.waits = True
+        self.events = webhook.SeenEvents(self.writer, self.counters, forget_seconds)  # type: ignore[arg-type]
+
+    def send(self, *keys: str | None) -> list[tuple[list[webhook.Outcome], set[int]]]:
+        """Submit a request with events of these keys; the list gets its outcomes and duplicates once it is settled."""
+        told: list[tuple[list[webhook.Outcome], set[int]]] = []
+        incidents = [webhook.Incident({"name": str(key)}, key, 10) for key in keys]
+        self.events.submit(incidents, lambda outcomes, duplicates: told.append((list(outcomes), set(duplicates))))
+        return told
+
+    def settle(self, outcome: webhook.Outcome | None = None) -> None:
+        """Settle the writer's oldest submission, created where nothing else is said."""
+        if outcome is not None:
+            self.writer.outcome = lambda _: outcome
+        self.writer.later.pop(0)()
+
+    @property
+    def asked(self) -> list[str]:
+        """The names of all incidents the writer was given."""
+        return [incident.fields["name"] for incident in self.writer.taken]
+
+
+def created_as(number: str) -> webhook.Outcome:
+    return webhook.Outcome(200, {"id": number, "name": "n", "rawJSON": "{}", "severity": 3})
+
+
+DUPLICATE_OF_7 = webhook.Outcome(200, {"id": "7", "name": "n", "duplicate": True})
+
+
+class TestSeenEvents:
+    def test_all_who_come_while_the_first_is_under_way_get_its_incident(self) -> None:
+        waiting = Waiting()
+        first, second, third = waiting.send("a"), waiting.send("a"), waiting.send("b", "a", "a")
+        assert (first, second, third) == ([], [], [])
+        waiting.settle(created_as("7"))
+        assert first == [([created_as("7")], set())]
+        assert second == [([DUPLICATE_OF_7], {0})]
+        assert third == []  # b is open
+        waiting.settle(created_as("8"))
+        assert third == [([created_as("8"), DUPLICATE_OF_7, DUPLICATE_OF_7], {1, 2})]
+        assert waiting.send("a") == [([DUPLICATE_OF_7], {0})]  # at once
+        assert waiting.asked == ["a", "b"]
+        assert waiting.counters.total("duplicates") == 4
+
+    def test_an_event_without_a_key_is_always_new(self) -> None:
+        waiting = Waiting()
+        told = [waiting.send(None), waiting.send(None, None)]
+        waiting.settle(created_as("1"))
+        waiting.settle(created_as("2"))
+        assert told == [[([created_as("1")], set())], [([created_as("2")] * 2, set())]]
+        assert waiting.counters.total("events without a key") == 3
+        assert not waiting.events.seen
+
+    @pytest.mark.parametrize("outcome", [webhook.REJECTED, webhook.DROPPED])
+    def test_what_xsoar_did_not_take_is_the_next_one_s_to_try(self, outcome: webhook.Outcome) -> None:
+        """
+        Given: a request with an event twice, and two others that wait for the same event
+        When: XSOAR does not take the first one's
+        Then: both its places say so; the second request tries, and the third has its incident
+        """
+        waiting = Waiting()
+        first, second, third = waiting.send("a", "a"), waiting.send("a"), waiting.send("a")
+        waiting.settle(outcome)
+        assert (first, second, third) == ([([outcome, outcome], set())], [], [])
+        assert waiting.asked == ["a", "a"]
+        waiting.settle(created_as("7"))
+        assert (second, third) == ([([created_as("7")], set())], [([DUPLICATE_OF_7], {0})])
+        assert waiting.send("a") == [([DUPLICATE_OF_7], {0})]
+
+    @pytest.mark.parametrize("outcome", [webhook.MAYBE_CREATED, webhook.OUTAGE, webhook.WITHDRAWN, webhook.STOPPING])
+    def test_what_is_true_of_the_first_is_true_of_all_who_wait(self, outcome: webhook.Outcome) -> None:
+        waiting = Waiting()
+        told = [waiting.send("a"), waiting.send("a"), waiting.send("a")]
+        waiting.settle(outcome)
+        assert told == [[([outcome], set())]] * 3
+        waiting.send("a")
+        assert waiting.asked == ["a", "a"]  # nothing is remembered, so the next one is new
+
+    def test_who_has_waited_too_long_is_not_the_next_one_to_try(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        waiting = Waiting()
+        waiting.send("a")
+        with monkeypatch.context() as patch:
+            patch.setattr(webhook, "WITHDRAW_SECONDS", -1)
+            late = waiting.send("a")
+        in_time = waiting.send("a")
+        waiting.settle(webhook.REJECTED)
+        assert (late, in_time) == ([([webhook.WITHDRAWN], set())], [])
+        waiting.settle(created_as("7"))
+        assert in_time == [([created_as("7")], set())]
+
+    def test_a_request_the_writer_has_no_room_for_leaves_no_trace(self) -> None:
+        waiting = Waiting()
+        first = waiting.send("a")
+        waiting.writer.room = False
+        with pytest.raises(webhook.ServiceUnavailable):
+            waiting.send("a", "b", None)
+        waiting.writer.room = True
+        waiting.settle(created_as("7"))
+        assert first == [([created_as("7")], set())]
+        assert waiting.counters.total("duplicates") == 0  # nobody waited for it
+        waiting.send("b")
+        assert waiting.asked == ["a", "b"]  # nor is b under way
+
+    def test_who_finds_no_room_when_its_turn_comes_is_503(self) -> None:
+        waiting = Waiting()
+        waiting.send("a")
+        others = [waiting.send("a"), waiting.send("a")]
+        waiting.writer.room = False
+        waiting.settle(webhook.REJECTED)
+        assert others == [[([webhook.Outcome(503, reason="The queue is full")], set())]] * 2
+        waiting.writer.room = True
+        waiting.send("a")
+        assert waiting.asked == ["a", "a"]
+
+    def test_an_event_is_forgotten_after_its_time(self, at: Callable[[float], None]) -> None:
+        waiting = Waiting(forget_seconds=60)
+        at(1000.0)
+        waiting.send("a")
+        waiting.settle(created_as("7"))
+        at(1059.0)
+        assert waiting.send("a") == [([DUPLICATE_OF_7], {0})]
+        at(1060.0)
+        assert waiting.send("a") == []
+        assert waiting.asked == ["a", "a"]
+
+    def test_the_oldest_of_too_many_is_forgotten(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(webhook, "MAX_FOUND_IDS", 2)
+        waiting = Waiting()
+        for key in "abc":
+            waiting.send(key)
+            waiting.settle(created_as(key))
+        assert list(waiting.events.seen) == ["b", "c"]
+
+
+# ---- samples and the integration context
+
+
+class Keeping:
+    """A keeper before the integration context of the stand-in, with what it keeps."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, context: Any, **params: Any) -> None:
+        monkeypatch.setattr(demisto, "integrationContext", context)
+        monkeypatch.setattr(demisto, "integrationContextVersion", 5)
+        self.client = FakeClient()
+        self.samples = webhook.Samples(webhook.NativeThread())
+        self.events = webhook.SeenEvents(FakeWriter(), webhook.Counters(), None)  # type: ignore[arg-type]
+        self.status = {"since": "then"}
+        kept = settings(**{"store_samples": True, "duplication_key": "id", **params})
+        self.keeper = webhook.ContextKeeper(self.client, kept, self.samples, self.events, lambda: dict(self.status))  # type: ignore[arg-type]
+
+    def load(self) -> "Keeping":
+        """Let the keeper find what the context holds, and nothing more."""
+        running = gevent.spawn(self.keeper.run)
+        assert self.keeper.loaded.wait(10)
+        running.kill()
+        return self
+
+    def see(self, key: str, incident: str, created: float = 1000.0) -> None:
+        self.events.remember(key, webhook.Seen({"id": incident}, created))
+        self.events.changed()
+
+    def stored(self, key: str) -> Any:
+        """What the context holds under a key; all of it has to be text."""
+        assert all(isinstance(value, str) for value in demisto.integrationContext.values())
+        return json.loads(demisto.integrationContext[key])
+
+
+def sample_named(name: str) -> dict[str, Any]:
+    return dict(incident_named(name).fields)
+
+
+class TestContextKeeper:
+    def test_what_the_context_held_stands_before_what_is_new(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """
+        Given: a context with samples, seen events, and somebody else's key; an incident and an event since the start
+        When: it is loaded, and written
+        Then: the older ones are known and stand first, and what is not ours stays
+        """
+        context = {
+            "sample_events": json.dumps([sample_named(str(number)) for number in range(20)]),
+            "found_ids": '{"id:1": "1", "id:2": null, "id:new": "old"}',
+            "others": {"a": 1},
+        }
+        keeping = Keeping(monkeypatch, context)
+        keeping.keeper.add_sample(incident_named("new"))
+        keeping.see("id:new", "3")
+        keeping.load()
+        assert list(keeping.events.seen) == ["id:1", "id:2", "id:new"]
+        assert [seen.metadata for seen in keeping.events.seen.values()] == [{"id": "1"}, {}, {"id": "3"}]
+        assert keeping.keeper.flush()
+        assert [sample["name"] for sample in keeping.stored("sample_events")] == [*map(str, range(1, 20)), "new"]
+        assert keeping.stored("found_ids") == {"id:1": "1", "id:2": None, "id:new": "3"}
+        assert keeping.stored("others") == {"a": 1}
+        assert keeping.stored("status")["since"] == "then"
+        assert demisto.integrationContextVersion == 6
+
+    def test_of_too_many_events_the_newest_are_loaded(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(webhook, "MAX_FOUND_IDS", 2)
+        keeping = Keeping(monkeypatch, {"found_ids": '{"id:1": "1", "id:2": "2", "id:3": "3"}'}).load()
+        assert list(keeping.events.seen) == ["id:2", "id:3"]
+
+    def test_nothing_is_written_where_nothing_changed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        keeping = Keeping(monkeypatch, {}).load()
+        calls = keeping.client.calls
+        assert keeping.keeper.flush()
+        assert keeping.client.calls == calls
+        assert demisto.integrationContextVersion == 5
+
+    def test_only_what_the_parameters_ask_for_is_written(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        keeping = Keeping(monkeypatch, {}, store_samples=False, duplication_key="").load()
+        keeping.keeper.add_sample(incident_named("n"))
+        assert keeping.keeper.flush()
+        assert set(demisto.integrationContext) == {"status"}
+
+    def test_when_events_were_created_is_kept_where_they_are_forgotten(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        context = {"found_ids": '{"id:1": "1", "id:2": "2"}', "found_times": '{"id:1": 500, "id:2": "damaged"}'}
+        keeping = Keeping(monkeypatch, context, duplicate_hours="1")
+        started = time.time()
+        keeping.load()
+        first, second = keeping.events.seen.values()
+        assert first.created == 500
+        assert second.created >= started  # without a time it is as new as can be
+        keeping.see("id:3", "3", created=1234.5)
+        assert keeping.keeper.flush()
+        assert keeping.stored("found_times") == {"id:1": 500, "id:2": int(second.created), "id:3": 1234}
+
+    @pytest.mark.parametrize("failures", [[webhook.XsoarRefused("stale")], []])
+    def test_a_version_that_is_an_old_one_is_read_again(self, monkeypatch: pytest.MonkeyPatch, failures: list[Exception]) -> None:
+        keeping = Keeping(monkeypatch, {}).load()
+        keeping.see("id:1", "1")
+        keeping.client.failures = failures
+        assert keeping.keeper.flush()
+        assert keeping.stored("found_ids") == {"id:1": "1"}
+        assert keeping.client.troubles == {}
+
+    @pytest.mark.parametrize("failures", [[webhook.XsoarRefused("no")] * 2, [webhook.UnreadableAnswer("what?")]])
+    def test_a_context_that_cannot_be_reached_is_told_and_tried_again(
+        self, monkeypatch: pytest.MonkeyPatch, failures: list[Exception]
+    ) -> None:
+        keeping = Keeping(monkeypatch, {}).load()
+        keeping.see("id:1", "1")
+        keeping.client.failures = list(failures)
+        assert not keeping.keeper.flush()
+        assert keeping.client.troubles["Integration context"].startswith("The integration context cannot be reached")
+        assert "found_ids" not in demisto.integrationContext
+        assert keeping.keeper.flush()  # what changed is not forgotten
+        assert keeping.stored("found_ids") == {"id:1": "1"}
+        assert keeping.client.troubles == {}
+
+    @pytest.mark.parametrize(
+        "context", ["no object", [1], {"found_ids": "{", "sample_events": "5", "promised": '[{"fields": 1}]'}]
+    )
+    def test_damaged_data_is_told_once_and_replaced(self, monkeypatch: pytest.MonkeyPatch, context: Any) -> None:
+        keeping = Keeping(monkeypatch, context).load()
+        assert not keeping.events.seen
+        keeping.see("id:1", "1")
+        keeping.client.failures = [webhook.XsoarRefused("no")] * 2
+        assert not keeping.keeper.flush()
+        assert keeping.keeper.flush()
+        assert keeping.stored("found_ids") == {"id:1": "1"}
+        [told] = [line for line in keeping.client.said if "damaged data" in line]
+        for damage in ("it is no object",) if not isinstance(context, dict) else context:
+            assert damage in told
+
+    @pytest.mark.parametrize("what, samples, events", [("samples", False, True), ("events", True, False), ("all", False, False)])
+    def test_what_a_command_wants_forgotten_is_forgotten_in_memory_too(
+        self, monkeypatch: pytest.MonkeyPatch, what: str, samples: bool, events: bool
+    ) -> None:
+        keeping = Keeping(monkeypatch, {}).load()
+        keeping.keeper.add_sample(incident_named("small"))
+        keeping.keeper.add_sample(incident_named("large", 50_000))
+        keeping.see("id:1", "1")
+        assert keeping.keeper.flush()
+        demisto.integrationContext["reset"] = what
+        keeping.keeper.add_sample(incident_named("late", 50_000))
+        keeping.samples.add(incident_named("too late"))
+        assert keeping.keeper.flush()
+        assert "reset" not in demisto.integrationContext
+        assert bool(keeping.stored("sample_events")) == bool(keeping.samples.items) == samples
+        assert bool(keeping.stored("found_ids")) == bool(keeping.events.seen) == events
+        assert keeping.client.said == [f"generic-webhook-reset: {what} forgotten."]
+
+    def test_it_goes_on_by_itself(self, monkeypatch: pytest.MonkeyPatch, quick: list[float]) -> None:
+        """
+        Given: a context that cannot be reached at first, and fails once more at the first write
+        When: the keeper runs
+        Then: it loads, writes what changed, and the status each time that has changed
+        """
+        monkeypatch.setattr(webhook, "KEEPER_SECONDS", 0.01)
+        keeping = Keeping(monkeypatch, {"found_ids": '{"id:0": "0"}'})
+        keeping.client.failures = [webhook.UnreadableAnswer("what?")] * 2
+        running = gevent.spawn(keeping.keeper.run)
+        await_in_hub(lambda: "id:0" in keeping.events.seen)
+        keeping.client.failures = [webhook.UnreadableAnswer("what?")]
+        keeping.see("id:1", "1")
+        await_in_hub(lambda: "id:1" in demisto.integrationContext.get("found_ids", ""))
+        keeping.status["since"] = "now"
+        await_in_hub(lambda: "now" in demisto.integrationContext["status"])
+        version = demisto.integrationContextVersion
+        gevent.sleep(0.05)
+        assert demisto.integrationContextVersion == version  # an unchanged status is not written again
+        assert 3.0 in quick  # one write for all changes of three seconds
+        running.kill()
+
+    def test_what_was_promised_is_left_for_the_next_start(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        keeping = Keeping(monkeypatch, {}).load()
+        keeping.keeper.promised = {f"r[{number}]": webhook.Promised(incident_named(str(number)), "r") for number in range(3)}
+        keeping.see("id:1", "1")
+        assert keeping.keeper.flush()
+        assert "promised" not in demisto.integrationContext  # it is under way still
+        keeping.keeper.fulfil("r[1]")
+        keeping.keeper.close()
+        assert keeping.keeper.flush()
+        next_start = Keeping(monkeypatch, demisto.integrationContext).load()
+        assert [promised.incident.fields["name"] for promised in next_start.keeper.restored.values()] == ["0", "2"]
+        assert [promised.request for promised in next_start.keeper.restored.values()] == ["r", "r"]
+        next_start.keeper.fulfil("0")
+        assert next_start.keeper.flush()
+        assert [promised["fields"]["name"] for promised in next_start.stored("promised")] == ["2"]
+        next_start.keeper.fulfil("1")
+        assert next_start.keeper.flush()
+        assert "promised" not in demisto.integrationContext
+
+    def test_promises_that_have_no_room_in_the_context_are_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(webhook, "MAX_PROMISED_BYTES", 1000)
+        keeping = Keeping(monkeypatch, {}).load()
+        sizes = {"a": 100, "b": 2000, "c": 100}
+        for name, size in sizes.items():
+            keeping.keeper.promised[name] = webhook.Promised(webhook.Incident({"name": "x" * size}, None, size), name)
+        keeping.keeper.close()
+        assert keeping.keeper.flush()
+        assert [promised["request"] for promised in keeping.stored("promised")] == ["a", "c"]
+        [told] = keeping.client.said
+        assert told.endswith("lost are the requests b")
+
+    def test_large_samples_are_cut_at_the_next_write_and_the_newest_are_kept(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(webhook, "MAX_LARGE_SAMPLES_BYTES", 500_000)
+        keeping = Keeping(monkeypatch, {}).load()
+        for number in range(3):
+            raw = json.dumps({"n": number, "text": "x" * 200_000})
+            keeping.keeper.add_sample(webhook.Incident({"name": str(number), "rawJSON": raw}, None, len(raw)))
+        assert not keeping.samples.items
+        assert keeping.keeper.flush()
+        kept = keeping.stored("sample_events")
+        assert [sample["name"] for sample in kept] == ["1", "2"]
+        assert all(len(json.dumps(sample)) <= webhook.MAX_SAMPLE_BYTES for sample in kept)
+
+
 # ---- the commands
 
 
@@ -4410,3 +6070,493 @@ class TestCommands:
         with pytest.raises(SystemExit):
             run_main(monkeypatch, "no-such-command", longRunningPort="8000")
         assert "no-such-command" in results[0]["Contents"]
+
+    @pytest.mark.parametrize(
+        "args, left, what, forgotten",
+        [
+            ({}, {"others", "reset", "status"}, "all", (2, 1)),
+            ({"what": " ALL "}, {"others", "reset", "status"}, "all", (2, 1)),
+            ({"what": "samples"}, {"found_ids", "found_times", "others", "reset", "status"}, "samples", (2, 0)),
+            ({"what": "events"}, {"sample_events", "others", "reset", "status"}, "events", (0, 1)),
+        ],
+    )
+    def test_a_reset_forgets_what_it_is_told_and_leaves_a_mark(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        results: list[Any],
+        args: Any,
+        left: set[str],
+        what: str,
+        forgotten: tuple[int, int],
+    ) -> None:
+        context = {
+            "sample_events": '[{"name": "1"}, {"name": "2"}]',
+            "found_ids": '{"id:1": "1"}',
+            "found_times": '{"id:1": 1}',
+            "status": "{}",
+            "others": {"a": 1},
+        }
+        monkeypatch.setattr(demisto, "integrationContext", context)
+        monkeypatch.setattr(demisto, "args", lambda: args)
+        run_main(monkeypatch, "generic-webhook-reset", longRunningPort="8000")
+        assert set(demisto.integrationContext) == left
+        assert demisto.integrationContext["reset"] == what
+        assert demisto.integrationContext["others"] == '{"a":1}'
+        [entry] = results
+        samples, events = forgotten
+        assert entry["EntryContext"] == {"GenericWebhook.Reset": {"What": what, "Samples": samples, "Events": events}}
+
+    def test_two_resets_before_the_container_obeys_are_both_obeyed(
+        self, monkeypatch: pytest.MonkeyPatch, results: list[Any]
+    ) -> None:
+        monkeypatch.setattr(demisto, "integrationContext", {})
+        for what, mark in (("samples", "samples"), ("samples", "samples"), ("events", "all")):
+            monkeypatch.setattr(demisto, "args", lambda what=what: {"what": what})
+            run_main(monkeypatch, "generic-webhook-reset", longRunningPort="8000")
+            assert demisto.integrationContext["reset"] == mark
+
+    def test_a_reset_of_something_else_is_explained(self, monkeypatch: pytest.MonkeyPatch, results: list[Any]) -> None:
+        monkeypatch.setattr(demisto, "args", lambda: {"what": "everything"})
+        with pytest.raises(SystemExit):
+            run_main(monkeypatch, "generic-webhook-reset", longRunningPort="8000")
+        assert results[0]["Contents"] == "what: choose of samples, events, all."
+
+    @pytest.mark.parametrize("stale, works", [(4, True), (5, False)])
+    def test_a_reset_tries_five_times_against_who_writes_meanwhile(
+        self, monkeypatch: pytest.MonkeyPatch, results: list[Any], stale: int, works: bool
+    ) -> None:
+        failures: list[Exception] = [ValueError("stale version")] * stale
+        written: list[dict[str, str]] = []
+
+        def write(context: dict[str, str], version: Any, sync: bool) -> None:
+            if failures:
+                raise failures.pop()
+            written.append(context)
+
+        monkeypatch.setattr(webhook, "RETRY_PAUSE_SECONDS", 0)
+        monkeypatch.setattr(demisto, "setIntegrationContextVersioned", write)
+        monkeypatch.setattr(demisto, "args", dict)
+        with contextlib.nullcontext() if works else pytest.raises(SystemExit):
+            run_main(monkeypatch, "generic-webhook-reset", longRunningPort="8000")
+        assert [context["reset"] for context in written] == (["all"] if works else [])
+
+    def test_an_answer_nobody_can_read_ends_a_reset(self, monkeypatch: pytest.MonkeyPatch, results: list[Any]) -> None:
+        calls: list[Any] = []
+
+        def write(*args: Any) -> None:
+            calls.append(args)
+            json.loads("{")
+
+        monkeypatch.setattr(demisto, "setIntegrationContextVersioned", write)
+        monkeypatch.setattr(demisto, "args", dict)
+        with pytest.raises(SystemExit):
+            run_main(monkeypatch, "generic-webhook-reset", longRunningPort="8000")
+        assert len(calls) == 1  # it may have been written
+
+    def test_the_status_is_what_the_container_has_left(self, monkeypatch: pytest.MonkeyPatch, results: list[Any]) -> None:
+        status = {
+            "since": "then",
+            "updated": "now",
+            "queued_incidents": 3,
+            "queued_bytes": 300,
+            "answers": {"200": 5, "401": 1},
+            "counters": {"incidents created": 5, "duplicates": 2},
+        }
+        monkeypatch.setattr(demisto, "integrationContext", {"status": json.dumps(status)})
+        run_main(monkeypatch, "generic-webhook-status", longRunningPort="8000")
+        [entry] = results
+        assert entry["EntryContext"]["GenericWebhook.Status"] == {
+            "Since": "then",
+            "Updated": "now",
+            "QueuedIncidents": 3,
+            "QueuedBytes": 300,
+            "IncidentsCreated": 5,
+            "Duplicates": 2,
+            "FailedAuthentications": 0,
+            "Answers": status["answers"],
+            "Counters": status["counters"],
+        }
+        assert "Answers 401" in entry["HumanReadable"]
+
+    @pytest.mark.parametrize("context", [{}, {"status": "{"}, {"status": "5"}])
+    def test_without_a_status_the_command_says_so(
+        self, monkeypatch: pytest.MonkeyPatch, results: list[Any], context: dict[str, str]
+    ) -> None:
+        monkeypatch.setattr(demisto, "integrationContext", context)
+        run_main(monkeypatch, "generic-webhook-status", longRunningPort="8000")
+        assert "has not been running yet" in results[0]["HumanReadable"]
+
+    def test_the_long_running_command_goes_on_though_it_fails_at_first(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """
+        Given: a service that cannot be put together at first
+        When: the instance is started
+        Then: the health tells the failure's kind and nothing else of it, and the service runs at last
+        """
+        told: list[str] = []
+        made: list[webhook.Settings] = []
+
+        class Failing:
+            def __init__(self, params: webhook.Settings) -> None:
+                made.append(params)
+                if len(made) == 1:
+                    raise KeyError("s3cret-value")
+
+            def run(self) -> None:
+                told.append("it runs")
+
+        kept = sys.getswitchinterval(), threading.stack_size(), gc.get_threshold()
+        monkeypatch.setattr(webhook, "Service", Failing)
+        monkeypatch.setattr(webhook.time, "sleep", lambda seconds: told.append(f"{seconds} s"))
+        monkeypatch.setattr(demisto, "updateModuleHealth", told.append)
+        try:
+            run_main(monkeypatch, "long-running-execution", longRunningPort="8000")
+            assert threading.stack_size() == webhook.THREAD_STACK_BYTES
+        finally:
+            sys.setswitchinterval(kept[0])
+            threading.stack_size(kept[1])
+            gc.set_threshold(*kept[2])
+            gc.unfreeze()
+        assert told == ["Generic Webhook failed and is started again: KeyError", "5 s", "it runs"]
+        assert [params.port for params in made] == [8000, 8000]
+
+    @pytest.mark.parametrize("module", ["bottle", "gevent.threadpool"])
+    def test_a_missing_module_is_explained(self, monkeypatch: pytest.MonkeyPatch, results: list[Any], module: str) -> None:
+        """
+        Given: an image without a module
+        When: the script is loaded for the Test button, and for the service
+        Then: an error says what to do; the service says it in the instance's health and ends once XSOAR closes the wire
+        """
+        health: list[str] = []
+        ended: list[int] = []
+
+        def load() -> None:
+            spec = importlib.util.spec_from_file_location("WithoutIt", str(webhook.__file__))
+            assert spec is not None
+            assert spec.loader is not None
+            spec.loader.exec_module(importlib.util.module_from_spec(spec))
+
+        def end(code: int) -> None:
+            ended.append(code)
+            raise SystemExit
+
+        monkeypatch.setitem(sys.modules, module, None)
+        monkeypatch.setattr(demisto, "updateModuleHealth", health.append)
+        monkeypatch.setattr(os, "_exit", end)
+        monkeypatch.setattr(sys, "stdin", io.StringIO("ping\n"))
+        monkeypatch.setattr(demisto, "command", lambda: "test-module")
+        with pytest.raises(SystemExit):
+            load()
+        assert "Choose demisto/syslog:1.0.0.12689358" in results[0]["Contents"]
+        assert (health, ended) == ([], [])
+        monkeypatch.setattr(demisto, "command", lambda: "long-running-execution")
+        with pytest.raises(SystemExit):
+            load()
+        assert health == [results[0]["Contents"]]
+        assert ended == [1]
+        assert sys.stdin.read() == ""
+
+
+# ---- the service
+
+
+class ServerWithoutSocket(webhook.Server):
+    """The server, but for its socket."""
+
+    closed = False
+    started: ClassVar[list["ServerWithoutSocket"]] = []
+    failures: ClassVar[list[Exception]] = []
+
+    def start(self) -> None:
+        if self.failures:
+            raise self.failures.pop(0)
+        self.started.append(self)
+
+
+class Platform:
+    """XSOAR at the other end of a wire: it answers each line, and keeps what it was told."""
+
+    def __init__(self, wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.wire = wire
+        self.context: dict[str, str] = {}
+        self.health: list[str] = []
+        self.logs: list[str] = []
+        self.created: list[dict[str, Any]] = []
+        self.at_work: gevent.Greenlet
+        for command in (
+            "createIncidents",
+            "getIntegrationContextVersioned",
+            "setIntegrationContextVersioned",
+            "updateModuleHealth",
+            "info",
+            "error",
+            "heartbeat",
+        ):
+            monkeypatch.setattr(demisto, command, functools.partial(self.ask, command))
+
+    @staticmethod
+    def ask(command: str, *args: Any) -> Any:
+        """Call the server as the platform's demisto object does."""
+        sys.stdout.write(json.dumps([command, *args]) + "\n")
+        sys.stdout.flush()
+        return json.loads(sys.stdin.readline())
+
+    def answer(self) -> None:
+        """Answer until the wire is closed."""
+        while line := self.wire.read_line():
+            command, *args = json.loads(line)
+            self.wire.write(json.dumps(getattr(self, command, lambda *_: None)(*args)).encode() + b"\n")
+
+    def createIncidents(self, incidents: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        self.created += incidents
+        return [{**incident, "id": str(number)} for number, incident in enumerate(incidents, len(self.created))]
+
+    def getIntegrationContextVersioned(self, _: bool) -> dict[str, Any]:
+        return {"context": self.context, "version": 1}
+
+    def setIntegrationContextVersioned(self, context: dict[str, str], *_: Any) -> None:
+        self.context = context
+
+    def updateModuleHealth(self, text: str) -> None:
+        self.health.append(text)
+
+    def info(self, text: str) -> None:
+        self.logs += text.split("\n")
+
+    error = info
+
+
+class Instance:
+    """A service at work, without a socket; ``stop`` is what SIGTERM does."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, platform: Platform, **params: Any) -> None:
+        self.platform = platform
+        platform.wire.open()
+        self.codes: list[int] = []
+        self.stop: Callable[[], None] = lambda: None
+        monkeypatch.setattr(webhook, "Server", ServerWithoutSocket)
+        monkeypatch.setattr(ServerWithoutSocket, "started", [])
+        monkeypatch.setattr(ServerWithoutSocket, "failures", [])
+        monkeypatch.setattr(os, "_exit", self.end)
+        monkeypatch.setattr(gevent, "signal_handler", self.take_signal)
+        monkeypatch.setattr(gevent, "spawn", self.spawn)
+        self.tasks: list[gevent.Greenlet] = []
+        self.service = webhook.Service(settings(**params))
+
+    def take_signal(self, _: int, stop: Callable[[], None]) -> None:
+        self.stop = stop
+
+    def spawn(self, *args: Any) -> gevent.Greenlet:
+        self.tasks.append(gevent.Greenlet.spawn(*args))
+        return self.tasks[-1]
+
+    def end(self, code: int) -> None:
+        self.codes.append(code)
+        raise gevent.GreenletExit
+
+    def run(self) -> "Instance":
+        """Start the service in a greenlet."""
+        self.platform.at_work = self.spawn(self.platform.answer)
+        self.spawn(self.service.run)
+        return self
+
+    def listening(self) -> ServerWithoutSocket:
+        """Return the server that listens, once there is one."""
+        await_in_hub(lambda: bool(ServerWithoutSocket.started))
+        return ServerWithoutSocket.started[-1]
+
+    def post(self, data: bytes) -> bytes:
+        """Return what a sender is answered."""
+        sock = FakeSender(data)
+        self.listening().handle(sock, ("192.0.2.1", 50_000))
+        return sock.sent
+
+    def ended(self) -> int:
+        """Return how the process ended, once it has."""
+        await_in_hub(lambda: bool(self.codes))
+        return self.codes[0]
+
+
+@pytest.fixture
+def instance(monkeypatch: pytest.MonkeyPatch, wire: Wire, quick: list[float]) -> Iterator[Callable[..., Instance]]:
+    """Return a function that makes a service with some parameters, whose seconds are hundredths."""
+    made: list[Instance] = []
+
+    def make(**params: Any) -> Instance:
+        made.append(Instance(monkeypatch, Platform(wire, monkeypatch), **params))
+        return made[-1]
+
+    yield make
+    for one in made:
+        gevent.killall(one.tasks)
+
+
+class TestService:
+    def test_it_serves_until_it_is_told_to_stop(self, instance: Callable[..., Instance]) -> None:
+        """
+        Given: an instance with samples and a duplication key
+        When: it is started, gets requests, and SIGTERM
+        Then: it answers, and what it knows is in the context before the process ends
+        """
+        one = instance(store_samples=True, duplication_key="n", name_from="a..b").run()
+        assert b"200 OK" in one.post(posted())
+        assert json.loads(one.post(posted()).rpartition(b"\r\n\r\n")[2]) == [
+            {
+                "id": "1",
+                "name": "Generic webhook triggered incident",
+                "occurred": one.platform.created[0]["occurred"],
+                "duplicate": True,
+            }
+        ]
+        await_in_hub(lambda: "Generic Webhook listens on port 8000 (HTTP)." in one.platform.logs)
+        await_in_hub(lambda: any("Incident name: 'a..b' is no path" in text for text in one.platform.health))
+        one.stop()
+        assert one.ended() == 0
+        assert len(one.platform.created) == 1
+        assert json.loads(one.platform.context["found_ids"]) == {"n,json:1": "1"}
+        assert len(json.loads(one.platform.context["sample_events"])) == 1
+        status = json.loads(one.platform.context["status"])
+        assert (status["answers"], status["queued_incidents"]) == ({"200": 2}, 0)
+        assert one.platform.logs[-2:] == ["Generic Webhook: 1 duplicates, 1 incidents created", "Generic Webhook stops."]
+        assert b"503 Service Unavailable" in one.post(posted())
+
+    def test_a_port_that_is_taken_is_told_until_it_is_free(self, instance: Callable[..., Instance], quick: list[float]) -> None:
+        one = instance()
+        ServerWithoutSocket.failures = [OSError(98, "Address already in use")] * 7
+        one.run().listening()
+        await_in_hub(lambda: "Server: recovered" in one.platform.logs)
+        assert any("Listen Port: 8000 cannot be listened on (Address already in use)" in text for text in one.platform.health)
+        await_in_hub(lambda: one.platform.health[-1] == "")
+        assert [pause for pause in quick if pause in (2, 4, 8, 16, 30)] == [2, 4, 8, 16, 30, 30]  # behind the first second
+
+    @pytest.mark.parametrize(
+        "params, sentence",
+        [
+            ({"longRunningPort": ""}, "Listen Port: it is empty; enter a free port such as 8000 and save the instance."),
+            ({"certificate": "no certificate", "key": "no key"}, "Certificate: "),
+        ],
+    )
+    def test_without_a_port_or_a_certificate_it_waits_for_its_mend(
+        self, instance: Callable[..., Instance], params: dict[str, str], sentence: str
+    ) -> None:
+        one = instance(**params).run()
+        await_in_hub(lambda: any(sentence in text for text in one.platform.health))
+        assert ServerWithoutSocket.started == []
+        one.stop()
+        assert one.ended() == 0
+
+    def test_a_certificate_s_dates_are_looked_at_each_hour(
+        self, instance: Callable[..., Instance], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(webhook, "CERTIFICATE_CHECK_SECONDS", 0.05)
+        leaf = trustme.CA().issue_cert("webhook.example.com", not_after=datetime.now(UTC) + timedelta(days=30))
+        one = instance(certificate=pem(leaf.cert_chain_pems), key=private_key(leaf)).run()
+        assert one.listening().tls is not None
+        await_in_hub(lambda: "Generic Webhook listens on port 8000 (HTTPS)." in one.platform.logs)
+        assert "".join(one.platform.health) == ""
+        monkeypatch.setattr(webhook, "CERTIFICATE_WARNING_DAYS", 31)
+        await_in_hub(lambda: any("certificate" in text.lower() for text in one.platform.health))
+
+    def test_a_server_that_ended_is_started_again(self, instance: Callable[..., Instance]) -> None:
+        one = instance().run()
+        one.listening().closed = True
+        await_in_hub(lambda: len(ServerWithoutSocket.started) == 2)
+        assert b"200 OK" in one.post(posted())
+        await_in_hub(lambda: "The server ended unexpectedly and is started again." in one.platform.logs)
+
+    def test_a_part_that_failed_is_started_again(
+        self, instance: Callable[..., Instance], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        failures: list[Exception] = [KeyError("s3cret-value")]
+        keep_promises = webhook.Webhook.keep_promises
+
+        @functools.wraps(keep_promises)
+        def fails(self: webhook.Webhook) -> None:
+            if failures:
+                raise failures.pop()
+            keep_promises(self)
+
+        monkeypatch.setattr(webhook.Webhook, "keep_promises", fails)
+        one = instance().run()
+        await_in_hub(lambda: "Webhook.keep_promises failed and is started again: KeyError" in one.platform.logs)
+        assert not failures
+
+    def test_a_failure_of_ours_is_told_by_its_place_alone(self, instance: Callable[..., Instance]) -> None:
+        one = instance().run()
+        try:
+            json.loads('{"password": s3cret-value}')
+        except ValueError as error:
+            one.listening().report_failure(error)
+        one.listening().report_failure(ZeroDivisionError("s3cret-value"))
+        await_in_hub(lambda: len([line for line in one.platform.logs if line.startswith("A request failed in ")]) == 2)
+        first, second = (line for line in one.platform.logs if line.startswith("A request failed in "))
+        assert re.fullmatch(r"A request failed in raw_decode, line [0-9]+: JSONDecodeError", first)
+        assert second == "A request failed in unknown place: ZeroDivisionError"
+
+    def test_the_minute_s_counters_are_logged(self, instance: Callable[..., Instance], monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(webhook, "REPORT_SECONDS", 0)
+        one = instance().run()
+        one.post(posted() + posted(b"{}", method=b"PATCH"))
+        await_in_hub(lambda: "Generic Webhook: 1 answered 405, 1 incidents created" in one.platform.logs)
+
+    def test_the_process_ends_when_xsoar_closes_the_wire(
+        self, instance: Callable[..., Instance], wire: Wire, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        one = instance().run()
+        one.listening()
+        await_in_hub(lambda: bool(one.platform.logs))
+        one.platform.at_work.kill()
+        wire.close()
+        assert one.ended() == 1
+        assert "XSOAR closed the connection to this container; ending." in capsys.readouterr().err
+        assert b"503 Service Unavailable" in one.post(posted())
+
+    def test_the_process_ends_when_the_wire_is_out_of_step(self, instance: Callable[..., Instance], wire: Wire) -> None:
+        one = instance().run()
+        await_in_hub(lambda: bool(one.platform.logs))
+        one.platform.at_work.kill()
+        wire.write(b"nobody asked for this\n")
+        sock = FakeSender(posted())
+        sender = gevent.spawn(one.listening().handle, sock, ("192.0.2.1", 50_000))
+        assert one.ended() == 1
+        sender.join(10)
+        assert b"503 Service Unavailable" in sock.sent
+        assert b"the webhook is stopping" in sock.sent  # what never left is settled at the end, not by the retries' end
+        said = wire.read_line()
+        while b"executeCommand" not in said:
+            said = wire.read_line()
+        assert "out of step" in json.loads(said)["args"]["err"]
+
+    def test_a_body_that_keeps_the_second_thread_ends_the_process_at_last(
+        self, instance: Callable[..., Instance], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        held = threading.Event()
+        monkeypatch.setattr(webhook, "PARSER_SECONDS", 0.02)
+        monkeypatch.setattr(webhook, "PARSER_STUCK_SECONDS", 0.3)
+        make = webhook.make_incidents
+        monkeypatch.setattr(webhook, "make_incidents", lambda *args: held.wait(10) and make(*args))
+        one = instance().run()
+        try:
+            assert b"503 Service Unavailable" in one.post(posted(b'{"a": "' + b"x" * 40_000 + b'"}'))
+            await_in_hub(lambda: any("One body keeps the webhook busy" in text for text in one.platform.health))
+            assert one.ended() == 0
+            assert "A body kept the webhook busy for too long; the instance starts again." in one.platform.logs
+        finally:
+            held.set()
+
+    def test_at_the_end_it_waits_for_what_is_under_way(
+        self, instance: Callable[..., Instance], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        one = instance().run()
+        one.listening()
+        create, held = one.platform.createIncidents, gevent.event.Event()
+        monkeypatch.setattr(one.platform, "createIncidents", lambda incidents: held.wait(10) and create(incidents))
+        sock = FakeSender(posted())
+        sender = gevent.spawn(one.listening().handle, sock, ("192.0.2.1", 50_000))
+        await_in_hub(lambda: one.service._writer.is_calling)
+        one.stop()
+        gevent.sleep(0.05)
+        assert one.codes == []
+        held.set()
+        assert one.ended() == 0
+        sender.join(10)
+        assert b"200 OK" in sock.sent
