@@ -759,7 +759,7 @@ def no_list_scans_or_sorts(traffic: Traffic, store: SQLiteStore) -> None:
         traffic._reader.set_trace_callback(None)
         store._db.set_trace_callback(None)
     for query in {query for query in asked if query.startswith("select") and "sqlite_" not in query}:
-        db = store._db if " from incident " in query or query.endswith("from incident") else traffic._reader
+        db = store._db if re.search(r"from incident\b", query) else traffic._reader
         plan = [row[3] for row in db.execute(f"explain query plan {query}")]
         sorts = [line for line in plan if "TEMP B-TREE" in line]
         scans = [
