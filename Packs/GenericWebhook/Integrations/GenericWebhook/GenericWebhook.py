@@ -2486,6 +2486,7 @@ FORM_FLAG = re.compile(r"[A-Za-z0-9_.%\[\]-]+")  # a field without a value
 LOG_FIELD = re.compile(r'\s[A-Za-z_][\w.-]*=|="')  # as in `date=2024-05-10 time=11:37:47`: a line of a log, and no form
 # Possessive, because what it might give back would take a gigabyte, and bounded, because one match keeps all threads waiting.
 PERCENT_RUN = re.compile(rb"(?:%[0-9A-Fa-f]{2}){1,50000}+")
+RAW_NAME = re.compile(r'"(raw_json|rawJson|rawJSON)"[ ]*(?::[ ]*)?')  # in our own format; as a value nothing follows it
 JSON_KEY = re.compile(r'[^\\]"\s*:')
 JSON_BLANKS = " \t\r\n"
 PADDING = " \t\r\n\0\x1e"  # around JSON: some senders end it with a NUL; RFC 7464 puts a record separator before each value
@@ -2619,7 +2620,10 @@ class Array(list[Any]):
 
 
 class Whole(list[Any]):
-    """The only item of a body that is one JSON object, and its text where that can be rawJSON as it came, else empty."""
+    """The only item of a body that is one JSON object, and the text of what becomes its rawJSON.
+
+    The text is empty where it cannot stay as it came. In our own format it is that of ``raw_json``.
+    """
 
     def __init__(self, item: dict[str, Any], text: str) -> None:
         super().__init__((item,))
@@ -2642,14 +2646,14 @@ def read_json(text: str, type_name: str, declared: bool) -> list[Any] | None:
         return None
     alterations = DECODED.alteration
     try:
-        value = parse_json(text)
+        value, raw = parse_own_format(text)
     except UnreadableJson as error:
         if not error.more:
             raise
         return read_json_sequence(text, type_name, declared)
     if isinstance(value, dict):
-        as_it_came = DECODED.alteration is alterations and text.isprintable() and "\\u" not in text
-        return Whole(value, text if as_it_came else "")
+        as_it_came = DECODED.alteration is alterations and raw.isprintable() and "\\u" not in text
+        return Whole(value, raw if as_it_came else "")
     if isinstance(value, str) and value[:1] in ("{", "["):  # JSON within JSON's quotes
         with contextlib.suppress(UnreadableJson):
             value = parse_json(value)
@@ -2731,6 +2735,26 @@ DECODER = json.JSONDecoder(parse_float=_number, parse_int=_whole_number, parse_c
 LARGE_DECODER = json.JSONDecoder(
     parse_float=_number, parse_int=_whole_number, parse_constant=DECODED.altered, strict=False, object_pairs_hook=_object
 )
+
+
+def parse_own_format(text: str) -> tuple[Any, str]:
+    """Return the value of a JSON text and the text of what becomes its rawJSON, empty where that is not known.
+
+    In our own format the object ``raw_json`` is parsed by itself, and all around it with null in its place: so its end is known.
+    Raises UnreadableJson.
+    """
+    found = RAW_NAME.search(text, place) if (place := text.find('"raw')) >= 0 else None
+    if not found:
+        return parse_json(text), text
+    name, start = found[1], found.end()
+    if text[start : start + 1] == "{" and len(text) <= SMALL_BODY_BYTES and len(RAW_NAME.findall(text)) == 1:
+        with contextlib.suppress(UnreadableJson):  # the whole text tells better what is wrong, and where
+            raw, end = _parse_at(DECODER, text, start)
+            value = parse_json(f"{text[:start]}null{text[end:]}")
+            if isinstance(value, dict) and name in value:
+                value[name] = raw
+                return value, text[start:end]
+    return parse_json(text), ""
 
 
 def parse_json(text: str) -> Any:
@@ -3444,8 +3468,8 @@ def make_incident(part: Part, index: int, settings: Settings, trigger_time: str)
     missed: list[str] = []
     spelling = raw_spelling(payload, place)
     if spelling:
-        fields, payload = read_envelope(payload, spelling, place, settings.severity_map)
-        text = ""
+        fields, payload, is_whole = read_envelope(payload, spelling, place, settings.severity_map)
+        text = text if is_whole else ""
     elif payload.keys() <= DOCUMENTED_FIELDS and payload and "parent" not in shared.fields:
         fields = read_documented(payload, settings.severity_map)
     else:
@@ -3803,8 +3827,13 @@ def _hides_value(name: str) -> bool:
 # ---- our own format
 
 
-def read_envelope(payload: dict[str, Any], spelling: str, place: str, own: SeverityMap) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return incident fields and rawJSON of an object with raw_json; raises HTTPError (400) that names a wrong field."""
+def read_envelope(
+    payload: dict[str, Any], spelling: str, place: str, own: SeverityMap
+) -> tuple[dict[str, Any], dict[str, Any], bool]:
+    """Return incident fields and rawJSON of an object with raw_json, and whether that is the whole rawJSON.
+
+    Raises HTTPError (400) that names a wrong field.
+    """
     raw = payload[spelling]
     if isinstance(raw, str):
         with contextlib.suppress(UnreadableJson):
@@ -3828,7 +3857,7 @@ def read_envelope(payload: dict[str, Any], spelling: str, place: str, own: Sever
                 kept[name] = value
     if kept:
         raw.update(rename_taken({"envelope": kept}, raw))
-    return fields, raw
+    return fields, raw, not kept
 
 
 def read_documented(payload: dict[str, Any], own: SeverityMap) -> dict[str, Any]:

@@ -3492,6 +3492,34 @@ class TestEventKey:
         assert webhook.ERROR_MARKER not in raw
         json.loads(raw, parse_constant=pytest.fail)
 
+    @pytest.mark.parametrize(
+        ("body", "kept"),
+        [
+            ('{"name": "n", "raw_json": {"a": 1.10, "b": {"c": [1, 2]}}}', '{"a": 1.10, "b": {"c": [1, 2]}'),
+            ('{"rawJSON" : {"a":1e2} , "name": "n"}', '{"a":1e2'),
+            ('{"name": "n", "raw_json": {"text": "\\"raw_json\\": {"}}', '{"text": "\\"raw_json\\": {"'),
+            ('{"name": "n", "more": 1, "raw_json": {"a": 1.10}}', '{"a":1.1,"envelope":{"more":1}'),
+            ('{"name": "n", "raw_json": {"a": NaN}}', '{"a":"NaN"'),
+            ('{"name": "n", "raw_json": {"raw_json": {"a": 1.10}}}', '{"raw_json":{"a":1.1}'),
+            ('{"raw_json": null, "a": {"raw_json": {"b": 1.10}}}', '{"raw_json":null,"a":{"raw_json":{"b":1.1}}'),
+            ('{"a": {"raw_json": {"b": 1.10}}}', '{"a":{"raw_json":{"b":1.1}}'),
+            ('{"a": "raw_json", "b": 1.10}', '{"a":"raw_json","b":1.1'),
+            ('{"name": "n", "raw_json": [1.10]}', '{"body":[1.1]'),
+            ('{"name": "n", "raw_json": "{\\"a\\": 1.10}"}', '{"a":1.1'),
+            ('{"raw_message": "m", "b": 1.10}', '{"raw_message": "m", "b": 1.10'),
+            ('{"name": "n", "raw_json": {"a": 1.10}, "name": "m"}', '{"a": 1.10'),
+        ],
+    )
+    def test_raw_json_of_our_own_format_stays_as_it_came(self, body: str, kept: str) -> None:
+        assert raw_text_of(body) == kept + ',"headers":{}}'
+
+    @pytest.mark.parametrize("body", ['{"raw_json": {"a": 1} x}', '{"name": n, "raw_json": {"a": 1}}', '{"raw_json": {"a": }}'])
+    def test_a_fault_beside_raw_json_is_named_by_its_own_place(self, body: str) -> None:
+        with pytest.raises(json.JSONDecodeError) as fault:
+            json.loads(body)
+        with pytest.raises(webhook.BadRequest, match=f"column {fault.value.colno}"):
+            raw_text_of(body)
+
     def test_an_odd_value_of_one_body_does_not_hide_behind_the_next(self) -> None:
         assert [raw_text_of(body) for body in ('{"a": 1e999}', '{"a": 1e2}', '{"a": 1e999}')] == [
             '{"a":"1e999","headers":{}}',
