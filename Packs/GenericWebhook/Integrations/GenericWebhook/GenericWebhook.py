@@ -180,21 +180,7 @@ PLAIN_ANSWER = (JSON_TYPE, ())  # the type and the further headers of most answe
 FAILED = Answer(500, b'{"error":"The webhook failed; its log says why."}')
 
 
-def _make_encode_json() -> Callable[[Any], str]:
-    """Return what encodes a value as compact JSON.
-
-    JSONEncoder.encode prepares its part in C for each value anew, which is a twentieth of a small request's work.
-    """
-    encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
-    try:
-        make = json.encoder.c_make_encoder  # type: ignore[attr-defined]
-        encode = make(None, encoder.default, json.encoder.encode_basestring, None, ":", ",", False, False, True)
-    except (AttributeError, TypeError):  # it is no documented part of Python
-        return encoder.encode
-    return lambda value: "".join(encode(value, 0))
-
-
-_encode_json = _make_encode_json()
+_encode_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 HUB_THREAD = threading.get_ident()  # that imports this file and serves the connections
 
 
