@@ -5118,7 +5118,7 @@ class FakeWriter:
 
     def submit(self, incidents: list[webhook.Incident], settled: Callable[[Any], None], promise: Any = None) -> None:
         if not self.room:
-            raise webhook.ServiceUnavailable("The queue is full.")
+            raise webhook.ServiceUnavailable("The queue is full. Send this again later.")
         self.taken += incidents
         first, self.created = self.created, self.created + len(incidents)
 
