@@ -2606,7 +2606,7 @@ class Array(list[Any]):
 
 
 class Whole(list[Any]):
-    """The only item of a body that is one JSON object, and the text of what becomes its rawJSON.
+    """The only item of a small body that is one JSON object, and the text of what becomes its rawJSON.
 
     The text is empty where it cannot stay as it came. In our own format it is that of ``raw_json``.
     """
@@ -2632,13 +2632,13 @@ def read_json(text: str, type_name: str, declared: bool) -> list[Any] | None:
         return None
     alterations = DECODED.alteration
     try:
-        value, raw = parse_own_format(text)
+        value, raw = parse_small(text) if len(text) <= SMALL_BODY_BYTES else (parse_json(text), "")
     except UnreadableJson as error:
         if not error.more:
             raise
         return read_json_sequence(text, type_name, declared)
     if isinstance(value, dict):
-        as_it_came = DECODED.alteration is alterations and raw.isprintable() and "\\u" not in text
+        as_it_came = DECODED.alteration is alterations and raw.isprintable()
         return Whole(value, raw if as_it_came else "")
     if isinstance(value, str) and value[:1] in ("{", "["):  # JSON within JSON's quotes
         with contextlib.suppress(UnreadableJson):
@@ -2723,23 +2723,25 @@ LARGE_DECODER = json.JSONDecoder(
 )
 
 
-def parse_own_format(text: str) -> tuple[Any, str]:
+def parse_small(text: str) -> tuple[Any, str]:
     """Return the value of a JSON text and the text of what becomes its rawJSON, empty where that is not known.
 
     In our own format the object ``raw_json`` is parsed by itself, and all around it with null in its place: so its end is known.
-    Raises UnreadableJson.
+    A text with \\u is left alone, for it may spell names another way. Raises UnreadableJson.
     """
+    if "\\u" in text:
+        return parse_json(text), ""
     found = RAW_NAME.search(text, place) if (place := text.find('"raw')) >= 0 else None
     if not found:
         return parse_json(text), text
     name, start = found[1], found.end()
-    if text[start : start + 1] == "{" and len(text) <= SMALL_BODY_BYTES and len(RAW_NAME.findall(text)) == 1:
+    if text[start : start + 1] == "{" and len(RAW_NAME.findall(text)) == 1:
         with contextlib.suppress(UnreadableJson):  # the whole text tells better what is wrong, and where
             raw, end = _parse_at(DECODER, text, start)
             value = parse_json(f"{text[:start]}null{text[end:]}")
             if isinstance(value, dict) and name in value:
                 value[name] = raw
-                return value, text[start:end]
+                return _checked(value, "", count_containers(text)), text[start:end]
     return parse_json(text), ""
 
 
@@ -5634,13 +5636,16 @@ class Webhook:
         context = self._context(request)
         encoding = headers.get("content-encoding", "")
         read = (body, headers.get("content-type", ""), encoding, context.query, settings.keep_unreadable)
-        if len(body) <= SMALL_BODY_BYTES and not is_packed(body, encoding):
-            items = read_payload(*read)
-            if len(items) <= MANY_ITEMS:
-                return make_incidents(items, context, settings, now)
-            incidents: list[Incident] = self._parse(make_incidents, items, context, settings, now)
-        else:  # in one turn: between two of them, the parsed payloads of all others would be in memory as well
+        incidents: list[Incident]
+        if len(body) > SMALL_BODY_BYTES or is_packed(body, encoding):
+            # In one turn: between two of them, the parsed payloads of all others would be in memory as well.
             incidents = self._parse(lambda: make_incidents(read_payload(*read), context, settings, now))
+        elif len(items := read_payload(*read)) > MANY_ITEMS:
+            incidents = self._parse(make_incidents, items, context, settings, now)
+        else:
+            incidents = make_incidents(items, context, settings, now)
+            if len(incidents) <= MANY_ITEMS:
+                return incidents
         request.reserve(max(0, sum(incident.size for incident in incidents) - len(body)))
         return incidents
 

@@ -3508,6 +3508,9 @@ class TestEventKey:
             ('{"name": "n", "raw_json": "{\\"a\\": 1.10}"}', '{"a":1.1'),
             ('{"raw_message": "m", "b": 1.10}', '{"raw_message": "m", "b": 1.10'),
             ('{"name": "n", "raw_json": {"a": 1.10}, "name": "m"}', '{"a": 1.10'),
+            ('{"x": {"raw_json": {"a": 1}}, "raw\\u005fjson": {"b": 2}}', '{"b":2,"envelope":{"x":{"raw_json":{"a":1}}}'),
+            ('{"raw_json": {"a": 1}, "raw\\u005fjson": {"b": 2}}', '{"b":2'),
+            ('{"x\\"raw_json": {"a": 1}, "rawJSON": {"b": 2}}', '{"b":2,"envelope":{"x\\"raw_json":{"a":1}}'),
         ],
     )
     def test_raw_json_of_our_own_format_stays_as_it_came(self, body: str, kept: str) -> None:
@@ -3519,6 +3522,16 @@ class TestEventKey:
             json.loads(body)
         with pytest.raises(webhook.BadRequest, match=f"column {fault.value.colno}"):
             raw_text_of(body)
+
+    @pytest.mark.parametrize("levels", [webhook.MAX_NESTING, webhook.MAX_NESTING + 1])
+    def test_raw_json_counts_among_the_levels(self, levels: int) -> None:
+        body = '{"raw_json":' + '{"a":' * (levels - 1) + "1" + "}" * levels
+        with contextlib.nullcontext() if levels <= webhook.MAX_NESTING else pytest.raises(webhook.BadRequest, match="200 levels"):
+            raw_text_of(body)
+
+    def test_a_large_object_is_written_anew(self) -> None:
+        body = '{"a": 1.10, "text": "' + "x" * webhook.SMALL_BODY_BYTES + '"}'
+        assert raw_text_of(body).startswith('{"a":1.1,"text":"x')
 
     def test_an_odd_value_of_one_body_does_not_hide_behind_the_next(self) -> None:
         assert [raw_text_of(body) for body in ('{"a": 1e999}', '{"a": 1e2}', '{"a": 1e999}')] == [
