@@ -4603,7 +4603,8 @@ MAX_CALL_BYTES = 4 * MIB  # one line the server has to read and answer in a piec
 WITHDRAW_SECONDS = 55  # reverse proxies give up after 60
 LONE_RETRY_SECONDS = 5  # a lone refused incident may be bad or meet an outage: after this its sender gets 503 and may repeat it
 MAX_GATHER_SECONDS = 0.25  # after a call, for the senders just answered; 512 of them come back within 0.1 s
-REQUEST_WORK_SECONDS = 0.0001  # of ours for a request: a call shorter than all of these leaves no time to gather in
+REQUEST_WORK_SECONDS = 0.0002  # of processor time for a request, until it is measured
+WORK_MEMORY = 8  # attempts over which that is averaged
 CALLS_IN_A_ROW = 8  # of halving and retrying before new arrivals get theirs
 RETRY_PAUSE_SECONDS = 0.1  # doubles with each attempt, up to MAX_RETRY_PAUSE_SECONDS
 MAX_RETRY_PAUSE_SECONDS = 2.0
@@ -4662,6 +4663,8 @@ class Writer:
         self._work = Event()
         self._gathered = Event()
         self._target = 0
+        self._called_seconds = 0.0  # of the calls of this attempt
+        self._request_seconds = REQUEST_WORK_SECONDS
         self._pause = RETRY_PAUSE_SECONDS
         self._retry_at = 0.0
         self._accepted_at = 0.0
@@ -4710,7 +4713,8 @@ class Writer:
 
     def _write_next(self) -> None:
         self._wait_for_work()
-        started = time.monotonic()
+        started, used = time.monotonic(), time.process_time()
+        self._called_seconds = 0.0
         due = started >= self._retry_at
         fresh = self._next_batch()
         requests = len({pending.submission for pending in fresh})
@@ -4725,7 +4729,9 @@ class Writer:
             due = True
         self._plan(accepted, due)
         if not self._refused:
-            self._gather(requests, time.monotonic() - started)
+            self._gather(requests)
+        if requests:
+            self._request_seconds += ((time.process_time() - used) / requests - self._request_seconds) / WORK_MEMORY
 
     def _wait_for_work(self) -> None:
         """Return when there is something to write: a queue, or refused incidents whose pause is over."""
@@ -4843,7 +4849,9 @@ class Writer:
         finally:
             self.is_calling = False
             self.calls[result] += 1
-            self.call_seconds.observe(time.monotonic() - started)
+            seconds = time.monotonic() - started
+            self._called_seconds += seconds
+            self.call_seconds.observe(seconds)
             self.call_incidents.observe(len(piece))
         for pending, outcome in zip(piece, outcomes):
             self._settle(pending, outcome)
@@ -4888,15 +4896,16 @@ class Writer:
             self._retry_at = min(self._retry_at, lone.first_refused + LONE_RETRY_SECONDS)
         self._client.report("XSOAR", f"XSOAR refuses to create incidents, they are retried: {self._reason[:300]}")
 
-    def _gather(self, answered: int, seconds: float) -> None:
-        """After a call of so many seconds, wait for the senders it answered, so that the next call takes their next incidents.
+    def _gather(self, answered: int) -> None:
+        """After a call, wait for the senders it answered, so that the next call takes their next incidents.
 
         A request that comes after the next call has begun waits for two calls. So with long calls all senders have to be back.
         A call shorter than our own work for its requests begins once half of them are back: the others are read while XSOAR
         works. The wait ends early once nobody comes for a 25th of the call's time: then a lone request, which meets at most two
         such gaps, waits less than a tenth longer than its call. It ends after MAX_GATHER_SECONDS in any case.
         """
-        if seconds < answered * REQUEST_WORK_SECONDS:
+        seconds = self._called_seconds
+        if seconds < answered * self._request_seconds:
             answered //= 2
         if answered < 2:  # the only sender that may come back ends the wait for work as well
             return
