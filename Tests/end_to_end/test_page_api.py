@@ -1076,6 +1076,44 @@ def test_no_secret_reaches_the_page(username: str) -> None:
     assert "proven" in told
 
 
+def test_events_and_errors_tell_no_secret_either(tmp_path: Path) -> None:
+    """
+    Given: a page that is listened to, and a secret that no header and no curl line can carry as it is
+    When: the secret is posted in a name, as a method and in other spellings, and a request is to be proven with it
+    Then: neither the events nor an error nor an opened request hold it; the files that do are the owner's alone
+    """
+    secret = "half-S3cret\nof <us> & you/me"
+    spelled = [part for line in secret.splitlines() for part in (line, line.replace("<", "\\u003c"), line.replace("/", "\\/"))]
+    store = tmp_path / "xsoar.sqlite3"
+    with paged({**credentials("_header:X-Token", secret)}, store=store) as api, events(api) as stream:
+        sentence = api.refused("/api/send", {"path": INSTANCE, "headers": [], "body": "{}", "sign": True}, status=502)
+        ask(api.port, "half-S3cret", INSTANCE)
+        body = "".join(f'{{"name": "it is {part}", "by": "' for part in spelled).encode() + b"\xff"
+        ask(api.port, "POST", INSTANCE, body, {**JSON, "X-Token": "wrong"})
+        told = json.dumps(stream.until(lambda seen: sum(name == "request" for name, _ in seen) == 2), ensure_ascii=False)
+        opened = api.row(2)
+    shown = base64.b64decode(opened["body"]["base64"]).decode("utf-8", "replace")
+    for part in ("S3cret", "<us>", "u003cus", "\\/me"):
+        assert part not in sentence + told + shown + json.dumps(opened, ensure_ascii=False)
+    assert {path.stat().st_mode & 0o077 for path in tmp_path.glob("xsoar*")} == {0}
+
+
+def test_no_other_page_may_even_ask(api: Api) -> None:
+    for site in ("cross-site", "same-site"):
+        headers = {"Sec-Fetch-Site": site}
+        assert ask(api.port, "GET", "/api/requests?q=a", b"", headers)[0] == 403
+        assert ask(api.port, "GET", "/api/events", b"", headers)[0] == 403
+        assert ask(api.port, "GET", "/", b"", headers)[0] == 200  # a link to the page
+    assert ask(api.port, "GET", "/api/requests", b"", {"Sec-Fetch-Site": "same-origin"})[0] == 200
+
+
+def test_the_line_for_a_shell_goes_where_the_page_does(api: Api) -> None:
+    line = api.post("/api/curl", {"path": f"{INSTANCE}/../../../api/reset", "headers": [["X-E", "\u00e9"]], "body": "{}"})["curl"]
+    assert "--path-as-is" in line
+    assert "'X-E: \u00e9'" in line
+    assert "no #" in api.refused("/api/curl", {"path": f"{INSTANCE}/#there", "headers": [], "body": "{}"})
+
+
 def test_a_private_key_is_never_told() -> None:
     from Tests.end_to_end.hostile import certificate
 

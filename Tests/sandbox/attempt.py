@@ -16,7 +16,7 @@ TIMEOUT_SECONDS = 70.0  # the integration withdraws what XSOAR does not get to a
 OURS = {"host", "content-length", "transfer-encoding", "connection", "expect", "keep-alive", "upgrade", "te", "trailer"}
 MAX_BODY_CHARACTERS = 32 * 1024 * 1024
 TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,200}")
-TARGET = re.compile(r"/[\x21-\x7e]{0,8000}")
+TARGET = re.compile(r"/[\x21\x22\x24-\x7e]{0,8000}")
 SECRET = "$WEBHOOK_SECRET"
 
 
@@ -43,7 +43,7 @@ class Attempt:
         if not isinstance(method, str) or not TOKEN.fullmatch(method) or method.upper() == "CONNECT":
             raise AttemptError("The method is a word such as POST.")
         if not isinstance(path, str) or not TARGET.fullmatch(path) or not path.startswith(prefix):
-            raise AttemptError(f"The path has to begin with {prefix}, and holds no blanks: write %20 for one.")
+            raise AttemptError(f"The path has to begin with {prefix}, and holds no blanks and no #: write %20 and %23.")
         if not isinstance(body, str) or len(body) > MAX_BODY_CHARACTERS:
             raise AttemptError("The body is a text.")
         return cls(
@@ -69,7 +69,7 @@ def read_headers(given: Any) -> Headers:
         name, value = pair[0].strip(), pair[1].strip()
         if not TOKEN.fullmatch(name):
             raise AttemptError(f"{name[:100]!r} is no name of a header: use letters, digits and hyphens.")
-        if re.search(r"[\x00-\x08\x0a-\x1f\x7f]", value):
+        if re.search(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]", value):
             raise AttemptError(f"The header {name} holds a line break or another control character.")
         if name.lower() not in OURS:
             headers.append((name, value if value.isascii() else value.encode().decode("latin-1")))
@@ -131,6 +131,8 @@ def curl_line(attempt: Attempt, origin: str, username: str) -> str:
         words.append("--insecure")
     if re.search(r"[\[\]{}]", path):
         words.append("--globoff")
+    if re.search(r"/(?:\.|%2e)", path, re.IGNORECASE):
+        words.append("--path-as-is")
     if scheme.kind == "basic":
         headers = [pair for pair in headers if pair[0].lower() != "authorization"]
         words += ["-u", quoted(f"{scheme.name}:") + f'"{SECRET}"']
@@ -147,6 +149,7 @@ def curl_line(attempt: Attempt, origin: str, username: str) -> str:
     if not value_of(plain, "content-type") and attempt.body:
         plain.append(("Content-Type", ""))  # or curl would say that it is a form
     for name, value in plain:
+        value = value.encode("latin-1").decode("utf-8", "replace")  # as it is typed
         words += ["-H", quoted(f"{name}: {value}" if value else f"{name}:")]
     for name, value in made.values():
         words += ["-H", quoted(f"{name}: ") + f'"{value}"']

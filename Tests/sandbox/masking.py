@@ -1,5 +1,6 @@
 """Keeps the instance's secrets off the page, wherever they turn up."""
 
+import base64
 import json
 import re
 import threading
@@ -13,6 +14,7 @@ from .signing import Headers, Scheme, basic_token
 HIDDEN = "\u2022\u2022\u2022\u2022"
 SECRET_TYPES = (4, 14)  # an encrypted text, of one line and of several
 MIN_CHARACTERS = 4  # a shorter secret is part of too many words
+ESCAPED_BY_GO = {ord(char): f"\\u{ord(char):04x}" for char in "<>&"}  # and by others whose JSON may stand in a page
 MIN_WORD_CHARACTERS = 12  # of a secret of letters alone, which may be a word of anybody's
 
 
@@ -57,6 +59,10 @@ class Secrets:
             return {self.hide(name): self.hide(child) for name, child in value.items()}
         return [self.hide(child) for child in value] if isinstance(value, (list, tuple)) else value
 
+    def hide_bytes(self, body: bytes) -> bytes:
+        """Return a body without the secrets in it, whatever else it holds."""
+        return self._texts.sub(HIDDEN, body.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+
     def hide_proof(self, path: str, headers: Headers) -> tuple[str, Headers]:
         """Return a request's path and headers without the secrets that prove its sender, however short they are."""
         hidden = [(name, self._without_proof(value) if name.lower() in self._headers else value) for name, value in headers]
@@ -82,4 +88,7 @@ def is_telling(secret: str) -> bool:
 def spellings(secret: str) -> set[str]:
     """Return a secret as it may stand in a URL, a JSON text, or a header."""
     as_json = {json.dumps(secret, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False)}
-    return {secret, quote(secret, safe=""), quote(secret), quote_plus(secret), secret.encode().decode("latin-1"), *as_json}
+    as_json |= {text.translate(ESCAPED_BY_GO) for text in as_json} | {text.replace("/", "\\/") for text in as_json}
+    as_base64 = base64.b64encode(secret.encode()).decode().rstrip("=")
+    in_url = {quote(secret, safe=""), quote(secret), quote_plus(secret)}
+    return {secret, secret.encode().decode("latin-1"), as_base64, *in_url, *as_json}

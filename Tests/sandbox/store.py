@@ -152,6 +152,7 @@ class SQLiteStore:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._instance = instance
         self._lock = threading.RLock()
+        path.touch(mode=0o600)  # what was posted is nobody else's
         self._db = sqlite3.connect(path, timeout=10, check_same_thread=False, isolation_level=None)
         self._db.execute("pragma journal_mode = wal")
         self._db.execute("pragma synchronous = normal")  # a local XSOAR may lose its last second to a power cut

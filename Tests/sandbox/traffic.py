@@ -120,6 +120,7 @@ class Traffic:
 
     @staticmethod
     def _connect(path: Path) -> sqlite3.Connection:
+        path.touch(mode=0o600)  # what was posted is nobody else's
         db = sqlite3.connect(path, timeout=10, check_same_thread=False, isolation_level=None)
         db.execute("pragma journal_mode = wal")
         db.execute("pragma synchronous = off")  # what a person looks at may be lost with the power

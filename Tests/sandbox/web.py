@@ -135,13 +135,15 @@ class Guard:
         host = str(environ.get("HTTP_HOST", "")).lower()
         if host not in self._hosts:
             raise Refusal(403, f"This page is for this machine only: open it at http://{min(self._hosts)}/.")
-        method = environ["REQUEST_METHOD"]
+        method, is_ours = environ["REQUEST_METHOD"], environ.get("HTTP_SEC_FETCH_SITE", "none") in ("same-origin", "none")
         if method in ("GET", "HEAD"):
+            if not is_ours and environ.get("PATH_INFO", "").startswith("/api/"):  # its duration alone would tell something
+                raise Refusal(403, "Only the page itself may ask this; open it and look there.")
             return
         if method != "POST":
             raise Refusal(405, "Calls of the page are GET or POST.")
-        origin, site = environ.get("HTTP_ORIGIN"), environ.get("HTTP_SEC_FETCH_SITE", "none")
-        if (origin is not None and origin.lower() != f"http://{host}") or site not in ("same-origin", "none"):
+        origin = environ.get("HTTP_ORIGIN")
+        if (origin is not None and origin.lower() != f"http://{host}") or not is_ours:
             raise Refusal(403, "Only the page itself may change something; open it and do it there.")
         if environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower() != "application/json":
             raise Refusal(415, "Send JSON, with Content-Type: application/json.")
@@ -229,6 +231,10 @@ class Page:
         container = "restarting" if sandbox.restarting else "up" if sandbox.alive else "ended"
         return container, sandbox.faults.stopped.is_set(), self.faults(), bool(sandbox.params.get("answer_seconds"))
 
+    def hide(self, value: Any) -> Any:
+        """Return a JSON value without the instance's secrets."""
+        return self._secrets.hide(value)
+
     def _learn(self, params: Mapping[str, Any]) -> None:
         self._secrets.learn(self._sandbox.descriptor.parameters.values(), params)
 
@@ -302,8 +308,9 @@ class Page:
             with connected(origin) as connection, self._recorder.expecting(connection.sock.getsockname()[1]) as number:
                 answer = send(connection, proven)
                 identifier = number() if origin == self._front_origin() else None
-        except (OSError, HTTPException, ValueError) as error:
-            raise Refusal(502, f"{origin} does not answer this request: {error or type(error).__name__}.") from error
+        except (OSError, HTTPException, ValueError) as error:  # the text of one may hold what was sent, spelled anew
+            why = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+            raise Refusal(502, f"{origin} does not answer this request: {why}.") from error
         return {**self._secrets.hide(answer), "requestId": identifier}
 
     def attempt(self, given: Any) -> Attempt:
@@ -357,17 +364,20 @@ class Page:
     def requests(self, before: int, limit: int, words: str, kind: str) -> dict[str, Any]:
         """Return a page of the requests, newest first."""
         found = self.traffic.requests(before, limit, words, kind)
-        return {"requests": self._secrets.hide(found.rows), "more": found.more, "total": found.total}
+        rows = [{**row, "path": self._secrets.hide_proof(row["path"], [])[0]} for row in found.rows]
+        return {"requests": self.hide(rows), "more": found.more, "total": found.total}
 
     def request(self, number: int) -> dict[str, Any]:
         """Return a request as it came, and what became of it."""
         old = self._opened(number)
         cut = old.body_bytes > len(old.body)
+        path, headers = self._secrets.hide_proof(old.row["path"], old.headers)
         told = {
             "id": number,
             **old.row,
-            "headers": old.headers,
-            "body": as_content(old.body, cut),
+            "path": path,
+            "headers": headers,
+            "body": as_content(self._secrets.hide_bytes(old.body), cut),
             "bodyBytes": old.body_bytes,
             "bodyCut": cut,
             "answer": {
@@ -553,7 +563,7 @@ class Page:
                     continue
                 if event is None:
                     return
-                yield f"event: {event.name}\ndata: {json.dumps(event.value)}\n\n".encode()
+                yield f"event: {event.name}\ndata: {json.dumps(self.hide(event.value))}\n\n".encode()
 
 
 # ---- calls
@@ -610,22 +620,17 @@ def listed() -> tuple[int, int, str, str]:
     return before, max(limit, 1), query.getunicode("q", "").strip()[:200], "" if kind == "all" else kind
 
 
-def as_json(call: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a call that answers in JSON, a refusal too."""
+def as_json(call: Callable[..., Any], hide: Callable[[Any], Any]) -> Callable[..., Any]:
+    """Return a call that answers in JSON, a refusal too, without secrets."""
 
     def answer(**values: Any) -> Any:
         bottle.response.content_type = "application/json"
         try:
             return json.dumps(call(**values))
-        except Refusal as refusal:
-            bottle.response.status = refusal.status
-            return json.dumps({"error": str(refusal)})
-        except (DescriptorError, AttemptError) as error:
-            bottle.response.status = 400
-            return json.dumps({"error": str(error)})
-        except ContainerError as error:
-            bottle.response.status = 502
-            return json.dumps({"error": str(error)})
+        except (Refusal, DescriptorError, AttemptError, ContainerError) as error:
+            status = error.status if isinstance(error, Refusal) else 502 if isinstance(error, ContainerError) else 400
+            bottle.response.status = status
+            return json.dumps({"error": hide(str(error))})
 
     return answer
 
@@ -671,5 +676,5 @@ def routes(page: Page) -> Application:
         ("POST", "/api/reset", page.reset),
     ]
     for method, path, call in calls:
-        app.route(path, method, as_json(call))
+        app.route(path, method, as_json(call, page.hide))
     return app

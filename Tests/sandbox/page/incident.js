@@ -93,7 +93,7 @@ function fieldRow(name, value, source) {
   return h(
     "tr",
     {},
-    h("th", { scope: "row", title: name }, LABELS[name] ?? name),
+    h("th", { scope: "row", title: name }, Object.hasOwn(LABELS, name) ? LABELS[name] : name),
     h(
       "td",
       { class: "text" },

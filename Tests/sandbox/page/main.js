@@ -48,7 +48,7 @@ const shown = new Map();
 /** Show the view that the hash names; the rest of the hash is the view's own. */
 function route() {
   const [name, ...rest] = location.hash.replace(/^#\/?/, "").split("/").map(decode);
-  const known = name in VIEWS ? name : "try";
+  const known = Object.hasOwn(VIEWS, name) ? name : "try";
   if (!shown.has(known)) shown.set(known, build(known));
   for (const [other, { section }] of shown) section.hidden = other !== known;
   for (const link of document.querySelectorAll("nav a")) {
