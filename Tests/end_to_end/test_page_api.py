@@ -1083,7 +1083,8 @@ def test_events_and_errors_tell_no_secret_either(tmp_path: Path) -> None:
     Then: neither the events nor an error nor an opened request hold it; the files that do are the owner's alone
     """
     secret = "half-S3cret\nof <us> & you/me"
-    spelled = [part for line in secret.splitlines() for part in (line, line.replace("<", "\\u003c"), line.replace("/", "\\/"))]
+    by_go = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
+    spelled = [part for line in secret.splitlines() for part in (line, line.translate(by_go), line.replace("/", "\\/"))]
     store = tmp_path / "xsoar.sqlite3"
     with paged({**credentials("_header:X-Token", secret)}, store=store) as api, events(api) as stream:
         sentence = api.refused("/api/send", {"path": INSTANCE, "headers": [], "body": "{}", "sign": True}, status=502)
