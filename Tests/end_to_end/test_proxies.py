@@ -281,12 +281,13 @@ REFUSED_HEAD = post(b"", b"Authorization: " + WRONG.encode(), length=30_000_000)
 def refused(sandbox: Sandbox, count: int = 1) -> Iterator[list[socket.socket]]:
     """Open connections whose request was refused, as the answer told, and whose body has hardly begun."""
     with contextlib.ExitStack() as stack:
-        connections = [stack.enter_context(connect(sandbox)) for _ in range(count)]
-        for connection in connections:
+        connections = []
+        for _ in range(count):  # one by one: whoever looked whether the sandbox listens has gone before they are too many
+            connection = stack.enter_context(connect(sandbox))
             connection.sendall(REFUSED_HEAD + b"x" * 1000)
-        for connection in connections:
             answer = read_answer(connection)
             assert answer is not None and answer.status == 401
+            connections.append(connection)
         yield connections
 
 
@@ -326,7 +327,8 @@ def test_only_so_many_refused_senders_are_read_on() -> None:
 
 
 def test_refused_senders_make_room_for_others() -> None:
-    with sandboxed(params=CREDENTIALS, constants={"MAX_CONNECTIONS": 16}) as sandbox, refused(sandbox, 16):
+    constants = {"MAX_CONNECTIONS": 16, "FREE_FAILURES": 16}
+    with sandboxed(params=CREDENTIALS, constants=constants) as sandbox, refused(sandbox, 16):
         for _ in range(3):
             assert ask(sandbox, post(b"{}", b"Authorization: " + GOOD.encode(), b"Connection: close")).status == 200
 

@@ -118,6 +118,7 @@ def main():
     elif demisto.command() == "fetch-incidents":
         demisto.incidents(json.loads(get_integration_context().get("sample_events", "[]")))
     else:
+        ThreadingHTTPServer.request_queue_size = 64  # twenty threads connect at once
         ThreadingHTTPServer(("0.0.0.0", int(demisto.params()["longRunningPort"].split(":")[-1])), Handler).serve_forever()
 
 
