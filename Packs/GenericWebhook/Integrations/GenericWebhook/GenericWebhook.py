@@ -200,7 +200,7 @@ def _encode_in_pieces(value: Any, levels: int = 4) -> str:
 
 
 def to_json(value: Any) -> str:
-    """Return a value as compact JSON in which the platform's error marker cannot be found, yet is whole once parsed.
+    """Return a value as compact JSON for the platform, without_marker.
 
     On a native thread, where large values are handled, it is encoded in pieces, so that the hub gets its turn.
     """
