@@ -178,7 +178,7 @@ def work(url: str, ledger: Ledger, over: threading.Event, seed: int) -> None:
     """Send new events, some without a key, and repeat old ones, until it is over."""
     choose = random.Random(seed)
     known: list[int] = []
-    while not over.wait(0.02):
+    while not over.wait(0.04):
         if known and choose.random() < 0.4:
             persist(url, ledger, choose.choice(known), over)
             continue
@@ -190,7 +190,7 @@ def work(url: str, ledger: Ledger, over: threading.Event, seed: int) -> None:
 
 def attack(url: str, statuses: Counter[int], over: threading.Event) -> None:
     """Send two megabytes with a wrong password, again and again, all of it before the answer is read."""
-    while not over.wait(0.05):
+    while not over.wait(0.25):
         try:
             answer = send(url + "/", b"x" * 2_000_000, {"Authorization": WRONG}, context=proxies.unverified())
             statuses[answer.status] += 1

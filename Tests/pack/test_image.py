@@ -127,7 +127,7 @@ def test_the_end_to_end_tests_pass_on_the_zip(environment_name: str, pack: Path,
     python = request.getfixturevalue(environment_name)
     settings = Path(__file__).with_name("pytest.ini")
     tests = [str(END_TO_END / name) for name in ZIP_TESTS[environment_name]]
-    workers = ["-n", "4", "--dist", "worksteal"]
+    workers = ["-n", "8", "--dist", "worksteal"]
     command = [sys.executable, "-m", "pytest", "-c", str(settings), *workers, "--reruns", "2", *tests]
     environment = {**os.environ, "GENERIC_WEBHOOK_PACK": str(pack), "GENERIC_WEBHOOK_PYTHON": str(python)}
     done = subprocess.run(command, cwd=build.ROOT, env=environment, capture_output=True, text=True, check=False)
