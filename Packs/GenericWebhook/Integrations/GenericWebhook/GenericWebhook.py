@@ -2638,7 +2638,7 @@ def read_json(text: str, type_name: str, declared: bool) -> list[Any] | None:
             raise
         return read_json_sequence(text, type_name, declared)
     if isinstance(value, dict):
-        as_it_came = DECODED.alteration is alterations and raw.isprintable()
+        as_it_came = DECODED.alteration is alterations and not ("\n" in raw or "\r" in raw or "\t" in raw)
         return Whole(value, raw if as_it_came else "")
     if isinstance(value, str) and value[:1] in ("{", "["):  # JSON within JSON's quotes
         with contextlib.suppress(UnreadableJson):
@@ -2717,6 +2717,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 # NaN and Infinity are no JSON, yet many programs write them: kept as the strings "NaN", "Infinity" and "-Infinity". So are line
 # breaks and tabs within a string (strict=False).
 DECODER = json.JSONDecoder(parse_float=_number, parse_int=_whole_number, parse_constant=DECODED.altered, strict=False)
+STRICT_DECODER = json.JSONDecoder(parse_float=_number, parse_int=_whole_number, parse_constant=DECODED.altered)
 # The same with a hook in Python, at which a thread gives way: the parser in C would keep all others waiting to its end.
 LARGE_DECODER = json.JSONDecoder(
     parse_float=_number, parse_int=_whole_number, parse_constant=DECODED.altered, strict=False, object_pairs_hook=_object
@@ -2727,21 +2728,25 @@ def parse_small(text: str) -> tuple[Any, str]:
     """Return the value of a JSON text and the text of what becomes its rawJSON, empty where that is not known.
 
     In our own format the object ``raw_json`` is parsed by itself, and all around it with null in its place: so its end is known.
-    A text with \\u is left alone, for it may spell names another way. Raises UnreadableJson.
+    A text with \\u is left alone, for it may spell names another way, and so is one with a line break or a tab in a string.
+    Raises UnreadableJson.
     """
-    if "\\u" in text:
-        return parse_json(text), ""
-    found = RAW_NAME.search(text, place) if (place := text.find('"raw')) >= 0 else None
-    if not found:
-        return parse_json(text), text
-    name, start = found[1], found.end()
-    if text[start : start + 1] == "{" and len(RAW_NAME.findall(text)) == 1:
-        with contextlib.suppress(UnreadableJson):  # the whole text tells better what is wrong, and where
-            raw, end = _parse_at(DECODER, text, start)
-            value = parse_json(f"{text[:start]}null{text[end:]}")
-            if isinstance(value, dict) and name in value:
-                value[name] = raw
-                return _checked(value, "", count_containers(text)), text[start:end]
+    if "\\" not in text or "\\u" not in text:
+        place = text.find('"raw')
+        found = RAW_NAME.search(text, place) if place >= 0 else None
+        start = found.end() if found else 0
+        with contextlib.suppress(ValueError, RecursionError):  # parse_json tells better what is wrong, and where
+            if not found:
+                value, end = STRICT_DECODER.raw_decode(text)
+                if end == len(text):
+                    return _checked(value, "", count_containers(text)), text
+            elif text[start : start + 1] == "{" and (text.rfind('"raw') == place or not RAW_NAME.search(text, start)):
+                raw, end = STRICT_DECODER.raw_decode(text, start)
+                around = f"{text[:start]}null{text[end:]}"
+                value, behind = STRICT_DECODER.raw_decode(around)
+                if behind == len(around) and isinstance(value, dict) and found[1] in value:
+                    value[found[1]] = raw
+                    return _checked(value, "", count_containers(text)), text[start:end]
     return parse_json(text), ""
 
 
@@ -4606,6 +4611,7 @@ MAX_GATHER_SECONDS = 0.25  # after a call, for the senders just answered; 512 of
 REQUEST_WORK_SECONDS = 0.0002  # of processor time for a request, until it is measured
 WORK_MEMORY = 8  # attempts over which that is averaged
 CALLS_IN_A_ROW = 8  # of halving and retrying before new arrivals get theirs
+TIMER_EVENT = 0x100  # libev's EV_TIMER
 RETRY_PAUSE_SECONDS = 0.1  # doubles with each attempt, up to MAX_RETRY_PAUSE_SECONDS
 MAX_RETRY_PAUSE_SECONDS = 2.0
 
@@ -4617,6 +4623,29 @@ class Promise:
 
     def __init__(self) -> None:
         self.made = False
+
+
+class Alarm:
+    """Wakes the greenlet that waits for it before all that is ready in the hub; an Event's turn comes only after that."""
+
+    def __init__(self) -> None:
+        self._hub = gevent.get_hub()
+        self._bell = self._hub.loop.timer(0, priority=self._hub.loop.MAXPRI)  # never started: ring makes its event
+        self._waiter: Any = None
+
+    def wait(self, seconds: float) -> bool:
+        """Return whether it rings within so many seconds."""
+        self._waiter = waiter = gevent.hub.Waiter(self._hub)
+        with gevent.Timeout(seconds, False):
+            return bool(waiter.get())
+        self._waiter = None
+        return False
+
+    def ring(self) -> None:
+        """Wake the greenlet that waits, if one does."""
+        if self._waiter is not None:
+            self._bell.feed(TIMER_EVENT, self._waiter.switch, True)
+            self._waiter = None
 
 
 class PendingIncident:
@@ -4661,7 +4690,7 @@ class Writer:
         self._bytes = 0
         self._incidents = 0
         self._work = Event()
-        self._gathered = Event()
+        self._gathered = Alarm()
         self._target = 0
         self._called_seconds = 0.0  # of the calls of this attempt
         self._request_seconds = REQUEST_WORK_SECONDS
@@ -4695,7 +4724,7 @@ class Writer:
         if len(self._queue) == 1:
             self._work.set()
         if self._target and len(self._queue) >= self._target:
-            self._gathered.set()
+            self._gathered.ring()
 
     def run(self) -> None:
         """Write for ever; a failure of ours settles all that it met, what was on the wire as unknown, and is reported."""
@@ -4899,21 +4928,21 @@ class Writer:
     def _gather(self, answered: int) -> None:
         """After a call, wait for the senders it answered, so that the next call takes their next incidents.
 
-        A request that comes after the next call has begun waits for two calls. So with long calls all senders have to be back.
-        A call shorter than our own work for its requests begins once half of them are back: the others are read while XSOAR
-        works. The wait ends early once nobody comes for a 25th of the call's time: then a lone request, which meets at most two
-        such gaps, waits less than a tenth longer than its call. It ends after MAX_GATHER_SECONDS in any case.
+        A request that comes after the next call has begun waits for two calls. So with long calls it takes all who send: those
+        who were answered, and those who came meanwhile. A call shorter than our own work for all of them begins once half are
+        there: the others are read while XSOAR works. The wait ends early once nobody comes for a 25th of the call's time: then
+        a lone request, which meets at most two such gaps, waits less than a tenth longer than its call. It ends after
+        MAX_GATHER_SECONDS in any case.
         """
-        seconds = self._called_seconds
-        if seconds < answered * self._request_seconds:
-            answered //= 2
+        seconds, senders = self._called_seconds, answered + len(self._queue)
+        if seconds < senders * self._request_seconds:
+            senders //= 2
         if answered < 2:  # the only sender that may come back ends the wait for work as well
             return
         until = time.monotonic() + MAX_GATHER_SECONDS
         gap = min(max(seconds / 25, 0.001), 0.02)
-        self._target = answered
-        while (waiting := len(self._queue)) < answered and not self._closed and time.monotonic() < until:
-            self._gathered.clear()
+        self._target = senders
+        while (waiting := len(self._queue)) < senders and not self._closed and time.monotonic() < until:
             if self._gathered.wait(gap) or len(self._queue) <= waiting:
                 break
         self._target = 0
@@ -5842,7 +5871,9 @@ class Delivery:
 
 def encode_answer(created: list[dict[str, Any]]) -> bytes:
     """Return the JSON array a sender gets: what XSOAR returned of each incident, without the sender's own payload."""
-    metadata = [{name: value for name, value in incident.items() if name != "rawJSON"} for incident in created]
+    metadata = [incident.copy() for incident in created]
+    for incident in metadata:
+        incident.pop("rawJSON", None)
     return to_json(metadata).encode("utf-8", "replace")
 
 

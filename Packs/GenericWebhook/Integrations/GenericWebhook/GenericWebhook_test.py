@@ -3945,6 +3945,20 @@ class Desk:
         self.xsoar.hold.set()
         return [first, *behind]
 
+    def slow(self, incidents: list[dict[str, Any]], *_: Any) -> Any:
+        """Create incidents in half a second: a call that long may be followed by a gap of 20 ms."""
+        self.xsoar.entered.set()
+        time.sleep(0.5)  # on the native thread
+        return self.xsoar.create(incidents)
+
+    def send_one_by_one(self, names: str) -> list[gevent.Greenlet]:
+        """Send a request for each name, 4 ms after the one before."""
+        senders = []
+        for name in names:
+            senders.append(self.send(name))
+            gevent.sleep(0.004)
+        return senders
+
     def troubles(self) -> str:
         """The instance's health as it would be shown."""
         return " ".join(self.client._troubles.values())
@@ -4412,40 +4426,83 @@ class TestWriter:
         assert len(desk.xsoar.created) == 40
         assert len(desk.xsoar.calls) <= 7
 
-    def test_senders_that_come_back_one_after_the_other_share_the_next_call(self, desk: Desk) -> None:
+    @pytest.mark.parametrize(("work_seconds", "taken"), [(0.0, 10), (10.0, 5)], ids=["a long call", "a short one"])
+    def test_a_long_call_is_followed_by_one_for_all_and_a_short_one_by_one_for_half(
+        self, desk: Desk, work_seconds: float, taken: int
+    ) -> None:
         """
-        Given: ten senders, answered by one slow call
+        Given: ten senders, answered by one call, which is shorter or longer than our own work for them
         When: each posts again, some milliseconds after the one before
-        Then: one call takes them all
+        Then: the next call takes them all, or half of them
         """
-
-        def slow(incidents: list[dict[str, Any]], *_: Any) -> Any:
-            time.sleep(0.5)  # on the native thread; a gap of 20 ms ends the gathering
-            return desk.xsoar.create(incidents)
-
         senders = desk.send_behind_a_call(*"abcdefghij")[1:]
-        demisto.createIncidents = slow
+        demisto.createIncidents = desk.slow
         for sender in senders:
             outcomes_of(sender)
-        desk.xsoar.calls.clear()
         gevent.joinall([desk.send(name) for name in "klmnopqrst"], timeout=10)
-        more = []
-        for name in "0123456789":
-            more.append(desk.send(name))
-            gevent.sleep(0.004)
+        desk.writer._request_seconds = work_seconds
+        again = len(desk.xsoar.calls)
+        gevent.joinall([desk.send(name) for name in "KLMNOPQRST"], timeout=10)
+        more = desk.send_one_by_one("0123456789")
         for sender in more:
             outcomes_of(sender)
-        assert len(desk.xsoar.calls[-1]) == 10
+        assert len(desk.xsoar.calls[again + 1]) == taken
 
-    def test_a_call_of_one_sender_is_followed_at_once(self, desk: Desk) -> None:
+    def test_who_came_during_a_long_call_travels_with_those_it_answered(self, desk: Desk) -> None:
+        """
+        Given: a long call for five senders, and five others who have come meanwhile
+        When: the first five post again, some milliseconds after one another
+        Then: one call takes all ten, where two groups in turn would each wait for the other's call
+        """
+        demisto.createIncidents = desk.slow
+        first = desk.send("first")
+        await_in_hub(desk.xsoar.entered.is_set)
+        five = [desk.send(name) for name in "abcde"]
+        outcomes_of(first)
+        await_in_hub(lambda: desk.writer.is_calling)
+        others = [desk.send(name) for name in "fghij"]
+        for sender in five:
+            outcomes_of(sender)
+        for sender in [*desk.send_one_by_one("01234"), *others]:
+            outcomes_of(sender)
+        assert [len(call) for call in desk.xsoar.calls] == [1, 5, 10]
+
+    def test_an_alarm_comes_before_what_else_is_ready(self) -> None:
+        """
+        Given: an alarm that is waited for, and sockets that can all be read
+        When: the greenlet that reads the first of them rings
+        Then: who waits goes on before the second one is read
+        """
+        pairs = [gevent.socket.socketpair() for _ in range(5)]
+        alarm, order = webhook.Alarm(), []
+
+        def read(number: int) -> None:
+            pairs[number][0].recv(1)
+            order.append(str(number))
+            alarm.ring()
+
+        def wait() -> None:
+            order.append("rung" if alarm.wait(10) else "not rung")
+
+        greenlets = [gevent.spawn(wait), *(gevent.spawn(read, number) for number in range(5))]
+        gevent.sleep(0)
+        for _, far in pairs:
+            far._sock.send(b"x")  # without a turn for anybody else
+        gevent.joinall(greenlets, timeout=10, raise_error=True)
+        for near, far in pairs:
+            near.close()
+            far.close()
+        assert order.index("rung") == 1
+        assert not alarm.wait(0.001)
+
+    def test_a_call_of_one_sender_is_followed_at_once(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
         """
         Given: a writer whose call had one sender
         When: that sender posts again and again
         Then: it never waits for others to come back
         """
         waits: list[float] = []
-        gather = desk.writer._gathered
-        desk.writer._gathered = SimpleNamespace(set=gather.set, clear=gather.clear, wait=waits.append)
+        monkeypatch.setattr(desk.writer._gathered, "wait", waits.append)
         for turn in range(5):
             assert len(ids_of(desk.send(f"a{turn}"))) == 1
         assert waits == []
