@@ -4693,6 +4693,7 @@ class Writer:
         self._gathered = Alarm()
         self._target = 0
         self._called_seconds = 0.0  # of the calls of this attempt
+        self._arrived = 0  # submissions during this attempt
         self._request_seconds = REQUEST_WORK_SECONDS
         self._pause = RETRY_PAUSE_SECONDS
         self._retry_at = 0.0
@@ -4721,6 +4722,7 @@ class Writer:
         self._incidents += submission.open
         self._bytes += submission.size
         self._queue.append(submission)
+        self._arrived += 1
         if len(self._queue) == 1:
             self._work.set()
         if self._target and len(self._queue) >= self._target:
@@ -4744,6 +4746,7 @@ class Writer:
         self._wait_for_work()
         started, used = time.monotonic(), time.process_time()
         self._called_seconds = 0.0
+        self._arrived = 0
         due = started >= self._retry_at
         fresh = self._next_batch()
         requests = len({pending.submission for pending in fresh})
@@ -4759,8 +4762,9 @@ class Writer:
         self._plan(accepted, due)
         if not self._refused:
             self._gather(requests)
-        if requests:
-            self._request_seconds += ((time.process_time() - used) / requests - self._request_seconds) / WORK_MEMORY
+        if requests:  # more may have been read than settled, as during the first call of many senders
+            seconds = (time.process_time() - used) / max(requests, self._arrived)
+            self._request_seconds += (seconds - self._request_seconds) / WORK_MEMORY
 
     def _wait_for_work(self) -> None:
         """Return when there is something to write: a queue, or refused incidents whose pause is over."""

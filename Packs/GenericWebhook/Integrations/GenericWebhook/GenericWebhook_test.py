@@ -4467,6 +4467,24 @@ class TestWriter:
             outcomes_of(sender)
         assert [len(call) for call in desk.xsoar.calls] == [1, 5, 10]
 
+    def test_work_for_those_who_come_during_a_call_is_not_held_against_it(self, desk: Desk) -> None:
+        """
+        Given: the call of a lone sender, during which two hundred others are read
+        When: the writer measures what a request takes it
+        Then: it is the work for one of all those, not for all of them
+        """
+        desk.xsoar.hold.clear()
+        first = desk.send("first")
+        await_in_hub(desk.xsoar.entered.is_set)
+        others = [desk.send(f"n{number}") for number in range(200)]
+        until = time.process_time() + 0.3
+        while time.process_time() < until:
+            pass
+        desk.xsoar.hold.set()
+        assert ids_of(first) == ["id of first"]
+        await_in_hub(lambda: all(other.ready() for other in others))
+        assert desk.writer._request_seconds < 0.3 / webhook.WORK_MEMORY / 10
+
     def test_an_alarm_comes_before_what_else_is_ready(self) -> None:
         """
         Given: an alarm that is waited for, and sockets that can all be read
