@@ -9,6 +9,7 @@ scripts are kept: compiling is a third of a start, and the tests start hundreds 
 """
 
 import builtins
+import contextlib
 import hashlib
 import json
 import marshal
@@ -212,10 +213,11 @@ def compiled(text: str, name: str) -> Any:
         return marshal.loads(file.read_bytes())
     except OSError:  # it is not there yet
         code = compile(text, name, "exec")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    whole = file.with_suffix(f".{os.getpid()}")
-    whole.write_bytes(marshal.dumps(code))
-    whole.replace(file)
+    with contextlib.suppress(OSError):  # no room for it
+        file.parent.mkdir(parents=True, exist_ok=True)
+        whole = file.with_suffix(f".{os.getpid()}")
+        whole.write_bytes(marshal.dumps(code))
+        whole.replace(file)
     return code
 
 

@@ -2719,6 +2719,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 # NaN and Infinity are no JSON, yet many programs write them: kept as the strings "NaN", "Infinity" and "-Infinity". So are line
 # breaks and tabs within a string (strict=False).
 DECODER = json.JSONDecoder(parse_float=_number, parse_int=_whole_number, parse_constant=DECODED.altered, strict=False)
+# The same without those: what it takes is JSON as it stands.
 STRICT_DECODER = json.JSONDecoder(parse_float=_number, parse_int=_whole_number, parse_constant=DECODED.altered)
 # The same with a hook in Python, at which a thread gives way: the parser in C would keep all others waiting to its end.
 LARGE_DECODER = json.JSONDecoder(
@@ -2730,7 +2731,7 @@ def parse_small(text: str) -> tuple[Any, str]:
     """Return the value of a JSON text and the text of what becomes its rawJSON, empty where that is not known.
 
     In our own format the object ``raw_json`` is parsed by itself, and all around it with null in its place: so its end is known.
-    A text with \\u is left alone, for it may spell names another way, and so is one with a line break or a tab in a string.
+    A text with \\u is left alone, for it may spell names another way, and so is one with a control character in a string.
     Raises UnreadableJson.
     """
     if "\\" not in text or "\\u" not in text:
@@ -4609,7 +4610,8 @@ MAX_CALL_INCIDENTS = 1000
 MAX_CALL_BYTES = 4 * MIB  # one line the server has to read and answer in a piece
 WITHDRAW_SECONDS = 55  # reverse proxies give up after 60
 LONE_RETRY_SECONDS = 5  # a lone refused incident may be bad or meet an outage: after this its sender gets 503 and may repeat it
-MAX_GATHER_SECONDS = 0.25  # after a call, for the senders just answered; 512 of them come back within 0.1 s
+MAX_GATHER_SECONDS = 0.25  # between two calls, for senders; 512 of them come back within 0.1 s
+GATHER_WORK = 1.5  # of our own work for those just answered; reading them again is half of that
 REQUEST_WORK_SECONDS = 0.0002  # of processor time for a request, until it is measured
 WORK_MEMORY = 8  # attempts over which that is averaged
 CALLS_IN_A_ROW = 8  # of halving and retrying before new arrivals get theirs
@@ -4645,9 +4647,13 @@ class Alarm:
 
     def ring(self) -> None:
         """Wake the greenlet that waits, if one does."""
-        if self._waiter is not None:
-            self._bell.feed(TIMER_EVENT, self._waiter.switch, True)
-            self._waiter = None
+        waiter, self._waiter = self._waiter, None
+        if waiter is None:
+            return
+        try:
+            self._bell.feed(TIMER_EVENT, waiter.switch, True)
+        except Exception:  # gevent on libuv, which the image does not have, cannot: behind the others, then
+            self._hub.loop.run_callback(waiter.switch, True)
 
 
 class PendingIncident:
@@ -4936,17 +4942,19 @@ class Writer:
 
         A request that comes after the next call has begun waits for two calls. So with long calls it takes all who send: those
         who were answered, and those who came meanwhile. A call shorter than our own work for all of them begins once half are
-        there: the others are read while XSOAR works. The wait ends early once nobody comes for a 25th of the call's time: then
-        a lone request, which meets at most two such gaps, waits less than a tenth longer than its call. It ends after
-        MAX_GATHER_SECONDS in any case.
+        there: the others are read while XSOAR works.
+
+        Not everybody comes back. The wait ends once nobody comes for a 25th of the call's time: then a lone request, which meets
+        at most two such gaps, waits less than a tenth longer than its call. Where others come all the time, it ends after what
+        reading those who were answered takes.
         """
+        if answered < 2:  # the only sender that may come back ends the wait for work as well
+            return
         seconds, senders = self._called_seconds, answered + len(self._queue)
         if seconds < senders * self._request_seconds:
             senders //= 2
-        if answered < 2:  # the only sender that may come back ends the wait for work as well
-            return
-        until = time.monotonic() + MAX_GATHER_SECONDS
         gap = min(max(seconds / 25, 0.001), 0.02)
+        until = time.monotonic() + min(gap + GATHER_WORK * answered * self._request_seconds, MAX_GATHER_SECONDS)
         self._target = senders
         while (waiting := len(self._queue)) < senders and not self._closed and time.monotonic() < until:
             if self._gathered.wait(gap) or len(self._queue) <= waiting:

@@ -3466,6 +3466,7 @@ class TestEventKey:
             '{"price": 1.10, "long": 12345678901234567890.12345678901234567890, "small": 1E-7}',
             '{ "a" : [ 1 , 2 ] }',
             '{"a": "ü"}',
+            '{"a": "\u2028 \xa0 \x7f"}',
             '{"twice": 1, "twice": 2}',
         ],
     )
@@ -3479,6 +3480,9 @@ class TestEventKey:
             ('{"a": 1e999}', '{"a":"1e999"}'),
             ('{"a": ' + "9" * 400 + "}", '{"a":"' + "9" * 400 + '"}'),
             ('{"a": "line\nbreak"}', '{"a":"line\\nbreak"}'),
+            ('{"a": "ta\tb"}', '{"a":"ta\\tb"}'),
+            ('{"a": "nu\0l"}', '{"a":"nu\\u0000l"}'),
+            ('{"a":\t1}', '{"a":1}'),
             ('{"a": "\\ud800"}', '{"a":"\ufffd"}'),
             ('{\n  "a": 1\n}', '{"a":1}'),
             ('{"a": "' + webhook.ERROR_MARKER + '"}', '{"a": "\\u005b' + webhook.ERROR_MARKER[1:] + '"}'),
@@ -3500,6 +3504,8 @@ class TestEventKey:
             ('{"name": "n", "raw_json": {"text": "\\"raw_json\\": {"}}', '{"text": "\\"raw_json\\": {"'),
             ('{"name": "n", "more": 1, "raw_json": {"a": 1.10}}', '{"a":1.1,"envelope":{"more":1}'),
             ('{"name": "n", "raw_json": {"a": NaN}}', '{"a":"NaN"'),
+            ('{"name": "n", "raw_json": {"a": "ta\tb", "b": 1.10}}', '{"a":"ta\\tb","b":1.1'),
+            ('{"name": "n", "raw_json": {"a": 1.10,\n"b": 2}}', '{"a":1.1,"b":2'),
             ('{"name": "n", "raw_json": {"raw_json": {"a": 1.10}}}', '{"raw_json":{"a":1.1}'),
             ('{"raw_json": null, "a": {"raw_json": {"b": 1.10}}}', '{"raw_json":null,"a":{"raw_json":{"b":1.1}}'),
             ('{"a": {"raw_json": {"b": 1.10}}}', '{"a":{"raw_json":{"b":1.1}}'),
@@ -3945,11 +3951,17 @@ class Desk:
         self.xsoar.hold.set()
         return [first, *behind]
 
-    def slow(self, incidents: list[dict[str, Any]], *_: Any) -> Any:
-        """Create incidents in half a second: a call that long may be followed by a gap of 20 ms."""
-        self.xsoar.entered.set()
-        time.sleep(0.5)  # on the native thread
-        return self.xsoar.create(incidents)
+    def slow_down(self) -> None:
+        """Let calls take half a second, and only a gap of 0.2 s end a wait for senders, however busy this machine is."""
+        wait = self.writer._gathered.wait
+
+        def slow(incidents: list[dict[str, Any]], *_: Any) -> Any:
+            self.xsoar.entered.set()
+            time.sleep(0.5)  # on the native thread
+            return self.xsoar.create(incidents)
+
+        demisto.createIncidents = slow
+        self.writer._gathered.wait = lambda seconds: wait(0.2)  # type: ignore[method-assign]
 
     def send_one_by_one(self, names: str) -> list[gevent.Greenlet]:
         """Send a request for each name, 4 ms after the one before."""
@@ -4426,7 +4438,7 @@ class TestWriter:
         assert len(desk.xsoar.created) == 40
         assert len(desk.xsoar.calls) <= 7
 
-    @pytest.mark.parametrize(("work_seconds", "taken"), [(0.0, 10), (10.0, 5)], ids=["a long call", "a short one"])
+    @pytest.mark.parametrize(("work_seconds", "taken"), [(0.03, 10), (10.0, 5)], ids=["a long call", "a short one"])
     def test_a_long_call_is_followed_by_one_for_all_and_a_short_one_by_one_for_half(
         self, desk: Desk, work_seconds: float, taken: int
     ) -> None:
@@ -4436,7 +4448,7 @@ class TestWriter:
         Then: the next call takes them all, or half of them
         """
         senders = desk.send_behind_a_call(*"abcdefghij")[1:]
-        demisto.createIncidents = desk.slow
+        desk.slow_down()
         for sender in senders:
             outcomes_of(sender)
         gevent.joinall([desk.send(name) for name in "klmnopqrst"], timeout=10)
@@ -4454,13 +4466,14 @@ class TestWriter:
         When: the first five post again, some milliseconds after one another
         Then: one call takes all ten, where two groups in turn would each wait for the other's call
         """
-        demisto.createIncidents = desk.slow
+        desk.slow_down()
         first = desk.send("first")
         await_in_hub(desk.xsoar.entered.is_set)
         five = [desk.send(name) for name in "abcde"]
         outcomes_of(first)
         await_in_hub(lambda: desk.writer.is_calling)
         others = [desk.send(name) for name in "fghij"]
+        desk.writer._request_seconds = 0.03
         for sender in five:
             outcomes_of(sender)
         for sender in [*desk.send_one_by_one("01234"), *others]:
