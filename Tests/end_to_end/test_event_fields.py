@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from Tests.end_to_end.sender import Sender, raw_of, running
+from Tests.end_to_end.sender import Sender, await_that, raw_of, running
 
 DEFAULT_NAME = "Generic webhook triggered incident"
 MAY = "2024-05-01T12:00:00Z"
@@ -78,4 +78,4 @@ def test_a_number_and_its_text_are_two_events() -> None:
 def test_a_bad_path_is_in_the_instance_s_health_and_events_are_still_taken() -> None:
     with running(params={"name_from": "a..b"}) as sender:
         assert sender.create(b'{"a":1}')[0]["name"] == DEFAULT_NAME
-        assert "Incident name" in sender.sandbox.health
+        await_that(lambda: "Incident name" in sender.sandbox.health)

@@ -368,7 +368,7 @@ def test_a_lone_refused_incident_is_503_after_a_few_seconds() -> None:
         assert answer.status == 503
         assert int(answer.headers["retry-after"])
         time.sleep(1.2)
-        assert sandbox.health  # whoever looks now is told, for nothing has worked since
+        await_that(lambda: sandbox.health)  # whoever looks now is told, for nothing has worked since
         sandbox.faults.outage = False
         assert ask(sandbox, post(numbered(2))).status == 200
         await_that(lambda: not sandbox.health)

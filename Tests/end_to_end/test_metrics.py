@@ -65,7 +65,7 @@ def test_metrics_want_the_credentials_of_the_instance(webhook: Sandbox) -> None:
 def test_metrics_of_an_instance_that_anyone_may_post_to_are_nobodys_until_it_has_credentials_or_sources() -> None:
     with sandboxed(params={"metrics": True}) as sandbox:
         assert ask_metrics(sandbox).status == 404
-        assert "Serve metrics" in sandbox.health
+        await_that(lambda: "Serve metrics" in sandbox.health)
         assert send(sandbox.container_url + "/", b"{}").status == 200
         [entry] = sandbox.run("test-module")
         assert "Serve metrics for Prometheus: set Allowed sources, or a Username and Password" in entry["Contents"]
