@@ -294,3 +294,13 @@ def test_a_ledger_of_sixteen_senders_balances_whatever_the_wire_does(seed: int) 
         assert made <= {number for number, answer in answers.items() if told(answer)} | unsure | {
             number for number, answer in answers.items() if answer and answer.status == 200
         }
+
+
+def test_gevent_s_other_loop_serves_as_well() -> None:
+    with sandboxed(env={"GEVENT_LOOP": "libuv"}) as sandbox:
+        senders = Senders(sandbox, 32, itertools.count(1))
+        await_that(lambda: len(senders.answers) > 1000, 30)
+        senders.finish()
+        assert {answer.status for answer in senders.answers.values() if answer} == {200}
+        assert sorted(numbers_by_id(sandbox).values()) == sorted(senders.answers)
+        assert max(sandbox.batches) > 2
