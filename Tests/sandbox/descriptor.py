@@ -15,6 +15,8 @@ from .injection import inject
 
 ROOT = Path(__file__).resolve().parents[2]
 INTEGRATION = ROOT / "Packs/GenericWebhook/Integrations/GenericWebhook/GenericWebhook.py"
+API_MODULES = ROOT / "Packs/ApiModules/Scripts"
+MODULE_IMPORT = re.compile(r"^from (\w+ApiModule) import \*(?:  # noqa: E402)?\n", re.MULTILINE)
 BOOLEAN, CREDENTIALS, TEXT_AREA, SINGLE_SELECT, MULTI_SELECT = 8, 9, 12, 15, 16
 BOOLEANS = {"true": True, "yes": True, "1": True, "on": True, "false": False, "no": False, "0": False, "off": False, "": False}
 # The platform's own order: the server prepends CommonServerPython, and these two lines are all it takes out of a script.
@@ -96,6 +98,20 @@ class Descriptor:
         return params
 
 
+def paste_modules(code: str, file: Path) -> str:
+    """Return a script with the text of its API modules in place of their imports, as demisto-sdk makes the zip.
+
+    A line names the file of each part, for loop.py; blank lines keep the numbers of the script's own lines.
+    """
+
+    def paste(found: re.Match[str]) -> str:
+        module = API_MODULES / found[1] / f"{found[1]}.py"
+        lines_before = "\n" * (code.count("\n", 0, found.start()) + 1)
+        return f"# file: {module}\n{module.read_text(encoding='utf-8')}\n# file: {file}\n{lines_before}"
+
+    return MODULE_IMPORT.sub(paste, code)
+
+
 def value_of(parameter: Parameter, value: Any, files: bool = True) -> Any:
     """Return a parameter's value as the server sends it: text as typed in the form becomes what its type says."""
     if parameter.type == CREDENTIALS:
@@ -144,7 +160,7 @@ def load(script: Path | None = None, pack: Path | None = None) -> Descriptor:
         return from_pack(pack)
     path = script or INTEGRATION
     try:
-        code = path.read_text(encoding="utf-8")
+        code = paste_modules(path.read_text(encoding="utf-8"), path.resolve())
     except OSError as error:
         raise DescriptorError(f"The integration's code cannot be read: {error}") from error
     declared = path.with_suffix(".yml")

@@ -65,7 +65,8 @@ def _with_replacements(code: str, replacements: Mapping[str, str], file: object)
     )
     if not file:
         return code[:start] + text + code[start:]
-    blank = "\n" * code.count("\n", 0, start)
+    own_lines = code[:start].rpartition(f"# file: {file}\n")[2]  # behind the API modules, where there are any
+    blank = "\n" * own_lines.count("\n")
     return f"{code[:start]}# file: <injected>\n{text}# file: {file}\n{blank}{code[start:]}"
 
 

@@ -1,0 +1,1082 @@
+"""A gevent HTTP/1.1 server: bytes become requests, answers become bytes (RFC 9110, RFC 9112).
+
+What it is for: sockets, TLS, who is connected and for how long, the memory that request bodies may
+take, strict parsing of requests, and sending answers. It knows nothing of Cortex XSOAR, of incidents,
+or of who may send: the application gives it one function that answers a Request.
+
+| section | what it does |
+| --- | --- |
+| Answers | Answer, and HTTPError for every answer other than 200 |
+| TLS | a TLS context from PEM texts, and what is wrong with them |
+| Counters | what happened, for the log and for metrics |
+| Connections | which connections exist and how long they may stay; memory for large bodies |
+| Heads | a request line and headers become a Head, once for the same bytes |
+| Requests | the bytes of a connection, a request and its body |
+| Server | connections are accepted, requests are answered |
+"""
+
+import base64
+import calendar
+import contextlib
+import email.utils
+import functools
+import http
+import itertools
+import json
+import math
+import re
+import resource
+import select
+import socket
+import ssl
+import tempfile
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import unquote_to_bytes
+
+import gevent
+import gevent.socket
+from gevent import ssl as gevent_ssl
+from gevent.event import Event
+from gevent.server import StreamServer
+
+MAX_BODY_BYTES = 25 * 1024**2  # GitHub's largest submission
+SMALL_BODY_BYTES = 32 * 1024  # up to here a body does not count against MAX_BODIES_BYTES, and the hub parses it
+READ_BYTES = 64 * 1024  # of a body, read or unpacked at a time
+RETRY_AFTER_SECONDS = 5
+CERTIFICATE_WARNING_DAYS = 14
+# -------------------------------------------------------------------------------------------------
+# Answers: Answer, and HTTPError for every answer other than 200
+# -------------------------------------------------------------------------------------------------
+
+JSON_TYPE = "application/json"
+
+
+class Answer(NamedTuple):
+    """What a sender gets: status, content, its type, and further headers."""
+
+    status: int = 200
+    content: bytes = b""
+    content_type: str = JSON_TYPE
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class HTTPError(Exception):
+    """An answer other than 200: an HTTP status, a sentence that says how to mend it, and headers."""
+
+    def __init__(self, status: int, sentence: str, **headers: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.sentence = sentence
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+
+    def answer(self) -> Answer:
+        """Return what the sender gets: a JSON object whose ``error`` is the sentence."""
+        content = json.dumps({"error": self.sentence}, ensure_ascii=False, separators=(",", ":"))
+        return Answer(
+            self.status, content.encode("utf-8", "replace"), headers=tuple(self.headers.items())
+        )
+
+
+class ServiceUnavailable(HTTPError):
+    """503 with Retry-After: nothing was created, and the same request may succeed later."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(503, sentence, Retry_After=str(RETRY_AFTER_SECONDS))
+
+
+class BadRequest(HTTPError):
+    """400: the request has to be changed before it can succeed."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(400, sentence)
+
+
+PLAIN_ANSWER = (JSON_TYPE, ())  # the type and the further headers of most answers
+FAILED = Answer(500, b'{"error":"The webhook failed; its log says why."}')
+
+
+# -------------------------------------------------------------------------------------------------
+# TLS: a context from PEM texts, and what is wrong with them
+# -------------------------------------------------------------------------------------------------
+
+class CertificateError(ValueError):
+    """A text that TLS cannot use: ``field`` is Certificate, Private Key or Client CA, ``fix`` says what to do."""
+
+    def __init__(self, field: str, fix: str) -> None:
+        super().__init__(f"{field}: {fix}")
+        self.field = field
+        self.fix = fix
+
+
+def load_tls(certificate: str, key: str, client_ca: str = "") -> "gevent_ssl.SSLContext | None":
+    """Return the server's TLS context from PEM texts, None when certificate and key are empty.
+
+    The certificate's text may hold intermediate certificates, which are served too. With ``client_ca``, a bundle, a
+    client has to bring a certificate that one of them signed. Raises CertificateError.
+    """
+    if not certificate and not key:
+        if client_ca:
+            raise CertificateError("Client CA", "clients bring certificates over HTTPS only; paste Certificate and Private Key, too.")
+        return None
+    if not certificate or not key:
+        present, absent = ("Certificate", "Private Key") if certificate else ("Private Key", "Certificate")
+        raise CertificateError(absent, f"HTTPS needs both; paste the {absent.lower()} too, or empty {present}.")
+    context = gevent_ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20")
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_CIPHER_SERVER_PREFERENCE | ssl.OP_NO_RENEGOTIATION
+    # Our own end of reading is an unexpected one, after which OpenSSL 3 would not let us answer.
+    context.options |= getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
+    try:
+        with tempfile.TemporaryDirectory() as folder:  # readable by this user only, gone once loaded
+            files = [Path(folder, name) for name in ("certificate.pem", "key.pem")]
+            for file, text in zip(files, (certificate, key)):
+                file.write_text(text + "\n")
+            # without a password OpenSSL would ask on the terminal
+            context.load_cert_chain(files[0], files[1], password=lambda: "")
+    except ssl.SSLError as error:
+        raise CertificateError(*explain_tls_error(error, certificate, key)) from None
+    except OSError as error:
+        raise CertificateError(
+            "Certificate", f"no temporary file for loading it ({error.strerror}); free disk space in the container's /tmp."
+        ) from None
+    if client_ca:
+        require_client_certificates(context, client_ca)
+    return context
+
+
+def require_client_certificates(context: ssl.SSLContext, client_ca: str) -> None:
+    """Let a TLS context end every handshake in which the client has no certificate of these CAs; raises CertificateError."""
+    whole = "paste the whole PEM text of each, from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----."
+    if "PRIVATE KEY" in client_ca:
+        raise CertificateError("Client CA", f"it holds a private key, which belongs to the CA alone; {whole}")
+    # Bundles name their certificates in comments, in any language, which the ssl module refuses to read.
+    certificates = re.findall("-----BEGIN CERTIFICATE-----[\\sA-Za-z0-9+/=]+-----END CERTIFICATE-----", client_ca)
+    try:
+        context.load_verify_locations(cadata="\n".join(certificates))
+    except (ssl.SSLError, ValueError):  # ValueError: there is none
+        raise CertificateError("Client CA", f"OpenSSL cannot read its certificates; {whole}") from None
+    if len(certificates) < client_ca.count("BEGIN CERTIFICATE"):
+        raise CertificateError("Client CA", f"one of its certificates is incomplete; {whole}")
+    authorities = context.get_ca_certs()
+    if len(authorities) < len(set(certificates)):
+        raise CertificateError("Client CA", "one of its certificates is not that of a CA; paste those that signed the clients' own.")
+    if any(ssl.cert_time_to_seconds(str(authority["notAfter"])) < time.time() for authority in authorities):
+        raise CertificateError("Client CA", "one of its certificates has expired, and all that it signed with it; paste a newer one.")
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # the bundle may name an intermediate CA without its root
+
+
+def explain_tls_error(error: ssl.SSLError, certificate: str, key: str) -> tuple[str, str]:
+    """Return the parameter at fault and the mend for an error of OpenSSL."""
+    if "BEGIN CERTIFICATE" not in certificate:
+        return "Certificate", "paste the whole PEM text, from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----."
+    if "PRIVATE KEY" not in key or "-----END" not in key:
+        return "Private Key", "paste the whole PEM text, with its lines -----BEGIN ... PRIVATE KEY----- and -----END ...-----."
+    if "ENCRYPTED" in key:
+        return "Private Key", "it is protected by a passphrase; paste it without one (openssl pkey -in key.pem)."
+    if error.reason == "KEY_VALUES_MISMATCH":
+        return "Private Key", "it does not belong to the certificate; paste the key the certificate was made with."
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=certificate)
+    except ssl.SSLError:
+        return "Certificate", "OpenSSL cannot read it; paste the whole PEM text again."
+    return "Private Key", "OpenSSL cannot read it; paste the whole PEM text again."
+
+
+def certificate_problem(certificate: str) -> str:
+    """Return a sentence when a PEM certificate has expired, is not valid yet or soon expires, else an empty string.
+
+    The first certificate counts, which is the server's own. Its dates stand in its DER as two times, one after the other
+    (RFC 5280, 4.1.2.5).
+    """
+    pem = certificate[certificate.find("-----BEGIN CERTIFICATE-----") :].partition("-----END CERTIFICATE-----")[0]
+    dates = VALIDITY.search(base64.b64decode(pem.partition("-----BEGIN CERTIFICATE-----")[2]))
+    if dates is None:
+        return ""
+    begins, ends = (read_asn1_time((dates[number] or dates[number + 1]).decode()) for number in (1, 3))
+    if begins > time.time():
+        return "Certificate: it is not valid yet; paste a valid one, senders that verify it refuse to connect."
+    days = (ends - time.time()) / 86_400
+    if days < 0:
+        return "Certificate: it has expired; paste a valid one, senders that verify it refuse to connect."
+    return f"Certificate: it expires in {math.floor(days)} days; paste a renewed one in time." if days <= CERTIFICATE_WARNING_DAYS else ""
+
+
+def read_asn1_time(text: str) -> float:
+    """Return epoch seconds of UTCTime (two digits of the year, 1950 to 2049) or GeneralizedTime, without its Z."""
+    if len(text) == 12:
+        text = ("19" if text >= "50" else "20") + text
+    return calendar.timegm(time.strptime(text, "%Y%m%d%H%M%S"))
+
+
+# A SEQUENCE of two times, each a UTCTime (tag 23) or a GeneralizedTime (tag 24).
+VALIDITY = re.compile(
+    rb"\x30[\x1e\x20\x22](?:\x17\x0d([0-9]{12})Z|\x18\x0f([0-9]{14})Z)(?:\x17\x0d([0-9]{12})Z|\x18\x0f([0-9]{14})Z)"
+)
+
+
+# -------------------------------------------------------------------------------------------------
+# Connections: which exist and how long they may stay; memory for large bodies; counters
+#
+# A connection is in one of five groups, each ordered by how long it has been there. Once a second all
+# deadlines are checked. Only the groups in which a connection waits for its sender are ever thinned
+# out: a request in progress is never cut off.
+# -------------------------------------------------------------------------------------------------
+
+REQUEST_SECONDS = 30  # for the TLS handshake, the headers and the body together
+IDLE_SECONDS = 60  # a kept-alive connection without a request
+MAX_CONNECTIONS = 4096
+SPARE_DESCRIPTORS = 100  # of the process's limit, for everything that is no connection
+EVICTION_CANDIDATES = 64  # looked at when full, so that a crowd does not make each newcomer expensive
+DISCARD_BYTES = 64 * 1024**2  # thrown away after a refusal, so that a sender or proxy that is still sending sees it and no reset
+DISCARD_SECONDS = 10.0
+MAX_DISCARDING = 256  # connections at once; any further one gets LINGER_BYTES and LINGER_SECONDS
+LINGER_BYTES = 64 * 1024
+LINGER_SECONDS = 1.0
+MAX_BODIES_BYTES = 256 * 1024**2  # of all large bodies being worked on at once, so that many of them cannot fill the memory
+
+
+class Counters:
+    """What happened: counted since the start, and since the last line in the log."""
+
+    def __init__(self) -> None:
+        self._new: Counter[str] = Counter()
+        self._logged: Counter[str] = Counter()
+        self.statuses: Counter[int] = Counter()  # of all answers
+
+    def add(self, name: str, count: int = 1) -> None:
+        """Count something under a name that is fit for the log."""
+        self._new[name] += count
+
+    def answered(self, status: int) -> None:
+        """Count an answer."""
+        self.statuses[status] += 1
+        if status != 200:
+            self._new[f"answered {status}"] += 1
+
+    def total(self, name: str) -> int:
+        """Return a counter's value since the start."""
+        return self._logged[name] + self._new[name]
+
+    def totals(self) -> dict[str, int]:
+        """Return all counters' values since the start."""
+        return dict(self._logged + self._new)
+
+    def take_line(self) -> str:
+        """Return what was counted since the last call as one line, empty where nothing was."""
+        line = ", ".join(f"{count} {name}" for name, count in sorted(self._new.items()))
+        self._logged.update(self._new)
+        self._new.clear()
+        return line
+
+
+class BodyMemory:
+    """The memory that all large bodies being worked on may take together, in bytes."""
+
+    def __init__(self) -> None:
+        self._taken = 0
+
+    def reserve(self, size: int) -> None:
+        """Account for bytes of a large body; raises ServiceUnavailable where there are too many of them at once."""
+        if self._taken + size > MAX_BODIES_BYTES:
+            raise ServiceUnavailable("Too many large bodies are being worked on; send this one again later.")
+        self._taken += size
+
+    def release(self, size: int) -> None:
+        """Bytes of a large body are done with."""
+        self._taken -= size
+
+
+class ConnectionRegistry:
+    """Keeps every connection within its time and all of them within their number."""
+
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
+        self._most = max(
+            16, min(MAX_CONNECTIONS, raise_descriptor_limit(MAX_CONNECTIONS + SPARE_DESCRIPTORS) - SPARE_DESCRIPTORS)
+        )
+        self._arriving: OrderedDict[Connection, None] = OrderedDict()  # without complete headers, oldest first
+        self._reading: OrderedDict[Connection, None] = OrderedDict()  # headers complete, the body not
+        self._working: OrderedDict[Connection, None] = OrderedDict()  # the whole request is here: never evicted
+        self._idle: OrderedDict[Connection, None] = OrderedDict()  # kept alive between requests, longest idle first
+        self._discarding: OrderedDict[Connection, None] = OrderedDict()  # refused, and still sending
+        self._groups = (self._arriving, self._idle, self._discarding, self._reading, self._working)
+        self.in_progress = 0  # requests whose body is complete and that are not yet answered
+        self.stopping = False
+
+    def open(self, connection: "Connection") -> bool:
+        """Take in a new connection and return True; False where it is one too many.
+
+        When full, the oldest connection without complete headers makes room, else the longest idle, else the oldest
+        that is refused, else the oldest without a complete body. One whose bytes are here and only wait for their turn
+        comes after all of these.
+        """
+        if sum(map(len, self._groups)) >= self._most:
+            silent = itertools.filterfalse(Connection.has_bytes, itertools.islice(self._arriving, EVICTION_CANDIDATES))
+            victim = next(itertools.chain(silent, self._idle, self._discarding, self._reading, self._arriving), None)
+            if victim is None:
+                self._counters.add("connections refused")
+                return False
+            self._counters.add("connections evicted")
+            self.close(victim)
+            victim.shut(socket.SHUT_RDWR)
+        connection.group = self._arriving
+        self._arriving[connection] = None
+        return True
+
+    def close(self, connection: "Connection") -> None:
+        """Forget a connection."""
+        connection.group.pop(connection, None)
+
+    def idle(self, connection: "Connection") -> None:
+        """A request is answered: the connection may stay silent for IDLE_SECONDS."""
+        self._move(connection, self._idle, time.monotonic() + IDLE_SECONDS)
+
+    def begin(self, connection: "Connection") -> None:
+        """A part of a request has come: REQUEST_SECONDS for the rest, on a new connection from its opening."""
+        if connection.group is self._idle:
+            self._move(connection, self._arriving, time.monotonic() + REQUEST_SECONDS)
+
+    def read(self, connection: "Connection") -> None:
+        """The headers are complete, and the body is waited for within the same time."""
+        self.begin(connection)
+        self._move(connection, self._reading, connection.deadline)
+
+    def work(self, connection: "Connection") -> None:
+        """The body is complete: from here on XSOAR decides how long it takes."""
+        self._move(connection, self._working, math.inf)
+
+    def discard(self, connection: "Connection") -> tuple[int, float]:
+        """The request is refused: return how many bytes may be thrown away of what is under way, and for how many seconds."""
+        if len(self._discarding) >= MAX_DISCARDING:
+            return LINGER_BYTES, LINGER_SECONDS
+        self._move(connection, self._discarding, time.monotonic() + DISCARD_SECONDS)
+        return DISCARD_BYTES, DISCARD_SECONDS
+
+    @staticmethod
+    def _move(connection: "Connection", group: "OrderedDict[Connection, None]", deadline: float) -> None:
+        if connection in connection.group:  # else it is closed
+            del connection.group[connection]
+            group[connection] = None
+            connection.group = group
+            connection.deadline = deadline
+
+    def reading(self) -> bool:
+        """Return whether a body is on its way."""
+        return bool(self._reading)
+
+    def end_reading(self) -> None:
+        """End reading on every connection whose request is incomplete; its greenlet answers that we are stopping."""
+        for connection in [*self._arriving, *self._reading]:
+            connection.shut(socket.SHUT_RD)
+
+    def sweep(self, now: float) -> None:
+        """End reading on every connection whose time is up, which its own greenlet then answers; ``now`` is monotonic."""
+        for group in self._groups:
+            for connection in list(group):
+                if connection.deadline >= now:
+                    continue
+                # A second sweep means that not even the answer could be written.
+                connection.shut(socket.SHUT_RDWR if connection.expired else socket.SHUT_RD)
+                connection.expired = True
+                connection.deadline = now + LINGER_SECONDS
+
+    def counts(self) -> dict[str, int]:
+        """Return how many connections there are of each kind."""
+        names = ("arriving", "idle", "discarding", "reading", "working")
+        return {name: len(group) for name, group in zip(names, self._groups)}
+
+
+def raise_descriptor_limit(wanted: int) -> int:
+    """Raise the process's soft limit of descriptors to so many, as far as the hard one allows, and return what it is."""
+    soft, hard = (math.inf if limit == resource.RLIM_INFINITY else limit for limit in resource.getrlimit(resource.RLIMIT_NOFILE))
+    if soft < wanted:
+        raised = min(wanted, hard)
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (int(raised), resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+            soft = raised
+    return int(min(soft, wanted))
+
+
+# -------------------------------------------------------------------------------------------------
+# Heads: a request line and headers become a Head, once for the same bytes
+#
+# The reader is strict: where a lenient one takes two Content-Lengths, folded headers or a bare line
+# feed, a proxy in front may see other requests than we do. All of that is 400 and the end of the
+# connection.
+#
+# Senders and proxies repeat their heads byte for byte, except for the length of the body. What follows
+# from a head's bytes is found once.
+# -------------------------------------------------------------------------------------------------
+
+RECEIVE_BYTES = 16 * 1024  # of a request's head and, mostly, its whole body
+MAX_REQUEST_LINE_BYTES = 8 * 1024  # what common proxies allow
+MAX_HEADERS_BYTES = 32 * 1024
+MAX_HEADERS = 100
+MAX_CHUNK_LINE_BYTES = 1 * 1024
+REQUESTS_IN_A_ROW = 8  # from one connection before the others get their turn: a pipeline never makes us wait for its bytes
+MAX_KNOWN_HEADS = 256
+MAX_KNOWN_HEAD_BYTES = 2 * 1024
+HEADER_NAME = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # a header's name, RFC 9110
+REQUEST_LINE = re.compile(rf"({HEADER_NAME}) ([\x21-\x7e\x80-\xff]+) HTTP/1\.([0-9])")
+HEADER_LINES = re.compile(rf"(?:{HEADER_NAME}:[\t\x20-\x7e\x80-\xff]*\r\n)*+")
+# RFC 9112, 7.1.1: an extension has a name; a blank is allowed around its semicolon only, and ours is a bit stricter.
+CHUNK_LINE = re.compile(rb"([0-9a-fA-F]{1,8})(?:[ \t]*;[ \t]*[!#$%&'*+\-.^_`|~0-9A-Za-z][\t\x20-\x7e\x80-\xff]*)?\r\n")
+LENGTH_LINE = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: ?([0-9]{1,8})\r\n")
+SINGLE_HEADERS = {"content-length", "transfer-encoding", "host", "content-encoding", "expect"}  # twice is ambiguous
+COMMON_HEADERS = "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
+BAD_REQUEST_LINE = "The request line is not valid HTTP/1.1."
+BLANK_LINE = b"\r\n\r\n"  # with the line break before it
+STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in http.HTTPStatus}
+
+
+class Head:
+    """A request without its body: names of headers in lower case, values in Latin-1 as they came.
+
+    The application keeps in ``handler`` and ``notes`` what follows from the head alone; nothing else of it ever changes.
+    """
+
+    __slots__ = (
+        "chunked",
+        "expects_continue",
+        "handler",
+        "headers",
+        "keep_alive",
+        "length",
+        "method",
+        "minor",
+        "notes",
+        "path",
+        "query",
+        "repeated",
+    )
+
+    def __init__(self, method: str, target: str, minor: str, headers: dict[str, str], repeated: frozenset[str]) -> None:
+        """Understand a request line and headers; raises BadRequest wherever a proxy might see another request than we do."""
+        self.method = method.upper()
+        self.path, self.query = split_target(target)
+        self.minor = minor  # of HTTP/1
+        self.headers = headers
+        self.repeated = repeated  # names that came more than once
+        self.length, self.chunked = body_framing(headers, minor)
+        self.expects_continue = minor != "0" and headers.get("expect", "").lower() == "100-continue"
+        connection = headers.get("connection")  # RFC 9112, 9.3: HTTP/1.1 stays open unless told otherwise
+        options = [option.strip() for option in connection.lower().split(",")] if connection else []
+        self.keep_alive = "close" not in options and (minor != "0" or "keep-alive" in options)
+        self.handler: Callable[[Request], Answer | None] | None = None  # the function that answers
+        self.notes: Any = None
+
+
+def parse_head(text: str) -> Head:
+    """Return a request's head from its lines, each with its line break; raises BadRequest."""
+    line, _, lines = text.partition("\r\n")
+    words = REQUEST_LINE.fullmatch(line)
+    if not words:
+        raise BadRequest(BAD_REQUEST_LINE)
+    method, target, minor = words.groups()
+    headers, repeated = parse_headers(lines)
+    if minor != "0" and "host" not in headers:  # RFC 9112, 3.2
+        raise BadRequest("The header Host is missing; HTTP/1.1 has it in every request.")
+    return Head(method, target, minor, headers, repeated)
+
+
+def parse_headers(lines: str) -> tuple[dict[str, str], frozenset[str]]:
+    """Return values by lower-case name, repeated ones joined by commas, and the names that were repeated; raises BadRequest.
+
+    RFC 9112, 5: no blank before the colon and no folded lines; RFC 9110, 5.3: which headers may be joined.
+    """
+    if not HEADER_LINES.fullmatch(lines):
+        raise BadRequest("A header is malformed: each is one line 'Name: value', without control characters.")
+    headers: dict[str, str] = {}
+    repeated = []
+    for line in lines.split("\r\n")[:-1]:
+        name, _, value = line.partition(":")
+        name = name.lower()
+        value = value.strip(" \t")
+        if name not in headers:
+            headers[name] = value
+        elif name in SINGLE_HEADERS:
+            raise BadRequest(f"The header {name} is there twice; send it once.")
+        else:
+            headers[name] += ", " + value
+            repeated.append(name)
+    return headers, frozenset(repeated)
+
+
+def split_target(target: str) -> tuple[str, str]:
+    """Return a target's path, its percent-encodings resolved, and its raw query string; raises BadRequest (RFC 9112, 3.2)."""
+    path, _, query = target.partition("?")
+    if path.lower().startswith(("http://", "https://")):  # the absolute form, http://host/path
+        path = "/" + path.partition("://")[2].partition("/")[2]
+    if not path.startswith("/"):
+        raise BadRequest("The request's target is no path and no URL.")
+    return unquote_to_bytes(path.encode("latin-1")).decode("utf-8", "replace"), query
+
+
+def body_framing(headers: dict[str, str], minor: str) -> tuple[int, bool]:
+    """Return a body's length in bytes and whether it comes in chunks; raises BadRequest where that is in doubt.
+
+    RFC 9112, 6.1: both headers together, or chunks in HTTP/1.0, are how requests are smuggled. RFC 9112, 6.3: without either
+    there is no body.
+    """
+    length, encoding = headers.get("content-length"), headers.get("transfer-encoding")
+    if encoding is not None and (length is not None or encoding.lower() != "chunked" or minor == "0"):
+        raise BadRequest("Send either Content-Length or, in HTTP/1.1, Transfer-Encoding: chunked.")
+    if length is not None and not (length.isascii() and length.isdigit() and len(length) <= 15):
+        raise BadRequest("Content-Length is no number of bytes.")
+    return int(length or 0), encoding is not None
+
+
+def check_head_limits(head: bytes) -> None:
+    """Raise HTTPError (400, 414, 431) for a head, or what has come of it, that is too long or no head of HTTP/1."""
+    lines = head.rstrip(b"\r\n")  # what is, or may become, the blank line does not count
+    breaks = lines.count(b"\r\n")
+    first = lines.find(b"\r\n") if breaks else len(lines)
+    if first > MAX_REQUEST_LINE_BYTES:
+        raise HTTPError(414, f"The request line is longer than {MAX_REQUEST_LINE_BYTES // 1024} KiB; shorten the URL.")
+    if len(lines) - first > MAX_HEADERS_BYTES or breaks > MAX_HEADERS:
+        raise HTTPError(431, f"The headers exceed {MAX_HEADERS_BYTES // 1024} KiB or {MAX_HEADERS} lines; send fewer.")
+    if head.count(b"\n") != head.count(b"\r\n"):
+        raise BadRequest("A line of the request's head ends in a bare line feed; end each with CR LF.")
+    if first and b"\n" in head and head.find(b" HTTP/1.", 0, first) < 0:  # TLS or a port scan: no end would ever come
+        raise BadRequest(BAD_REQUEST_LINE)
+
+
+def check_chunk_line(line: bytes) -> None:
+    """Raise BadRequest for a chunk's first line, or what has come of it, that is too long."""
+    if len(line) > MAX_CHUNK_LINE_BYTES:
+        raise BadRequest(f"A chunk of the body has a first line over {MAX_CHUNK_LINE_BYTES} bytes; send no extensions.")
+
+
+def too_large() -> HTTPError:
+    """Return the refusal of a body over MAX_BODY_BYTES."""
+    return HTTPError(413, f"The body is larger than {MAX_BODY_BYTES // 1024**2} MiB; send fewer events at a time.")
+
+
+class KnownHeads:
+    """Heads by their bytes, but for the digits of Content-Length: the last used of those whose sender was let in."""
+
+    def __init__(self) -> None:
+        self._heads: OrderedDict[tuple[bytes, bytes], Head] = OrderedDict()
+
+    @staticmethod
+    def key(head: bytes) -> tuple[tuple[bytes, bytes], bytes]:
+        """Return what a head is known by, and the digits of its Content-Length, empty without one.
+
+        Of a head with two such lines the second is part of the key; it is refused and so never known.
+        """
+        line = LENGTH_LINE.search(head)
+        if not line:
+            return (head, b""), b""
+        start, end = line.span(1)
+        return (head[:start], head[end:]), head[start:end]
+
+    def get(self, key: tuple[bytes, bytes]) -> Head | None:
+        """Return a known head."""
+        head = self._heads.get(key)
+        if head is not None:
+            self._heads.move_to_end(key)
+        return head
+
+    def add(self, key: tuple[bytes, bytes], head: Head) -> None:
+        """Remember a head, in place of the least recently used where there are too many."""
+        if len(key[0]) + len(key[1]) <= MAX_KNOWN_HEAD_BYTES:
+            self._heads[key] = head
+            if len(self._heads) > MAX_KNOWN_HEADS:
+                self._heads.popitem(last=False)
+
+
+# -------------------------------------------------------------------------------------------------
+# Requests: the bytes of a connection, a request and its body
+# -------------------------------------------------------------------------------------------------
+
+class Reader:
+    """The bytes of a connection, received as they are asked for.
+
+    Empty bytes mean that no more will come: the sender ended, or we ended reading because its time is up.
+    """
+
+    __slots__ = ("_await_bytes", "_buffer", "_receive")
+
+    def __init__(self, sock: Any) -> None:
+        self._receive = sock.recv
+        self._buffer = b""
+        # Behind an answer the next request is not here yet: to wait before trying saves the try. Under TLS bytes may be.
+        secure = isinstance(sock, gevent_ssl.SSLSocket)
+        self._await_bytes: Callable[[], None] = no_wait if secure else functools.partial(sock._wait, sock._read_event)
+
+    def wait(self) -> bool:
+        """Wait for the next request's first byte and return whether there is one; an empty line before it is left out.
+
+        RFC 9112, 2.2: some senders put one behind a body.
+        """
+        if not self._buffer:
+            self._await_bytes()
+            if not self._fill():
+                return False
+        if self._buffer[:1] == b"\r":
+            while self._buffer in (b"\r", b"\r\n"):
+                if not self._fill():
+                    return False
+            self._buffer = self._buffer.removeprefix(b"\r\n")
+        return True
+
+    def take_buffered(self, size: int) -> bytes | None:
+        """Return so many bytes where they have come already, else None."""
+        buffer = self._buffer
+        if len(buffer) < size:
+            return None
+        self._buffer = buffer[size:]
+        return buffer[:size]
+
+    def until(self, mark: bytes, check: Callable[[bytes], None]) -> bytes:
+        """Return the bytes up to and with the mark; where they are not whole, ``check`` sees what has come and may refuse it."""
+        while (end := self._buffer.find(mark)) < 0:
+            check(self._buffer)
+            if not self._fill():
+                return b""
+        end += len(mark)
+        found, self._buffer = self._buffer[:end], self._buffer[end:]
+        return found
+
+    def unread(self, data: bytes) -> None:
+        """Put bytes back before all others."""
+        self._buffer = data + self._buffer
+
+    def read_at_most(self, most: int) -> bytes:
+        """Return at least one byte and at most so many."""
+        if not self._buffer:
+            return self._receive(most)
+        found, self._buffer = self._buffer[:most], self._buffer[most:]
+        return found
+
+    def exactly(self, size: int) -> bytes:
+        """Return so many bytes, fewer only where the sender ends before them."""
+        found = self.read_at_most(size) if size else b""
+        if len(found) < size:
+            parts = bytearray(found)
+            while len(parts) < size and (part := self.read_at_most(size - len(parts))):
+                parts += part
+            return bytes(parts)
+        return found
+
+    def _fill(self) -> bool:
+        part = self._receive(RECEIVE_BYTES)
+        self._buffer += part
+        return bool(part)
+
+
+def no_wait() -> None:
+    """Leave it to the socket to wait."""
+
+
+class Request:
+    """A request that is being answered: its head, its body once read_body() is called, and the memory it takes.
+
+    ``address`` is where it comes from.
+    """
+
+    __slots__ = ("_connection", "_key", "_seen", "_taken", "address", "complete", "head", "headers", "length", "in_progress")
+
+    def __init__(self, head: Head, length: int, key: tuple[bytes, bytes], connection: "Connection"):
+        self.head = head
+        self.headers = head.headers
+        self.length = length  # bytes of the body, 0 where it comes in chunks
+        self.address = connection.address
+        self.complete = not head.chunked and not length  # the body is read
+        self.in_progress = False  # and what it holds is worth waiting for
+        self._connection = connection
+        self._key = key
+        self._seen = 0
+        self._taken = 0
+
+    def reply(self, answer: Answer) -> None:
+        """Answer the request: once, from any greenlet, without waiting."""
+        self.end()
+        self._connection.send(answer)
+
+    def end(self) -> None:
+        """Give back what the request holds."""
+        server = self._connection.server
+        if self._taken:
+            server.memory.release(self._taken)
+            self._taken = 0
+        if self.in_progress:
+            self.in_progress = False
+            server.connections.in_progress -= 1
+
+    def cache_head(self) -> None:
+        """Keep what follows from the head for the next request whose head is the same; for senders that were let in."""
+        self._connection.server.known_heads.add(self._key, self.head)
+
+    def reserve(self, size: int) -> None:
+        """Account for ``size`` more bytes that the request holds in memory; raises ServiceUnavailable. Small ones are free."""
+        self._seen += size
+        if self._seen > SMALL_BODY_BYTES:
+            self._connection.server.memory.reserve(self._seen - self._taken)
+            self._taken = self._seen
+
+    def read_body(self) -> bytes:
+        """Return the whole body, at most MAX_BODY_BYTES; raises HTTPError (400, 408, 413, 503)."""
+        connection = self._connection
+        if self.length > MAX_BODY_BYTES:
+            raise too_large()
+        if self.head.expects_continue and not self.complete:  # RFC 9110, 10.1.1
+            connection.sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        body = connection.reader.take_buffered(self.length) if not self.head.chunked else None
+        if body is None:
+            connection.server.connections.read(connection)
+            body = self._read_chunks() if self.head.chunked else self._read(self.length)
+        else:
+            self.reserve(self.length)
+        self.complete = True
+        connection.server.connections.work(connection)
+        return body
+
+    def hold_shutdown(self) -> None:
+        """From here on the request is worth waiting for when the webhook stops."""
+        self.in_progress = True
+        self._connection.server.connections.in_progress += 1
+
+    def _read(self, size: int) -> bytes:
+        if size <= READ_BYTES:  # in one piece
+            return self._read_part(size)
+        parts = bytearray()
+        while len(parts) < size:
+            parts += self._read_part(min(READ_BYTES, size - len(parts)))
+            if len(parts) % 1024**2 < READ_BYTES:
+                gevent.sleep(0)  # a fast sender must not keep the hub
+        return bytes(parts)
+
+    def _read_part(self, size: int) -> bytes:
+        self.reserve(size)
+        part = self._connection.reader.exactly(size)
+        if len(part) < size:
+            raise self._connection.incomplete_request_error("The body ends before its Content-Length; send it whole.")
+        return part
+
+    def _read_chunks(self) -> bytes:
+        """Return the body from its chunks (RFC 9112, 7.1)."""
+        connection = self._connection
+        parts = bytearray()
+        for number, size in enumerate(self._chunk_sizes(), 1):
+            if len(parts) + size > MAX_BODY_BYTES:
+                raise too_large()
+            parts += self._read(size)
+            if connection.reader.exactly(2) != b"\r\n":
+                raise connection.incomplete_request_error("A chunk of the body is not as long as it says; send it again.")
+            if number % 64 == 0:
+                gevent.sleep(0)  # a flood of tiny chunks must not keep the hub
+        return bytes(parts)
+
+    def _chunk_sizes(self) -> Iterator[int]:
+        connection = self._connection
+        while True:
+            line = connection.reader.until(b"\n", check_chunk_line)
+            check_chunk_line(line)
+            size = CHUNK_LINE.fullmatch(line)
+            if not size:
+                raise connection.incomplete_request_error("A chunk of the body has no valid size; send it again.")
+            if not int(size[1], 16):
+                break
+            yield int(size[1], 16)
+        # RFC 9112, 7.1.2: trailers, which nobody needs here, end in a blank line, and so they do now where there are none.
+        connection.reader.unread(b"\r\n")
+        trailers = connection.read_head()
+        check_head_limits(trailers)
+        parse_headers(trailers.decode("latin-1")[2:-2])
+
+
+# -------------------------------------------------------------------------------------------------
+# Server: connections are accepted, requests are answered
+#
+# A request's way through this file:
+#
+# 1. Server.handle gives a new socket to a Connection, which the registry admits.
+# 2. Connection.serve waits for the first byte, and reads up to the blank line that ends the head.
+# 3. A head with known bytes is found in KnownHeads; any other is checked, parsed and understood.
+# 4. The application's function gets the Request. It may read the body, and it returns an Answer, or
+#    None where Request.reply is called later, from any greenlet.
+# 5. The answer leaves at once, without a switch to the connection's own greenlet, which meanwhile
+#    waits for the next request's bytes.
+# 6. After a refusal whose body is still arriving, what the sender has in flight is read and thrown
+#    away, so that it sees the answer and not a reset connection.
+# -------------------------------------------------------------------------------------------------
+
+class Connection:
+    """A sender's connection: one request after the other is read and answered.
+
+    ConnectionRegistry knows in which group it is, and until when it may stay there (``deadline``, in time.monotonic() seconds).
+    """
+
+    __slots__ = ("_busy", "_closing", "_request", "_sent", "address", "deadline", "expired", "group", "reader", "server", "sock")
+
+    def __init__(self, sock: Any, address: str, server: "Server") -> None:
+        self.sock = sock
+        self.address = address
+        self.server = server
+        self.group: OrderedDict[Connection, None] = OrderedDict()  # until the registry takes it in
+        self.deadline = time.monotonic() + REQUEST_SECONDS
+        self.expired = False
+        self._closing = False  # no request follows the one that is being answered
+        self._busy = False  # a request is being answered, or its answer is leaving
+        self._request: Request | None = None  # that one
+        self._sent: Event | None = None  # set once the answer has left, where somebody waits for that
+
+    def serve(self) -> None:
+        """Answer requests until the sender or we have enough."""
+        self.reader = Reader(self.sock)
+        served = 0
+        try:
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # Nagle and delayed ACK: 44 ms a request
+            while self.reader.wait():
+                self._await_answer()
+                request = self._answer_one()
+                if self._closing:
+                    self._await_answer()
+                    return self._linger(request)
+                served += 1
+                if served % REQUESTS_IN_A_ROW == 0:
+                    gevent.sleep(0)
+            self._await_answer()  # of a sender that has ended its side, and still reads
+        except OSError:  # the sender has gone
+            return None
+
+    def _await_answer(self) -> None:
+        """Wait until the last request's answer has left."""
+        if self._busy:
+            self._sent = Event()
+            self._sent.wait()
+            self._sent = None
+
+    def _answer_one(self) -> Request | None:
+        """Read a request's head, have the request answered and return it; None where it has no valid head."""
+        server = self.server
+        self._busy = True
+        try:
+            request = self._request = self._read_request()
+            self._closing = not request.head.keep_alive
+        except HTTPError as error:
+            self._closing = True
+            self.send(error.answer())
+            return None
+        try:
+            answer = server.answer(request)
+        except HTTPError as error:
+            answer = error.answer()
+        except OSError:  # the sender has gone; nothing else here waits for a device
+            request.end()
+            raise
+        except Exception as error:
+            server.report_failure(error)
+            answer = FAILED
+        if not request.complete:
+            self._closing = True
+        if answer is not None:
+            request.reply(answer)
+        return request
+
+    def _read_request(self) -> Request:
+        """Read the next request's head; raises HTTPError (400, 408, 414, 431)."""
+        data = self.read_head()
+        key, digits = KnownHeads.key(data)
+        head = self.server.known_heads.get(key)
+        if head is None:
+            check_head_limits(data)
+            head = parse_head(data[:-2].decode("latin-1"))
+            return Request(head, head.length, key, self)
+        return Request(head, int(digits) if digits else head.length, key, self)
+
+    def read_head(self) -> bytes:
+        """Return the bytes up to a blank line and with it; raises HTTPError (400, 408, 414, 431)."""
+        head = self.reader.until(BLANK_LINE, self._check_part)
+        if not head:
+            raise self.incomplete_request_error("The request ends before its headers do; send it whole.")
+        return head
+
+    def _check_part(self, head: bytes) -> None:
+        """Begin the request's time with its first bytes; raises HTTPError (400, 414, 431) for what becomes no head."""
+        self.server.connections.begin(self)
+        check_head_limits(head)
+
+    def incomplete_request_error(self, sentence: str) -> HTTPError:
+        """Return the refusal of a request that cannot be read on: 408 where its time is up, else 400."""
+        if self.server.connections.stopping:
+            return ServiceUnavailable("The webhook is stopping; send this again in a moment.")
+        if self.expired:
+            return HTTPError(408, f"The request was not complete within {REQUEST_SECONDS} s; send it again.")
+        return BadRequest(sentence)
+
+    def send(self, answer: Answer) -> None:
+        """Send what the socket takes of an answer at once, from any greenlet; another greenlet sends the rest."""
+        self.server.counters.answered(answer.status)
+        data = self._encode(answer)
+        self.deadline = time.monotonic() + REQUEST_SECONDS
+        try:
+            sent = self._send_now(data)
+        except OSError:  # the sender has gone
+            sent = len(data)
+        if sent == len(data):
+            self._answered()
+        else:
+            gevent.spawn(self._send_rest, data[sent:])
+
+    def _encode(self, answer: Answer) -> bytes:
+        """Return the bytes of an answer: status line, headers, a blank line and the content."""
+        request, content = self._request, answer.content
+        method, minor = (request.head.method, request.head.minor) if request is not None else ("", "")
+        if answer.status == 200 and method == "POST" and minor != "0" and not self._closing and answer[2:] == PLAIN_ANSWER:
+            return b"%b%d\r\n\r\n%b" % (self.server.head_200(), len(content), content)
+        extra = "".join(f"{name}: {value}\r\n" for name, value in answer.headers)
+        connection = "close" if self._closing else "keep-alive"  # HTTP/1.0 has to be told
+        head = (
+            f"HTTP/1.1 {STATUS_LINES[answer.status]}\r\n{self.server.date_header()}{COMMON_HEADERS}"
+            f"Content-Type: {answer.content_type}\r\n{extra}Connection: {connection}\r\nContent-Length: {len(content)}\r\n\r\n"
+        ).encode("latin-1")
+        return head if method == "HEAD" else head + content
+
+    def _send_now(self, data: bytes) -> int:
+        """Send what the socket takes without waiting, and return how many bytes that were."""
+        try:
+            if isinstance(self.sock, gevent_ssl.SSLSocket):
+                if self.sock._sslobj is None:
+                    raise OSError("the connection is closed")
+                return self.sock._sslobj.write(data)
+            return self.sock._sock.send(data)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return 0
+
+    def _send_rest(self, data: bytes) -> None:
+        try:
+            with contextlib.suppress(OSError):  # the sender has gone
+                self.sock.sendall(data)
+        finally:
+            self._answered()
+
+    def _answered(self) -> None:
+        """The answer has left, and the next request may be answered."""
+        self._busy = False
+        self._request = None
+        if not self._closing:
+            self.server.connections.idle(self)
+        if self._sent is not None:
+            self._sent.set()
+
+    def refuse(self, error: HTTPError) -> None:
+        """Answer a connection that is one too many, and close it."""
+        self._busy = self._closing = True
+        self.send(error.answer())
+        with contextlib.suppress(OSError):  # what is unread would reset the connection; there is no time to linger
+            self.sock._sock.recv(LINGER_BYTES)
+
+    def _linger(self, request: Request | None) -> None:
+        """Before closing, say that no more is answered, and throw away what the sender has under way.
+
+        A connection closed over unread bytes resets and the answer is lost: a sender that reads only once it has sent
+        everything sees a broken pipe, and a proxy answers 502 in its place (RFC 9112, 9.6).
+        """
+        secure = isinstance(self.sock, gevent_ssl.SSLSocket)
+        if secure and request is not None and request.complete:
+            return
+        left, seconds = self.server.connections.discard(self)
+        with contextlib.suppress(OSError, ValueError), gevent.Timeout(seconds, False):
+            if secure:
+                with contextlib.suppress(OSError):  # of what follows close_notify; the sender's own is not waited for
+                    self.sock._sslobj.shutdown()
+            self.shut(socket.SHUT_WR)
+            discard_buffer = self.server.discard_buffer
+            while left > 0 and (count := gevent.socket.socket.recv_into(self.sock, discard_buffer)):  # under TLS not decrypted either
+                left -= count
+                if left % 1024**2 < count:
+                    gevent.sleep(0)  # a fast sender must not keep the hub
+
+    def has_bytes(self) -> bool:
+        """Return whether bytes have come that nobody has read."""
+        poll = select.poll()
+        poll.register(self.sock.fileno(), select.POLLIN)
+        return bool(poll.poll(0))
+
+    def shut(self, how: int) -> None:
+        """Shut one or both directions: of the plain socket, because a TLS socket's would wait for the peer."""
+        with contextlib.suppress(OSError):
+            self.sock._sock.shutdown(how)
+
+
+class Server(StreamServer):
+    """gevent's server, with a bounded number of connections and a time limit for TLS handshakes."""
+
+    def __init__(
+        self,
+        listener: Any,
+        answer: Callable[[Request], Answer | None],
+        connections: ConnectionRegistry,
+        counters: Counters,
+        report_failure: Callable[[BaseException], None],
+        tls: "gevent_ssl.SSLContext | None" = None,
+    ) -> None:
+        """Serve on an address or a listening socket.
+
+        answer: takes a request and returns its answer, or None where Request.reply will be called later; may raise HTTPError.
+        report_failure: is told of an exception of ours, which the sender sees as 500.
+        """
+        super().__init__(listener, **({"ssl_context": tls} if tls else {}))
+        self.answer = answer
+        self.connections = connections
+        self.counters = counters
+        self.report_failure = report_failure
+        self.memory = BodyMemory()
+        self.known_heads = KnownHeads()
+        self.tls: Any = tls
+        self.discard_buffer = bytearray(READ_BYTES)  # what is thrown away goes here, of all connections
+        self._date = ""
+        self._date_until = 0.0
+        self._head_200 = b""
+
+    def handle(self, sock: Any, address: Any) -> None:
+        """Serve a new connection (gevent calls this in a greenlet of its own)."""
+        connection = Connection(sock, address[0], self)
+        if not self.connections.open(connection):
+            connection.refuse(ServiceUnavailable("Too many connections are at work; try again later."))
+            return
+        try:
+            connection.serve()
+        finally:
+            self.connections.close(connection)
+
+    def wrap_socket_and_handle(self, client_socket: Any, address: Any) -> None:
+        """Serve a new connection over TLS, whose handshake counts as part of the first request."""
+        connection = Connection(client_socket, address[0], self)
+        if not self.connections.open(connection):
+            return
+        try:  # a connection that is reset by now cannot even be wrapped
+            secure = self.tls.wrap_socket(client_socket, server_side=True, do_handshake_on_connect=False)
+            connection.sock = secure  # wrapping took the plain socket's descriptor over
+            secure.do_handshake()
+            connection.serve()
+        except (OSError, EOFError, ValueError):  # a port scan or an impatient client
+            self.counters.add("failed TLS handshakes")
+        finally:
+            self.connections.close(connection)
+            connection.sock.close()
+
+    def date_header(self) -> str:
+        """Return the Date header's line, made once a second, whatever the wall clock does meanwhile."""
+        now = time.monotonic()
+        if now >= self._date_until:
+            wall = time.time()
+            self._date_until = now + 1 - wall % 1
+            self._date = f"Date: {email.utils.formatdate(wall, usegmt=True)}\r\n"
+            self._head_200 = (
+                f"HTTP/1.1 {STATUS_LINES[200]}\r\n{self._date}{COMMON_HEADERS}Content-Type: {JSON_TYPE}\r\nContent-Length: "
+            ).encode()
+        return self._date
+
+    def head_200(self) -> bytes:
+        """Return the head of the common answer up to the length of its content."""
+        self.date_header()
+        return self._head_200

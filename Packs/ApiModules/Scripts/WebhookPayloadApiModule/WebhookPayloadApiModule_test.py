@@ -1,0 +1,596 @@
+"""Unit tests of WebhookPayloadApiModule.py."""
+
+import base64
+import codecs
+import contextlib
+import functools
+import gc
+import gzip
+import hashlib
+import hmac
+import importlib.util
+import io
+import json
+import os
+import random
+import re
+import resource
+import socket
+import ssl
+import sys
+import threading
+import time
+import urllib.parse
+import zlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar, NamedTuple
+
+import demistomock as demisto
+import GenericWebhook as webhook
+import gevent
+import gevent.event
+import gevent.socket
+import gevent.threadpool
+import pytest
+import requests
+import standardwebhooks
+import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+# ---- payload
+
+
+EXPECTED = 'POST a JSON object such as {"name": "...", "raw_json": {...}}, an array of them, JSON lines, a form or any text.'
+NOT_JSON = "The body is not the JSON its Content-Type says"
+CODECS_THAT_ARE_NO_CHARSET = (
+    *("utf-7", "unicode-1-1-utf-7", "idna", "punycode", "undefined", "unicode_escape", "raw-unicode-escape"),
+    *("zlib", "hex", "rot13", "\0", "x" * 999),
+)
+TOO_MANY_CONTAINERS = f"{NOT_JSON}: it holds more than 1000000 objects and arrays."
+TOO_MANY_FIELDS = f"{NOT_JSON}: it holds more than 500000 fields; send it in several requests."
+BAD_PART = "A part of the form has headers over 8 KiB or 32 lines, or folded ones."
+NO_MULTIPART = "The body is no multipart form with the boundary its Content-Type names; send it whole."
+
+
+class TestPayload:
+    @pytest.mark.parametrize(
+        "body, content_type, items",
+        [
+            (b'{"a":1}', "", [{"a": 1}]),
+            (b' \r\n{"a":1}\n', "text/plain", [{"a": 1}]),
+            (b'[{"a":1},2]', "application/x-www-form-urlencoded", [{"a": 1}, 2]),
+            (b'{"a":1}', "application/json; charset=no-such-charset", [{"a": 1}]),
+            ('{"a":"é"}'.encode("latin-1"), 'application/json; charset="ISO-8859-1"', [{"a": "é"}]),
+            (b"7", "application/vnd.example+json", [7]),
+            (b'"x"', "application/csp-report", ["x"]),
+            (b"7", "", [{"body": "7"}]),
+            (b'{"a":1}\r\n\r\n{"a":2}', "text/plain", [{"a": 1}, {"a": 2}]),
+            (b'{"a":1}\n[2]', "text/plain", [{"body": '{"a":1}\n[2]'}]),
+            (b'{"a":1}\noops', "", [{"body": '{"a":1}\noops'}]),
+            (b'1\n{"a":2}\n\n"x"\n', "application/jsonl", [1, {"a": 2}, "x"]),
+            (b"1\n2", "application/x-ndjson", [1, 2]),
+            (b"1\n2", "application/ndjson", [1, 2]),
+            (b"\x1e1\n\x1e2\n", "application/json-seq", [1, 2]),
+            (b"a=1&b=2&b=3&b=4&c=", "application/x-www-form-urlencoded", [{"a": "1", "b": ["2", "3", "4"], "c": ""}]),
+            (b"a=%C3%A9+x", "application/x-www-form-urlencoded", [{"a": "é x"}]),
+            (b"a=%E9", "application/x-www-form-urlencoded; charset=latin-1", [{"a": "é"}]),
+            (b"a=%E9", "application/x-www-form-urlencoded", [{"body": "a=%E9"}]),
+            (b"plain words", "application/x-www-form-urlencoded", [{"body": "plain words"}]),
+            (b"<a b='c'/>", "application/x-www-form-urlencoded", [{"body": "<a b='c'/>"}]),
+            (b"&&", "application/x-www-form-urlencoded", [{"body": "&&"}]),
+            ("ä=1".encode(), "application/x-www-form-urlencoded", [{"ä": "1"}]),
+            (b"payload=%7B%22a%22%3A1%7D", "application/x-www-form-urlencoded", [{"a": 1}]),
+            (b"payload=%5B1%2C2%5D", "application/x-www-form-urlencoded", [1, 2]),
+            (b"payload=text", "application/x-www-form-urlencoded", [{"payload": "text"}]),
+            (b"payload=1&payload=2", "application/x-www-form-urlencoded", [{"payload": ["1", "2"]}]),
+            (b"payload=%7B%7D&a=1", "application/x-www-form-urlencoded", [{"payload": "{}", "a": "1"}]),
+            ("grüße".encode("latin-1"), "text/plain; charset=latin-1", [{"body": "grüße"}]),
+            ("grüße".encode(), "text/plain", [{"body": "grüße"}]),
+            ("grüße".encode("utf-16"), "text/plain", [{"body": "grüße"}]),
+            ("grüße".encode("utf-8-sig"), "text/plain", [{"body": "grüße"}]),
+            (codecs.BOM_UTF16_BE + "grüße".encode("utf-16-be"), "text/plain", [{"body": "grüße"}]),
+            (codecs.BOM_UTF32_LE + "grüße".encode("utf-32-le"), "text/plain", [{"body": "grüße"}]),
+            (codecs.BOM_UTF32_BE + "grüße".encode("utf-32-be"), "text/plain", [{"body": "grüße"}]),
+            ("grüße".encode("utf-8-sig"), "text/plain; charset=utf-8-sig", [{"body": "grüße"}]),
+            ("[7]".encode("utf-16-le"), "", [7]),
+            ("[7]".encode("utf-16-be"), "text/plain", [7]),
+            ("[7]".encode("utf-32-le"), "application/json", [7]),
+            ("[7]".encode("utf-32-be"), "application/json", [7]),
+            (b"a\x00b", "text/x-log", [{"body": "a\x00b"}]),
+            (b"a\x00b", "application/atom+xml", [{"body": "a\x00b"}]),
+            (b"a\x00b", "application/csv", [{"body": "a\x00b"}]),
+            (b"a\x00b", "application/javascript", [{"body": "a\x00b"}]),
+            (b"a\x00b", "application/x-www-form-urlencoded", [{"body": "a\x00b"}]),
+            (b"\x00\x01", "", [{"body_base64": "AAE="}]),
+            (b"\xff\xd8\xff", "image/jpeg", [{"body_base64": "/9j/"}]),
+            (b"gr\xfc", "text/plain", [{"body": "gr\ufffd", "body_base64": "Z3L8"}]),
+            (b"{broken", "", [{"body": "{broken"}]),
+            (b"ab\x00cd", "application/octet-stream", [{"body_base64": "YWIAY2Q="}]),
+            (
+                b'--b\r\nContent-Disposition: form-data; name="f"\r\n\r\n\xff\r\n--b--\r\n',
+                "multipart/form-data; boundary=b",
+                [{"f": {"body": "\ufffd", "body_base64": "/w=="}}],
+            ),
+            (b"\x1b[31mred\x1b[0m", "", [{"body": "\x1b[31mred\x1b[0m"}]),
+        ],
+    )
+    def test_a_body_becomes_its_items(self, body: bytes, content_type: str, items: list[Any]) -> None:
+        """
+        Given: a body as some sender posts it
+        When: it is read
+        Then: it becomes the items the sender meant
+        """
+        assert webhook.read_payload(body, content_type, "") == items
+
+    @pytest.mark.parametrize(
+        "body, content_type, status, sentence",
+        [
+            (b"", "", 400, f"The body is empty. {EXPECTED}"),
+            (b" \r\n\t", "text/plain", 400, f"The body is empty. {EXPECTED}"),
+            (b"[]", "application/json", 400, f"The body holds no event. {EXPECTED}"),
+            (b"\n\n", "application/x-ndjson", 400, f"The body is empty. {EXPECTED}"),
+            (b'{"a":', "application/json", 400, f"{NOT_JSON}: Expecting value at line 1, column 6."),
+            (
+                b'{"a":1,\n\n}',
+                "text/json",
+                400,
+                f"{NOT_JSON}: Expecting property name enclosed in double quotes at line 3, column 1.",
+            ),
+            (b'{"a":1} 5', "application/json", 400, f"{NOT_JSON}: there is something behind the value that ends at character 9."),
+            (b'{"a":1} {"b":', "application/json", 400, f"{NOT_JSON}: Expecting value at line 1, column 14."),
+            (b'{"a":"\xff"}', "application/json", 400, f"{NOT_JSON}: it is not valid utf-8 at byte 6; send it as UTF-8."),
+            (rb'["\q"]', "application/json", 400, f"{NOT_JSON}: Invalid \\escape at line 1, column 3."),
+            (b'["a', "application/json", 400, f"{NOT_JSON}: Unterminated string starting at line 1, column 2."),
+            (
+                b'{"a":1}\n{"a":',
+                "application/x-ndjson",
+                400,
+                f"{NOT_JSON}: Expecting value at line 2, column 6.",
+            ),
+            (b'{"a":"\xff"}', "application/x-ndjson", 400, f"{NOT_JSON}: it is not valid utf-8 at byte 6; send it as UTF-8."),
+            (b"[" * 201 + b"]" * 201, "application/json", 400, f"{NOT_JSON}: it is nested deeper than 200 levels."),
+            (b"[" * 100_000 + b"]" * 100_000, "application/json", 400, f"{NOT_JSON}: it is nested deeper than 200 levels."),
+            (
+                b"[" + b"1," * 10_000 + b"1]",
+                "application/json",
+                413,
+                "The body holds more than 10000 events; send them in several requests.",
+            ),
+            (b"1\n" * 15_000, "application/jsonl", 413, "The body holds more than 10000 events; send them in several requests."),
+            (
+                b"&".join(b"a=%d" % number for number in range(1001)),
+                "application/x-www-form-urlencoded",
+                413,
+                "The form has more than 1000 fields; send fewer, or JSON.",
+            ),
+            (
+                b"--b\r\n\r\n" * 1001 + b"--b--\r\n",
+                "multipart/form-data; boundary=b",
+                413,
+                "The form has more than 1000 parts; send fewer, or JSON.",
+            ),
+            (
+                b'{"a":[' + b"[]," * 1_000_000 + b"1]}",
+                "application/json",
+                400,
+                f"{NOT_JSON}: it holds more than 1000000 objects and arrays.",
+            ),
+            (b"[]" * 20 + b"\n" + b'{"a":[' + b"[]," * 999_999 + b"1]}\n[]", "application/x-ndjson", 400, TOO_MANY_CONTAINERS),
+            (b"{" + b",".join(b'"%d":1' % number for number in range(600_000)) + b"}", "application/json", 400, TOO_MANY_FIELDS),
+            (
+                b'--b\r\nContent-Disposition: form-data;\r\n name="f"\r\n\r\n1\r\n--b--\r\n',
+                "multipart/form-data; boundary=b",
+                400,
+                BAD_PART,
+            ),
+            (b"--b\r\n" + b"a: b\r\n" * 40 + b"\r\n1\r\n--b--\r\n", "multipart/form-data; boundary=b", 400, BAD_PART),
+            (b"--b\r\nx: " + b"a" * 9000 + b"\r\n\r\n1\r\n--b--\r\n", "multipart/form-data; boundary=b", 400, BAD_PART),
+            (b"no boundary", "multipart/form-data", 400, NO_MULTIPART),
+            (b"--" * 2000, "multipart/form-data", 400, NO_MULTIPART),
+            (b"--x\r\nbroken", "multipart/form-data; boundary=b", 400, NO_MULTIPART),
+        ],
+    )
+    def test_what_cannot_be_read_is_refused_with_the_reason(
+        self, body: bytes, content_type: str, status: int, sentence: str
+    ) -> None:
+        """
+        Given: a body that is broken by its own content type, or that holds too much or nothing
+        When: it is read
+        Then: it is refused, and the sender is told why and where
+        """
+        with pytest.raises(webhook.HTTPError) as refusal:
+            webhook.read_payload(body, content_type, "")
+        assert refusal.value.status == status
+        assert refusal.value.sentence == sentence
+
+    def test_nesting_at_the_limit_is_read(self) -> None:
+        """
+        Given: 200 levels, and wide JSON with more brackets than that
+        When: it is read
+        Then: it is taken
+        """
+        assert len(webhook.read_payload(b"[" * 199 + b"7" + b"]" * 199, "application/json", "")) == 1
+        assert len(webhook.read_payload(b"[" + b'{"a":[]},' * 300 + b"{}]", "application/json", "")) == 301
+
+    @pytest.mark.parametrize("text", ['{"a":[7,DEEP]}', '[7,{"a":DEEP}]', "[7,[7,DEEP]]"])
+    def test_nesting_is_counted_behind_plain_values(self, text: str) -> None:
+        """
+        Given: more levels than allowed, behind a number
+        When: it is read
+        Then: it is refused
+        """
+        with pytest.raises(webhook.UnreadableJson, match="deeper than 200 levels"):
+            webhook.parse_json(text.replace("DEEP", "[" * 199 + "]" * 199))
+
+    def test_what_is_exactly_at_a_limit_is_read(self) -> None:
+        """
+        Given: as many events, fields, parts, objects and characters as are allowed
+        When: they are read
+        Then: all are there
+        """
+        part = b'--b\r\nContent-Disposition: form-data; name="f"\r\n\r\n1\r\n'
+        long_boundary = "multipart/form-data; boundary=b"
+        long_boundary += "; x=" + "x" * (1000 - len(long_boundary) - 4)
+        assert len(webhook.read_payload(b"[" + b"1," * 999 + b"1]", "application/json", "")) == 1000
+        assert len(webhook.read_payload(b"1\n" * 1000, "application/jsonl", "")) == 1000
+        [fields] = webhook.read_payload(b"&".join([b"a=1"] * 1000), "application/x-www-form-urlencoded", "")
+        assert fields == {"a": ["1"] * 1000}
+        for content_type in ("multipart/form-data; boundary=b", long_boundary):
+            [parts] = webhook.read_payload(part * 1000 + b"--b--\r\n", content_type, "")
+            assert parts == {"f": ["1"] * 1000}
+        with pytest.raises(webhook.HTTPError, match="no multipart form"):  # parameters longer than that are not read
+            webhook.read_payload(part + b"--b--\r\n", long_boundary + "x", "")
+        assert len(webhook.parse_json("[" + "[]," * 999_998 + "[]]")) == 999_999
+
+    @pytest.mark.parametrize(
+        "text, value",
+        [
+            ("[NaN]", "NaN"),
+            ("[Infinity]", "Infinity"),
+            ("[-Infinity]", "-Infinity"),
+            ("[1e999]", "1e999"),
+            ("[-1e999]", "-1e999"),
+            ("[1e308]", 1e308),
+            ("[1e-400]", 0.0),
+            ("[" + "9" * 308 + "]", int("9" * 308)),
+            ("[" + "9" * 309 + "]", "9" * 309),
+            ("[" + "9" * 5000 + "]", "9" * 5000),
+            ("[-0]", 0),
+            ("[12345678901234567890]", 12345678901234567890),
+        ],
+    )
+    def test_numbers_no_double_holds_are_kept_as_their_text(self, text: str, value: Any) -> None:
+        """
+        Given: a number JSON does not have, or one no double can hold
+        When: it is read
+        Then: it is kept as text, so that XSOAR gets valid JSON
+        """
+        assert webhook.parse_json(text) == [value]
+        assert type(webhook.parse_json(text)[0]) is type(value)
+
+    def test_of_duplicate_keys_the_last_wins_in_small_and_large_bodies(self) -> None:
+        """
+        Given: an object with a key twice
+        When: it is read by the parser for small and for large bodies
+        Then: the last value stays
+        """
+        assert webhook.parse_json('{"a":1,"a":2}') == {"a": 2}
+        assert webhook.parse_json('{"a":1,"a":2}' + " " * 70_000) == {"a": 2}
+
+    def test_a_true_surrogate_pair_is_a_character(self) -> None:
+        """
+        Given: an escaped pair
+        When: it is read
+        Then: it is the character it stands for
+        """
+        assert webhook.parse_json(r'"\ud83d\ude00"') == "😀"
+
+    @pytest.mark.parametrize("charset", CODECS_THAT_ARE_NO_CHARSET)
+    def test_a_codec_that_is_no_charset_is_ignored(self, charset: str) -> None:
+        """
+        Given: a charset that names a codec no sender means
+        When: the body is read
+        Then: it is UTF-8
+        """
+        text = r"+AOk- é \u00e9 xn--bcher-kva"
+        assert webhook.read_payload(text.encode(), f"text/plain; charset={charset}", "") == [{"body": text}]
+
+    def test_a_file_of_a_form_is_described(self) -> None:
+        """
+        Given: a multipart form with a field twice, a text file and a binary one
+        When: it is read
+        Then: fields are values, files are name, type, size and content
+        """
+        body = (
+            b'--b\r\nContent-Disposition: form-data; name="f"\r\n\r\n1\r\n'
+            b'--b\r\nContent-Disposition: form-data; name="f"\r\n\r\n2\r\n'
+            b'--b\r\nContent-Disposition: form-data; name="t"; filename="a.txt"\r\nContent-Type: text/plain\r\n\r\nhi\r\n'
+            b'--b\r\nContent-Disposition: form-data; name="x"; filename="a.bin"\r\n\r\n\x00\x01\r\n--b--\r\n'
+        )
+        [item] = webhook.read_payload(body, "multipart/form-data; boundary=b", "")
+        assert item["f"] == ["1", "2"]
+        assert item["t"] == {"name": "a.txt", "type": "text/plain", "size": 2, "body": "hi"}
+        assert item["x"] == {"name": "a.bin", "type": "", "size": 2, "body_base64": "AAE="}
+
+    def test_a_part_without_a_name_and_a_file_s_charset_are_kept(self) -> None:
+        """
+        Given: a multipart form with a part that has no name, and a file in Latin-1 that says so
+        When: it is read
+        Then: the part has an empty name, the file its text
+        """
+        body = (
+            b"--b\r\nContent-Disposition: form-data\r\n\r\n1\r\n"
+            b'--b\r\nContent-Disposition: form-data; name="t"; filename="a.txt"\r\n'
+            b"Content-Type: text/plain; charset=latin-1\r\n\r\n\xfc\r\n--b--\r\n"
+        )
+        [item] = webhook.read_payload(body, "multipart/form-data; boundary=b", "")
+        assert item == {"": "1", "t": {"name": "a.txt", "type": "text/plain; charset=latin-1", "size": 1, "body": "ü"}}
+
+    def test_a_lone_payload_part_is_its_json(self) -> None:
+        """
+        Given: a multipart form with nothing but a payload field
+        When: it is read
+        Then: the JSON in it is the item
+        """
+        body = b'--b\r\nContent-Disposition: form-data; name="payload"\r\n\r\n{"a":1}\r\n--b--\r\n'
+        assert webhook.read_payload(body, "multipart/form-data; boundary=b", "") == [{"a": 1}]
+
+
+def gzipped(data: bytes, level: int = 9) -> bytes:
+    """Return a gzip stream that is the same each time: it is part of a test's name, and workers have to agree on that."""
+    return gzip.compress(data, level, mtime=0)
+
+
+def raw_deflate(data: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=-15)
+    return packer.compress(data) + packer.flush()
+
+
+NO_STREAM = "The body is no {} stream; send it packed, or without Content-Encoding."
+CUT_STREAM = "The body ends before its {} stream does; send it whole."
+ENCODINGS = "Send the body with Content-Encoding gzip or deflate, or without any."
+TOO_LARGE = "The unpacked body is larger than 25 MiB; send fewer events at a time."
+
+
+FORM = "application/x-www-form-urlencoded"
+LOG_LINE = 'date=2024-05-10 time=11:37:47 tz="+0200" msg="50%20off a+b=c&d=e"'
+
+
+def part_of(*lines: str, name: str = '; name="f"', content: bytes = b"1") -> bytes:
+    """Return a multipart body, boundary b, of one part: with what follows form-data, and these further header lines."""
+    lines = (f"Content-Disposition: form-data{name}", *lines)
+    return b"--b\r\n" + "".join(f"{line}\r\n" for line in lines).encode() + b"\r\n" + content + b"\r\n--b--\r\n"
+
+
+class TestWhatIsRead:
+    """Rows of bodies that well-known senders post and that used to be refused or mangled."""
+
+    @pytest.mark.parametrize(
+        "content_type", ["application/json", "application/stream+json", "application/json-seq", "", FORM, "text/plain"]
+    )
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b'{"n":1}\n{"n":2}',
+            b'{"n":1}{"n":2}',
+            b'{\n  "n": 1\n}\n{\n  "n": 2\n}\n',
+            b'\x1e{"n":1}\n\x1e{"n":2}\n',
+            b' {"n":1} \r\n\r\n {"n":2}\0',
+        ],
+    )
+    def test_objects_one_after_the_other(self, body: bytes, content_type: str) -> None:
+        assert webhook.read_payload(body, content_type, "") == [{"n": 1}, {"n": 2}]
+
+    @pytest.mark.parametrize("body", [b'{"n":1}\n{"n":', b'{"n":1}\n{"n":2}x', b'{"n":1} and more'])
+    def test_one_broken_element_is_400_under_a_json_type_and_text_under_others(self, body: bytes) -> None:
+        with pytest.raises(webhook.BadRequest):
+            webhook.read_payload(body, "application/json", "")
+        assert webhook.read_payload(body, "text/plain", "") == [{"body": body.decode()}]
+
+    @pytest.mark.parametrize(
+        "body, content_type, items",
+        [
+            (b'{"a":"1\n2\t3"}', "application/json", [{"a": "1\n2\t3"}]),
+            (b'{"a":"\\ud83d x \\ud83d\\ude00"}', "application/json", [{"a": "\ufffd x \U0001f600"}]),
+            (b'{"\\uDC00":1}', "application/json", [{"\ufffd": 1}]),
+            (b'{"a":1}\0', "application/json", [{"a": 1}]),
+            (rb'"{\"a\":1}"', "application/json", [{"a": 1}]),
+            (rb'"[{\"a\":1},{\"a\":2}]"', "", [{"a": 1}, {"a": 2}]),
+            (rb'"{no json"', "application/json", ["{no json"]),
+            ('{"a":"ö"}'.encode(), "application/json; charset=ISO-8859-1", [{"a": "ö"}]),
+            ('{"a":"ö"}'.encode("latin-1"), "application/json; charset=ISO-8859-1", [{"a": "ö"}]),
+            ("grün".encode("latin-1"), "", [{"body": "gr\ufffdn", "body_base64": "Z3L8bg=="}]),
+            (
+                '<?xml version="1.0" encoding="ISO-8859-1"?><a>ö</a>'.encode("latin-1"),
+                "",
+                [{"body": '<?xml version="1.0" encoding="ISO-8859-1"?><a>ö</a>'}],
+            ),
+            (LOG_LINE.encode(), FORM, [{"body": LOG_LINE}]),
+            ("host=db1&msg=größer als".encode(), FORM, [{"host": "db1", "msg": "größer als"}]),
+            (b"a=1&flag&b=2", FORM, [{"a": "1", "flag": "", "b": "2"}]),
+            (b"a=%C3%B6+%41&b=%zz", FORM, [{"a": "ö A", "b": "%zz"}]),
+            (b"alert=%7B%22n%22%3A1%7D", FORM, [{"n": 1}]),
+            (b"mandrill_events=%5B%7B%22n%22%3A1%7D%2C%7B%22n%22%3A2%7D%5D", FORM, [{"n": 1}, {"n": 2}]),
+        ],
+    )
+    def test_a_row(self, body: bytes, content_type: str, items: list[Any]) -> None:
+        assert webhook.read_payload(body, content_type, "") == items
+
+    @pytest.mark.parametrize("encoding", ["UTF-8", "none", "8bit", "identity, utf-8", ""])
+    def test_an_encoding_that_is_none(self, encoding: str) -> None:
+        assert webhook.read_payload(b'{"a":1}', "application/json", encoding) == [{"a": 1}]
+
+    def test_packed_or_not_the_bytes_decide(self) -> None:
+        assert webhook.read_payload(b'{"a":1}', "application/json", "gzip") == [{"a": 1}]
+        assert webhook.read_payload(b'{"a":1}', "application/json", "deflate") == [{"a": 1}]
+        assert webhook.read_payload(gzipped(b'{"a":1}'), "application/json", "") == [{"a": 1}]
+        assert webhook.read_payload(b"\x1f\x8b\x08 not really", "", "") == [{"body_base64": "H4sIIG5vdCByZWFsbHk="}]
+
+    @pytest.mark.parametrize(
+        "body, item",
+        [
+            (part_of("Content-Type: application/json", content=b'{"n":1}'), {"f": {"n": 1}}),
+            (
+                part_of("Content-Transfer-Encoding: base64", content=b"Z3L8bg=="),
+                {"f": {"body": "gr\ufffdn", "body_base64": "Z3L8bg=="}},
+            ),
+            (part_of("Content-Type: text/plain; charset=latin-1", content=b"gr\xfcn"), {"f": "grün"}),
+            (
+                part_of(name="; name=f; filename*=UTF-8''gr%C3%BCn.txt", content=b"x"),
+                {"f": {"name": "grün.txt", "type": "", "size": 1, "body": "x"}},
+            ),
+            (part_of(name='; name="=?utf-8?q?gr=C3=BCn?="'), {"grün": "1"}),
+            (b'--b\nContent-Disposition: form-data; name="f"\n\n1\n--b--\n', {"f": "1"}),
+            (b'preamble\r\n--b\r\nContent-Disposition: form-data; name="f"\r\n\r\n--bold\r\n--b--', {"f": "--bold"}),
+            (part_of("Content-Type: text/plain", content=b""), {"f": ""}),
+        ],
+        ids=range(8),
+    )
+    def test_a_part_of_a_form(self, body: bytes, item: dict[str, Any]) -> None:
+        assert webhook.read_payload(body, "multipart/form-data; boundary=b", "") == [item]
+
+    def test_a_bad_part_costs_that_part_alone(self) -> None:
+        body = (
+            b'--b\r\nContent-Disposition: form-data; name="charsets"\r\n\r\n{"subject":"iso-8859-1"}\r\n'
+            b'--b\r\nContent-Disposition: form-data; name="subject"\r\n\r\ngr\xfcn\r\n'
+            b'--b\r\nContent-Disposition: form-data; name="text"\r\n\r\nbad \xff byte\r\n'
+            b'--b\r\nContent-Disposition: form-data; name="to"\r\n\r\nsoc@example.com\r\n--b--\r\n'
+        )
+        [item] = webhook.read_payload(body, "multipart/form-data; boundary=b", "")
+        assert item.pop("text") == {"body": "bad \ufffd byte", "body_base64": "YmFkIP8gYnl0ZQ=="}
+        assert item == {"charsets": '{"subject":"iso-8859-1"}', "subject": "grün", "to": "soc@example.com"}
+
+    @pytest.mark.parametrize("payload, items", [(b'{"n":1}', [{"n": 1}]), (b'[{"n":1},{"n":2}]', [{"n": 1}, {"n": 2}])])
+    def test_payload_beside_a_file_is_the_event(self, payload: bytes, items: list[dict[str, Any]]) -> None:
+        body = (
+            b'--b\r\nContent-Disposition: form-data; name="payload"\r\n\r\n'
+            + payload
+            + b'\r\n--b\r\nContent-Disposition: form-data; name="thumb"; filename="t.jpg"\r\nContent-Type: image/jpeg'
+            + b"\r\n\r\n\xff\xd8\xff\0\r\n--b--\r\n"
+        )
+        read = webhook.read_payload(body, "multipart/form-data; boundary=b", "")
+        assert read[0].pop("form") == {"thumb": {"name": "t.jpg", "type": "image/jpeg", "size": 4, "body_base64": "/9j/AA=="}}
+        assert read == items
+
+    def test_the_boundary_that_counts_is_the_one_that_parts(self) -> None:
+        body = b"--B\r\n\r\n" * 5000 + b"--B--\r\n"
+        for header in ("multipart/form-data; boundary=zzz; boundary=B", "multipart/form-data; boundary=B; boundary=zzz"):
+            with pytest.raises(webhook.HTTPError) as refused:
+                webhook.read_payload(body, header, "")
+            assert refused.value.status in (400, 413)
+
+    @pytest.mark.parametrize(
+        "item, decoded",
+        [
+            ({"Type": "Notification", "TopicArn": "arn:x", "Message": '{"n":1}'}, {"n": 1}),
+            ({"Type": "Notification", "TopicArn": "arn:x", "Message": "plain"}, None),
+            ({"subscription": "s", "message": {"data": "eyJuIjoxfQ=="}}, {"n": 1}),
+            ({"subscription": "s", "message": {"data": "aGVsbG8="}}, "hello"),
+            ({"subscription": "s", "message": {"data": 5}}, None),
+            ({"specversion": "1.0", "data_base64": "eyJuIjoxfQ=="}, {"n": 1}),
+            ({"specversion": "1.0", "data_base64": "/w=="}, None),
+            ({"message": {"data": "eyJuIjoxfQ=="}}, None),
+        ],
+    )
+    def test_what_an_event_carries_is_decoded_beside_it(self, item: dict[str, Any], decoded: Any) -> None:
+        assert webhook.add_decoded(item) == ({**item, "decoded": decoded} if decoded is not None else item)
+
+    def test_without_a_body_the_query_is_the_event(self) -> None:
+        assert webhook.read_payload(b"", "", "", {"id": "down", "value": "true"}) == [{"id": "down", "value": "true"}]
+        with pytest.raises(webhook.BadRequest):
+            webhook.read_payload(b"", "", "", {})
+
+    def test_what_cannot_be_read_is_kept_where_the_instance_says_so(self) -> None:
+        [item] = webhook.read_payload(b'{"a":', "application/json", "", keep_unreadable=True)
+        assert item["body"] == '{"a":'
+        assert "Expecting value at line 1, column 6" in item["problem"]
+
+    def test_ten_thousand_events_are_one_request(self) -> None:
+        assert len(webhook.read_payload(b'{"n":1}\n' * 10_000, "application/x-ndjson", "")) == 10_000
+
+
+class TestContentEncoding:
+    @pytest.mark.parametrize(
+        "packed, encoding",
+        [
+            (gzipped(b"[1]"), "gzip"),
+            (gzipped(b"[1]"), "GZIP"),
+            (gzipped(b"[1]"), "x-gzip"),
+            (gzipped(b"[1]"), "identity, gzip"),
+            (gzipped(b"[1]"), " ,gzip,"),
+            (gzipped(b"[1") + gzipped(b"") * 998 + gzipped(b"]"), "gzip"),
+            (gzipped(b"[") + gzipped(b"1]"), "gzip"),
+            (zlib.compress(b"[1]"), "deflate"),
+            (raw_deflate(b"[1]"), "deflate"),
+            (b"\x00\x03\x00\xfc\xff[1]" + raw_deflate(b""), "deflate"),
+            (b"\x08\x03\x00\xfc\xff[1]" + raw_deflate(b""), "deflate"),
+            (b"\x00\x1f\x00\xe0\xff" + b" " * 28 + b"[1]" + raw_deflate(b""), "deflate"),
+            (b"[1]", "identity"),
+            (b"[1]", ""),
+        ],
+    )
+    def test_a_packed_body_is_unpacked(self, packed: bytes, encoding: str) -> None:
+        """
+        Given: a body packed as senders do, of several members and with or without a zlib header
+        When: it is read
+        Then: it is what was packed
+        """
+        assert webhook.read_payload(packed, "application/json", encoding) == [1]
+
+    @pytest.mark.parametrize(
+        "packed, encoding, status, sentence",
+        [
+            (b"\x1f\x8b\x08 no gzip", "gzip", 400, NO_STREAM.format("gzip")),
+            (gzipped(b"[1]")[:-9], "gzip", 400, CUT_STREAM.format("gzip")),
+            (gzipped(b"[1]") + b"rest", "gzip", 400, NO_STREAM.format("gzip")),
+            (b"\xff\xff", "deflate", 400, NO_STREAM.format("deflate")),
+            (b"\x80", "deflate", 400, CUT_STREAM.format("deflate")),
+            (zlib.compress(b"")[:2], "deflate", 400, CUT_STREAM.format("deflate")),
+            (b"[1]", "br", 415, ENCODINGS),
+            (b"[1]", "gzip, deflate", 415, ENCODINGS),
+            (gzipped(bytes(25 * 1024 * 1024 + 1), 1), "gzip", 413, TOO_LARGE),
+            (gzipped(b" ") + gzipped(bytes(25 * 1024 * 1024), 1), "gzip", 413, TOO_LARGE),
+            (gzipped(b""), "gzip", 400, f"The body is empty. {EXPECTED}"),
+            (gzipped(b" ") * 1001, "gzip", 400, "The body has more than 1000 gzip members; pack it in one."),
+        ],
+    )
+    def test_what_cannot_be_unpacked_is_refused(self, packed: bytes, encoding: str, status: int, sentence: str) -> None:
+        """
+        Given: a broken stream, one too large, or an encoding we do not know
+        When: it is read
+        Then: 400, 413 or 415
+        """
+        with pytest.raises(webhook.HTTPError) as refusal:
+            webhook.read_payload(packed, "application/json", encoding)
+        assert refusal.value.status == status
+        assert refusal.value.sentence == sentence
+        if status == 415:
+            assert refusal.value.headers == {"Accept-Encoding": "gzip, deflate"}
+
+    def test_a_raw_stream_may_look_back_as_far_as_deflate_can(self) -> None:
+        """
+        Given: a deflate body without a zlib header that repeats what came 20,000 bytes before
+        When: it is read
+        Then: it is what was packed
+        """
+        text = "".join(chr(32 + hash_byte % 90) for hash_byte in hashlib.sha512(b"seed").digest() * 4)
+        far = text + " " * 20_000 + text
+        assert webhook.read_payload(raw_deflate(far.encode()), "text/plain", "deflate") == [{"body": far}]
+
+    def test_a_body_unpacked_to_exactly_the_limit_is_read(self) -> None:
+        """
+        Given: a gzip body of two members that holds exactly 25 MiB
+        When: it is read
+        Then: it is taken whole
+        """
+        members = gzipped(b"[") + gzipped(b" " * (25 * 1024 * 1024 - 4) + b"17]", 1)
+        assert webhook.read_payload(members, "application/json", "gzip") == [17]
+
+
