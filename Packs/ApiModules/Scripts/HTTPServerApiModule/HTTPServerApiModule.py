@@ -38,9 +38,10 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 import gevent
+import gevent.event
 import gevent.socket
 from gevent import ssl as gevent_ssl
-from gevent.event import Event
+
 from gevent.server import StreamServer
 
 MAX_BODY_BYTES = 25 * 1024**2  # GitHub's largest submission
@@ -826,7 +827,7 @@ class Connection:
         self._closing = False  # no request follows the one that is being answered
         self._busy = False  # a request is being answered, or its answer is leaving
         self._request: Request | None = None  # that one
-        self._sent: Event | None = None  # set once the answer has left, where somebody waits for that
+        self._sent: gevent.event.Event | None = None  # set once the answer has left, where somebody waits for that
 
     def serve(self) -> None:
         """Answer requests until the sender or we have enough."""
@@ -850,7 +851,7 @@ class Connection:
     def _await_answer(self) -> None:
         """Wait until the last request's answer has left."""
         if self._busy:
-            self._sent = Event()
+            self._sent = gevent.event.Event()
             self._sent.wait()
             self._sent = None
 

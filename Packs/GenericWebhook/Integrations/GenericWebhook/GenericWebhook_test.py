@@ -90,7 +90,11 @@ def raw_text_of(body: str) -> str:
         {},
         [],
         "text",
-        {"events": [{"id": number, "text": "ü\u2028"} for number in range(1200)], "empty": [[], {}], "none": None},
+        {
+            "events": [{"id": number, "text": "ü\u2028"} for number in range(1200)],
+            "empty": [[], {}],
+            "none": None,
+        },
         {str(number): number for number in range(1501)},
         [[[[[[1]]]]], *range(500)],
         ["[ERROR-1a2b3c4d-ERROR]", {"[ERROR-1a2b3c4d-ERROR]": [""] * 1000}],
@@ -107,7 +111,15 @@ def test_a_native_thread_writes_the_same_json_in_pieces(value: object) -> None:
 class TestPort:
     @pytest.mark.parametrize(
         "text, port",
-        [("8000", 8000), (" 8000 ", 8000), ("443:8443", 8443), ("1", 1), ("65535", 65535), ("", None), ("  ", None)],
+        [
+            ("8000", 8000),
+            (" 8000 ", 8000),
+            ("443:8443", 8443),
+            ("1", 1),
+            ("65535", 65535),
+            ("", None),
+            ("  ", None),
+        ],
     )
     def test_a_port_is_a_number_or_a_mapping(self, text: str, port: int | None) -> None:
         """
@@ -118,7 +130,21 @@ class TestPort:
         assert webhook.parse_port(text) == port
 
     @pytest.mark.parametrize(
-        "text", ["0", "65536", "x", "8000:", ":8000", "1:2:3", "-1", "8e3", "80 00", "٨٠٠٠", "0:8000", "000080"]
+        "text",
+        [
+            "0",
+            "65536",
+            "x",
+            "8000:",
+            ":8000",
+            "1:2:3",
+            "-1",
+            "8e3",
+            "80 00",
+            "٨٠٠٠",
+            "0:8000",
+            "000080",
+        ],
     )
     def test_anything_else_is_refused_with_the_parameter_s_name(self, text: str) -> None:
         """
@@ -126,7 +152,9 @@ class TestPort:
         When: the parameters are read
         Then: the mistake names it and says what to enter
         """
-        with pytest.raises(webhook.SettingError, match=r"^Listen Port: enter a number from 1 to 65535"):
+        with pytest.raises(
+            webhook.SettingError, match=r"^Listen Port: enter a number from 1 to 65535"
+        ):
             webhook.parse_port(text)
 
 
@@ -138,12 +166,23 @@ class TestSettings:
         Then: there is no mistake, everybody may send, and nothing is stored
         """
         read = webhook.Settings.from_params(
-            {"longRunningPort": 8000, "credentials": None, "certificate": None, "key": "", "store_samples": None}
+            {
+                "longRunningPort": 8000,
+                "credentials": None,
+                "certificate": None,
+                "key": "",
+                "store_samples": None,
+            }
         )
         assert read.mistakes == ()
         assert read.port == 8000
         assert type(read.authenticator) is webhook.Authenticator
-        assert (read.certificate, read.key, read.incident_type, read.store_samples) == ("", "", "", False)
+        assert (read.certificate, read.key, read.incident_type, read.store_samples) == (
+            "",
+            "",
+            "",
+            False,
+        )
         assert (read.duplication_paths, read.mirroring) == ((), ())
 
     def test_every_parameter_is_read(self) -> None:
@@ -162,7 +201,12 @@ class TestSettings:
             mirror_instance=" twin ",
             mirror_tags="comments, work notes",
         )
-        assert (read.certificate, read.key, read.incident_type, read.store_samples) == ("c", "k", "Phishing", True)
+        assert (read.certificate, read.key, read.incident_type, read.store_samples) == (
+            "c",
+            "k",
+            "Phishing",
+            True,
+        )
         assert [key.text for key in read.duplication_paths] == ["incidentId", "data.alert.id"]
         assert read.mirroring == (
             ("mirror_direction", "Both"),
@@ -171,9 +215,12 @@ class TestSettings:
         )
 
     @pytest.mark.parametrize(
-        "direction, sent", [("Incoming", "In"), ("Outgoing", "Out"), ("None", None), ("", None), (None, None)]
+        "direction, sent",
+        [("Incoming", "In"), ("Outgoing", "Out"), ("None", None), ("", None), (None, None)],
     )
-    def test_a_mirror_direction_is_what_mirroring_packs_expect(self, direction: str | None, sent: str | None) -> None:
+    def test_a_mirror_direction_is_what_mirroring_packs_expect(
+        self, direction: str | None, sent: str | None
+    ) -> None:
         """
         Given: a choice of the form's list
         When: the parameters are read
@@ -189,8 +236,13 @@ class TestSettings:
         When: the parameters are read
         Then: both are named, and nobody gets in
         """
-        read = webhook.Settings.from_params({"longRunningPort": "x", "credentials": credentials("user", "")})
-        assert [str(mistake).partition(":")[0] for mistake in read.mistakes] == ["Listen Port", "Password"]
+        read = webhook.Settings.from_params(
+            {"longRunningPort": "x", "credentials": credentials("user", "")}
+        )
+        assert [str(mistake).partition(":")[0] for mistake in read.mistakes] == [
+            "Listen Port",
+            "Password",
+        ]
         with pytest.raises(webhook.HTTPError) as refusal:
             read.authenticator.verify_headers(basic("user:"))
         assert refusal.value.status == 401
@@ -226,18 +278,31 @@ class TestSettings:
 class TestAccessParameters:
     def test_they_may_be_missing(self) -> None:
         read = settings()
-        assert (read.allowed_sources, read.trusted_proxies, read.client_ca) == (frozenset(), frozenset(), "")
+        assert (read.allowed_sources, read.trusted_proxies, read.client_ca) == (
+            frozenset(),
+            frozenset(),
+            "",
+        )
         assert (read.handshakes, read.proxy) == (True, False)
 
     def test_they_are_read(self) -> None:
-        read = settings(allowed_sources=["192.0.2.1"], trusted_proxies="::1", client_ca=" c ", handshakes="false", proxy="true")
+        read = settings(
+            allowed_sources=["192.0.2.1"],
+            trusted_proxies="::1",
+            client_ca=" c ",
+            handshakes="false",
+            proxy="true",
+        )
         assert [str(network) for network in read.allowed_sources | read.trusted_proxies] in (
             ["192.0.2.1/32", "::1/128"],
             ["::1/128", "192.0.2.1/32"],
         )
         assert (read.client_ca, read.handshakes, read.proxy) == ("c", False, True)
 
-    @pytest.mark.parametrize("name, display", [("handshakes", "Answer handshakes"), ("proxy", "Use system proxy settings")])
+    @pytest.mark.parametrize(
+        "name, display",
+        [("handshakes", "Answer handshakes"), ("proxy", "Use system proxy settings")],
+    )
     def test_what_is_no_tick_is_named(self, name: str, display: str) -> None:
         [mistake] = settings(**{name: "perhaps"}).mistakes
         assert str(mistake) == f"{display}: tick it or leave it empty."
@@ -253,7 +318,12 @@ class TestBarePayload:
         When: it becomes an incident
         Then: name and occurred are its fields, the type only counts in our own format, and all of it is in rawJSON
         """
-        payload: dict[str, Any] = {"name": "n", "type": "t", "occurred": "2024-01-01 10:00", "severity": 9}
+        payload: dict[str, Any] = {
+            "name": "n",
+            "type": "t",
+            "occurred": "2024-01-01 10:00",
+            "severity": 9,
+        }
         fields, raw = incident_of(payload, incidentType="Other")
         assert fields == {"name": "n", "type": "t", "occurred": "2024-01-01T10:00:00Z"}
         assert raw == payload
@@ -281,7 +351,11 @@ class TestBarePayload:
         """
         fields, raw = incident_of(payload, incidentType="Other")
         fields.pop("details", None)
-        assert fields == {"name": webhook.DEFAULT_NAME, "type": "Other", "occurred": "2024-05-01T12:00:00.250000Z"}
+        assert fields == {
+            "name": webhook.DEFAULT_NAME,
+            "type": "Other",
+            "occurred": "2024-05-01T12:00:00.250000Z",
+        }
         assert raw == payload
 
     @pytest.mark.parametrize("item", [5, "text", None, [1], True])
@@ -312,7 +386,9 @@ class TestEnvelope:
             (False, {"body": False}),
         ],
     )
-    def test_raw_json_in_any_spelling_and_form_is_the_details(self, spelling: str, details: Any, raw: dict[str, Any]) -> None:
+    def test_raw_json_in_any_spelling_and_form_is_the_details(
+        self, spelling: str, details: Any, raw: dict[str, Any]
+    ) -> None:
         """
         Given: an envelope
         When: it becomes an incident
@@ -369,7 +445,10 @@ class TestEnvelope:
         Then: they are under envelope, and the sender's own is not overwritten
         """
         assert incident_of({"raw_json": {"a": 1}, "x": 2})[1] == {"a": 1, "envelope": {"x": 2}}
-        assert incident_of({"raw_json": {"envelope": 1}, "x": 2})[1] == {"envelope": 1, "request_envelope": {"x": 2}}
+        assert incident_of({"raw_json": {"envelope": 1}, "x": 2})[1] == {
+            "envelope": 1,
+            "request_envelope": {"x": 2},
+        }
 
     @pytest.mark.parametrize("name", sorted(webhook.ENVELOPE_FIELDS))
     def test_null_and_empty_fields_count_as_absent(self, name: str) -> None:
@@ -379,7 +458,9 @@ class TestEnvelope:
         Then: it is as if the field were not there
         """
         assert (
-            incident_of({"raw_json": {}, name: None}) == incident_of({"raw_json": {}, name: ""}) == incident_of({"raw_json": {}})
+            incident_of({"raw_json": {}, name: None})
+            == incident_of({"raw_json": {}, name: ""})
+            == incident_of({"raw_json": {}})
         )
 
     @pytest.mark.parametrize(
@@ -453,7 +534,9 @@ class TestEnvelope:
             ("labels", ["a"]),
         ],
     )
-    def test_details_owner_and_labels_of_another_shape_are_kept_beside(self, name: str, value: Any) -> None:
+    def test_details_owner_and_labels_of_another_shape_are_kept_beside(
+        self, name: str, value: Any
+    ) -> None:
         fields, raw = incident_of({"raw_json": {"a": 1}, name: value})
         assert name not in fields
         assert raw == {"a": 1, "envelope": {name: value}}
@@ -518,7 +601,9 @@ class TestRequest:
             "x-old": "gr\xfc",
             "user-agent": "curl",
         }
-        described = webhook.describe_request(headers, "a=1&b=2&b=3&c=&b=4&d=%C3%A9", webhook.HiddenNames("x-agreed"))
+        described = webhook.describe_request(
+            headers, "a=1&b=2&b=3&c=&b=4&d=%C3%A9", webhook.HiddenNames("x-agreed")
+        )
         assert described.headers == {"x-note": "grüße", "x-old": "grü", "user-agent": "curl"}
         assert described.query == {"a": "1", "b": ["2", "3", "4"], "c": "", "d": "é"}
 
@@ -551,8 +636,15 @@ class TestRequest:
         Then: both are there
         """
         request = webhook.RequestContext({"h": "1"}, {"q": "2"})
-        payload = {"headers": "mine", "query": "mine", "request_query": "mine", "mirror_tags": "mine"}
-        raw = incident_of(payload, request, mirror_direction="Incoming", mirror_instance="i", mirror_tags="a,b")[1]
+        payload = {
+            "headers": "mine",
+            "query": "mine",
+            "request_query": "mine",
+            "mirror_tags": "mine",
+        }
+        raw = incident_of(
+            payload, request, mirror_direction="Incoming", mirror_instance="i", mirror_tags="a,b"
+        )[1]
         assert raw == {
             **payload,
             "request_headers": {"h": "1"},
@@ -583,7 +675,9 @@ KEPT_EVERYWHERE = """
 class TestWhatIsKept:
     @pytest.mark.parametrize("name", HIDDEN_EVERYWHERE)
     def test_what_proves_the_sender_is_hidden_in_headers_and_query(self, name: str) -> None:
-        described = webhook.describe_request({name: "x"}, f"{name}=x&{name.upper()}=x", webhook.HiddenNames())
+        described = webhook.describe_request(
+            {name: "x"}, f"{name}=x&{name.upper()}=x", webhook.HiddenNames()
+        )
         assert (described.headers, described.query) == ({}, {})
 
     @pytest.mark.parametrize("name", KEPT_EVERYWHERE)
@@ -599,8 +693,12 @@ class TestWhatIsKept:
             ("monkeyBusiness", False), ("authorName", False), ("keyword", False), ("requestId", False), ("codename", False),
         ],
     )  # fmt: skip
-    def test_fields_of_the_query_string_are_written_in_more_ways(self, name: str, hidden: bool) -> None:
-        described = webhook.describe_request({"code": "7"}, f"{urllib.parse.quote(name)}=x", webhook.HiddenNames())
+    def test_fields_of_the_query_string_are_written_in_more_ways(
+        self, name: str, hidden: bool
+    ) -> None:
+        described = webhook.describe_request(
+            {"code": "7"}, f"{urllib.parse.quote(name)}=x", webhook.HiddenNames()
+        )
         assert described.query == ({} if hidden else {name: "x"})
         assert described.headers == {"code": "7"}
 
@@ -610,16 +708,22 @@ class TestWhatIsKept:
         When: a request is described
         Then: they are kept, but never what lets a sender in
         """
-        paths = (
-            "headers.X-Event-Key+query.issue_key, request_headers.x-session, headers.authorization, headers.x-agreed, query.key"
-        )
+        paths = "headers.X-Event-Key+query.issue_key, request_headers.x-session, headers.authorization, headers.x-agreed, query.key"
         read = settings(duplication_key=paths, credentials=credentials("_header:X-Agreed", "t0ken"))
-        headers = {"x-event-key": "1", "x-other-key": "2", "x-session": "3", "authorization": "4", "x-agreed": "t0ken"}
+        headers = {
+            "x-event-key": "1",
+            "x-other-key": "2",
+            "x-session": "3",
+            "authorization": "4",
+            "x-agreed": "t0ken",
+        }
         described = webhook.describe_request(headers, "issue_key=5&key=6&other_key=7", read.hidden)
         assert described.headers == {"x-event-key": "1", "x-session": "3"}
         assert described.query == {"issue_key": "5", "key": "6"}
 
-    @pytest.mark.parametrize("name", ["referer", "x-original-url", "x-forwarded-uri", "x-original-uri"])
+    @pytest.mark.parametrize(
+        "name", ["referer", "x-original-url", "x-forwarded-uri", "x-original-uri"]
+    )
     @pytest.mark.parametrize(
         "url, kept",
         [
@@ -632,7 +736,9 @@ class TestWhatIsKept:
         ],
     )
     def test_userinfo_and_query_of_a_url_are_cut(self, name: str, url: str, kept: str) -> None:
-        assert webhook.describe_request({name: url}, "", webhook.HiddenNames()).headers == {name: kept}
+        assert webhook.describe_request({name: url}, "", webhook.HiddenNames()).headers == {
+            name: kept
+        }
 
 
 class TestContext:
@@ -663,7 +769,9 @@ class TestContext:
         Then: it is shortened as an event's key is
         """
         value = "x" * 500
-        assert list(webhook.read_found(json.dumps([f"a:{value}"]), [])) == [key_of({"a": value}, "a")]
+        assert list(webhook.read_found(json.dumps([f"a:{value}"]), [])) == [
+            key_of({"a": value}, "a")
+        ]
 
     def test_only_the_newest_5000_of_the_older_form_are_kept(self) -> None:
         """
@@ -706,7 +814,9 @@ class TestContext:
         Then: the last 20, in order
         """
         text = json.dumps([{"name": str(number)} for number in range(25)])
-        assert [sample["name"] for sample in webhook.read_samples(text, [])] == [str(number) for number in range(5, 25)]
+        assert [sample["name"] for sample in webhook.read_samples(text, [])] == [
+            str(number) for number in range(5, 25)
+        ]
 
 
 class TestSmallSample:
@@ -775,13 +885,18 @@ class TestSmallSample:
         for _ in range(15):
             wide = [wide, wide]
         sample = webhook.small_sample({"name": "n" * 200, "rawJSON": json.dumps(wide)})
-        assert sample == {"name": "n" * 100, "rawJSON": '{"cut":"the sample was too large to keep"}'}
+        assert sample == {
+            "name": "n" * 100,
+            "rawJSON": '{"cut":"the sample was too large to keep"}',
+        }
 
 
 # ---- whose incident is it?
 
 
-def sent_incident(raw: str, name: str = "n", occurred: str = "2024-05-01T12:00:00Z", **more: Any) -> dict[str, Any]:
+def sent_incident(
+    raw: str, name: str = "n", occurred: str = "2024-05-01T12:00:00Z", **more: Any
+) -> dict[str, Any]:
     return {"rawJSON": raw, "name": name, "occurred": occurred, **more}
 
 
@@ -808,7 +923,9 @@ class TestMatchCreated:
             ((1,), ("name",)),
         ],
     )
-    def test_each_gets_its_own_whatever_comes_back(self, drop: tuple[int, ...], keys: tuple[str, ...]) -> None:
+    def test_each_gets_its_own_whatever_comes_back(
+        self, drop: tuple[int, ...], keys: tuple[str, ...]
+    ) -> None:
         """
         Given: three incidents, of which XSOAR drops some, reorders the rest and tells little of them
         When: its answer is matched
@@ -824,9 +941,15 @@ class TestMatchCreated:
             )
             for number in range(3)
         ]
-        answer = [{"id": str(number), **{key: sent[number][key] for key in keys}} for number in (2, 0, 1) if number not in drop]
+        answer = [
+            {"id": str(number), **{key: sent[number][key] for key in keys}}
+            for number in (2, 0, 1)
+            if number not in drop
+        ]
         places = places_of(sent, answer)
-        assert [place and place["id"] for place in places] == [None if number in drop else str(number) for number in range(3)]
+        assert [place and place["id"] for place in places] == [
+            None if number in drop else str(number) for number in range(3)
+        ]
 
     def test_the_whole_answer_in_order_is_each_one_s(self) -> None:
         """
@@ -904,7 +1027,9 @@ class TestMatchCreated:
         sent = [sent_incident("1", "a"), sent_incident("2", "b")]
         sent[1][same] = sent[0][same]
         answer = [{**sent[1], "id": "2"}, {**sent[0], "id": "1"}]
-        if same == "rawJSON":  # which is the strongest evidence, so without names it would be anybody's
+        if (
+            same == "rawJSON"
+        ):  # which is the strongest evidence, so without names it would be anybody's
             assert [place and place["name"] for place in places_of(sent, answer)] == ["a", "b"]
         else:
             assert [place and place["id"] for place in places_of(sent, answer)] == ["1", "2"]
@@ -915,7 +1040,9 @@ class TestMatchCreated:
         When: the answer is matched
         Then: it is the incident's
         """
-        assert places_of([sent_incident("1")], [{"id": "1", "name": "renamed"}]) == [{"id": "1", "name": "renamed"}]
+        assert places_of([sent_incident("1")], [{"id": "1", "name": "renamed"}]) == [
+            {"id": "1", "name": "renamed"}
+        ]
 
     def test_what_a_rule_changed_beyond_recognition_is_ambiguous(self) -> None:
         """
@@ -923,7 +1050,10 @@ class TestMatchCreated:
         When: the answer is matched
         Then: those may have been created: nobody is told that a rule dropped his
         """
-        sent = [sent_incident(str(number), f"n{number}", f"2024-05-01T12:00:0{number}Z") for number in range(3)]
+        sent = [
+            sent_incident(str(number), f"n{number}", f"2024-05-01T12:00:0{number}Z")
+            for number in range(3)
+        ]
         changed = [{"id": "8", "name": "renamed"}, {"id": "9", "name": "renamed"}]
         for left in (changed[:1], changed):
             places = places_of(sent, [*left, {**sent[0], "id": "1"}])
@@ -936,7 +1066,10 @@ class TestMatchCreated:
         When: the answer is matched
         Then: the changed one is that of the other
         """
-        sent = [sent_incident("1", "a", "2024-05-01T12:00:01Z"), sent_incident("2", "b", "2024-05-01T12:00:02Z")]
+        sent = [
+            sent_incident("1", "a", "2024-05-01T12:00:01Z"),
+            sent_incident("2", "b", "2024-05-01T12:00:02Z"),
+        ]
         answer = [{"id": "9", "name": "renamed"}, {**sent[0], "id": "1"}]
         assert places_of(sent, answer) == [{**sent[0], "id": "1"}, {"id": "9", "name": "renamed"}]
 
@@ -952,7 +1085,9 @@ class TestMatchCreated:
             sent_incident("3", "n", "2024-05-01T12:00:10Z"),
         ]
         times = ["2024-05-01T12:00:10Z", "2024-05-01T12:00:00.25Z", "2024-05-01T12:00:01Z"]
-        places = places_of(sent, [{"id": str(number), "occurred": time} for number, time in enumerate(times)])
+        places = places_of(
+            sent, [{"id": str(number), "occurred": time} for number, time in enumerate(times)]
+        )
         assert [place and place["id"] for place in places] == ["1", "2", "0"]
 
     @pytest.mark.parametrize("answer", [[None], ["5"], [{}], "created", 7, {"error": "x"}])
@@ -981,7 +1116,9 @@ class Xsoar:
         self.hold = threading.Event()
         self.hold.set()
 
-    def create(self, incidents: list[dict[str, Any]], lastRun: Any = None, userID: Any = None) -> Any:
+    def create(
+        self, incidents: list[dict[str, Any]], lastRun: Any = None, userID: Any = None
+    ) -> Any:
         names = [incident["name"] for incident in incidents]
         self.calls.append(names)
         self.entered.set()
@@ -1053,7 +1190,11 @@ class Desk:
 
 
 def incident_named(name: str, size: int = 100) -> webhook.Incident:
-    return webhook.Incident({"name": name, "occurred": "2024-05-01T12:00:00Z", "rawJSON": json.dumps({"n": name})}, None, size)
+    return webhook.Incident(
+        {"name": name, "occurred": "2024-05-01T12:00:00Z", "rawJSON": json.dumps({"n": name})},
+        None,
+        size,
+    )
 
 
 def await_in_hub(condition: Callable[[], bool], seconds: float = 10) -> None:
@@ -1125,7 +1266,14 @@ class TestWriter:
         monkeypatch.setattr(webhook, "MAX_CALL_INCIDENTS", 3)
         for sender in desk.send_behind_a_call("a b", "c", "d e", "f g", "h i j k l"):
             ids_of(sender)
-        assert desk.xsoar.calls == [["first"], ["a", "b", "c"], ["d", "e"], ["f", "g"], ["h", "i", "j"], ["k", "l"]]
+        assert desk.xsoar.calls == [
+            ["first"],
+            ["a", "b", "c"],
+            ["d", "e"],
+            ["f", "g"],
+            ["h", "i", "j"],
+            ["k", "l"],
+        ]
 
     def test_a_call_is_bounded_by_bytes(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
         """
@@ -1141,7 +1289,9 @@ class TestWriter:
         assert desk.xsoar.calls[5:] == [["g"], ["h"]]
 
     @pytest.mark.parametrize("bad", [{"c"}, {"a"}, {"h"}, {"b", "g"}, {"c", "d"}])
-    def test_a_refused_batch_is_split_until_the_bad_ones_stand_alone(self, desk: Desk, bad: set[str]) -> None:
+    def test_a_refused_batch_is_split_until_the_bad_ones_stand_alone(
+        self, desk: Desk, bad: set[str]
+    ) -> None:
         """
         Given: eight requests in one batch, one or two of which XSOAR refuses
         When: they are written
@@ -1151,7 +1301,9 @@ class TestWriter:
         senders = desk.send_behind_a_call(*"abcdefgh")
         statuses = {name: outcomes_of(sender)[0] for name, sender in zip("abcdefgh", senders[1:])}
         assert {name for name, outcome in statuses.items() if outcome == webhook.REJECTED} == bad
-        assert {name for name, outcome in statuses.items() if outcome.status == 200} == set("abcdefgh") - bad
+        assert {name for name, outcome in statuses.items() if outcome.status == 200} == set(
+            "abcdefgh"
+        ) - bad
         assert sorted(desk.xsoar.created) == sorted({"first", *"abcdefgh"} - bad)
         assert desk.troubles() == ""
 
@@ -1178,7 +1330,11 @@ class TestWriter:
         assert [place for place, outcome in enumerate(outcomes) if outcome.status != 200] == [77]
         assert len(desk.xsoar.calls) <= 1 + 2 * 7
         senders = desk.send_behind_a_call(*names)[1:]
-        assert [place for place, sender in enumerate(senders) if outcomes_of(sender) == [webhook.REJECTED]] == [77]
+        assert [
+            place
+            for place, sender in enumerate(senders)
+            if outcomes_of(sender) == [webhook.REJECTED]
+        ] == [77]
         assert len(desk.xsoar.calls) <= 2 * (1 + 2 * 7) + 1
 
     def test_a_lone_refused_incident_is_retried_for_a_while_and_then_503(self, desk: Desk) -> None:
@@ -1191,14 +1347,18 @@ class TestWriter:
         started = time.monotonic()
         sender = desk.send("a")
         await_in_hub(lambda: desk.troubles() != "")
-        assert desk.troubles() == "XSOAR refuses to create incidents, they are retried: no, thank you"
+        assert (
+            desk.troubles() == "XSOAR refuses to create incidents, they are retried: no, thank you"
+        )
         assert outcomes_of(sender) == [webhook.OUTAGE]
         assert time.monotonic() - started >= 0.3
         assert 3 <= len(desk.xsoar.calls) <= 7  # 0.02 + 0.04 + 0.08 + 0.16 s, and the last one
         gevent.sleep(0.1)
         assert len(desk.xsoar.calls) <= 7  # nobody waits for it any more
 
-    def test_in_an_outage_nobody_is_bad_and_all_are_created_once_it_is_over(self, desk: Desk) -> None:
+    def test_in_an_outage_nobody_is_bad_and_all_are_created_once_it_is_over(
+        self, desk: Desk
+    ) -> None:
         """
         Given: an XSOAR that refuses everything
         When: six incidents wait for longer than a lone one would, and then it recovers
@@ -1229,7 +1389,9 @@ class TestWriter:
         assert [outcomes_of(sender) for sender in bad] == [[webhook.REJECTED], [webhook.REJECTED]]
         assert desk.troubles() == ""
 
-    def test_an_answer_that_is_none_settles_all_as_unknown(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_an_answer_that_is_none_settles_all_as_unknown(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """
         Given: an answer that is no JSON, or no list of incidents
         When: two incidents were in the call
@@ -1238,14 +1400,19 @@ class TestWriter:
         for answer in (json.JSONDecodeError("no JSON", "", 0), 7):
             calls: list[int] = []
 
-            def create(incidents: list[dict[str, Any]], answer: Any = answer, calls: list[int] = calls) -> Any:
+            def create(
+                incidents: list[dict[str, Any]], answer: Any = answer, calls: list[int] = calls
+            ) -> Any:
                 calls.append(len(incidents))
                 if isinstance(answer, Exception):
                     raise answer
                 return answer
 
             monkeypatch.setattr(demisto, "createIncidents", create)
-            assert outcomes_of(desk.send("a", "b")) == [webhook.MAYBE_CREATED, webhook.MAYBE_CREATED]
+            assert outcomes_of(desk.send("a", "b")) == [
+                webhook.MAYBE_CREATED,
+                webhook.MAYBE_CREATED,
+            ]
             gevent.sleep(0.01)
             assert calls == [2]
             assert desk.troubles() == ""  # that is no outage
@@ -1263,7 +1430,9 @@ class TestWriter:
         assert outcomes_of(desk.send("a", "b", "c"))[1] == webhook.Outcome(200, None)
         assert desk.xsoar.created == ["a", "c"]
 
-    def test_a_full_queue_refuses_at_once(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_full_queue_refuses_at_once(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """
         Given: a queue bounded to four incidents, or to 400 bytes, and a call in flight
         When: more come than fit
@@ -1278,12 +1447,17 @@ class TestWriter:
                 taken = [desk.send("first")]
                 await_in_hub(desk.xsoar.entered.is_set)
                 taken += [desk.send("a", "b")]
-                assert ["queue is full" in outcome.reason for outcome in outcomes_of(desk.send("c", "d"))] == [True, True]
+                assert [
+                    "queue is full" in outcome.reason
+                    for outcome in outcomes_of(desk.send("c", "d"))
+                ] == [True, True]
                 taken += [desk.send("e")]
                 assert "queue is full" in outcomes_of(desk.send("f"))[0].reason
                 desk.xsoar.hold.set()
                 assert [len(ids_of(sender)) for sender in taken] == [1, 2, 1]
-                assert len(ids_of(desk.send(*"ghijklmn"))) == 8  # an idle writer takes a request of any size
+                assert (
+                    len(ids_of(desk.send(*"ghijklmn"))) == 8
+                )  # an idle writer takes a request of any size
         assert (desk.writer._incidents, desk.writer._bytes, len(desk.writer._live)) == (0, 0, 0)
 
     def test_what_waits_too_long_is_withdrawn_and_what_is_sent_is_awaited(self, desk: Desk) -> None:
@@ -1341,7 +1515,10 @@ class TestWriter:
         desk.writer.close()
         assert outcomes_of(in_flight) == [webhook.STOPPED_IN_FLIGHT]
         assert outcomes_of(waiting) == [webhook.STOPPING]
-        assert [(outcome.status, "stopping" in outcome.reason) for outcome in outcomes_of(desk.send("c"))] == [(503, True)]
+        assert [
+            (outcome.status, "stopping" in outcome.reason)
+            for outcome in outcomes_of(desk.send("c"))
+        ] == [(503, True)]
         desk.xsoar.hold.set()
         gevent.sleep(0.05)
         assert desk.xsoar.calls == [["a"]]
@@ -1388,7 +1565,9 @@ class TestWriter:
         When: those that wait are created
         Then: the arrivals are tried again, and are created too
         """
-        desk.xsoar.refused = lambda names: "old" not in desk.xsoar.created and ("old" not in names or len(desk.xsoar.calls) < 4)
+        desk.xsoar.refused = lambda names: (
+            "old" not in desk.xsoar.created and ("old" not in names or len(desk.xsoar.calls) < 4)
+        )
         old = desk.send("old")
         await_in_hub(lambda: desk.troubles() != "")
         arrivals = [desk.send(name) for name in "abcdef"]
@@ -1410,7 +1589,9 @@ class TestWriter:
             assert ids_of(desk.send(f"good{before}"))
             waited.append(len(desk.xsoar.calls) - before)
         assert [outcome.status for outcome in outcomes_of(array)] == [502] * 60 + [200]
-        assert max(waited[1:]) <= webhook.CALLS_IN_A_ROW + 2  # and that of its own, and one that was under way
+        assert (
+            max(waited[1:]) <= webhook.CALLS_IN_A_ROW + 2
+        )  # and that of its own, and one that was under way
 
     def test_under_a_steady_load_with_bad_ones_nobody_waits_long(self, desk: Desk) -> None:
         """
@@ -1431,7 +1612,9 @@ class TestWriter:
                 longest = max(longest, len(desk.xsoar.calls) - before)
                 assert outcome.status == (502 if name.startswith("bad") else 200)
 
-        gevent.joinall([gevent.spawn(post_again, sender) for sender in range(64)], timeout=60, raise_error=True)
+        gevent.joinall(
+            [gevent.spawn(post_again, sender) for sender in range(64)], timeout=60, raise_error=True
+        )
         assert len(desk.xsoar.created) == len(set(desk.xsoar.created)) == 64 * 40 * 19 / 20
         assert longest < 150  # a batch of 64 takes up to 40
 
@@ -1442,7 +1625,9 @@ class TestWriter:
         Then: the good one is created in the first attempt
         """
         desk.xsoar.refused = lambda names: any(name.startswith("bad") for name in names)
-        _, array, good = desk.send_behind_a_call(" ".join(f"bad{number}" for number in range(60)), "good")
+        _, array, good = desk.send_behind_a_call(
+            " ".join(f"bad{number}" for number in range(60)), "good"
+        )
         assert ids_of(good) == ["id of good"]
         place = next(place for place, names in enumerate(desk.xsoar.calls) if names == ["good"])
         assert place <= 14
@@ -1514,7 +1699,9 @@ class TestWriter:
         assert len(desk.xsoar.created) == 40
         assert len(desk.xsoar.calls) <= 7
 
-    @pytest.mark.parametrize(("work_seconds", "taken"), [(0.03, 10), (10.0, 5)], ids=["a long call", "a short one"])
+    @pytest.mark.parametrize(
+        ("work_seconds", "taken"), [(0.03, 10), (10.0, 5)], ids=["a long call", "a short one"]
+    )
     def test_a_long_call_is_followed_by_one_for_all_and_a_short_one_by_one_for_half(
         self, desk: Desk, work_seconds: float, taken: int
     ) -> None:
@@ -1602,7 +1789,9 @@ class TestWriter:
         assert order.index("rung") == 1
         assert not alarm.wait(0.001)
 
-    def test_a_call_of_one_sender_is_followed_at_once(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_call_of_one_sender_is_followed_at_once(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """
         Given: a writer whose call had one sender
         When: that sender posts again and again
@@ -1632,7 +1821,9 @@ class TestWriter:
 
 
 class TestXsoarClient:
-    def test_a_platform_that_reads_in_its_own_way_is_told_and_works(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_platform_that_reads_in_its_own_way_is_told_and_works(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """
         Given: a script loop that does not read its answers from sys.stdin
         When: the first call is answered
@@ -1776,7 +1967,9 @@ class TestWire:
             sys.stdout.write("y" * 3_000_000 + "\n")
             sys.stdout.flush()
 
-        gevent.threadpool.ThreadPool(1).spawn(beat).get()  # the heartbeat's line is written on a native thread
+        gevent.threadpool.ThreadPool(1).spawn(
+            beat
+        ).get()  # the heartbeat's line is written on a native thread
         first, second = server.get(timeout=10)
         assert (len(first), len(second), second[:1]) == (3_000_001, 3_000_001, b"y")
 
@@ -1789,7 +1982,9 @@ class TestWire:
             (RecursionError("s3cret-value"), webhook.UnreadableAnswer),
         ],
     )
-    def test_a_failed_call_is_refused_or_nobody_knows(self, wire: Wire, failure: Exception, wanted: type[Exception]) -> None:
+    def test_a_failed_call_is_refused_or_nobody_knows(
+        self, wire: Wire, failure: Exception, wanted: type[Exception]
+    ) -> None:
         client = wire.client()
 
         def fail() -> None:
@@ -1831,7 +2026,9 @@ class TestWire:
     def test_what_nobody_asked_for_leaves_the_wire_out_of_step(self, wire: Wire) -> None:
         client = wire.client()
         wire.write(b'"an answer to nothing"\n')
-        with pytest.raises(webhook.XsoarRefused, match="something came that is no answer to any call"):
+        with pytest.raises(
+            webhook.XsoarRefused, match="something came that is no answer to any call"
+        ):
             client.call(ask)
 
     def test_the_end_of_the_wire_is_noticed(self, wire: Wire) -> None:
@@ -1843,7 +2040,9 @@ class TestWire:
         with pytest.raises(webhook.UnreadableAnswer):
             client.call(lambda: json.loads(sys.stdin.readline()))
 
-    def test_incidents_with_an_older_one_s_id_are_doubted(self, wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_incidents_with_an_older_one_s_id_are_doubted(
+        self, wire: Wire, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """
         Given: an answer with an incident's ID that another one has
         When: a second line follows it, or none
@@ -1860,11 +2059,15 @@ class TestWire:
         assert client._surplus_seconds == webhook.MIN_SURPLUS_SECONDS
         client._surplus_seconds = 5.0
         wire.answer(line * 2)
-        with pytest.raises(webhook.UnreadableAnswer, match="the answer was that to an earlier call"):
+        with pytest.raises(
+            webhook.UnreadableAnswer, match="the answer was that to an earlier call"
+        ):
             client.create_incidents(sent)
         assert client.out_of_step
 
-    def test_of_the_ids_that_are_known_the_newest_are_kept(self, wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_of_the_ids_that_are_known_the_newest_are_kept(
+        self, wire: Wire, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         client = wire.client()
         monkeypatch.setattr(webhook, "RECENT_IDS", 2)
         monkeypatch.setattr(demisto, "createIncidents", lambda incidents: ask("create"))
@@ -1875,7 +2078,9 @@ class TestWire:
             client.create_incidents(sent)
         assert client._surplus_seconds == 0.02
 
-    def test_a_long_call_is_followed_by_heartbeats_of_ours(self, wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_long_call_is_followed_by_heartbeats_of_ours(
+        self, wire: Wire, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         client = wire.client()
         beats: list[str] = []
         monkeypatch.setattr(demisto, "heartbeat", beats.append)
@@ -1889,7 +2094,9 @@ class TestWire:
             client.beat(now)
         assert beats == ["the webhook is alive"] * 2
 
-    def test_troubles_are_in_the_health_until_they_are_over(self, wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_troubles_are_in_the_health_until_they_are_over(
+        self, wire: Wire, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         client = wire.client()
         health: list[str] = []
         lines: list[str] = []
@@ -1902,7 +2109,9 @@ class TestWire:
 
         monkeypatch.setattr(demisto, "updateModuleHealth", tell)
         monkeypatch.setattr(demisto, "error", lines.append)
-        monkeypatch.setattr(demisto, "info", lambda text: lines.append(text))  # another function than error
+        monkeypatch.setattr(
+            demisto, "info", lambda text: lines.append(text)
+        )  # another function than error
         for _ in range(3):
             client.report("Server", "It does not listen.")
             client.flush()
@@ -2024,7 +2233,9 @@ class FakeWriter:
         self.is_calling = False
         self.call_seconds = self.call_incidents = webhook.Histogram((1.0,))
 
-    def submit(self, incidents: list[webhook.Incident], settled: Callable[[Any], None], promise: Any = None) -> None:
+    def submit(
+        self, incidents: list[webhook.Incident], settled: Callable[[Any], None], promise: Any = None
+    ) -> None:
         if not self.room:
             raise webhook.ServiceUnavailable("The queue is full. Send this again later.")
         self.taken += incidents
@@ -2049,7 +2260,9 @@ class Way:
         self.connections = webhook.ConnectionRegistry(self.counters)
         events = webhook.SeenEvents(self.writer, self.counters, None)  # type: ignore[arg-type]
         parser = webhook.NativeThread()
-        self.keeper = webhook.ContextKeeper(self.client, self.settings, webhook.Samples(parser), events, dict)  # type: ignore[arg-type]
+        self.keeper = webhook.ContextKeeper(
+            self.client, self.settings, webhook.Samples(parser), events, dict
+        )  # type: ignore[arg-type]
         self.keeper.loaded.set()
         self.webhook = webhook.Webhook(
             self.settings,
@@ -2062,7 +2275,13 @@ class Way:
             parser,
         )
         self.failures: list[BaseException] = []
-        self.server = webhook.Server(("127.0.0.1", 0), self.webhook.answer, self.connections, self.counters, self.failures.append)
+        self.server = webhook.Server(
+            ("127.0.0.1", 0),
+            self.webhook.answer,
+            self.connections,
+            self.counters,
+            self.failures.append,
+        )
 
     def begin(self, data: bytes, **sender: Any) -> tuple[FakeSender, gevent.Greenlet]:
         """Begin to serve a connection; the sender holds what it is sent, and the greenlet ends with the connection."""
@@ -2090,13 +2309,27 @@ class Way:
 
     def statuses(self, data: bytes, **sender: Any) -> list[int]:
         """Serve a connection and return the statuses of its answers."""
-        return [int(status) for status in re.findall(rb"HTTP/1\.1 ([0-9]{3}) ", self.serve(data, **sender))]
+        return [
+            int(status)
+            for status in re.findall(rb"HTTP/1\.1 ([0-9]{3}) ", self.serve(data, **sender))
+        ]
 
 
 def posted(
-    body: bytes = b'{"n": 1}', *lines: bytes, target: bytes = b"/", method: bytes = b"POST", version: bytes = b"1.1"
+    body: bytes = b'{"n": 1}',
+    *lines: bytes,
+    target: bytes = b"/",
+    method: bytes = b"POST",
+    version: bytes = b"1.1",
 ) -> bytes:
-    head = [method + b" " + target + b" HTTP/" + version, b"Host: a", b"Content-Length: %d" % len(body), *lines, b"", b""]
+    head = [
+        method + b" " + target + b" HTTP/" + version,
+        b"Host: a",
+        b"Content-Length: %d" % len(body),
+        *lines,
+        b"",
+        b"",
+    ]
     return b"\r\n".join(head) + body
 
 
@@ -2104,13 +2337,17 @@ class TestWayOfARequest:
     def test_requests_of_one_connection_are_answered_in_order(self) -> None:
         way = Way(store_samples=True)
         sent = way.serve(posted() * 20)
-        assert [json.loads(part)[0]["id"] for part in re.findall(rb"\[.*?\]", sent)] == [str(number) for number in range(1, 21)]
+        assert [json.loads(part)[0]["id"] for part in re.findall(rb"\[.*?\]", sent)] == [
+            str(number) for number in range(1, 21)
+        ]
         assert b"rawJSON" not in sent
         assert way.counters.total("incidents created") == 20
         assert len(way.keeper._samples.items) == 20
         assert not way.failures
 
-    def test_many_requests_in_a_row_let_others_have_their_turn(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_many_requests_in_a_row_let_others_have_their_turn(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(webhook, "REQUESTS_IN_A_ROW", 2)
         way = Way()
         greenlets = [way.begin(posted(b'{"name": "%b"}' % name) * 6)[1] for name in (b"a", b"b")]
@@ -2136,7 +2373,11 @@ class TestWayOfARequest:
             (posted(b"{}", b"Connection: keep-alive", version=b"1.0") + posted(), [200, 200]),
             (posted(b"{}", method=b"PATCH") + posted(), [405]),
             (posted(b"", method=b"DELETE") + posted(), [405, 200]),
-            (posted(b"", target=b"/health", method=b"GET") + posted(b"", target=b"/health", method=b"HEAD"), [200, 200]),
+            (
+                posted(b"", target=b"/health", method=b"GET")
+                + posted(b"", target=b"/health", method=b"HEAD"),
+                [200, 200],
+            ),
             (posted(b"", target=b"/healthy", method=b"GET"), [404]),
             (posted(b"", target=b"/metrics", method=b"GET"), [404]),
             (posted(b"", method=b"GET"), [200]),
@@ -2183,7 +2424,9 @@ class TestWayOfARequest:
     def test_a_known_head_makes_the_same_incident(self) -> None:
         way = Way(mirror_direction="Incoming", mirror_instance="i")
         for number in (1, 22, 333, 1):
-            assert way.statuses(posted(b'{"n": %d}' % number, b"X-Key-Word: a", target=b"/p?q=1")) == [200]
+            assert way.statuses(
+                posted(b'{"n": %d}' % number, b"X-Key-Word: a", target=b"/p?q=1")
+            ) == [200]
         raws = [json.loads(incident.fields["rawJSON"]) for incident in way.writer.taken]
         assert [raw["headers"].pop("content-length") for raw in raws] == ["8", "9", "10", "8"]
         numbers = [raw.pop("n") for raw in raws]
@@ -2209,7 +2452,9 @@ class TestWayOfARequest:
         way = Way(credentials=credentials("user", "pass"), metrics=True)
         ask = functools.partial(posted, b"", target=b"/metrics", method=b"GET")
         assert way.statuses(ask()) == [401]
-        assert b"generic_webhook_connections{" in way.serve(ask(b"Authorization: Basic dXNlcjpwYXNz"))
+        assert b"generic_webhook_connections{" in way.serve(
+            ask(b"Authorization: Basic dXNlcjpwYXNz")
+        )
 
     def test_while_stopping_nothing_is_taken(self) -> None:
         way = Way()
@@ -2217,7 +2462,9 @@ class TestWayOfARequest:
         assert way.statuses(posted(b"{}")) == [503]
         assert way.statuses(posted(b"", target=b"/health", method=b"GET")) == [503]
 
-    def test_an_answer_too_late_is_202_and_the_incident_still_comes(self, quick: list[float]) -> None:
+    def test_an_answer_too_late_is_202_and_the_incident_still_comes(
+        self, quick: list[float]
+    ) -> None:
         way = Way(answer_seconds="0.01")
         way.writer.waits = True
         promising = gevent.spawn(way.webhook.keep_promises)
@@ -2239,7 +2486,9 @@ class TestWayOfARequest:
         greenlet.get(timeout=10)
         promising.kill()
 
-    def test_a_sender_that_was_answered_202_in_vain_is_named_for_an_hour(self, quick: list[float]) -> None:
+    def test_a_sender_that_was_answered_202_in_vain_is_named_for_an_hour(
+        self, quick: list[float]
+    ) -> None:
         way = Way(answer_seconds="0.01")
         way.writer.waits, way.writer.outcome = True, lambda _: webhook.REJECTED
         promising = gevent.spawn(way.webhook.keep_promises)
@@ -2247,7 +2496,9 @@ class TestWayOfARequest:
         await_in_hub(lambda: bool(way.keeper.promised))
         way.settle()
         [trouble] = way.client.said
-        assert trouble.endswith("was answered 202, and not all of its incidents exist: XSOAR refuses it.")
+        assert trouble.endswith(
+            "was answered 202, and not all of its incidents exist: XSOAR refuses it."
+        )
         assert way.client.troubles == {"Answered 202": trouble}
         assert not way.keeper.promised
         way.webhook.tell_broken_promises(time.monotonic() + 3590)
@@ -2258,7 +2509,10 @@ class TestWayOfARequest:
 
     def test_what_was_promised_and_found_no_room_is_tried_again(self, quick: list[float]) -> None:
         way = Way(answer_seconds="0.01")
-        way.writer.waits, way.writer.outcome = True, lambda number: webhook.OUTAGE if number == 1 else webhook.Outcome(200, {})
+        way.writer.waits, way.writer.outcome = (
+            True,
+            lambda number: webhook.OUTAGE if number == 1 else webhook.Outcome(200, {}),
+        )
         promising = gevent.spawn(way.webhook.keep_promises)
         way.begin(posted())
         await_in_hub(lambda: bool(way.keeper.promised))
@@ -2296,8 +2550,12 @@ class TestWayOfARequest:
 
     def test_a_method_that_a_parameter_allows_makes_incidents(self) -> None:
         way = Way(other_methods="GET, PUT")
-        assert way.statuses(posted(b"", target=b"/?n=1", method=b"GET") + posted(b"{}", method=b"PUT")) == [200, 200]
-        assert [json.loads(incident.fields["rawJSON"]).get("query") for incident in way.writer.taken] == [{"n": "1"}, None]
+        assert way.statuses(
+            posted(b"", target=b"/?n=1", method=b"GET") + posted(b"{}", method=b"PUT")
+        ) == [200, 200]
+        assert [
+            json.loads(incident.fields["rawJSON"]).get("query") for incident in way.writer.taken
+        ] == [{"n": "1"}, None]
         assert b"Allow: POST, GET, PUT\r\n" in way.serve(posted(b"{}", method=b"PATCH"))
 
     def test_a_handshake_is_answered_without_an_incident(self) -> None:
@@ -2306,7 +2564,9 @@ class TestWayOfARequest:
         assert unsigned.endswith(b'{"validationResponse":"512d38b6-c7b8-40c8-89fe-f46f9e9622b6"}')
         signed = way.serve(posted(json.dumps(SLACK).encode(), b"Authorization: Basic dXNlcjpwYXNz"))
         assert SLACK["challenge"].encode() in signed
-        assert way.statuses(posted(b'{"challenge": 5}')) == [401]  # a body that is none proves nothing
+        assert way.statuses(posted(b'{"challenge": 5}')) == [
+            401
+        ]  # a body that is none proves nothing
         notice = posted(b"", b"X-Hook-Secret: b537207f20cbfa02357cf448134da559", target=b"/asana")
         assert b"X-Hook-Secret: b537207f20cbfa02357cf448134da559\r\n" in way.serve(notice)
         assert way.writer.taken == []
@@ -2314,13 +2574,21 @@ class TestWayOfARequest:
         assert list(way.client.troubles) == ["Asana's handshake"]
         assert "192.0.2.1" in way.client.troubles["Asana's handshake"]
 
-    def test_a_wrong_token_in_a_question_is_counted_and_slowed_down(self, quick: list[float]) -> None:
+    def test_a_wrong_token_in_a_question_is_counted_and_slowed_down(
+        self, quick: list[float]
+    ) -> None:
         way = Way(credentials=credentials("user", "pass"))
-        question = posted(b"", target=b"/?hub.mode=subscribe&hub.challenge=1&hub.verify_token=guess", method=b"GET")
+        question = posted(
+            b"",
+            target=b"/?hub.mode=subscribe&hub.challenge=1&hub.verify_token=guess",
+            method=b"GET",
+        )
         assert way.statuses(question * 6) == [401] * 6
         assert way.counters.total("failed authentications") == 6
         assert [pause for pause in quick if pause] == [0.1, 0.2, 0.4]
-        assert way.statuses(posted(b"", target=b"/?x=1", method=b"GET")) == [405]  # who proves nothing guesses nothing
+        assert way.statuses(posted(b"", target=b"/?x=1", method=b"GET")) == [
+            405
+        ]  # who proves nothing guesses nothing
         assert way.counters.total("failed authentications") == 6
 
     @pytest.mark.parametrize("size", [10, 40_000])
@@ -2333,13 +2601,17 @@ class TestWayOfARequest:
         assert way.counters.total("failed authentications") == 1
         assert len(way.writer.taken) == 1
 
-    def test_a_scheme_s_delivery_id_is_the_key_where_nothing_else_is(self, at: Callable[[float], None]) -> None:
+    def test_a_scheme_s_delivery_id_is_the_key_where_nothing_else_is(
+        self, at: Callable[[float], None]
+    ) -> None:
         delivery = DELIVERIES["Standard Webhooks"]
         at(delivery.now)
         way = Way(credentials=credentials(delivery.username, delivery.password))
         lines = [f"{name}: {value}".encode() for name, value in delivery.headers.items()]
         sent = way.serve(posted(delivery.body.encode(), *lines) * 2)
-        assert [incident.key for incident in way.writer.taken] == ["webhook-id:msg_p5jXN8AQM9LWM0D4loKWxJek"]
+        assert [incident.key for incident in way.writer.taken] == [
+            "webhook-id:msg_p5jXN8AQM9LWM0D4loKWxJek"
+        ]
         assert sent.count(b'"duplicate":true') == 1
 
     def test_an_empty_array_of_events_makes_none(self) -> None:
@@ -2349,7 +2621,10 @@ class TestWayOfARequest:
 
     def test_a_parameter_whose_paths_find_nothing_is_told_once(self) -> None:
         way = Way(name_from="title")
-        way.statuses(posted(json.dumps([{"n": number} for number in range(99)]).encode()) + posted(b'{"title": "t"}'))
+        way.statuses(
+            posted(json.dumps([{"n": number} for number in range(99)]).encode())
+            + posted(b'{"title": "t"}')
+        )
         assert way.client.said == []  # one that found it begins the row anew
         way.statuses(posted(json.dumps([{"n": number} for number in range(250)]).encode()))
         [told] = way.client.said
@@ -2368,9 +2643,17 @@ class TestWayOfARequest:
         assert b"Allow: GET\r\n" in sent
         assert Way().statuses(posted(b"{}", target=b"/health/deep")) == [404]
 
-    def test_who_has_the_credentials_of_a_signed_instance_gets_metrics_without_a_signature(self) -> None:
-        way = Way(credentials=credentials("_hmac:X-Sum", "key"), metrics=True, allowed_sources="192.0.2.0/24")
-        assert b"generic_webhook_requests_total" in way.serve(posted(b"", target=b"/metrics", method=b"GET"))
+    def test_who_has_the_credentials_of_a_signed_instance_gets_metrics_without_a_signature(
+        self,
+    ) -> None:
+        way = Way(
+            credentials=credentials("_hmac:X-Sum", "key"),
+            metrics=True,
+            allowed_sources="192.0.2.0/24",
+        )
+        assert b"generic_webhook_requests_total" in way.serve(
+            posted(b"", target=b"/metrics", method=b"GET")
+        )
 
     # ---- what bounds a connection
 
@@ -2379,26 +2662,39 @@ class TestWayOfARequest:
         body = b'{"a": "' + b"x" * 3_000_000 + b'"}'
         assert way.statuses(posted(body), piece=50_000) == [200]
         chunks = b"".join(
-            b"%x\r\n%b\r\n" % (len(body[place : place + 999]), body[place : place + 999]) for place in range(0, len(body), 999)
+            b"%x\r\n%b\r\n" % (len(body[place : place + 999]), body[place : place + 999])
+            for place in range(0, len(body), 999)
         )
         head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
         assert way.statuses(head + chunks + b"0\r\n\r\n", piece=50_000) == [200]
         assert way.writer.taken[0].size > 3_000_000
-        assert way.writer.taken[0].fields["rawJSON"][:100] == way.writer.taken[1].fields["rawJSON"][:100]
+        assert (
+            way.writer.taken[0].fields["rawJSON"][:100]
+            == way.writer.taken[1].fields["rawJSON"][:100]
+        )
         way.server.memory.take(webhook.MAX_BODIES_BYTES)  # all of it is free again
         assert way.statuses(posted(body), piece=50_000) == [503]
 
     @pytest.mark.parametrize(
         "state, status",
-        [({}, 400), ({"expired": True}, 408), ({"stopping": True}, 503), ({"stopping": True, "expired": True}, 503)],
+        [
+            ({}, 400),
+            ({"expired": True}, 408),
+            ({"stopping": True}, 503),
+            ({"stopping": True, "expired": True}, 503),
+        ],
     )
     def test_why_a_request_was_cut_short_is_told(self, state: dict[str, bool], status: int) -> None:
         connections = SimpleNamespace(stopping=state.get("stopping", False))
-        connection = webhook.Connection(FakeSender(b""), "192.0.2.1", SimpleNamespace(connections=connections))  # type: ignore[arg-type]
+        connection = webhook.Connection(
+            FakeSender(b""), "192.0.2.1", SimpleNamespace(connections=connections)
+        )  # type: ignore[arg-type]
         connection.expired = state.get("expired", False)
         assert connection.incomplete_request_error("It ends too early.").status == status
 
-    def test_a_sender_that_has_gone_leaves_nothing_behind(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_sender_that_has_gone_leaves_nothing_behind(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         way = Way()
 
         def gone(*_: Any) -> int:
@@ -2408,7 +2704,9 @@ class TestWayOfARequest:
         assert way.serve(posted() * 3) == b""
         assert len(way.writer.taken) == 3
         monkeypatch.setattr(FakeSender, "sendall", gone)
-        assert way.statuses(posted(b"{}", b"Expect: 100-continue")) == []  # it was asked for the body, and did not hear it
+        assert (
+            way.statuses(posted(b"{}", b"Expect: 100-continue")) == []
+        )  # it was asked for the body, and did not hear it
         assert len(way.writer.taken) == 3
         assert not way.failures
 
@@ -2425,7 +2723,9 @@ class TestWayOfARequest:
             way.connections.work(other)
         late = FakeSender(posted())
         way.server.handle(late, ("192.0.2.1", 50_000))
-        assert re.findall(rb"HTTP/1\.1 ([0-9]{3}) .*Connection: (\w+)", late.sent, re.DOTALL) == [(b"503", b"close")]
+        assert re.findall(rb"HTTP/1\.1 ([0-9]{3}) .*Connection: (\w+)", late.sent, re.DOTALL) == [
+            (b"503", b"close")
+        ]
         shut = FakeTlsClient()
         way.server.tls = shut
         way.server.wrap_socket_and_handle(shut, ("192.0.2.1", 50_000))
@@ -2445,10 +2745,14 @@ class TestWayOfARequest:
         assert way.counters.take_line() == "1 failed TLS handshakes"
         assert sum(way.connections.counts().values()) == 0
 
-    def test_past_so_many_refused_ones_little_is_thrown_away(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_past_so_many_refused_ones_little_is_thrown_away(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(webhook, "MAX_DISCARDING", 1)
         way = Way()
-        connections = [webhook.Connection(FakeSender(b""), "192.0.2.1", way.server) for _ in range(2)]
+        connections = [
+            webhook.Connection(FakeSender(b""), "192.0.2.1", way.server) for _ in range(2)
+        ]
         for connection in connections:
             way.connections.open(connection)
         assert way.connections.discard(connections[0]) == (64 * webhook.MIB, 10.0)
@@ -2457,13 +2761,19 @@ class TestWayOfARequest:
 
     def test_the_end_ends_reading_of_what_is_not_whole(self) -> None:
         way = Way()
-        connections = [webhook.Connection(FakeSender(b""), "192.0.2.1", way.server) for _ in range(3)]
+        connections = [
+            webhook.Connection(FakeSender(b""), "192.0.2.1", way.server) for _ in range(3)
+        ]
         for connection in connections:
             way.connections.open(connection)
         way.connections.read(connections[1])
         way.connections.work(connections[2])
         way.connections.end_reading()
-        assert [connection.sock._sock.shut for connection in connections] == [[socket.SHUT_RD], [socket.SHUT_RD], []]
+        assert [connection.sock._sock.shut for connection in connections] == [
+            [socket.SHUT_RD],
+            [socket.SHUT_RD],
+            [],
+        ]
 
     def test_the_soft_limit_of_descriptors_is_raised(self) -> None:
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -2493,14 +2803,25 @@ class TestConnections:
         counters = webhook.Counters()
         connections = webhook.ConnectionRegistry(counters)
         pairs = [socket.socketpair() for _ in range(17)]
-        ours = [webhook.Connection(SimpleNamespace(_sock=a, fileno=a.fileno), "192.0.2.1", SimpleNamespace()) for a, _ in pairs]  # type: ignore[arg-type]
+        ours = [
+            webhook.Connection(
+                SimpleNamespace(_sock=a, fileno=a.fileno), "192.0.2.1", SimpleNamespace()
+            )
+            for a, _ in pairs
+        ]  # type: ignore[arg-type]
         for connection in ours[:16]:
             assert connections.open(connection)
         connections.work(ours[0])
         connections.idle(ours[1])
         pairs[2][1].sendall(b"GET")
         assert connections.open(ours[16])
-        assert connections.counts() == {"arriving": 14, "idle": 1, "discarding": 0, "reading": 0, "working": 1}
+        assert connections.counts() == {
+            "arriving": 14,
+            "idle": 1,
+            "discarding": 0,
+            "reading": 0,
+            "working": 1,
+        }
         assert ours[3].group.get(ours[3], 0) == 0  # the oldest that has sent nothing
         for connection in ours[4:]:
             connections.work(connection)
@@ -2515,7 +2836,9 @@ class TestConnections:
     def test_time_is_up_in_two_steps(self) -> None:
         connections = webhook.ConnectionRegistry(webhook.Counters())
         a, b = socket.socketpair()
-        connection = webhook.Connection(SimpleNamespace(_sock=a, fileno=a.fileno), "192.0.2.1", SimpleNamespace())  # type: ignore[arg-type]
+        connection = webhook.Connection(
+            SimpleNamespace(_sock=a, fileno=a.fileno), "192.0.2.1", SimpleNamespace()
+        )  # type: ignore[arg-type]
         connections.open(connection)
         connections.sweep(connection.deadline - 1)
         assert not connection.expired
@@ -2529,7 +2852,9 @@ class TestConnections:
         a.close()
         b.close()
 
-    def test_failed_logins_slow_an_address_down_and_are_forgotten(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_failed_logins_slow_an_address_down_and_are_forgotten(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         logins, clock = webhook.FailedLogins(), [0.0]
         monkeypatch.setattr(time, "monotonic", lambda: clock[0])
         delays = [logins.add("192.0.2.1") for _ in range(10)]
@@ -2556,7 +2881,11 @@ class TestConnections:
         assert counters.take_line() == "1 answered 503, 2 incidents created"
         assert counters.take_line() == ""
         counters.add("incidents created")
-        assert (counters.total("incidents created"), counters.totals()["answered 503"], counters.statuses[200]) == (3, 1, 1)
+        assert (
+            counters.total("incidents created"),
+            counters.totals()["answered 503"],
+            counters.statuses[200],
+        ) == (3, 1, 1)
 
 
 # ---- seen events
@@ -2574,7 +2903,9 @@ class Waiting:
         """Submit a request with events of these keys; the list gets its outcomes and duplicates once it is settled."""
         told: list[tuple[list[webhook.Outcome], set[int]]] = []
         incidents = [webhook.Incident({"name": str(key)}, key, 10) for key in keys]
-        self.events.submit(incidents, lambda outcomes, duplicates: told.append((list(outcomes), set(duplicates))))
+        self.events.submit(
+            incidents, lambda outcomes, duplicates: told.append((list(outcomes), set(duplicates)))
+        )
         return told
 
     def settle(self, outcome: webhook.Outcome | None = None) -> None:
@@ -2621,7 +2952,9 @@ class TestSeenEvents:
         assert not waiting.events.seen
 
     @pytest.mark.parametrize("outcome", [webhook.REJECTED, webhook.DROPPED])
-    def test_what_xsoar_did_not_take_is_the_next_one_s_to_try(self, outcome: webhook.Outcome) -> None:
+    def test_what_xsoar_did_not_take_is_the_next_one_s_to_try(
+        self, outcome: webhook.Outcome
+    ) -> None:
         """
         Given: a request with an event twice, and two others that wait for the same event
         When: XSOAR does not take the first one's
@@ -2636,8 +2969,12 @@ class TestSeenEvents:
         assert (second, third) == ([([created_as("7")], set())], [([DUPLICATE_OF_7], {0})])
         assert waiting.send("a") == [([DUPLICATE_OF_7], {0})]
 
-    @pytest.mark.parametrize("outcome", [webhook.MAYBE_CREATED, webhook.OUTAGE, webhook.WITHDRAWN, webhook.STOPPING])
-    def test_what_is_true_of_the_first_is_true_of_all_who_wait(self, outcome: webhook.Outcome) -> None:
+    @pytest.mark.parametrize(
+        "outcome", [webhook.MAYBE_CREATED, webhook.OUTAGE, webhook.WITHDRAWN, webhook.STOPPING]
+    )
+    def test_what_is_true_of_the_first_is_true_of_all_who_wait(
+        self, outcome: webhook.Outcome
+    ) -> None:
         waiting = Waiting()
         told = [waiting.send("a"), waiting.send("a"), waiting.send("a")]
         waiting.settle(outcome)
@@ -2645,7 +2982,9 @@ class TestSeenEvents:
         waiting.send("a")
         assert waiting.asked == ["a", "a"]  # nothing is remembered, so the next one is new
 
-    def test_who_has_waited_too_long_is_not_the_next_one_to_try(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_who_has_waited_too_long_is_not_the_next_one_to_try(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         waiting = Waiting()
         waiting.send("a")
         with monkeypatch.context() as patch:
@@ -2715,7 +3054,9 @@ class Keeping:
         self.events = webhook.SeenEvents(FakeWriter(), webhook.Counters(), None)  # type: ignore[arg-type]
         self.status = {"since": "then"}
         kept = settings(**{"store_samples": True, "duplication_key": "id", **params})
-        self.keeper = webhook.ContextKeeper(self.client, kept, self.samples, self.events, lambda: dict(self.status))  # type: ignore[arg-type]
+        self.keeper = webhook.ContextKeeper(
+            self.client, kept, self.samples, self.events, lambda: dict(self.status)
+        )  # type: ignore[arg-type]
 
     def load(self) -> "Keeping":
         """Let the keeper find what the context holds, and nothing more."""
@@ -2739,7 +3080,9 @@ def sample_named(name: str) -> dict[str, Any]:
 
 
 class TestContextKeeper:
-    def test_what_the_context_held_stands_before_what_is_new(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_what_the_context_held_stands_before_what_is_new(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """
         Given: a context with samples, seen events, and somebody else's key; an incident and an event since the start
         When: it is loaded, and written
@@ -2755,34 +3098,54 @@ class TestContextKeeper:
         keeping.see("id:new", "3")
         keeping.load()
         assert list(keeping.events.seen) == ["id:1", "id:2", "id:new"]
-        assert [seen.metadata for seen in keeping.events.seen.values()] == [{"id": "1"}, {}, {"id": "3"}]
+        assert [seen.metadata for seen in keeping.events.seen.values()] == [
+            {"id": "1"},
+            {},
+            {"id": "3"},
+        ]
         assert keeping.keeper.flush()
-        assert [sample["name"] for sample in keeping.stored("sample_events")] == [*map(str, range(1, 20)), "new"]
+        assert [sample["name"] for sample in keeping.stored("sample_events")] == [
+            *map(str, range(1, 20)),
+            "new",
+        ]
         assert keeping.stored("found_ids") == {"id:1": "1", "id:2": None, "id:new": "3"}
         assert keeping.stored("others") == {"a": 1}
         assert keeping.stored("status")["since"] == "then"
         assert demisto.integrationContextVersion == 6
 
-    def test_of_too_many_events_the_newest_are_loaded(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_of_too_many_events_the_newest_are_loaded(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(webhook, "MAX_FOUND_IDS", 2)
-        keeping = Keeping(monkeypatch, {"found_ids": '{"id:1": "1", "id:2": "2", "id:3": "3"}'}).load()
+        keeping = Keeping(
+            monkeypatch, {"found_ids": '{"id:1": "1", "id:2": "2", "id:3": "3"}'}
+        ).load()
         assert list(keeping.events.seen) == ["id:2", "id:3"]
 
-    def test_nothing_is_written_where_nothing_changed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_nothing_is_written_where_nothing_changed(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         keeping = Keeping(monkeypatch, {}).load()
         calls = keeping.client.calls
         assert keeping.keeper.flush()
         assert keeping.client.calls == calls
         assert demisto.integrationContextVersion == 5
 
-    def test_only_what_the_parameters_ask_for_is_written(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_only_what_the_parameters_ask_for_is_written(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         keeping = Keeping(monkeypatch, {}, store_samples=False, duplication_key="").load()
         keeping.keeper.add_sample(incident_named("n"))
         assert keeping.keeper.flush()
         assert set(demisto.integrationContext) == {"status"}
 
-    def test_when_events_were_created_is_kept_where_they_are_forgotten(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        context = {"found_ids": '{"id:1": "1", "id:2": "2"}', "found_times": '{"id:1": 500, "id:2": "damaged"}'}
+    def test_when_events_were_created_is_kept_where_they_are_forgotten(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        context = {
+            "found_ids": '{"id:1": "1", "id:2": "2"}',
+            "found_times": '{"id:1": 500, "id:2": "damaged"}',
+        }
         keeping = Keeping(monkeypatch, context, duplicate_hours="1")
         started = time.time()
         keeping.load()
@@ -2791,10 +3154,16 @@ class TestContextKeeper:
         assert second.created >= started  # without a time it is as new as can be
         keeping.see("id:3", "3", created=1234.5)
         assert keeping.keeper.flush()
-        assert keeping.stored("found_times") == {"id:1": 500, "id:2": int(second.created), "id:3": 1234}
+        assert keeping.stored("found_times") == {
+            "id:1": 500,
+            "id:2": int(second.created),
+            "id:3": 1234,
+        }
 
     @pytest.mark.parametrize("failures", [[webhook.XsoarRefused("stale")], []])
-    def test_a_version_that_is_an_old_one_is_read_again(self, monkeypatch: pytest.MonkeyPatch, failures: list[Exception]) -> None:
+    def test_a_version_that_is_an_old_one_is_read_again(
+        self, monkeypatch: pytest.MonkeyPatch, failures: list[Exception]
+    ) -> None:
         keeping = Keeping(monkeypatch, {}).load()
         keeping.see("id:1", "1")
         keeping.client.failures = failures
@@ -2802,7 +3171,9 @@ class TestContextKeeper:
         assert keeping.stored("found_ids") == {"id:1": "1"}
         assert keeping.client.troubles == {}
 
-    @pytest.mark.parametrize("failures", [[webhook.XsoarRefused("no")] * 2, [webhook.UnreadableAnswer("what?")]])
+    @pytest.mark.parametrize(
+        "failures", [[webhook.XsoarRefused("no")] * 2, [webhook.UnreadableAnswer("what?")]]
+    )
     def test_a_context_that_cannot_be_reached_is_told_and_tried_again(
         self, monkeypatch: pytest.MonkeyPatch, failures: list[Exception]
     ) -> None:
@@ -2810,16 +3181,21 @@ class TestContextKeeper:
         keeping.see("id:1", "1")
         keeping.client.failures = list(failures)
         assert not keeping.keeper.flush()
-        assert keeping.client.troubles["Integration context"].startswith("The integration context cannot be reached")
+        assert keeping.client.troubles["Integration context"].startswith(
+            "The integration context cannot be reached"
+        )
         assert "found_ids" not in demisto.integrationContext
         assert keeping.keeper.flush()  # what changed is not forgotten
         assert keeping.stored("found_ids") == {"id:1": "1"}
         assert keeping.client.troubles == {}
 
     @pytest.mark.parametrize(
-        "context", ["no object", [1], {"found_ids": "{", "sample_events": "5", "promised": '[{"fields": 1}]'}]
+        "context",
+        ["no object", [1], {"found_ids": "{", "sample_events": "5", "promised": '[{"fields": 1}]'}],
     )
-    def test_damaged_data_is_told_once_and_replaced(self, monkeypatch: pytest.MonkeyPatch, context: Any) -> None:
+    def test_damaged_data_is_told_once_and_replaced(
+        self, monkeypatch: pytest.MonkeyPatch, context: Any
+    ) -> None:
         keeping = Keeping(monkeypatch, context).load()
         assert not keeping.events.seen
         keeping.see("id:1", "1")
@@ -2831,7 +3207,10 @@ class TestContextKeeper:
         for damage in ("it is no object",) if not isinstance(context, dict) else context:
             assert damage in told
 
-    @pytest.mark.parametrize("what, samples, events", [("samples", False, True), ("events", True, False), ("all", False, False)])
+    @pytest.mark.parametrize(
+        "what, samples, events",
+        [("samples", False, True), ("events", True, False), ("all", False, False)],
+    )
     def test_what_a_command_wants_forgotten_is_forgotten_in_memory_too(
         self, monkeypatch: pytest.MonkeyPatch, what: str, samples: bool, events: bool
     ) -> None:
@@ -2849,7 +3228,9 @@ class TestContextKeeper:
         assert bool(keeping.stored("found_ids")) == bool(keeping.events.seen) == events
         assert keeping.client.said == [f"generic-webhook-reset: {what} forgotten."]
 
-    def test_it_goes_on_by_itself(self, monkeypatch: pytest.MonkeyPatch, quick: list[float]) -> None:
+    def test_it_goes_on_by_itself(
+        self, monkeypatch: pytest.MonkeyPatch, quick: list[float]
+    ) -> None:
         """
         Given: a context that cannot be reached at first, and fails once more at the first write
         When: the keeper runs
@@ -2867,13 +3248,20 @@ class TestContextKeeper:
         await_in_hub(lambda: "now" in demisto.integrationContext["status"])
         version = demisto.integrationContextVersion
         gevent.sleep(0.05)
-        assert demisto.integrationContextVersion == version  # an unchanged status is not written again
+        assert (
+            demisto.integrationContextVersion == version
+        )  # an unchanged status is not written again
         assert 3.0 in quick  # one write for all changes of three seconds
         running.kill()
 
-    def test_what_was_promised_is_left_for_the_next_start(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_what_was_promised_is_left_for_the_next_start(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         keeping = Keeping(monkeypatch, {}).load()
-        keeping.keeper.promised = {f"r[{number}]": webhook.Promised(incident_named(str(number)), "r") for number in range(3)}
+        keeping.keeper.promised = {
+            f"r[{number}]": webhook.Promised(incident_named(str(number)), "r")
+            for number in range(3)
+        }
         keeping.see("id:1", "1")
         assert keeping.keeper.flush()
         assert "promised" not in demisto.integrationContext  # it is under way still
@@ -2881,7 +3269,9 @@ class TestContextKeeper:
         keeping.keeper.close()
         assert keeping.keeper.flush()
         next_start = Keeping(monkeypatch, demisto.integrationContext).load()
-        assert [promised.incident.fields["name"] for promised in next_start.keeper.restored.values()] == ["0", "2"]
+        assert [
+            promised.incident.fields["name"] for promised in next_start.keeper.restored.values()
+        ] == ["0", "2"]
         assert [promised.request for promised in next_start.keeper.restored.values()] == ["r", "r"]
         next_start.keeper.fulfil("0")
         assert next_start.keeper.flush()
@@ -2890,24 +3280,32 @@ class TestContextKeeper:
         assert next_start.keeper.flush()
         assert "promised" not in demisto.integrationContext
 
-    def test_promises_that_have_no_room_in_the_context_are_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_promises_that_have_no_room_in_the_context_are_told(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(webhook, "MAX_PROMISED_BYTES", 1000)
         keeping = Keeping(monkeypatch, {}).load()
         sizes = {"a": 100, "b": 2000, "c": 100}
         for name, size in sizes.items():
-            keeping.keeper.promised[name] = webhook.Promised(webhook.Incident({"name": "x" * size}, None, size), name)
+            keeping.keeper.promised[name] = webhook.Promised(
+                webhook.Incident({"name": "x" * size}, None, size), name
+            )
         keeping.keeper.close()
         assert keeping.keeper.flush()
         assert [promised["request"] for promised in keeping.stored("promised")] == ["a", "c"]
         [told] = keeping.client.said
         assert told.endswith("lost are the requests b")
 
-    def test_large_samples_are_cut_at_the_next_write_and_the_newest_are_kept(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_large_samples_are_cut_at_the_next_write_and_the_newest_are_kept(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(webhook, "MAX_LARGE_SAMPLES_BYTES", 500_000)
         keeping = Keeping(monkeypatch, {}).load()
         for number in range(3):
             raw = json.dumps({"n": number, "text": "x" * 200_000})
-            keeping.keeper.add_sample(webhook.Incident({"name": str(number), "rawJSON": raw}, None, len(raw)))
+            keeping.keeper.add_sample(
+                webhook.Incident({"name": str(number), "rawJSON": raw}, None, len(raw))
+            )
         assert not keeping.samples.items
         assert keeping.keeper.flush()
         kept = keeping.stored("sample_events")
@@ -2935,16 +3333,25 @@ def run_main(monkeypatch: pytest.MonkeyPatch, command: str, **params: Any) -> No
 
 class TestCommands:
     @pytest.mark.parametrize("port", ["8000", "443:8000", ""])
-    def test_the_test_button_says_ok(self, monkeypatch: pytest.MonkeyPatch, results: list[Any], port: str) -> None:
+    def test_the_test_button_says_ok(
+        self, monkeypatch: pytest.MonkeyPatch, results: list[Any], port: str
+    ) -> None:
         """
         Given: parameters that can be used
         When: the user clicks Test
         Then: ok
         """
-        run_main(monkeypatch, "test-module", longRunningPort=port, credentials=credentials("user", "pass"))
+        run_main(
+            monkeypatch,
+            "test-module",
+            longRunningPort=port,
+            credentials=credentials("user", "pass"),
+        )
         assert results == ["ok"]
 
-    def test_the_test_button_tells_all_that_is_wrong(self, monkeypatch: pytest.MonkeyPatch, results: list[Any]) -> None:
+    def test_the_test_button_tells_all_that_is_wrong(
+        self, monkeypatch: pytest.MonkeyPatch, results: list[Any]
+    ) -> None:
         """
         Given: a wrong port, a wrong username and half a certificate
         When: the user clicks Test
@@ -2960,16 +3367,24 @@ class TestCommands:
             )
         assert results[0]["Type"] == 4
         said = results[0]["Contents"].splitlines()
-        assert [line.partition(":")[0] for line in said] == ["Listen Port", "Username", "Private Key"]
+        assert [line.partition(":")[0] for line in said] == [
+            "Listen Port",
+            "Username",
+            "Private Key",
+        ]
 
-    def test_the_mapping_wizard_gets_the_samples(self, monkeypatch: pytest.MonkeyPatch, results: list[Any]) -> None:
+    def test_the_mapping_wizard_gets_the_samples(
+        self, monkeypatch: pytest.MonkeyPatch, results: list[Any]
+    ) -> None:
         """
         Given: samples in the integration context
         When: the wizard fetches
         Then: they are handed over, oldest first
         """
         samples = [{"name": "1", "rawJSON": "{}"}, {"name": "2", "rawJSON": "{}"}]
-        monkeypatch.setattr(demisto, "getIntegrationContext", lambda: {"sample_events": json.dumps(samples)})
+        monkeypatch.setattr(
+            demisto, "getIntegrationContext", lambda: {"sample_events": json.dumps(samples)}
+        )
         run_main(monkeypatch, "fetch-incidents", longRunningPort="8000")
         assert results == [samples]
 
@@ -2986,7 +3401,9 @@ class TestCommands:
         run_main(monkeypatch, "fetch-incidents", longRunningPort="8000")
         assert results == [[]]
 
-    def test_the_long_running_command_gets_the_settings(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_long_running_command_gets_the_settings(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """
         Given: an instance's parameters
         When: XSOAR starts it
@@ -2994,10 +3411,17 @@ class TestCommands:
         """
         started: list[webhook.Settings] = []
         monkeypatch.setattr(webhook, "long_running_execution", started.append)
-        run_main(monkeypatch, "long-running-execution", longRunningPort="8000:8001", incidentType="Phishing")
+        run_main(
+            monkeypatch,
+            "long-running-execution",
+            longRunningPort="8000:8001",
+            incidentType="Phishing",
+        )
         assert [(one.port, one.incident_type) for one in started] == [(8001, "Phishing")]
 
-    def test_an_unknown_command_is_an_error(self, monkeypatch: pytest.MonkeyPatch, results: list[Any]) -> None:
+    def test_an_unknown_command_is_an_error(
+        self, monkeypatch: pytest.MonkeyPatch, results: list[Any]
+    ) -> None:
         """
         Given: a command this integration does not have
         When: it is run
@@ -3012,7 +3436,12 @@ class TestCommands:
         [
             ({}, {"others", "reset", "status"}, "all", (2, 1)),
             ({"what": " ALL "}, {"others", "reset", "status"}, "all", (2, 1)),
-            ({"what": "samples"}, {"found_ids", "found_times", "others", "reset", "status"}, "samples", (2, 0)),
+            (
+                {"what": "samples"},
+                {"found_ids", "found_times", "others", "reset", "status"},
+                "samples",
+                (2, 0),
+            ),
             ({"what": "events"}, {"sample_events", "others", "reset", "status"}, "events", (0, 1)),
         ],
     )
@@ -3040,7 +3469,9 @@ class TestCommands:
         assert demisto.integrationContext["others"] == '{"a":1}'
         [entry] = results
         samples, events = forgotten
-        assert entry["EntryContext"] == {"GenericWebhook.Reset": {"What": what, "Samples": samples, "Events": events}}
+        assert entry["EntryContext"] == {
+            "GenericWebhook.Reset": {"What": what, "Samples": samples, "Events": events}
+        }
 
     def test_two_resets_before_the_container_obeys_are_both_obeyed(
         self, monkeypatch: pytest.MonkeyPatch, results: list[Any]
@@ -3051,7 +3482,9 @@ class TestCommands:
             run_main(monkeypatch, "generic-webhook-reset", longRunningPort="8000")
             assert demisto.integrationContext["reset"] == mark
 
-    def test_a_reset_of_something_else_is_explained(self, monkeypatch: pytest.MonkeyPatch, results: list[Any]) -> None:
+    def test_a_reset_of_something_else_is_explained(
+        self, monkeypatch: pytest.MonkeyPatch, results: list[Any]
+    ) -> None:
         monkeypatch.setattr(demisto, "args", lambda: {"what": "everything"})
         with pytest.raises(SystemExit):
             run_main(monkeypatch, "generic-webhook-reset", longRunningPort="8000")
@@ -3076,7 +3509,9 @@ class TestCommands:
             run_main(monkeypatch, "generic-webhook-reset", longRunningPort="8000")
         assert [context["reset"] for context in written] == (["all"] if works else [])
 
-    def test_an_answer_nobody_can_read_ends_a_reset(self, monkeypatch: pytest.MonkeyPatch, results: list[Any]) -> None:
+    def test_an_answer_nobody_can_read_ends_a_reset(
+        self, monkeypatch: pytest.MonkeyPatch, results: list[Any]
+    ) -> None:
         calls: list[Any] = []
 
         def write(*args: Any) -> None:
@@ -3089,7 +3524,9 @@ class TestCommands:
             run_main(monkeypatch, "generic-webhook-reset", longRunningPort="8000")
         assert len(calls) == 1  # it may have been written
 
-    def test_the_status_is_what_the_container_has_left(self, monkeypatch: pytest.MonkeyPatch, results: list[Any]) -> None:
+    def test_the_status_is_what_the_container_has_left(
+        self, monkeypatch: pytest.MonkeyPatch, results: list[Any]
+    ) -> None:
         status = {
             "since": "then",
             "updated": "now",
@@ -3122,7 +3559,9 @@ class TestCommands:
         run_main(monkeypatch, "generic-webhook-status", longRunningPort="8000")
         assert "has not been running yet" in results[0]["HumanReadable"]
 
-    def test_the_long_running_command_goes_on_though_it_fails_at_first(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_long_running_command_goes_on_though_it_fails_at_first(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """
         Given: a service that cannot be put together at first
         When: the instance is started
@@ -3156,7 +3595,9 @@ class TestCommands:
         assert [params.port for params in made] == [8000, 8000]
 
     @pytest.mark.parametrize("module", ["bottle", "gevent.threadpool"])
-    def test_a_missing_module_is_explained(self, monkeypatch: pytest.MonkeyPatch, results: list[Any], module: str) -> None:
+    def test_a_missing_module_is_explained(
+        self, monkeypatch: pytest.MonkeyPatch, results: list[Any], module: str
+    ) -> None:
         """
         Given: an image without a module
         When: the script is loaded for the Test button, and for the service
@@ -3240,11 +3681,16 @@ class Platform:
         """Answer until the wire is closed."""
         while line := self.wire.read_line():
             command, *args = json.loads(line)
-            self.wire.write(json.dumps(getattr(self, command, lambda *_: None)(*args)).encode() + b"\n")
+            self.wire.write(
+                json.dumps(getattr(self, command, lambda *_: None)(*args)).encode() + b"\n"
+            )
 
     def createIncidents(self, incidents: list[dict[str, Any]]) -> list[dict[str, Any]]:
         self.created += incidents
-        return [{**incident, "id": str(number)} for number, incident in enumerate(incidents, len(self.created))]
+        return [
+            {**incident, "id": str(number)}
+            for number, incident in enumerate(incidents, len(self.created))
+        ]
 
     def getIntegrationContextVersioned(self, _: bool) -> dict[str, Any]:
         return {"context": self.context, "version": 1}
@@ -3313,7 +3759,9 @@ class Instance:
 
 
 @pytest.fixture
-def instance(monkeypatch: pytest.MonkeyPatch, wire: Wire, quick: list[float]) -> Iterator[Callable[..., Instance]]:
+def instance(
+    monkeypatch: pytest.MonkeyPatch, wire: Wire, quick: list[float]
+) -> Iterator[Callable[..., Instance]]:
     """Return a function that makes a service with some parameters, whose seconds are hundredths."""
     made: list[Instance] = []
 
@@ -3344,7 +3792,9 @@ class TestService:
             }
         ]
         await_in_hub(lambda: "Generic Webhook listens on port 8000 (HTTP)." in one.platform.logs)
-        await_in_hub(lambda: any("Incident name: 'a..b' is no path" in text for text in one.platform.health))
+        await_in_hub(
+            lambda: any("Incident name: 'a..b' is no path" in text for text in one.platform.health)
+        )
         one.stop()
         assert one.ended() == 0
         assert len(one.platform.created) == 1
@@ -3352,22 +3802,40 @@ class TestService:
         assert len(json.loads(one.platform.context["sample_events"])) == 1
         status = json.loads(one.platform.context["status"])
         assert (status["answers"], status["queued_incidents"]) == ({"200": 2}, 0)
-        assert one.platform.logs[-2:] == ["Generic Webhook: 1 duplicates, 1 incidents created", "Generic Webhook stops."]
+        assert one.platform.logs[-2:] == [
+            "Generic Webhook: 1 duplicates, 1 incidents created",
+            "Generic Webhook stops.",
+        ]
         assert b"503 Service Unavailable" in one.post(posted())
 
-    def test_a_port_that_is_taken_is_told_until_it_is_free(self, instance: Callable[..., Instance], quick: list[float]) -> None:
+    def test_a_port_that_is_taken_is_told_until_it_is_free(
+        self, instance: Callable[..., Instance], quick: list[float]
+    ) -> None:
         one = instance()
         ServerWithoutSocket.failures = [OSError(98, "Address already in use")] * 7
         one.run().listening()
         await_in_hub(lambda: "Server: recovered" in one.platform.logs)
-        assert any("Listen Port: 8000 cannot be listened on (Address already in use)" in text for text in one.platform.health)
+        assert any(
+            "Listen Port: 8000 cannot be listened on (Address already in use)" in text
+            for text in one.platform.health
+        )
         await_in_hub(lambda: one.platform.health[-1] == "")
-        assert [pause for pause in quick if pause in (2, 4, 8, 16, 30)] == [2, 4, 8, 16, 30, 30]  # behind the first second
+        assert [pause for pause in quick if pause in (2, 4, 8, 16, 30)] == [
+            2,
+            4,
+            8,
+            16,
+            30,
+            30,
+        ]  # behind the first second
 
     @pytest.mark.parametrize(
         "params, sentence",
         [
-            ({"longRunningPort": ""}, "Listen Port: it is empty; enter a free port such as 8000 and save the instance."),
+            (
+                {"longRunningPort": ""},
+                "Listen Port: it is empty; enter a free port such as 8000 and save the instance.",
+            ),
             ({"certificate": "no certificate", "key": "no key"}, "Certificate: "),
         ],
     )
@@ -3384,7 +3852,9 @@ class TestService:
         self, instance: Callable[..., Instance], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(webhook, "CERTIFICATE_CHECK_SECONDS", 0.05)
-        leaf = trustme.CA().issue_cert("webhook.example.com", not_after=datetime.now(UTC) + timedelta(days=30))
+        leaf = trustme.CA().issue_cert(
+            "webhook.example.com", not_after=datetime.now(UTC) + timedelta(days=30)
+        )
         one = instance(certificate=pem(leaf.cert_chain_pems), key=private_key(leaf)).run()
         assert one.listening().tls is not None
         await_in_hub(lambda: "Generic Webhook listens on port 8000 (HTTPS)." in one.platform.logs)
@@ -3397,7 +3867,9 @@ class TestService:
         one.listening().closed = True
         await_in_hub(lambda: len(ServerWithoutSocket.started) == 2)
         assert b"200 OK" in one.post(posted())
-        await_in_hub(lambda: "The server ended unexpectedly and is started again." in one.platform.logs)
+        await_in_hub(
+            lambda: "The server ended unexpectedly and is started again." in one.platform.logs
+        )
 
     def test_a_part_that_failed_is_started_again(
         self, instance: Callable[..., Instance], monkeypatch: pytest.MonkeyPatch
@@ -3413,26 +3885,43 @@ class TestService:
 
         monkeypatch.setattr(webhook.Webhook, "keep_promises", fails)
         one = instance().run()
-        await_in_hub(lambda: "Webhook.keep_promises failed and is started again: KeyError" in one.platform.logs)
+        await_in_hub(
+            lambda: (
+                "Webhook.keep_promises failed and is started again: KeyError" in one.platform.logs
+            )
+        )
         assert not failures
 
-    def test_a_failure_of_ours_is_told_by_its_place_alone(self, instance: Callable[..., Instance]) -> None:
+    def test_a_failure_of_ours_is_told_by_its_place_alone(
+        self, instance: Callable[..., Instance]
+    ) -> None:
         one = instance().run()
         try:
             json.loads('{"password": s3cret-value}')
         except ValueError as error:
             one.listening().report_failure(error)
         one.listening().report_failure(ZeroDivisionError("s3cret-value"))
-        await_in_hub(lambda: len([line for line in one.platform.logs if line.startswith("A request failed in ")]) == 2)
-        first, second = (line for line in one.platform.logs if line.startswith("A request failed in "))
+        await_in_hub(
+            lambda: (
+                len([line for line in one.platform.logs if line.startswith("A request failed in ")])
+                == 2
+            )
+        )
+        first, second = (
+            line for line in one.platform.logs if line.startswith("A request failed in ")
+        )
         assert re.fullmatch(r"A request failed in raw_decode, line [0-9]+: JSONDecodeError", first)
         assert second == "A request failed in unknown place: ZeroDivisionError"
 
-    def test_the_minute_s_counters_are_logged(self, instance: Callable[..., Instance], monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_minute_s_counters_are_logged(
+        self, instance: Callable[..., Instance], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(webhook, "REPORT_SECONDS", 0)
         one = instance().run()
         one.post(posted() + posted(b"{}", method=b"PATCH"))
-        await_in_hub(lambda: "Generic Webhook: 1 answered 405, 1 incidents created" in one.platform.logs)
+        await_in_hub(
+            lambda: "Generic Webhook: 1 answered 405, 1 incidents created" in one.platform.logs
+        )
 
     def test_the_process_ends_when_xsoar_closes_the_wire(
         self, instance: Callable[..., Instance], wire: Wire, capsys: pytest.CaptureFixture[str]
@@ -3446,7 +3935,9 @@ class TestService:
         assert "XSOAR closed the connection to this container; ending." in capsys.readouterr().err
         assert b"503 Service Unavailable" in one.post(posted())
 
-    def test_the_process_ends_when_the_wire_is_out_of_step(self, instance: Callable[..., Instance], wire: Wire) -> None:
+    def test_the_process_ends_when_the_wire_is_out_of_step(
+        self, instance: Callable[..., Instance], wire: Wire
+    ) -> None:
         one = instance().run()
         await_in_hub(lambda: bool(one.platform.logs))
         one.platform.at_work.kill()
@@ -3456,7 +3947,9 @@ class TestService:
         assert one.ended() == 1
         sender.join(10)
         assert b"503 Service Unavailable" in sock.sent
-        assert b"the webhook is stopping" in sock.sent  # what never left is settled at the end, not by the retries' end
+        assert (
+            b"the webhook is stopping" in sock.sent
+        )  # what never left is settled at the end, not by the retries' end
         said = wire.read_line()
         while b"executeCommand" not in said:
             said = wire.read_line()
@@ -3472,10 +3965,19 @@ class TestService:
         monkeypatch.setattr(webhook, "make_incidents", lambda *args: held.wait(10) and make(*args))
         one = instance().run()
         try:
-            assert b"503 Service Unavailable" in one.post(posted(b'{"a": "' + b"x" * 40_000 + b'"}'))
-            await_in_hub(lambda: any("One body keeps the webhook busy" in text for text in one.platform.health))
+            assert b"503 Service Unavailable" in one.post(
+                posted(b'{"a": "' + b"x" * 40_000 + b'"}')
+            )
+            await_in_hub(
+                lambda: any(
+                    "One body keeps the webhook busy" in text for text in one.platform.health
+                )
+            )
             assert one.ended() == 0
-            assert "A body kept the webhook busy for too long; the instance starts again." in one.platform.logs
+            assert (
+                "A body kept the webhook busy for too long; the instance starts again."
+                in one.platform.logs
+            )
         finally:
             held.set()
 
@@ -3485,7 +3987,9 @@ class TestService:
         one = instance().run()
         one.listening()
         create, held = one.platform.createIncidents, gevent.event.Event()
-        monkeypatch.setattr(one.platform, "createIncidents", lambda incidents: held.wait(10) and create(incidents))
+        monkeypatch.setattr(
+            one.platform, "createIncidents", lambda incidents: held.wait(10) and create(incidents)
+        )
         sock = FakeSender(posted())
         sender = gevent.spawn(one.listening().handle, sock, ("192.0.2.1", 50_000))
         await_in_hub(lambda: one.service._writer.is_calling)
