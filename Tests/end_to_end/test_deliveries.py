@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from Tests.end_to_end.sender import Answer, Sender, await_that, running, send
-from Tests.sandbox.examples import read_delivery
+from Tests.sandbox.page.examples import read_delivery
 
 DELIVERIES = sorted(Path(__file__).with_name("deliveries").glob("*.http"))
 

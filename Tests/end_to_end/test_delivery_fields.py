@@ -19,7 +19,7 @@ from Tests.end_to_end.test_deliveries import (
     posted,
     read_expected,
 )
-from Tests.sandbox.examples import read_delivery
+from Tests.sandbox.page.examples import read_delivery
 
 
 def made_of(file: Path, params: dict[str, Any]) -> list[webhook.Incident]:

@@ -20,11 +20,12 @@ from urllib.parse import quote, quote_plus
 import pytest
 
 from Tests.end_to_end.sender import PACK, PYTHON, await_that
-from Tests.sandbox import Sandbox, free_port, recorder, web
+from Tests.sandbox import Sandbox, free_port
 from Tests.sandbox.descriptor import INTEGRATION, ROOT, parse_yaml
-from Tests.sandbox.examples import DELIVERIES
+from Tests.sandbox.page import recorder, web
+from Tests.sandbox.page.examples import DELIVERIES
+from Tests.sandbox.page.traffic import Recorded, Traffic
 from Tests.sandbox.store import SQLiteStore, open_store
-from Tests.sandbox.traffic import Recorded, Traffic
 
 SECRET = "s3cret-5d1c-of-the-sender"
 SIGNED = "_hmac:X-Hub-Signature-256"

@@ -21,7 +21,7 @@ import trustme
 
 from Tests.end_to_end.hostile import certificate
 from Tests.end_to_end.sender import Sender, await_that, running, send
-from Tests.sandbox.signing import proven
+from Tests.sandbox.page.signing import proven
 
 SECRET = "s3cret-of-the-sender"
 

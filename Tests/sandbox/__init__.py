@@ -25,10 +25,10 @@ from typing import Any, Self
 from .container import CommandError, Container, ContainerError, environment
 from .descriptor import Descriptor, DescriptorError, load
 from .injection import InjectionError
+from .page.web import Page
 from .reroute import Reroute
 from .server import Faults, Screen, Server, Session
 from .store import MEMORY, Store, open_store
-from .web import Page
 
 __all__ = ["CommandError", "ContainerError", "DescriptorError", "Faults", "InjectionError", "Sandbox"]
 
@@ -47,7 +47,7 @@ class Sandbox:
     constants: values other than the integration's own, such as {"MAX_ITEMS": 5}. replacements: expressions in the place of its
     functions and methods, such as {"make_incidents": "lambda *_: 1 / 0"}; `original` is the function itself.
     env: added to the container's environment; None takes a name away. start: False opens no port and starts nothing but `run`s.
-    page: serve the page for people beside the instance, see web.py.
+    page: serve the page for people beside the instance, see page/web.py.
     """
 
     def __init__(

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .descriptor import ROOT
+from ..descriptor import ROOT
 from .signing import Headers, usual_scheme
 
 DELIVERIES = ROOT / "Tests/end_to_end/deliveries"

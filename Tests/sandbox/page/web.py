@@ -21,23 +21,23 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 import bottle
 
+from ..container import CommandError, ContainerError
+from ..descriptor import CREDENTIALS, TEXT_AREA, DescriptorError, Parameter
+from ..reroute import PREFIX, Exchange, Reroute
+from ..store import Incident
 from .attempt import Attempt, AttemptError, connected, curl_line, send
-from .container import CommandError, ContainerError
-from .descriptor import CREDENTIALS, TEXT_AREA, DescriptorError, Parameter
 from .examples import examples
 from .form import fields, label, merged
 from .masking import HIDDEN, SECRET_TYPES, Secrets
 from .preview import Preview, PreviewError
 from .recorder import OBSERVED_BYTES, Listeners, Monitor, Recorder
-from .reroute import PREFIX, Exchange, Reroute
 from .signing import Scheme, value_of
-from .store import Incident
 from .traffic import KINDS, MAX_OPENED, Recorded, Traffic, as_content, is_number
 
 if TYPE_CHECKING:
-    from . import Sandbox
+    from .. import Sandbox
 
-FOLDER = Path(__file__).with_name("page")
+FOLDER = Path(__file__).with_name("static")
 TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from .descriptor import BOOLEAN, CREDENTIALS, MULTI_SELECT, SINGLE_SELECT, Descriptor, DescriptorError, Parameter
+from ..descriptor import BOOLEAN, CREDENTIALS, MULTI_SELECT, SINGLE_SELECT, Descriptor, DescriptorError, Parameter
 from .masking import SECRET_TYPES
 
 KINDS = {

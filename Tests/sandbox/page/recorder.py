@@ -10,10 +10,10 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from ..reroute import Exchange
+from ..server import read_as
+from ..store import Store
 from .masking import Secrets
-from .reroute import Exchange
-from .server import read_as
-from .store import Store
 from .traffic import MAX_SHOWN, Recorded, Traffic, is_number, now
 
 OBSERVED_BYTES = 4 * 1024 * 1024  # of a body, and of an answer

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote, quote_plus, unquote_plus
 
-from .descriptor import CREDENTIALS, Parameter
+from ..descriptor import CREDENTIALS, Parameter
 from .signing import Headers, Scheme, basic_token
 
 HIDDEN = "\u2022\u2022\u2022\u2022"

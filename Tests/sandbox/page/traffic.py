@@ -17,8 +17,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..store import Incident, Store
 from .signing import Headers
-from .store import Incident, Store
 
 MAX_REQUESTS = 100_000
 MAX_BYTES = 512 * 1024 * 1024  # of bodies and answers together
