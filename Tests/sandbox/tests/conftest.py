@@ -1,13 +1,9 @@
-"""Fixtures of the end-to-end tests: sandboxes that stop with the test and fail it where the protocol was broken."""
+"""Fixtures of the sandbox's own tests: sandboxes that stop with the test and fail it where the protocol was broken."""
 
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # for `Tests`, whatever folder pytest was started in
 
 from Tests.sandbox import Sandbox
 

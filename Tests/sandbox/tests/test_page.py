@@ -12,8 +12,8 @@ import requests
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.keys import Keys
 
-from Tests.end_to_end.browser import Page, chromium
 from Tests.sandbox import Sandbox
+from Tests.sandbox.tests.browser import Page, chromium
 
 HERE = Path(__file__).parent
 Make = Callable[..., Sandbox]

@@ -1,4 +1,4 @@
-"""Takes the pictures of the sandbox's page that the documents show: `python -m Tests.end_to_end.screenshots docs/images`."""
+"""Takes the pictures of the sandbox's page that the documents show: `python -m Tests.sandbox.tests.screenshots docs/images`."""
 
 import sys
 import threading
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import requests
 
-from Tests.end_to_end.browser import Page, chromium, picture
 from Tests.sandbox import Sandbox, accepts
+from Tests.sandbox.tests.browser import Page, chromium, picture
 
 SIZES = {"wide": (1280, 860), "narrow": (390, 844)}
 THEMES = ("light", "dark")
