@@ -5,7 +5,8 @@ Content-Length and the reroute's own headers are added. `<name>.expected.json` h
 would choose for it, and its incidents: name, type, severity, occurred (without it the trigger time) and the duplication key (null
 for none). `raw` is what the body holds, where it is no JSON by itself.
 
-Here some are posted with their parameters, and all without; test_delivery_fields.py makes the incidents of all with theirs.
+All are made into incidents with their parameters by the integration's functions, without a server. Some are also posted with
+their parameters, and all are posted without any.
 """
 
 import json
@@ -16,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from Tests.end_to_end.sender import Answer, Sender, await_that, running, send
+from Tests.end_to_end.sender import PACK, Answer, Sender, await_that, running, send
 from Tests.sandbox.page.examples import read_delivery
 
 DELIVERIES = sorted(Path(__file__).with_name("deliveries").glob("*.http"))
@@ -61,9 +62,49 @@ def payloads_of(raws: list[dict[str, Any]], params: dict[str, Any], file: Path) 
     return put_back(parents[0], params["events_path"], raws)
 
 
+def posted(file: Path, expected: dict[str, Any]) -> Any:
+    """Return what a delivery's body holds."""
+    return expected["raw"] if "raw" in expected else json.loads(read_delivery(file)[3])
+
+
+def own_format(file: Path) -> bool:
+    """Tell whether a delivery is an envelope of ours, whose details are its own affair."""
+    return file.stem.startswith("own-format")
+
+
 def test_there_are_at_least_60_deliveries_of_40_senders() -> None:
     assert len(DELIVERIES) >= 60
     assert len({read_expected(file)["sender"] for file in DELIVERIES}) >= 40
+
+
+def made_of(file: Path, params: dict[str, Any]) -> list[Any]:
+    """Return the incidents that the integration makes of a delivery, without a server and without XSOAR."""
+    from Packs.GenericWebhook.Integrations.GenericWebhook import GenericWebhook as webhook  # needs the platform's modules
+
+    _, path, headers, body = read_delivery(file)
+    settings = webhook.Settings.from_params({"longRunningPort": "8000", **params})
+    assert not settings.mistakes
+    named = {name.lower(): str(value) for name, value in headers}
+    place, _, query = path.removeprefix("/instance/execute/webhook").partition("?")
+    context = webhook.describe_request(named, query, settings.hidden, path=place, source_address="192.0.2.1")
+    items = webhook.read_payload(
+        body, named.get("content-type", ""), named.get("content-encoding", ""), context.query, settings.keep_unreadable
+    )
+    return list(webhook.make_incidents(items, context, settings, datetime.now(UTC).isoformat()))
+
+
+@pytest.mark.skipif(PACK is not None, reason="It calls the functions of the source tree, which the zip does not have.")
+@pytest.mark.parametrize("file", DELIVERIES, ids=[file.stem for file in DELIVERIES])
+def test_a_delivery_becomes_its_incidents(file: Path) -> None:
+    expected = read_expected(file)
+    since = datetime.now(UTC)
+    made = made_of(file, expected["params"])
+    assert [incident.key for incident in made] == [incident.pop("key") for incident in expected["incidents"]]
+    incidents = [incident.fields for incident in made]
+    assert [fields_of(incident, since) for incident in incidents] == expected["incidents"]
+    raws = [json.loads(incident["rawJSON"]) for incident in incidents]
+    assert payloads_of(raws, expected["params"], file) == posted(file, expected)
+    assert own_format(file) or all(0 < len(incident["details"].encode()) <= 2048 for incident in incidents)
 
 
 @pytest.mark.parametrize("file", DELIVERIES[::8], ids=[file.stem for file in DELIVERIES[::8]])
@@ -85,16 +126,6 @@ def test_a_delivery_over_http_becomes_its_incidents_and_its_retry_none(file: Pat
     assert payloads_of(raws, expected["params"], file) == posted(file, expected)
     assert [created.get("duplicate", False) for created in again] == [key is not None for key in keys]
     assert list(json.loads((context or {}).get("found_ids", "{}"))) == [key for key in keys if key]
-
-
-def posted(file: Path, expected: dict[str, Any]) -> Any:
-    """Return what a delivery's body holds."""
-    return expected["raw"] if "raw" in expected else json.loads(read_delivery(file)[3])
-
-
-def own_format(file: Path) -> bool:
-    """Tell whether a delivery is an envelope of ours, whose details are its own affair."""
-    return file.stem.startswith("own-format")
 
 
 def test_the_mapping_wizard_gets_what_was_created() -> None:
