@@ -199,12 +199,12 @@ def model_block(run: Run) -> str:
     cells = newest(run)
     model = model_of(cells)
     picture = "![requests a second and incidents in a call, by the time createIncidents takes](performance/model.png)"
-    told = (
+    reported = (
         "Points are measured, bands are the model. Its two constants come from instant calls alone: "
         f"*CPU* is {model.cpu:,.0f} requests/s, and one connection's turn-round {model.alone * 1000:.2f} ms. {agreement(cells)}\n"
         "Requests a second, and in brackets incidents in a call:"
     )
-    return "\n\n".join([picture, told, gathering_table(cells, cells[0]["version"], cells[0]["version"])])
+    return "\n\n".join([picture, reported, gathering_table(cells, cells[0]["version"], cells[0]["version"])])
 
 
 def rows_block(run: Run) -> str:

@@ -21,7 +21,7 @@ from typing import Any, Self
 
 from Tests.end_to_end.hostile import certificate
 from Tests.end_to_end.proxies import pem_file
-from Tests.sandbox import Sandbox
+from Tests.sandbox import Sandbox, free_port
 from Tests.sandbox.descriptor import INTEGRATION
 
 from .client import unverified
@@ -225,13 +225,6 @@ def version(name: str, code: Path, folder: Path) -> Sandboxed:
     beside = code.with_suffix(".yml")
     shutil.copy(beside if beside.exists() else INTEGRATION.with_suffix(".yml"), script.with_suffix(".yml"))
     return Sandboxed(name, script)
-
-
-def free_port() -> int:
-    """Return a port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 # ---- single requests, where the time of one is what is measured

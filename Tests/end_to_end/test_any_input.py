@@ -67,7 +67,7 @@ def webhook() -> Iterator[Sender]:
         assert not [text for level, text in sender.sandbox.logs if level in ("error", "exception")]
 
 
-def post(webhook: Sender, body: bytes, content_type: str, path: str = "") -> Answer:
+def post_checked(webhook: Sender, body: bytes, content_type: str, path: str = "") -> Answer:
     """Post, and check what holds for every answer."""
     headers = {"Content-Type": content_type.encode("latin-1")} if content_type else {}
     answer = send(webhook.sandbox.url + path, body, headers)
@@ -102,7 +102,7 @@ def whole(item: Any, incident: dict[str, Any]) -> bool:
 @RELAXED
 @given(value=VALUES, content_type=st.sampled_from(["application/json", "application/x+json", "text/json;charset=utf-8"]))
 def test_any_json_value_is_whole_in_raw_json(webhook: Sender, value: Any, content_type: str) -> None:
-    answer = post(webhook, json.dumps(value).encode(), content_type)
+    answer = post_checked(webhook, json.dumps(value).encode(), content_type)
     if value == []:
         assert answer.status == 400
         return
@@ -122,7 +122,7 @@ def test_any_json_object_is_whole_under_any_content_type(
     webhook: Sender, value: dict[str, Any], content_type: str, ascii_only: bool
 ) -> None:
     body = json.dumps(value, ensure_ascii=ascii_only).encode()
-    answer = post(webhook, body, content_type)
+    answer = post_checked(webhook, body, content_type)
     if any(charset in content_type for charset in ("utf-16", "utf-32", "cp037", "shift_jis", "latin-1")):
         return  # the charset is a lie: an answer of ours is all there is to expect
     assert answer.status == 200
@@ -135,7 +135,7 @@ def test_any_json_object_is_whole_under_any_content_type(
 def test_any_raw_json_is_whole(webhook: Sender, raw_json: Any, name: str, extra: dict[str, Any]) -> None:
     known = {"name", "type", "occurred", "details", "severity", "owner", "labels", "customFields"}
     extra = {key: value for key, value in extra.items() if key not in known | {"raw_json", "rawJson", "rawJSON"}}
-    answer = post(webhook, json.dumps({"name": name, "raw_json": raw_json, **extra}).encode(), "application/json")
+    answer = post_checked(webhook, json.dumps({"name": name, "raw_json": raw_json, **extra}).encode(), "application/json")
     assert answer.status == 200, answer
     [incident] = stored(webhook, answer)
     if raw_json is None:
@@ -159,7 +159,7 @@ def test_any_raw_json_is_whole(webhook: Sender, raw_json: Any, name: str, extra:
     content_type=st.sampled_from(["text/plain", "text/xml", "text/csv; charset=utf-8"]),
 )
 def test_any_text_is_whole_in_raw_json(webhook: Sender, text: str, content_type: str) -> None:
-    answer = post(webhook, text.encode(), content_type)
+    answer = post_checked(webhook, text.encode(), content_type)
     if not text.encode().strip():
         assert answer.status == 400
         return
@@ -180,7 +180,7 @@ def test_any_text_is_whole_in_raw_json(webhook: Sender, text: str, content_type:
 @RELAXED
 @given(body=st.binary(min_size=1, max_size=300), content_type=st.sampled_from(["", "application/octet-stream", "image/png"]))
 def test_any_bytes_are_whole_in_raw_json(webhook: Sender, body: bytes, content_type: str) -> None:
-    answer = post(webhook, body, content_type)
+    answer = post_checked(webhook, body, content_type)
     if not body.strip():
         assert answer.status == 400
         return

@@ -42,8 +42,8 @@ def test_a_reset_is_obeyed_by_the_running_container(what: str) -> None:
     with sandboxed(params=PARAMS, constants=SOON) as sandbox:
         assert not is_duplicate(sandbox, 1)
         await_that(lambda: stored(sandbox, "found_ids") and stored(sandbox, "sample_events"))
-        told = outputs(sandbox, "generic-webhook-reset", what=what)
-        assert told == {"What": what, "Samples": int(what != "events"), "Events": int(what != "samples")}
+        reported = outputs(sandbox, "generic-webhook-reset", what=what)
+        assert reported == {"What": what, "Samples": int(what != "events"), "Events": int(what != "samples")}
         await_that(lambda: "reset" not in sandbox.context())
         assert len(sandbox.run("fetch-incidents")) == (1 if what == "events" else 0)
         assert is_duplicate(sandbox, 1) == (what == "samples")

@@ -485,8 +485,8 @@ def test_only_the_sender_whose_incident_a_rule_dropped_gets_an_empty_array(webho
     stored = {incident["id"]: number for incident, number in zip(webhook.incidents(), numbers_of(webhook.incidents()))}
     for number, answer in account.answers.items():
         assert answer and answer.status == 200
-        told = [stored[created["id"]] for created in answer.json]
-        assert told == ([] if number % 3 == 0 else [number])
+        numbers = [stored[created["id"]] for created in answer.json]
+        assert numbers == ([] if number % 3 == 0 else [number])
 
 
 UNREADABLE: dict[str, Callable[[list[Incident]], Any]] = {

@@ -532,11 +532,11 @@ def test_the_test_button_says_ok() -> None:
 def test_the_test_button_names_the_parameters_and_the_mends() -> None:
     wrong = {"longRunningPort": "1:2:3", "certificate": CERTIFICATE, **credentials("user", "")}
     kind, text = button(wrong)
-    told = dict(line.split(": ", 1) for line in text.splitlines())
-    assert (kind, list(told)) == (4, ["Listen Port", "Password", "Private Key"])
-    assert "<host port>:<container port>" in told["Listen Port"]
-    assert "fill in both" in told["Password"]
-    assert "paste" in told["Private Key"]
+    sentences = dict(line.split(": ", 1) for line in text.splitlines())
+    assert (kind, list(sentences)) == (4, ["Listen Port", "Password", "Private Key"])
+    assert "<host port>:<container port>" in sentences["Listen Port"]
+    assert "fill in both" in sentences["Password"]
+    assert "paste" in sentences["Private Key"]
 
 
 # ---- the long-running command

@@ -69,8 +69,8 @@ def test_paths_that_find_nothing_are_told_once() -> None:
             body = json.dumps([{"rule": {"name": "r"}, "level": None}] * 99).encode()
             assert ask(sandbox, post(body if number else b'[{"rule": {"name": "r"}, "level": "high", "id": "1"}]')).status == 200
         await_that(lambda: any("the last 100 events" in text for _, text in sandbox.logs))
-        told = [text for _, texts in sandbox.logs for text in texts.splitlines() if "the last 100 events" in text]
-        assert sorted(text.partition(":")[0] for text in told) == ["Duplication key", "Severity from"]
+        reported = [text for _, texts in sandbox.logs for text in texts.splitlines() if "the last 100 events" in text]
+        assert sorted(text.partition(":")[0] for text in reported) == ["Duplication key", "Severity from"]
 
 
 def test_duplicates_and_events_without_a_key_are_in_the_minutes_line() -> None:

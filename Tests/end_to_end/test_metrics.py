@@ -47,7 +47,7 @@ def values(metric: Metric, suffix: str = "") -> dict[str, float]:
     return {next(iter(sample.labels.values()), ""): sample.value for sample in metric.samples if sample.name == name}
 
 
-def post(sandbox: Sandbox, body: bytes = b"{}", path: str = "/", **headers: str) -> int:
+def post_status(sandbox: Sandbox, body: bytes = b"{}", path: str = "/", **headers: str) -> int:
     return send(sandbox.container_url + path, body, {**AUTHORIZED, **headers}).status
 
 
@@ -72,10 +72,16 @@ def test_metrics_of_an_instance_that_anyone_may_post_to_are_nobodys_until_it_has
 
 
 def test_requests_incidents_duplicates_and_failed_logins_are_counted(webhook: Sandbox) -> None:
-    assert [post(webhook, b'{"key":"a"}'), post(webhook, b'{"key":"a"}'), post(webhook, b'[{"key":"b"},{"key":"c"}]')] == [
-        200
-    ] * 3
-    assert [post(webhook, Authorization=WRONG), post(webhook, path="/health/elsewhere"), post(webhook, b"[]")] == [401, 404, 400]
+    assert [
+        post_status(webhook, b'{"key":"a"}'),
+        post_status(webhook, b'{"key":"a"}'),
+        post_status(webhook, b'[{"key":"b"},{"key":"c"}]'),
+    ] == [200] * 3
+    assert [
+        post_status(webhook, Authorization=WRONG),
+        post_status(webhook, path="/health/elsewhere"),
+        post_status(webhook, b"[]"),
+    ] == [401, 404, 400]
     metrics = scrape(webhook)
     assert values(metrics["requests"]) == {"200": 3, "400": 1, "401": 1, "404": 1}
     assert values(metrics["incidents_created"]) == {"": 3}
@@ -86,9 +92,9 @@ def test_requests_incidents_duplicates_and_failed_logins_are_counted(webhook: Sa
 
 def test_calls_of_create_incidents_are_counted_timed_and_sized(webhook: Sandbox) -> None:
     webhook.faults.latency["createIncidents"] = 0.03
-    assert [post(webhook, b"[1,2,3]"), post(webhook)] == [200, 200]
+    assert [post_status(webhook, b"[1,2,3]"), post_status(webhook)] == [200, 200]
     webhook.faults.fail["createIncidents"] = 1
-    assert post(webhook) == 200
+    assert post_status(webhook) == 200
     metrics = scrape(webhook)
     assert values(metrics["create_incidents_calls"]) == {"accepted": 3, "refused": 1, "unreadable": 0}
     seconds = values(metrics["create_incidents_seconds"], "_bucket")
@@ -117,10 +123,10 @@ def test_what_waits_and_who_is_connected_is_told(webhook: Sandbox) -> None:
 
 def test_counters_go_on_when_the_minutes_line_is_written() -> None:
     with sandboxed(params=METRICS, constants={"REPORT_SECONDS": 1}) as sandbox:
-        assert post(sandbox) == 200
+        assert post_status(sandbox) == 200
         await_that(lambda: any("incidents created" in text for _, text in sandbox.logs))
         time.sleep(0.1)
-        assert post(sandbox) == 200
+        assert post_status(sandbox) == 200
         assert values(scrape(sandbox)["incidents_created"]) == {"": 2}
 
 
@@ -161,7 +167,7 @@ def test_the_dashboard_is_what_grafanas_schema_knows() -> None:
 
 
 def test_the_dashboard_shows_every_metric_and_none_that_is_not_there(webhook: Sandbox) -> None:
-    post(webhook)
+    post_status(webhook)
     there = {sample.name for metric in scrape(webhook).values() for sample in metric.samples}
     shown = set(re.findall(rf"\b{PREFIX}\w+", " ".join(EXPRESSIONS)))
     assert shown <= there

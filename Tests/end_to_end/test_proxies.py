@@ -189,7 +189,7 @@ def good_sender(url: str) -> Iterator[Counter[int]]:
     good = Refusal(200, 2)
     context = proxies.unverified() if url.startswith("https") else None
 
-    def post() -> None:
+    def keep_posting() -> None:
         while True:
             try:
                 statuses[send(url + "/", b"{}", good.headers, context=context).status] += 1
@@ -198,7 +198,7 @@ def good_sender(url: str) -> Iterator[Counter[int]]:
             if over.wait(0.02):
                 return
 
-    thread = threading.Thread(target=post, daemon=True)
+    thread = threading.Thread(target=keep_posting, daemon=True)
     thread.start()
     try:
         yield statuses

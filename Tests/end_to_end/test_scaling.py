@@ -336,11 +336,11 @@ def test_an_instance_that_is_stopping_takes_itself_out_of_service() -> None:
 def repeat(edge: Edge, keys: list[str]) -> dict[str, str]:
     """Post an event of each key and return what became of it: new, duplicate or the status."""
 
-    def post(key: str) -> str:
+    def outcome(key: str) -> str:
         answer = send(f"{edge.url}/?key={key}", b"{}", {"Authorization": GOOD}, context=proxies.unverified())
         return str(answer.status) if answer.status != 200 else "duplicate" if answer.json[0].get("duplicate") else "new"
 
-    return {key: post(key) for key in keys}
+    return {key: outcome(key) for key in keys}
 
 
 def test_repeated_events_while_an_instance_is_dead_and_after(edge: Edge, instances: list[Sandbox]) -> None:

@@ -295,16 +295,16 @@ def handshake(sandbox: Sandbox, *options: str) -> str:
     return done.stdout + done.stderr
 
 
-def succeeded(told: str) -> bool:
-    return bool(re.search(r"New, TLSv1\.[23], Cipher is (?!\(NONE\))", told))
+def succeeded(output: str) -> bool:
+    return bool(re.search(r"New, TLSv1\.[23], Cipher is (?!\(NONE\))", output))
 
 
 @pytest.mark.parametrize("version", ["tls1_2", "tls1_3"])
 def test_modern_tls_is_spoken(tls: Sandbox, version: str) -> None:
-    told = handshake(tls, f"-{version}")
-    assert succeeded(told), told
-    assert "Compression: NONE" in told
-    assert re.search(r"Cipher is (ECDHE-\S*(GCM|CHACHA20)|TLS_)", told), told
+    output = handshake(tls, f"-{version}")
+    assert succeeded(output), output
+    assert "Compression: NONE" in output
+    assert re.search(r"Cipher is (ECDHE-\S*(GCM|CHACHA20)|TLS_)", output), output
 
 
 @pytest.mark.parametrize(
@@ -336,8 +336,8 @@ WEAK = (
 
 @pytest.mark.parametrize("ciphers", WEAK)
 def test_weak_ciphers_are_refused(tls: Sandbox, ciphers: str) -> None:
-    told = handshake(tls, "-tls1_2", "-cipher", f"{ciphers}:@SECLEVEL=0")
-    assert not succeeded(told), told
+    output = handshake(tls, "-tls1_2", "-cipher", f"{ciphers}:@SECLEVEL=0")
+    assert not succeeded(output), output
 
 
 def test_neither_compression_nor_renegotiation(tls: Sandbox) -> None:
@@ -374,11 +374,11 @@ def test_port_scans_are_counted_and_leave_no_trace(pair: Pair) -> None:
 # ---- secrets
 
 
-def everything_told(sandbox: Sandbox) -> str:
+def everything_reported(sandbox: Sandbox) -> str:
     """Return all that left the instance: logs, health, stderr, incidents, integration context, samples."""
     samples: list[Any] = sandbox.run("fetch-incidents")
-    told = [sandbox.logs, sandbox.health_history, sandbox.stderr, sandbox.incidents(), sandbox.context(), samples]
-    return json.dumps(told, ensure_ascii=False)
+    output = [sandbox.logs, sandbox.health_history, sandbox.stderr, sandbox.incidents(), sandbox.context(), samples]
+    return json.dumps(output, ensure_ascii=False)
 
 
 def spellings(secret: str) -> list[str]:
@@ -412,10 +412,10 @@ def test_no_secret_is_ever_told(pair: Pair, identifier: str) -> None:
         sandbox.faults.answer = None
         await_that(lambda: sandbox.context().get("sample_events"))
         time.sleep(1.2)
-        told = everything_told(sandbox) + answers.decode()
-    assert "failed authentications" in told  # the log was written, and the incidents are in what is looked at
+        output = everything_reported(sandbox) + answers.decode()
+    assert "failed authentications" in output  # the log was written, and the incidents are in what is looked at
     for secret_text in [*spellings(secret), *others.values()]:
-        assert secret_text not in told
+        assert secret_text not in output
 
 
 def test_the_private_key_is_never_told(pair: Pair) -> None:
@@ -427,19 +427,19 @@ def test_the_private_key_is_never_told(pair: Pair) -> None:
         sandbox.start()
         try:
             await_that(partial(getattr, sandbox, "health"))
-            told = everything_told(sandbox)
+            output = everything_reported(sandbox)
         finally:
             sandbox.stop()
-        assert "Private Key" in told or "Certificate" in told
+        assert "Private Key" in output or "Certificate" in output
         for line in params["key"].splitlines():
-            assert "---" in line or not line or line not in told
+            assert "---" in line or not line or line not in output
 
 
 def test_a_secret_that_xsoar_quotes_is_masked_in_log_and_health() -> None:
     with sandboxed(params=CREDENTIALS, constants={"LONE_RETRY_SECONDS": 1.5}) as sandbox:
         sandbox.faults.answer = lambda _: f"{MARKER} the password was {PASSWORD}"
         assert ask(sandbox, GOOD).status == 503
-        told = everything_told(sandbox)
-        assert "the password was <secret>" in told
-        assert PASSWORD not in told
+        output = everything_reported(sandbox)
+        assert "the password was <secret>" in output
+        assert PASSWORD not in output
         await_that(lambda: "<secret>" in sandbox.health)

@@ -41,7 +41,7 @@ def proof(username: str, body: bytes, secret: str = SECRET) -> dict[str, str]:
     return dict(proven(username, secret, "/", [], body)[1])
 
 
-def told(sender: Sender) -> str:
+def everything_reported(sender: Sender) -> str:
     """Return all that left the instance but its answers."""
     sandbox = sender.sandbox
     samples: list[Any] = sandbox.run("fetch-incidents")
@@ -127,7 +127,7 @@ def test_a_token_in_the_url_is_told_nowhere() -> None:
         assert raw["headers"]["referer"] == "https://app.example.com/x"
         await_that(lambda: sender.sandbox.context().get("sample_events"))
         await_that(lambda: any("3 failed authentications" in text for _, text in sender.sandbox.logs))
-        assert SECRET not in told(sender) + answers.decode()
+        assert SECRET not in everything_reported(sender) + answers.decode()
 
 
 def test_secrets_are_changed_without_a_gap() -> None:

@@ -27,7 +27,7 @@ def numbers_by_id(sandbox: Sandbox) -> dict[str, int]:
     return {incident["id"]: json.loads(incident["rawJSON"])["n"] for incident in sandbox.incidents()}
 
 
-def told(answer: Answer | None) -> list[str]:
+def acknowledged(answer: Answer | None) -> list[str]:
     """Return the IDs a sender was answered with 200."""
     return [created["id"] for created in answer.json] if answer is not None and answer.status == 200 else []
 
@@ -73,7 +73,7 @@ class Senders:
 
 def assert_nobody_got_a_stranger_s(sandbox: Sandbox, answers: dict[int, Answer | None]) -> None:
     exists = numbers_by_id(sandbox)
-    pairs = [(number, identifier) for number, answer in answers.items() for identifier in told(answer)]
+    pairs = [(number, identifier) for number, answer in answers.items() for identifier in acknowledged(answer)]
     assert [(number, identifier) for number, identifier in pairs if exists.get(identifier) != number] == []
     assert [identifier for identifier, count in Counter(identifier for _, identifier in pairs).items() if count > 1] == []
 
@@ -291,7 +291,7 @@ def test_a_ledger_of_sixteen_senders_balances_whatever_the_wire_does(seed: int) 
         unsure = {number for number, answer in answers.items() if answer is None or answer.status == 502}
         made = set(numbers_by_id(sandbox).values())
         assert {number for number, answer in answers.items() if answer and answer.status == 503} & made == set()
-        assert made <= {number for number, answer in answers.items() if told(answer)} | unsure | {
+        assert made <= {number for number, answer in answers.items() if acknowledged(answer)} | unsure | {
             number for number, answer in answers.items() if answer and answer.status == 200
         }
 

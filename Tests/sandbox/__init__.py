@@ -113,7 +113,7 @@ class Sandbox:
         try:
             self._front = self._open_front()
             if not self.screen.quiet:
-                self._front.observe_by(lambda exchange: self.screen.request(exchange, self._server.recent))
+                self._front.set_observer(lambda exchange: self.screen.request(exchange, self._server.recent))
             if self._page:
                 self._page.start(self._front)
             self._front.start()

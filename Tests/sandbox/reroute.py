@@ -247,8 +247,8 @@ class Handler(socketserver.StreamRequestHandler):
         if len(head.first) != 3 or not head.first[2].startswith("HTTP/1."):
             raise BadMessageError("no HTTP/1 request line")
         path = local_path(head.first[1])
-        if self.server.elsewhere is not None and not path.startswith(PREFIX):
-            return self._forward_to(self.server.elsewhere, head, path, "The server's own pages do not answer.")
+        if self.server.page_port is not None and not path.startswith(PREFIX):
+            return self._forward_to(self.server.page_port, head, path, "The server's own pages do not answer.")
         observe = self.server.observe
         if observe is None:
             return self._forward_to_container(head, path)
@@ -415,7 +415,7 @@ class Reroute(socketserver.ThreadingTCPServer):
         self.instance = instance
         self.port = container_port
         self.tls = tls
-        self.elsewhere: int | None = None  # the port of the server's own pages
+        self.page_port: int | None = None  # the port of the server's own pages
         self.observe: Callable[[Exchange], None] | None = None
         self.observed_bytes = 0
         self.in_flight = 0  # requests for the instance that have no answer yet, where somebody observes
@@ -448,7 +448,7 @@ class Reroute(socketserver.ThreadingTCPServer):
             with self._lock:
                 self._open.discard(connection)
 
-    def observe_by(self, observe: Callable[[Exchange], None], most_bytes: int = OBSERVED_BYTES) -> None:
+    def set_observer(self, observe: Callable[[Exchange], None], most_bytes: int = OBSERVED_BYTES) -> None:
         """Tell a function of each exchange from now on, with the first `most_bytes` of its body and its answer."""
         self.observe, self.observed_bytes = observe, most_bytes
 

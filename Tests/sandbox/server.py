@@ -72,7 +72,7 @@ class Faults:
         self._random: random.Random | None = None
         self._seeded_with: tuple[float, int] | None = None
 
-    def strike(self, name: str, exited: threading.Event) -> None:
+    def apply(self, name: str, exited: threading.Event) -> None:
         """Delay a call and raise MarkedError where it is to be refused; a dead container is not waited for."""
         delay = self.latency.get(name)
         if delay:
@@ -84,7 +84,7 @@ class Faults:
                 pass
             if self.outage:
                 raise MarkedError("createIncidents: the database does not answer (50)")
-            if self.random_failure and self._unlucky(self.random_failure):
+            if self.random_failure and self._roll(self.random_failure):
                 raise MarkedError("createIncidents: failed at random (51)")
         if self.fail and self._count_down(name):
             raise MarkedError(f"{name}: failed on demand (52)")
@@ -102,7 +102,7 @@ class Faults:
                 self.fail[name] = left - 1
             return left > 0
 
-    def _unlucky(self, chance: tuple[float, int]) -> bool:
+    def _roll(self, chance: tuple[float, int]) -> bool:
         with self._lock:
             if self._random is None or self._seeded_with != chance:
                 self._random, self._seeded_with = random.Random(chance[1]), chance  # repeatable is the point
@@ -244,7 +244,7 @@ class Screen:
 
     def request(self, exchange: Exchange, known: Mapping[str, Incident]) -> None:
         """Print a line for a request: when, what, how it was answered, its incidents, who sent it, and how long it took."""
-        made, read = told(exchange, known)
+        made, read = summarise_answer(exchange, known)
         words = [
             time.strftime("%H:%M:%S"),
             f"{exchange.method} {exchange.path}",
@@ -262,7 +262,7 @@ class Screen:
         self.show(f"health: {plain(text)}" if text else "health: ok", "yellow" if text else "green")
 
 
-def told(exchange: Exchange, known: Mapping[str, Incident]) -> tuple[str, str]:
+def summarise_answer(exchange: Exchange, known: Mapping[str, Incident]) -> tuple[str, str]:
     """Return what a request's answer tells of incidents or of a refusal, and what its body was read as."""
     try:
         answer = json.loads(exchange.answer or b"null")
@@ -278,10 +278,10 @@ def told(exchange: Exchange, known: Mapping[str, Incident]) -> tuple[str, str]:
     ]
     more = f" and {len(items) - MAX_SHOWN} more" if len(items) > MAX_SHOWN else ""
     first = known.get(str(answer[0].get("id"))) if answer else None
-    return (", ".join(items[:MAX_SHOWN]) + more) or "no incident: a rule dropped it", read_as(first, exchange)
+    return (", ".join(items[:MAX_SHOWN]) + more) or "no incident: a rule dropped it", body_kind(first, exchange)
 
 
-def read_as(incident: Incident | None, exchange: Exchange) -> str:
+def body_kind(incident: Incident | None, exchange: Exchange) -> str:
     """Return what a body was read as, by the incident that came of it."""
     raw = json.loads((incident or {}).get("rawJSON") or "{}")
     if not raw:
@@ -376,7 +376,7 @@ class Server:
         try:
             if refusal:
                 raise MarkedError(refusal)
-            self.faults.strike(name, session.exited)
+            self.faults.apply(name, session.exited)
             answer = self._do(kind, name, args, session)
         except MarkedError as error:
             return f"{ERROR_MARKER} {error}\n".encode("utf-8", "replace")

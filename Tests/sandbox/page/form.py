@@ -33,7 +33,7 @@ def is_hidden(parameter: Parameter) -> bool:
 def form_field(parameter: Parameter, value: Any) -> dict[str, Any]:
     """Return one field: what stands around it, and its value."""
     row = parameter.row
-    told = {
+    common = {
         "name": parameter.name,
         "display": str(row.get("display") or parameter.name),
         "type": parameter.type,
@@ -48,10 +48,10 @@ def form_field(parameter: Parameter, value: Any) -> dict[str, Any]:
         given = value if isinstance(value, Mapping) else {}
         shown = {"identifier": str(given.get("identifier") or "")}
         name = str(row.get("displaypassword") or "Password")
-        return {**told, "displayPassword": name, "value": shown, "isSet": bool(given.get("password"))}
+        return {**common, "displayPassword": name, "value": shown, "isSet": bool(given.get("password"))}
     if parameter.type in SECRET_TYPES:
-        return {**told, "value": None, "isSet": bool(value)}
-    return {**told, "value": value, "isSet": bool(value)}
+        return {**common, "value": None, "isSet": bool(value)}
+    return {**common, "value": value, "isSet": bool(value)}
 
 
 def merged(descriptor: Descriptor, params: Mapping[str, Any], given: Any) -> dict[str, Any]:

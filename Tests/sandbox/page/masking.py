@@ -46,7 +46,7 @@ class Secrets:
 
     def _add(self, secrets: Iterable[str]) -> None:
         with self._lock:
-            self._known |= {form for secret in secrets if is_telling(secret) for form in spellings(secret)}
+            self._known |= {form for secret in secrets if is_distinctive(secret) for form in spellings(secret)}
             if self._known:
                 longest_first = sorted(self._known, key=len, reverse=True)
                 self._texts = re.compile("|".join(map(re.escape, longest_first)))
@@ -80,7 +80,7 @@ class Secrets:
         return f"{word} {HIDDEN}" if blank and rest.strip() in self._proofs else value
 
 
-def is_telling(secret: str) -> bool:
+def is_distinctive(secret: str) -> bool:
     """Tell whether a secret can be looked for in any text, because it is no everyday word."""
     return len(secret) >= MIN_WORD_CHARACTERS or (len(secret) >= MIN_CHARACTERS and not secret.isalpha())
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ..reroute import Exchange
-from ..server import read_as
+from ..server import body_kind
 from ..store import Store
 from .masking import Secrets
 from .traffic import MAX_SHOWN, Recorded, Traffic, is_number, now
@@ -20,7 +20,7 @@ OBSERVED_BYTES = 4 * 1024 * 1024  # of a body, and of an answer
 MAX_WAITING = 10_000  # requests to be written down
 MAX_WAITING_BYTES = 256 * 1024 * 1024
 WRITTEN_AT_A_TIME = 100
-TOLD_A_SECOND = 50  # requests; of more, listeners are told how many were left out
+REPORTED_A_SECOND = 50  # requests; of more, listeners are told how many were left out
 MAX_UNREAD = 1000  # events of a listener that reads too slowly: it is let go of, and connects again
 SECONDS_KEPT = 120
 LOGS_KEPT = 200
@@ -161,7 +161,7 @@ class Recorder:
             "method": exchange.method,
             "path": path,
             "status": exchange.status,
-            "readAs": read_as(known[0], exchange) if known else "",
+            "readAs": body_kind(known[0], exchange) if known else "",
             "sender": exchange.sender,
             "milliseconds": round(exchange.seconds * 1000, 2),
             "incidents": created[:MAX_SHOWN],
@@ -175,7 +175,7 @@ class Recorder:
     def _tell(self, row: dict[str, Any]) -> None:
         self._tell_left_out()
         self._told += 1
-        if self._told <= TOLD_A_SECOND:
+        if self._told <= REPORTED_A_SECOND:
             self._listeners.tell("request", row)
         else:
             self._left_out += 1
@@ -191,15 +191,15 @@ class Recorder:
 def outcome(answer: bytes) -> tuple[list[dict[str, Any]], str]:
     """Return the incidents that an answer names, and the sentence of a refusal."""
     try:
-        told = json.loads(answer or b"null")
+        value = json.loads(answer or b"null")
     except ValueError:
         return [], ""
-    if isinstance(told, dict):
-        return [], str(told.get("error") or "")
-    if not isinstance(told, list) or not all(isinstance(item, dict) for item in told):
+    if isinstance(value, dict):
+        return [], str(value.get("error") or "")
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         return [], ""
-    names = [{name: str(item.get(name) or "") for name in ("id", "name", "type")} for item in told]
-    return [{**named, "duplicate": bool(item.get("duplicate"))} for named, item in zip(names, told)], ""
+    names = [{name: str(item.get(name) or "") for name in ("id", "name", "type")} for item in value]
+    return [{**named, "duplicate": bool(item.get("duplicate"))} for named, item in zip(names, value)], ""
 
 
 class Monitor:

@@ -193,11 +193,11 @@ class Page:
         self._server = ThreadedServer(("127.0.0.1", 0), Handler)
         self._server.set_app(app)
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True, name="page").start()
-        front.elsewhere = self._server.server_port
+        front.page_port = self._server.server_port
         self._sandbox.server.observe = self._monitor.see
         shown = front.observe
         self._keep_settings()
-        front.observe_by(lambda exchange: self._observe(exchange, shown), OBSERVED_BYTES)
+        front.set_observer(lambda exchange: self._observe(exchange, shown), OBSERVED_BYTES)
         self._recorder.start()
         self._monitor.start()
 
@@ -372,7 +372,7 @@ class Page:
         old = self._opened(number)
         cut = old.body_bytes > len(old.body)
         path, headers = self._secrets.hide_proof(old.row["path"], old.headers)
-        told = {
+        opened = {
             "id": number,
             **old.row,
             "path": path,
@@ -387,7 +387,7 @@ class Page:
             },
             "incidents": self._incidents_of(old),
         }
-        return dict(self._secrets.hide(told))
+        return dict(self._secrets.hide(opened))
 
     def _opened(self, number: int) -> Recorded:
         found = self.traffic.request(min(number, MAX_NUMBER))

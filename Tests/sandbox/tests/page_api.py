@@ -123,7 +123,7 @@ def shell(line: str, secret: str) -> str:
     return done.stdout.decode()
 
 
-def everything_told(api: Api) -> str:
+def everything_reported(api: Api) -> str:
     """Return what every call of the page answers, refusals too."""
     answers = [
         api.call("GET", path) for path in ("/api/instance", "/api/examples", "/api/health", "/api/requests", "/api/incidents")

@@ -48,7 +48,7 @@ def open_page(driver: Chrome, make_sandbox: Make) -> Iterator[Open]:
         driver.get("about:blank")
 
 
-def post(sandbox: Sandbox, value: Any, **arguments: Any) -> requests.Response:
+def post_json(sandbox: Sandbox, value: Any, **arguments: Any) -> requests.Response:
     return requests.post(sandbox.url, json=value, timeout=30, **arguments)
 
 
@@ -114,8 +114,8 @@ def test_a_request_arrives_is_opened_and_sent_again_with_the_keyboard(open_page:
     page, sandbox = open_page({"name_from": "{rule.name} on {host.0.name}", "severity_from": "level"})
     page.open("requests")
     page.script("window.mark = 'not loaded again'")
-    post(sandbox, {"title": "first"})
-    post(sandbox, ALERT, headers={"X-Tool": "probe"})
+    post_json(sandbox, {"title": "first"})
+    post_json(sandbox, ALERT, headers={"X-Tool": "probe"})
     row(page, 2)
     assert [one.get_attribute("data-id") for one in page.all("#rows a")] == ["2", "1"]
     page.fill("#search", "")
@@ -140,7 +140,7 @@ def test_a_request_arrives_is_opened_and_sent_again_with_the_keyboard(open_page:
 def test_requests_are_searched_filtered_and_loaded_page_by_page(open_page: Open) -> None:
     page, sandbox = open_page()
     for number in range(60):
-        post(sandbox, {"name": "needle" if number == 17 else "hay", "raw_json": {}})
+        post_json(sandbox, {"name": "needle" if number == 17 else "hay", "raw_json": {}})
     requests.post(sandbox.url, data="{", headers={"Content-Type": "application/json"}, timeout=30)
     page.open("requests")
     page.shows("61 requests")
@@ -168,7 +168,7 @@ def test_incidents_are_listed_opened_and_lead_to_their_request(open_page: Open, 
     page.click("label", "Incidents")
     page.shows("3,000 incidents")
     page.script("window.mark = 'not loaded again'")
-    post(sandbox, ALERT)
+    post_json(sandbox, ALERT)
     page.click('#rows a[data-id="incident-3001"]')
     page.click("#detail a", "Open request 1")
     page.shows("As it came")
@@ -206,8 +206,8 @@ def test_the_form_has_every_parameter_and_saves_what_is_typed(open_page: Open) -
     page.click("#save")
     page.shows("Restarted with 4 changed parameters.", "#instance-message")
     assert "never shown" not in page.driver.page_source
-    assert post(sandbox, {"volume": "loud"}).status_code == 401
-    assert post(sandbox, {"volume": "loud"}, headers={"X-Key": "never shown"}).status_code == 200
+    assert post_json(sandbox, {"volume": "loud"}).status_code == 401
+    assert post_json(sandbox, {"volume": "loud"}, headers={"X-Key": "never shown"}).status_code == 200
     incident = sandbox.incidents()[0]
     assert (incident["type"], incident["severity"]) == ("Noise", 4)
     page.unfold()
@@ -225,7 +225,7 @@ def test_a_click_on_a_value_maps_it_and_the_last_requests_show_it_at_once(open_p
     page.open("mapping")
     page.click("button", "Turn samples on & restart")
     page.shows("Samples are kept from now on.")
-    post(sandbox, ALERT)
+    post_json(sandbox, ALERT)
     page.click("#fetch")
     page.click('.pick[data-path="rule.name"]')
     page.shows("Disk usage", "#preview")
@@ -244,7 +244,7 @@ def test_a_click_on_a_value_maps_it_and_the_last_requests_show_it_at_once(open_p
     assert len(sandbox.incidents()) == 1, "a preview creates nothing"
     page.click("#map-save")
     page.shows("The instance runs with this mapping.")
-    assert post(sandbox, ALERT).status_code == post(sandbox, ALERT).status_code == 200
+    assert post_json(sandbox, ALERT).status_code == post_json(sandbox, ALERT).status_code == 200
     first, second = sandbox.incidents()
     assert first["name"] != second["name"] == "Disk usage"
     assert second["severity"] == 4
@@ -252,7 +252,7 @@ def test_a_click_on_a_value_maps_it_and_the_last_requests_show_it_at_once(open_p
 
 def test_paths_are_seen_from_one_event_once_its_array_is_chosen(open_page: Open) -> None:
     page, sandbox = open_page({"store_samples": True})
-    post(sandbox, ALERTS)
+    post_json(sandbox, ALERTS)
     page.open("mapping")
     page.click("#goal-events_path")
     page.click('.pick[data-path="alerts"]')
@@ -286,7 +286,7 @@ def test_a_fault_changes_health_and_health_comes_back(open_page: Open) -> None:
     page.fill("#fault-latency", "1500")
     page.click("#set-latency")
     page.shows("createIncidents takes 1500 ms")
-    assert post(sandbox, ALERT).elapsed.total_seconds() > 1.4
+    assert post_json(sandbox, ALERT).elapsed.total_seconds() > 1.4
     page.click("button", "Clear all")
     page.shows("No fault is at work.")
 
@@ -296,7 +296,7 @@ def test_a_server_that_stops_for_a_while_loses_nothing(open_page: Open) -> None:
     page.open("health")
     page.click("#stop-server")
     page.shows("Server stopped", "#status")
-    assert post(sandbox, ALERT).status_code == 200
+    assert post_json(sandbox, ALERT).status_code == 200
     page.shows("Running", "#status")
     assert len(sandbox.incidents()) == 1
 
@@ -348,8 +348,8 @@ def test_the_page_is_used_with_the_keyboard_alone(open_page: Open) -> None:
 def furnished(open_page: Open) -> tuple[Page, Sandbox]:
     """Return a page that has something to show in each view, long words among it."""
     page, sandbox = open_page({"store_samples": True, "metrics": True, "severity_from": "level"})
-    post(sandbox, {**ALERT, "long": "x" * 300, "k" * 120: ALERTS})
-    post(sandbox, {"name": "n" * 250, "raw_json": {}})
+    post_json(sandbox, {**ALERT, "long": "x" * 300, "k" * 120: ALERTS})
+    post_json(sandbox, {"name": "n" * 250, "raw_json": {}})
     requests.post(sandbox.url + "/" + "p" * 200, data="{", headers={"Content-Type": "application/json"}, timeout=30)
     return page, sandbox
 
@@ -461,8 +461,8 @@ def test_what_strangers_post_is_text(open_page: Open) -> None:
     page.open("requests")
     page.script("window.alert = () => { window.alerted = true }")
     every = " ".join(VECTORS)
-    post(sandbox, {"title": every, **{vector: {vector: [vector]} for vector in VECTORS}})
-    post(sandbox, {"name": every, "type": VECTORS[0], "details": every, "raw_json": {"html": list(VECTORS)}})
+    post_json(sandbox, {"title": every, **{vector: {vector: [vector]} for vector in VECTORS}})
+    post_json(sandbox, {"name": every, "type": VECTORS[0], "details": every, "raw_json": {"html": list(VECTORS)}})
     plain = {"Content-Type": "text/plain", "X-Note": every}
     requests.post(f"{sandbox.url}/%3Cimg%20src=x%20onerror=alert(1)%3E?{VECTORS[1]}", data=every, headers=plain, timeout=30)
     requests.post(sandbox.url, data={vector: vector for vector in VECTORS}, timeout=30)

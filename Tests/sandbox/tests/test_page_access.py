@@ -49,8 +49,8 @@ def test_only_this_machine_s_own_names_are_answered(api: Api) -> None:
 def test_the_page_s_own_port_is_no_way_in(api: Api) -> None:
     front = api.sandbox._front
     assert front
-    assert front.elsewhere
-    assert ask(front.elsewhere, "GET", "/api/instance")[0] == 403
+    assert front.page_port
+    assert ask(front.page_port, "GET", "/api/instance")[0] == 403
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def batches_of(health: dict[str, Any]) -> list[int]:
 def test_health_has_figures_logs_and_faults(fresh: Api) -> None:
     for _ in range(3):
         fresh.send([{"name": "a"}, {"name": "b"}])
-    health = await_that(lambda: (told := fresh.get("/api/health")) and batches_of(told)[-3:] == [2, 2, 2] and told, SECONDS)
+    health = await_that(lambda: (answer := fresh.get("/api/health")) and batches_of(answer)[-3:] == [2, 2, 2] and answer, SECONDS)
     assert (health["health"], health["container"], health["serverStopped"]) == ("", "up", False)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+Z", health["since"])
     busy = [second for second in health["metrics"] if second["requests"]]
@@ -59,8 +59,8 @@ def test_the_integration_rides_through_refusals(fresh: Api) -> None:
         assert sent["status"] == 200
         assert sent["milliseconds"] > 60  # three calls of 20 ms
         assert fresh.get("/api/health")["faults"]["fail"] == {"createIncidents": 0}
-        told = stream.until(lambda seen: seen[-1][0] == "faults" and not seen[-1][1]["fail"]["createIncidents"])
-        assert any(name == "faults" and value["fail"]["createIncidents"] == 2 for name, value in told)
+        answer = stream.until(lambda seen: seen[-1][0] == "faults" and not seen[-1][1]["fail"]["createIncidents"])
+        assert any(name == "faults" and value["fail"]["createIncidents"] == 2 for name, value in answer)
         assert fresh.post("/api/faults", {"clear": True})["latencyMs"] == {"createIncidents": 0}
     assert [incident["name"] for incident in fresh.sandbox.incidents()] == ["refused twice"]
 
@@ -84,8 +84,8 @@ def test_the_integration_rides_through_a_stopped_server(fresh: Api) -> None:
         stream.until(lambda seen: seen[-1][0] == "metrics" and seen[-1][1]["inFlight"] == seen[-1][1]["waiting"] == 0)
     with events(fresh) as stream:
         fresh.post("/api/faults", {"stopSeconds": 0.3})
-        told = stream.until(lambda seen: seen[-1][0] == "health" and not seen[-1][1]["serverStopped"])
-        assert any(name == "health" and value["serverStopped"] for name, value in told)
+        answer = stream.until(lambda seen: seen[-1][0] == "health" and not seen[-1][1]["serverStopped"])
+        assert any(name == "health" and value["serverStopped"] for name, value in answer)
     assert [incident["name"] for incident in fresh.sandbox.incidents()] == ["while it was down"]
 
 
@@ -96,17 +96,17 @@ def test_what_waits_is_told(fresh: Api) -> None:
             connection.sendall(f"POST {INSTANCE} HTTP/1.1\r\nHost: x\r\nX-Hub-Signature-256: {'0' * 64}\r\n".encode())
             connection.sendall(b"Content-Length: 3\r\n\r\n{}")
         waits = {"inFlight": 3, "waiting": 3}  # an earlier test's last call may still be under way for a second
-        await_that(lambda: any(waits.items() <= told.items() for told in fresh.get("/api/health")["metrics"][-1:]), SECONDS)
+        await_that(lambda: any(waits.items() <= answer.items() for answer in fresh.get("/api/health")["metrics"][-1:]), SECONDS)
     await_that(lambda: fresh.get("/api/health")["metrics"][-1]["inFlight"] == 0, SECONDS)
 
 
 def test_many_requests_are_told_as_a_number(fresh: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recorder, "TOLD_A_SECOND", 0)
+    monkeypatch.setattr(recorder, "REPORTED_A_SECOND", 0)
     with events(fresh) as stream:
         fresh.send({"name": "one of many"})
-        told = stream.until(lambda seen: seen[-1][0] == "more")
-    assert told[-1][1] == {"requests": 1}
-    assert "request" not in [name for name, _ in told]
+        answer = stream.until(lambda seen: seen[-1][0] == "more")
+    assert answer[-1][1] == {"requests": 1}
+    assert "request" not in [name for name, _ in answer]
 
 
 @pytest.mark.parametrize(

@@ -20,9 +20,9 @@ def test_the_form_is_the_descriptor_s(api: Api) -> None:
     assert form["url"] == api.sandbox.url
     assert form["sections"] == parsed["sectionorder"]
     for field, row in zip(form["parameters"], rows, strict=True):
-        told = [field[name] for name in ("name", "display", "type", "section", "help", "required", "advanced", "options")]
+        answer = [field[name] for name in ("name", "display", "type", "section", "help", "required", "advanced", "options")]
         declared = [row[name] for name in ("name", "display", "type", "section")]
-        assert told == [
+        assert answer == [
             *declared,
             row.get("additionalinfo", ""),
             row.get("required", False),
@@ -52,11 +52,11 @@ def test_the_form_is_the_descriptor_s(api: Api) -> None:
 
 def test_the_test_button_tells_what_the_integration_says(api: Api) -> None:
     assert api.post("/api/instance/test", {"params": {}}) == {"ok": True, "text": "ok"}
-    told = api.post("/api/instance/test", {"params": {"longRunningPort": "eighty"}})
-    assert told["ok"] is False
-    assert told["text"].startswith("Listen Port: enter a number")
-    told = api.post("/api/instance/test", {"params": credentials(SIGNED, "")})
-    assert told["text"].startswith("Password: it is empty")
+    answer = api.post("/api/instance/test", {"params": {"longRunningPort": "eighty"}})
+    assert answer["ok"] is False
+    assert answer["text"].startswith("Listen Port: enter a number")
+    answer = api.post("/api/instance/test", {"params": credentials(SIGNED, "")})
+    assert answer["text"].startswith("Password: it is empty")
     assert api.sandbox.params["longRunningPort"] == str(api.sandbox.container_port)
 
 
@@ -90,9 +90,9 @@ def test_a_value_is_no_file_s_name(api: Api, tmp_path: Path) -> None:
     """
     file = tmp_path / "secret.txt"
     file.write_text("severity")
-    told = api.post("/api/instance/test", {"params": {"severity_map": f"@{file}"}})
-    assert "is no entry" in told["text"]
-    assert str(file)[:20] in told["text"]
+    answer = api.post("/api/instance/test", {"params": {"severity_map": f"@{file}"}})
+    assert "is no entry" in answer["text"]
+    assert str(file)[:20] in answer["text"]
 
 
 def test_saving_restarts_the_container_on_another_port_and_keeps_the_secret() -> None:

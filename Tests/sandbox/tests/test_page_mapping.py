@@ -12,7 +12,7 @@ def test_samples_are_what_the_mapping_wizard_gets() -> None:
         api.save(store_samples=True)
         assert "There are no samples yet" in api.post("/api/samples")["hint"]
         api.send({"name": "first", "alert": {"id": 1}})
-        found = await_that(lambda: (told := api.post("/api/samples"))["samples"] and told, SECONDS)
+        found = await_that(lambda: (answer := api.post("/api/samples"))["samples"] and answer, SECONDS)
         assert found["hint"] == ""
         assert found["samples"][0]["name"] == "first"
         assert found["samples"][0]["raw"]["alert"] == {"id": 1}

@@ -16,7 +16,7 @@ from Tests.sandbox.tests.page_api import (
     ask,
     credentials,
     events,
-    everything_told,
+    everything_reported,
     is_request,
     paged,
 )
@@ -33,7 +33,7 @@ def test_no_secret_reaches_the_page(username: str) -> None:
     telling = [form for secret in secrets for form in (secret, base64.b64encode(f"{username}:{secret}".encode()).decode())]
     telling += ["s3cret%20", "S3cret%2B", "new%3As3cret", "s3cret+%C3%BC"]
     with paged({**credentials(username, secrets[0]), "store_samples": True}) as api, events(api) as stream:
-        told = ""
+        reported = ""
         for secret in secrets:
             api.save(**credentials(username, secret))
             assert api.send({"name": "proven"})["status"] == 200
@@ -43,12 +43,12 @@ def test_no_secret_reaches_the_page(username: str) -> None:
                 ask(api.port, "POST", INSTANCE, json.dumps({"text": f"it is {secret}."}).encode(), {**JSON, **headers})
             ask(api.port, "POST", f"{INSTANCE}?token={quote(secret)}")
             ask(api.port, "POST", f"{INSTANCE}?token={quote_plus(secret)}")
-        told += everything_told(api)
+        reported += everything_reported(api)
         api.send({"name": "the last"})
-        told += json.dumps(stream.until(is_request("the last")), ensure_ascii=False)
-    found = [form for form in telling if form in told or json.dumps(form)[1:-1] in told]
+        reported += json.dumps(stream.until(is_request("the last")), ensure_ascii=False)
+    found = [form for form in telling if form in reported or json.dumps(form)[1:-1] in reported]
     assert not found
-    assert "proven" in told
+    assert "proven" in reported
 
 
 def test_events_and_errors_tell_no_secret_either(tmp_path: Path) -> None:
@@ -66,11 +66,11 @@ def test_events_and_errors_tell_no_secret_either(tmp_path: Path) -> None:
         ask(api.port, "half-S3cret", INSTANCE)
         body = "".join(f'{{"name": "it is {part}", "by": "' for part in spelled).encode() + b"\xff"
         ask(api.port, "POST", INSTANCE, body, {**JSON, "X-Token": "wrong"})
-        told = json.dumps(stream.until(lambda seen: sum(name == "request" for name, _ in seen) == 2), ensure_ascii=False)
+        reported = json.dumps(stream.until(lambda seen: sum(name == "request" for name, _ in seen) == 2), ensure_ascii=False)
         opened = api.row(2)
     shown = base64.b64decode(opened["body"]["base64"]).decode("utf-8", "replace")
     for part in ("S3cret", "<us>", "u003cus", "\\/me"):
-        assert part not in sentence + told + shown + json.dumps(opened, ensure_ascii=False)
+        assert part not in sentence + reported + shown + json.dumps(opened, ensure_ascii=False)
     assert {path.stat().st_mode & 0o077 for path in tmp_path.glob("xsoar*")} == {0}
 
 
@@ -96,6 +96,6 @@ def test_a_private_key_is_never_told() -> None:
         assert api.post("/api/instance/test", {"params": pair.params})["ok"] is True
         api.save(**pair.params)
         assert {field["name"]: field["isSet"] for field in api.get("/api/instance")["parameters"]}["key"] is True
-        told = everything_told(api)
+        reported = everything_reported(api)
     lines = [line for line in pair.params["key"].splitlines() if "-----" not in line]
-    assert not [line for line in lines if line in told]
+    assert not [line for line in lines if line in reported]

@@ -57,8 +57,8 @@ def test_every_delivery_is_shown_with_its_own_parameters(fresh: Api) -> None:
         assert made["error"] == ""
         assert [incident["name"] for incident in made["incidents"]] == [incident["name"] for incident in expected]
         for incident, wanted in zip(made["incidents"], expected):
-            told = {**incident, "key": incident["duplicationKey"]}
-            assert {name: told[name] for name in wanted} == wanted, example["id"]
+            compared = {**incident, "key": incident["duplicationKey"]}
+            assert {name: compared[name] for name in wanted} == wanted, example["id"]
 
 
 @pytest.mark.parametrize("part", range(2))

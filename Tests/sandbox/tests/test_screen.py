@@ -10,10 +10,10 @@ from Tests.sandbox.reroute import Exchange
 from Tests.sandbox.server import Screen
 
 
-def exchange(told: Any, **fields: Any) -> Exchange:
+def exchange(value: Any, **fields: Any) -> Exchange:
     values = {"sender": "192.0.2.1", "method": "POST", "path": "/p", "content_type": "", "begins": b"", "status": 200}
     values["seconds"] = 0.0123
-    return Exchange(**{**values, "answer": json.dumps(told).encode(), **fields})
+    return Exchange(**{**values, "answer": json.dumps(value).encode(), **fields})
 
 
 @pytest.mark.parametrize(
