@@ -47,7 +47,9 @@ class EntryType:
 class DemistoException(Exception):
     """An error of an integration, with what caused it."""
 
-    def __init__(self, message: _Any, exception: _Any = None, res: _Any = None, *args: _Any) -> None:
+    def __init__(
+        self, message: _Any, exception: _Any = None, res: _Any = None, *args: _Any
+    ) -> None:
         self.message = message
         self.exception = exception
         self.res = res
@@ -108,7 +110,14 @@ def return_error(message: _Any, error: _Any = "", outputs: _Any = None) -> None:
     """Hand over an error entry and end the script."""
     if error:
         demisto.error(f"{message}: {error}")
-    demisto.results({"Type": EntryType.ERROR, "ContentsFormat": "text", "Contents": str(message), "EntryContext": outputs})
+    demisto.results(
+        {
+            "Type": EntryType.ERROR,
+            "ContentsFormat": "text",
+            "Contents": str(message),
+            "EntryContext": outputs,
+        }
+    )
     sys.exit(0)
 
 
@@ -176,7 +185,9 @@ def get_integration_context(sync: bool = True, with_version: bool = False) -> _A
     return (versioned["context"], versioned["version"]) if with_version else versioned["context"]
 
 
-def set_integration_context(context: dict[str, _Any], sync: bool = True, version: _Any = -1) -> _Any:
+def set_integration_context(
+    context: dict[str, _Any], sync: bool = True, version: _Any = -1
+) -> _Any:
     """Replace the integration context; ValueError where `version` is stale."""
     return demisto.setIntegrationContextVersioned(context, version, sync)
 
@@ -187,14 +198,22 @@ def set_to_integration_context_with_retries(
     """Merge JSON-encoded values into the integration context, again on a version clash."""
     for attempt in range(1, max_retry_times + 1):
         current, version = get_integration_context(sync, with_version=True)
-        merged = {**current, **{key: value if isinstance(value, str) else json.dumps(value) for key, value in context.items()}}
+        merged = {
+            **current,
+            **{
+                key: value if isinstance(value, str) else json.dumps(value)
+                for key, value in context.items()
+            },
+        }
         try:
             set_integration_context(merged, sync, version)
             return
         except ValueError as error:
             demisto.debug(f"integration context: attempt {attempt} failed: {error}")
             time.sleep(0.05 * attempt)
-    raise DemistoException(f"The integration context could not be saved in {max_retry_times} attempts.")
+    raise DemistoException(
+        f"The integration context could not be saved in {max_retry_times} attempts."
+    )
 
 
 class IntegrationLogger:
@@ -208,7 +227,9 @@ class IntegrationLogger:
 
     def add_replace_strs(self, *secrets: _Any) -> None:
         """Mask these from now on."""
-        self.replace_strs += sorted((str(secret) for secret in secrets if secret), key=len, reverse=True)
+        self.replace_strs += sorted(
+            (str(secret) for secret in secrets if secret), key=len, reverse=True
+        )
 
     def encode(self, message: _Any) -> str:
         """Return the message without secrets."""

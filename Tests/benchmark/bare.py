@@ -33,7 +33,9 @@ def context(file: str) -> gevent.ssl.SSLContext:
 
 def main() -> None:
     """Serve until the process is ended."""
-    gevent.get_hub().exception_stream = None  # the load generator hangs up at its window's end, in the midst of anything
+    gevent.get_hub().exception_stream = (
+        None  # the load generator hangs up at its window's end, in the midst of anything
+    )
     listener = gevent.socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted sockets inherit it

@@ -120,7 +120,12 @@ class Bench:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._stack.close()
 
     def _start(self, server: S) -> S:
@@ -158,7 +163,10 @@ class Bench:
         if not self._compare:
             return [self.ours]
         alike = len({code.stem for code in self._compare}) < len(self._compare)
-        return [self._start(version(str(code) if alike else code.stem, code, self._folder())) for code in self._compare]
+        return [
+            self._start(version(str(code) if alike else code.stem, code, self._folder()))
+            for code in self._compare
+        ]
 
     def _folder(self) -> Path:
         return Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
@@ -198,7 +206,14 @@ class Bench:
 
     # ---- windows and rounds
 
-    def window(self, server: Served, traffic: Traffic, full_seconds: float, latency: float = 0.0, requests: int = 0) -> Window:
+    def window(
+        self,
+        server: Served,
+        traffic: Traffic,
+        full_seconds: float,
+        latency: float = 0.0,
+        requests: int = 0,
+    ) -> Window:
         """Send one window of load to a server."""
         self.say(f"{server.name}, {traffic.connections} connections")
         window = server.load(traffic, self.seconds(full_seconds), latency, requests)
@@ -218,7 +233,9 @@ class Bench:
         windows: dict[str, list[Window]] = {server.name: [] for server in servers}
         for _ in range(self.rounds(rounds)):
             for server in servers:
-                windows[server.name].append(self.window(server, traffic, full_seconds, latency, requests))
+                windows[server.name].append(
+                    self.window(server, traffic, full_seconds, latency, requests)
+                )
         return Rounds(windows)
 
     def warm(self, servers: Sequence[Served], traffic: Traffic) -> None:
@@ -226,13 +243,17 @@ class Bench:
         for server in servers:
             self.window(server, traffic, 1.0)
 
-    def steady(self, attempt: Callable[[], T], figures: Callable[[T], Sequence[Sequence[float]]]) -> tuple[T, dict[str, Any]]:
+    def steady(
+        self, attempt: Callable[[], T], figures: Callable[[T], Sequence[Sequence[float]]]
+    ) -> tuple[T, dict[str, Any]]:
         """Make an attempt, a set of rounds, again while one of its figures differs too much between rounds, a few times at most.
 
         Returns the steadiest attempt, and its spread and the number of attempts for a Row.
         """
         attempts: list[tuple[float, T]] = []
-        while not attempts or (self._may_repeat(len(attempts)) and all(spread > STEADY for spread, _ in attempts)):
+        while not attempts or (
+            self._may_repeat(len(attempts)) and all(spread > STEADY for spread, _ in attempts)
+        ):
             made = attempt()
             attempts.append((max(map(spread_of, figures(made))), made))
         spread, steadiest = min(attempts, key=lambda pair: pair[0])

@@ -20,7 +20,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 CHUNK_BYTES = 65_536
-WARM_SECONDS = 20.0  # at most, before the window: until each sender was answered once and has a session
+WARM_SECONDS = (
+    20.0  # at most, before the window: until each sender was answered once and has a session
+)
 PLACE = b"@request-id@"
 Steps = Generator[None, None, None]  # stops where it waits until its connection is readable
 Received = Generator[None, None, bytes]
@@ -29,10 +31,18 @@ Received = Generator[None, None, bytes]
 class Connection:
     """A connection, by TLS where there is a context for it; `session` is what to resume."""
 
-    def __init__(self, address: tuple[str, int], tls: ssl.SSLContext | None, session: ssl.SSLSession | None) -> None:
-        self.socket = socket.create_connection(address)  # on one machine neither this nor sending makes anybody wait
+    def __init__(
+        self, address: tuple[str, int], tls: ssl.SSLContext | None, session: ssl.SSLSession | None
+    ) -> None:
+        self.socket = socket.create_connection(
+            address
+        )  # on one machine neither this nor sending makes anybody wait
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.tls = tls.wrap_bio(self._in, self._out, server_hostname=address[0], session=session) if tls else None
+        self.tls = (
+            tls.wrap_bio(self._in, self._out, server_hostname=address[0], session=session)
+            if tls
+            else None
+        )
 
     def shake_hands(self) -> Steps:
         """Bring up TLS, if there is any; what is left to send leaves with the first request."""
@@ -63,7 +73,9 @@ class Connection:
         yield
         data = self.socket.recv(CHUNK_BYTES)
         if not data:
-            raise ConnectionResetError("The server closed the connection before its answer was complete.")
+            raise ConnectionResetError(
+                "The server closed the connection before its answer was complete."
+            )
         return data
 
     def read_answer(self) -> Generator[None, None, int]:
@@ -125,7 +137,9 @@ class Client:
         session: ssl.SSLSession | None = None
         while True:
             started = time.perf_counter()
-            connection = self.connect(number, session)  # a server that is not there ends this process
+            connection = self.connect(
+                number, session
+            )  # a server that is not there ends this process
             try:
                 session = yield from self.exchange(number, connection, session, started)
             except OSError:
@@ -155,7 +169,11 @@ class Client:
 
     def request(self) -> bytes:
         """Return the next request."""
-        return self.before if self.numbers is None else b"%b%010d%b" % (self.before, next(self.numbers), self.after)
+        return (
+            self.before
+            if self.numbers is None
+            else b"%b%010d%b" % (self.before, next(self.numbers), self.after)
+        )
 
     def count(self, seconds: float, status: int, connection: Connection) -> None:
         """Note an answer."""
@@ -168,7 +186,12 @@ class Client:
         seconds, cpu = time.perf_counter() - self.started, time.process_time() - self.cpu_started
         ordered = sorted(self.latencies) or [0.0]
         p50, p99 = (ordered[int(share * (len(ordered) - 1))] for share in (0.5, 0.99))
-        counts = {"requests": len(self.latencies), "resumed": self.resumed, "refused": self.refused, "broken": self.broken}
+        counts = {
+            "requests": len(self.latencies),
+            "resumed": self.resumed,
+            "refused": self.refused,
+            "broken": self.broken,
+        }
         return {
             "seconds": seconds,
             "p50": p50,
@@ -189,10 +212,17 @@ def resumable(connection: Connection) -> ssl.SSLSession | None:
 def request_of(order: dict[str, Any], path: str) -> bytes:
     """Return an order's request, with PLACE where a request ID of its own belongs."""
     body = Path(order["body"]).read_bytes()
-    headers = {"Host": urlsplit(order["url"]).netloc, **order["headers"], "Content-Length": str(len(body))}
+    headers = {
+        "Host": urlsplit(order["url"]).netloc,
+        **order["headers"],
+        "Content-Length": str(len(body)),
+    }
     if order["distinct"]:
         headers["X-Request-Id"] = f"request-{PLACE.decode()}"
-    lines = [f"{order['method']} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+    lines = [
+        f"{order['method']} {path} HTTP/1.1",
+        *(f"{name}: {value}" for name, value in headers.items()),
+    ]
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 

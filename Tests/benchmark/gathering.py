@@ -40,10 +40,17 @@ def gathering(bench: Bench) -> Result:
 def cell(bench: Bench, server: Sandboxed, latency: float, connections: int) -> Cell:
     """Measure one cell; a server that answers nothing within the window has a rate of 0."""
     try:
-        window = bench.window(server, Traffic(connections, bench.small), max(SHORTEST_SECONDS, CALLS * latency), latency)
+        window = bench.window(
+            server,
+            Traffic(connections, bench.small),
+            max(SHORTEST_SECONDS, CALLS * latency),
+            latency,
+        )
     except SilentError:
         return Cell(server.name, latency, connections, 0.0, 0.0, 0.0)
-    return Cell(server.name, latency, connections, window.load.rate, median(window.batches), window.load.p99)
+    return Cell(
+        server.name, latency, connections, window.load.rate, median(window.batches), window.load.p99
+    )
 
 
 GATHERING = (Measure("gathering", 195, gathering),)

@@ -44,9 +44,17 @@ def haproxy_configuration(folder: Path, port: int, instances: list[Sandbox]) -> 
         "/etc/haproxy/webhook.pem": str(proxies.pem_file(folder, certificate().params)),
         "/run/haproxy/admin.sock": str(folder / "admin.sock"),
     }
-    changes |= {placeholder: f"127.0.0.1:{one.container_port}" for placeholder, one in zip(PLACEHOLDERS, instances)}
+    changes |= {
+        placeholder: f"127.0.0.1:{one.container_port}"
+        for placeholder, one in zip(PLACEHOLDERS, instances)
+    }
     lines = proxies.configuration("haproxy.cfg", changes).splitlines()
-    return "\n".join(line for line in lines if not any(placeholder in line for placeholder in PLACEHOLDERS)) + "\n"
+    return (
+        "\n".join(
+            line for line in lines if not any(placeholder in line for placeholder in PLACEHOLDERS)
+        )
+        + "\n"
+    )
 
 
 def measure(count: int, situation: Situation) -> tuple[float, float, float]:
@@ -57,11 +65,15 @@ def measure(count: int, situation: Situation) -> tuple[float, float, float]:
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="instances-")))
         params = {"credentials": f"{USER}:{PASSWORD}"}
-        instances = [stack.enter_context(Sandbox(params, store=":memory:", wait=20)) for _ in range(count)]
+        instances = [
+            stack.enter_context(Sandbox(params, store=":memory:", wait=20)) for _ in range(count)
+        ]
         for instance in instances:
             instance.faults.latency = {"createIncidents": situation.latency}
         [port] = proxies.free_ports(1)
-        stack.enter_context(proxies.haproxy(folder, haproxy_configuration(folder, port, instances), [port]))
+        stack.enter_context(
+            proxies.haproxy(folder, haproxy_configuration(folder, port, instances), [port])
+        )
         load = send(f"https://127.0.0.1:{port}/", Traffic(situation.connections, body), SECONDS)
         batches = [size for instance in instances for size in instance.batches[2:]]
         return load.rate * situation.events, statistics.median(batches), load.p99
@@ -70,11 +82,16 @@ def measure(count: int, situation: Situation) -> tuple[float, float, float]:
 def main() -> None:
     """Measure every situation with 1, 2 and 3 instances and print a table."""
     gc.disable()
-    print("| situation | instances | incidents a second | incidents in a call | p99 |\n| --- | --- | --- | --- | --- |")
+    print(
+        "| situation | instances | incidents a second | incidents in a call | p99 |\n| --- | --- | --- | --- | --- |"
+    )
     for situation in SITUATIONS:
         for count in (1, 2, 3):
             rate, batch, p99 = measure(count, situation)
-            print(f"| {situation.name} | {count} | {rate:,.0f} | {batch:,.0f} | {p99:.2f} s |", flush=True)
+            print(
+                f"| {situation.name} | {count} | {rate:,.0f} | {batch:,.0f} | {p99:.2f} s |",
+                flush=True,
+            )
             gc.collect()
 
 

@@ -18,7 +18,9 @@ from urllib.parse import urlsplit
 HERE = Path(__file__).parent
 USER, PASSWORD = "webhook", "benchmark"
 AUTHORIZATION = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
-ANSWER_SECONDS = 60  # an answer slower than this counts as an error of the load generator; nothing here is
+ANSWER_SECONDS = (
+    60  # an answer slower than this counts as an error of the load generator; nothing here is
+)
 GRACE_SECONDS = 30  # for the load generator to end by itself
 POLL_SECONDS = 0.01
 NO_WRK = (
@@ -97,7 +99,13 @@ def generator() -> str:
 
 def alert(size: int = BODY_BYTES) -> bytes:
     """Return a JSON body of exactly `size` bytes: an envelope with events of a few fields, as monitoring sends them."""
-    event = {"host": "web-01", "disk": "/var", "used": 97, "tags": ["disk", "production"], "note": "above 95 %"}
+    event = {
+        "host": "web-01",
+        "disk": "/var",
+        "used": 97,
+        "tags": ["disk", "production"],
+        "note": "above 95 %",
+    }
     raw: dict[str, Any] = {"events": [], "padding": ""}
     envelope = {"name": "Disk full on web-01", "type": "Monitoring", "raw_json": raw}
     length = len(json.dumps(envelope).encode())
@@ -106,7 +114,9 @@ def alert(size: int = BODY_BYTES) -> bytes:
     return json.dumps(envelope).encode()
 
 
-def send(url: str, traffic: Traffic, seconds: float, enough: Callable[[], bool] | None = None) -> Load:
+def send(
+    url: str, traffic: Traffic, seconds: float, enough: Callable[[], bool] | None = None
+) -> Load:
     """Send traffic to this machine for so long, or until there was enough of it.
 
     Raises LoadError where a request was refused, a connection broke, or a new connection by TLS did not resume a session.
@@ -127,13 +137,22 @@ def send(url: str, traffic: Traffic, seconds: float, enough: Callable[[], bool] 
     if not load.requests:
         raise SilentError(f"{url}: no request was answered within {seconds} s.")
     if resuming and load.resumed != load.requests:
-        raise LoadError(f"{url}: only {load.resumed} of {load.requests} connections resumed a TLS session.")
+        raise LoadError(
+            f"{url}: only {load.resumed} of {load.requests} connections resumed a TLS session."
+        )
     return load
 
 
 def by_wrk(url: str, traffic: Traffic, seconds: int, file: Path) -> list[str]:
     """Return wrk's command, with one thread: a second one would take a core from what is measured."""
-    shape = ["--threads", "1", "--connections", str(traffic.connections), "--duration", f"{seconds}s"]
+    shape = [
+        "--threads",
+        "1",
+        "--connections",
+        str(traffic.connections),
+        "--duration",
+        f"{seconds}s",
+    ]
     script = ["--timeout", f"{ANSWER_SECONDS}s", "--script", str(HERE / "load.lua")]
     heads = "distinct" if traffic.distinct else "same"
     headers = [f"{name}: {value}" for name, value in traffic.headers.items()]
@@ -157,7 +176,9 @@ def by_client(url: str, traffic: Traffic, seconds: int, file: Path) -> list[str]
 
 def run_bounded(command: list[str], seconds: float, enough: Callable[[], bool] | None) -> str:
     """Run a load generator to its end, which is when there was enough, and return what it printed; raises LoadError."""
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         if enough is not None:
             interrupt_when(enough, process, seconds)
         try:
@@ -170,7 +191,9 @@ def run_bounded(command: list[str], seconds: float, enough: Callable[[], bool] |
     return printed
 
 
-def interrupt_when(enough: Callable[[], bool], process: subprocess.Popen[str], seconds: float) -> None:
+def interrupt_when(
+    enough: Callable[[], bool], process: subprocess.Popen[str], seconds: float
+) -> None:
     """Interrupt a load generator, which then prints its figures, as soon as there was enough."""
     until = time.monotonic() + seconds
     while process.poll() is None and time.monotonic() < until:

@@ -27,9 +27,13 @@ class Moment:
     @classmethod
     def now(cls, servers: Iterable[int]) -> Self:
         """Return the present moment; `servers` are the process IDs of those that run."""
-        ended = resource.getrusage(resource.RUSAGE_CHILDREN)  # load generators, and servers that were stopped
+        ended = resource.getrusage(
+            resource.RUSAGE_CHILDREN
+        )  # load generators, and servers that were stopped
         myself = resource.getrusage(resource.RUSAGE_SELF)
-        own = sum(usage.ru_utime + usage.ru_stime for usage in (ended, myself)) + sum(map(cpu_seconds, servers))
+        own = sum(usage.ru_utime + usage.ru_stime for usage in (ended, myself)) + sum(
+            map(cpu_seconds, servers)
+        )
         return cls(time.monotonic(), machine_seconds(), own)
 
     def others_since(self, before: "Moment") -> float:
@@ -41,7 +45,9 @@ class Moment:
 
 def machine_seconds() -> float:
     """Return the processor time of all processes, and what the hypervisor gave to other machines, since the start."""
-    user, nice, system, *_rest = fields = list(map(int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]))
+    user, nice, system, *_rest = fields = list(
+        map(int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:])
+    )
     steal = fields[7] if len(fields) > 7 else 0  # proc(5)
     return (user + nice + system + steal) / os.sysconf("SC_CLK_TCK")
 

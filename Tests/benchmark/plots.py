@@ -24,7 +24,10 @@ def draw_model(cells: list[Cell], folder: Path) -> Path:
         mine = [cell for cell in cells if cell["connections"] == connections]
         points = {"color": colour, "marker": "o", "linestyle": "none"}
         left.plot(*curve(mine, lambda cell: cell["rate"]), **points, label=f"{connections:,}")
-        low, high = ([bound(ms / 1000, connections) for ms in FINE] for bound in (model.lowest, model.highest))
+        low, high = (
+            [bound(ms / 1000, connections) for ms in FINE]
+            for bound in (model.lowest, model.highest)
+        )
         left.fill_between(FINE, low, high, color=colour, alpha=0.25, linewidth=1)
         right.plot(*curve(mine, lambda cell: cell["batch"]), **{**points, "linestyle": ":"})
     left.axhline(model.cpu, color="#999999", linestyle="--", linewidth=1, label="CPU")

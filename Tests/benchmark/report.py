@@ -55,9 +55,20 @@ def rows_table(rows: list[dict[str, Any]]) -> str:
     lines = [("measure", "bar", "aim", "measured", "met", "rounds differ", "behind it")]
     for row in rows:
         limits = [limit(row, key) for key in ("bar", "aim")]
-        lines.append((row["measure"], *limits, number(row["figure"], row["unit"]), row["met"], steadiness(row), row["detail"]))
+        lines.append(
+            (
+                row["measure"],
+                *limits,
+                number(row["figure"], row["unit"]),
+                row["met"],
+                steadiness(row),
+                row["detail"],
+            )
+        )
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    texts = ["  ".join(text.ljust(width) for text, width in zip(line, widths)).rstrip() for line in lines]
+    texts = [
+        "  ".join(text.ljust(width) for text, width in zip(line, widths)).rstrip() for line in lines
+    ]
     return "\n".join([texts[0], "-" * max(map(len, texts)), *texts[1:]]) if rows else ""
 
 
@@ -90,13 +101,27 @@ def cells_of(run: Run) -> list[Cell]:
 def gathering_table(cells: list[Cell], version: str, first: str) -> str:
     """Return requests a second and incidents in a call, by latency and connections."""
     rates = {(cell["version"], cell["latency"], cell["connections"]): cell for cell in cells}
-    latencies, connections = (sorted({cell[key] for cell in cells}) for key in ("latency", "connections"))
-    lines = [["createIncidents takes", *(f"{number_of:,} connection{'s' if number_of > 1 else ''}" for number_of in connections)]]
+    latencies, connections = (
+        sorted({cell[key] for cell in cells}) for key in ("latency", "connections")
+    )
+    lines = [
+        [
+            "createIncidents takes",
+            *(
+                f"{number_of:,} connection{'s' if number_of > 1 else ''}"
+                for number_of in connections
+            ),
+        ]
+    ]
     for latency in latencies:
         line = [f"{latency * 1000:g} ms"]
         for number_of in connections:
             mine, theirs = (rates[name, latency, number_of] for name in (version, first))
-            ratio = f" {mine['rate'] / theirs['rate']:.2f}x" if version != first and theirs["rate"] else ""
+            ratio = (
+                f" {mine['rate'] / theirs['rate']:.2f}x"
+                if version != first and theirs["rate"]
+                else ""
+            )
             line.append(f"{number(mine['rate'], '')} ({mine['batch']:,.0f}){ratio}")
         lines.append(line)
     return markdown(lines)
@@ -146,7 +171,9 @@ class Model(NamedTuple):
 
     def deviation(self, cell: Cell) -> float:
         """Return by how much a point lies above or, negative, below the model, as a share of it; 0 inside."""
-        low, high = (bound(cell["latency"], cell["connections"]) for bound in (self.lowest, self.highest))
+        low, high = (
+            bound(cell["latency"], cell["connections"]) for bound in (self.lowest, self.highest)
+        )
         return max(cell["rate"] / high - 1, 0.0) + min(cell["rate"] / low - 1, 0.0)
 
 
@@ -204,17 +231,29 @@ def model_block(run: Run) -> str:
         f"*CPU* is {model.cpu:,.0f} requests/s, and one connection's turn-round {model.alone * 1000:.2f} ms. {agreement(cells)}\n"
         "Requests a second, and in brackets incidents in a call:"
     )
-    return "\n\n".join([picture, reported, gathering_table(cells, cells[0]["version"], cells[0]["version"])])
+    return "\n\n".join(
+        [picture, reported, gathering_table(cells, cells[0]["version"], cells[0]["version"])]
+    )
 
 
 def rows_block(run: Run) -> str:
     """Return the table of rows and how it was measured."""
     heading = ["Measure", "Measured", "Behind it", "Rounds differ by"]
-    lines = [[row["measure"], number(row["figure"], row["unit"]), row["detail"], steadiness(row)] for row in run["table"]]
-    return "\n\n".join([markdown([heading, *lines]), method(run), f"{machine_line(run)}. {load_line(run)}"])
+    lines = [
+        [row["measure"], number(row["figure"], row["unit"]), row["detail"], steadiness(row)]
+        for row in run["table"]
+    ]
+    return "\n\n".join(
+        [markdown([heading, *lines]), method(run), f"{machine_line(run)}. {load_line(run)}"]
+    )
 
 
 def method(run: Run) -> str:
     """Return how the rows were measured."""
     missing = "" if run["machine"]["load_generator"] == "wrk" else f" {NO_WRK}"
-    return METHOD.format(body=BODY_BYTES, headers=len(HEADERS) + 2, steady=percent(STEADY), attempts=ATTEMPTS) + missing
+    return (
+        METHOD.format(
+            body=BODY_BYTES, headers=len(HEADERS) + 2, steady=percent(STEADY), attempts=ATTEMPTS
+        )
+        + missing
+    )

@@ -59,14 +59,21 @@ class Served:
     url = ""
     pid = 0
 
-    def load(self, traffic: Traffic, seconds: float, latency: float = 0.0, requests: int = 0) -> Window:
+    def load(
+        self, traffic: Traffic, seconds: float, latency: float = 0.0, requests: int = 0
+    ) -> Window:
         """Send one window of load, and wait until nothing of it is left; so many `requests`, where given, end it early."""
         raise NotImplementedError
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         """Stop the server."""
 
     def cpu_seconds(self) -> float:
@@ -78,7 +85,11 @@ class Sandboxed(Served):
     """A server in a sandbox: incidents in memory, nothing printed, load straight to the container's port."""
 
     def __init__(
-        self, name: str, script: Path | None = None, replaceable: bool = False, params: dict[str, Any] | None = None
+        self,
+        name: str,
+        script: Path | None = None,
+        replaceable: bool = False,
+        params: dict[str, Any] | None = None,
     ) -> None:
         self.name = name
         self.script = script
@@ -86,12 +97,19 @@ class Sandboxed(Served):
         self.params = {**PARAMS, **(params or {})}
 
     def __enter__(self) -> Self:
-        self.sandbox = Sandbox(self.params, store=":memory:", script=self.script, quiet=True, wait=START_SECONDS)
+        self.sandbox = Sandbox(
+            self.params, store=":memory:", script=self.script, quiet=True, wait=START_SECONDS
+        )
         self.sandbox.start()
         self.url, self.pid = self.sandbox.container_url, self.sandbox.pid
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.set_latency(0.0)
         self.sandbox.stop(grace=2.0)
 
@@ -99,21 +117,41 @@ class Sandboxed(Served):
         """Let createIncidents take so long from now on."""
         self.sandbox.faults.latency = {"createIncidents": seconds} if seconds else {}
 
-    def load(self, traffic: Traffic, seconds: float, latency: float = 0.0, requests: int = 0) -> Window:
+    def load(
+        self, traffic: Traffic, seconds: float, latency: float = 0.0, requests: int = 0
+    ) -> Window:
         """Send one window of load and wait until nothing of it is left; what was created is forgotten."""
         self.set_latency(latency)
-        calls, first, cpu, pid = Counter(self.sandbox.calls), len(self.sandbox.batches), self.cpu_seconds(), self.pid
+        calls, first, cpu, pid = (
+            Counter(self.sandbox.calls),
+            len(self.sandbox.batches),
+            self.cpu_seconds(),
+            self.pid,
+        )
         batches = self.sandbox.batches
         try:
-            load = send(f"{self.url}/", traffic, seconds, reached(batches, first, requests) if requests else None)
-            spent = Counter(self.sandbox.calls)  # before the rest of the last requests: the window's own
+            load = send(
+                f"{self.url}/",
+                traffic,
+                seconds,
+                reached(batches, first, requests) if requests else None,
+            )
+            spent = Counter(
+                self.sandbox.calls
+            )  # before the rest of the last requests: the window's own
             spent.subtract(calls)
             within = batches[first:]
         finally:
             self.set_latency(0.0)
             self.drain()
         replaced = pid != self.pid  # the processor time went with the old process
-        return Window(load, +spent, within, 0.0 if replaced else self.cpu_seconds() - cpu, sum(batches[first:]))
+        return Window(
+            load,
+            +spent,
+            within,
+            0.0 if replaced else self.cpu_seconds() - cpu,
+            sum(batches[first:]),
+        )
 
     def drain(self) -> float:
         """Wait until what the load generator left behind is done, then forget all that was created; return the seconds it took.
@@ -125,7 +163,9 @@ class Sandboxed(Served):
         while not self.is_idle():
             if time.monotonic() - started > DRAIN_SECONDS:
                 if not self.replaceable:
-                    raise LoadError(f"{self.name} is still busy {DRAIN_SECONDS:.0f} s after the load's end.")
+                    raise LoadError(
+                        f"{self.name} is still busy {DRAIN_SECONDS:.0f} s after the load's end."
+                    )
                 self.sandbox.kill()
                 self.sandbox.stop()
                 self.__enter__()
@@ -139,7 +179,10 @@ class Sandboxed(Served):
         time.sleep(0.3)
         if self.sandbox.calls["createIncidents"] != created or self.cpu_seconds() - spent > 0.05:
             return False
-        with contextlib.suppress(OSError, http.client.HTTPException), connection(self.url, timeout=1.0) as client:
+        with (
+            contextlib.suppress(OSError, http.client.HTTPException),
+            connection(self.url, timeout=1.0) as client,
+        ):
             return request(client, "GET", "/health")[0] == 200
         return False
 
@@ -176,13 +219,20 @@ class Bare(Served):
         self.__exit__(None, None, None)
         raise LoadError("The bare pywsgi did not start.")
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._stack.close()
         if self._process is not None:
             self._process.kill()
             self._process.wait()
 
-    def load(self, traffic: Traffic, seconds: float, latency: float = 0.0, requests: int = 0) -> Window:
+    def load(
+        self, traffic: Traffic, seconds: float, latency: float = 0.0, requests: int = 0
+    ) -> Window:
         """Send one window of load; it makes no calls, and nothing counts its requests, so it takes the whole window."""
         cpu = self.cpu_seconds()
         load = send(f"{self.url}/", traffic, seconds)
@@ -200,7 +250,9 @@ def cpu_seconds(pid: int) -> float:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # user and system time, proc(5)
+    return (int(fields[11]) + int(fields[12])) / os.sysconf(
+        "SC_CLK_TCK"
+    )  # user and system time, proc(5)
 
 
 def ours() -> Sandboxed:
@@ -215,7 +267,9 @@ def ours_by_tls() -> Sandboxed:
 
 def peer() -> Sandboxed:
     """Return the peer pattern, not yet started."""
-    return Sandboxed("peer pattern", PEER, replaceable=True)  # samples of 5 MB keep it busy for minutes
+    return Sandboxed(
+        "peer pattern", PEER, replaceable=True
+    )  # samples of 5 MB keep it busy for minutes
 
 
 def version(name: str, code: Path, folder: Path) -> Sandboxed:
@@ -223,7 +277,9 @@ def version(name: str, code: Path, folder: Path) -> Sandboxed:
     script = folder / code.name
     shutil.copy(code, script)
     beside = code.with_suffix(".yml")
-    shutil.copy(beside if beside.exists() else INTEGRATION.with_suffix(".yml"), script.with_suffix(".yml"))
+    shutil.copy(
+        beside if beside.exists() else INTEGRATION.with_suffix(".yml"), script.with_suffix(".yml")
+    )
     return Sandboxed(name, script)
 
 
@@ -236,18 +292,24 @@ def connection(url: str, timeout: float = 30.0) -> Iterator[http.client.HTTPConn
     scheme, _, place = url.partition("://")
     host, _, port = place.partition(":")
     if scheme == "https":
-        client: http.client.HTTPConnection = http.client.HTTPSConnection(host, int(port), timeout=timeout, context=unverified())
+        client: http.client.HTTPConnection = http.client.HTTPSConnection(
+            host, int(port), timeout=timeout, context=unverified()
+        )
     else:
         client = http.client.HTTPConnection(host, int(port), timeout=timeout)
     try:
         client.connect()
-        client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # http.client sends headers and body apart
+        client.sock.setsockopt(
+            socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
+        )  # http.client sends headers and body apart
         yield client
     finally:
         client.close()
 
 
-def request(client: http.client.HTTPConnection, method: str, path: str, body: bytes | None = None) -> tuple[int, float]:
+def request(
+    client: http.client.HTTPConnection, method: str, path: str, body: bytes | None = None
+) -> tuple[int, float]:
     """Send one request and return its status and how many seconds its answer took."""
     started = time.perf_counter()
     client.request(method, path, body, HEADERS)

@@ -37,7 +37,9 @@ def posted(bench: Bench, client: Any) -> float:
 
 def lone_request(bench: Bench) -> Result:
     """A request on an idle server, and one that follows the answers of a burst at once."""
-    idle, steadiness = bench.steady(lambda: [idle_extra(bench) for _ in range(bench.rounds(3))], lambda rounds: [rounds])
+    idle, steadiness = bench.steady(
+        lambda: [idle_extra(bench) for _ in range(bench.rounds(3))], lambda rounds: [rounds]
+    )
     bench.say("lone requests after a burst")
     bench.ours.set_latency(0.2)
     after = [(after_burst(bench) / 0.2 - 1) * 100 for _ in range(2 if bench.quick else 7)]
@@ -45,7 +47,10 @@ def lone_request(bench: Bench) -> Result:
     rows = [
         Row("a lone request, idle server: beyond its call", median(idle), "ms", 2.4, **steadiness),
         Row(
-            "a lone request after a burst: beyond its call", median(after), "%", detail=f"worst of {len(after)}: {max(after):.1f}"
+            "a lone request after a burst: beyond its call",
+            median(after),
+            "%",
+            detail=f"worst of {len(after)}: {max(after):.1f}",
         ),
     ]
     return Result(rows, figures={"idle_extra_ms": idle, "after_burst_extra_percent": after})
@@ -68,7 +73,10 @@ def after_burst(bench: Bench, senders: int = 64) -> float:
     """Let many senders post at once and one of them again as soon as it is answered; return that answer's seconds."""
     with contextlib.ExitStack() as stack:
         clients = [stack.enter_context(connection(bench.ours.url)) for _ in range(senders)]
-        posting = [threading.Thread(target=posted, args=(bench, client), daemon=True) for client in clients[1:]]
+        posting = [
+            threading.Thread(target=posted, args=(bench, client), daemon=True)
+            for client in clients[1:]
+        ]
         for thread in posting:
             thread.start()
         posted(bench, clients[0])
@@ -109,7 +117,9 @@ def memory(bench: Bench) -> Result:
     with ours() as server:
         early, late = (resident_after(bench, server, target) / MIB_IN_KIB for target in (few, many))
     detail = f"{early:.1f} MiB after {few:,}, {late:.1f} MiB after {many:,}"
-    row = Row(f"memory after {many:,} requests / after {few:,}", late / early, "x", 1.02, detail=detail)
+    row = Row(
+        f"memory after {many:,} requests / after {few:,}", late / early, "x", 1.02, detail=detail
+    )
     return Result([row], figures={"early_mib": early, "late_mib": late})
 
 
@@ -141,7 +151,10 @@ def start(bench: Bench) -> Result:
             whole.append(seconds_until_listening())
     extra = median(a - b for a, b in zip(whole, imports))
     detail = f"{median(whole):.2f} s in all, {median(imports):.2f} s for importing"
-    return Result([Row("start to listening, on top of importing", extra, "s", detail=detail)], figures={"s": [whole, imports]})
+    return Result(
+        [Row("start to listening, on top of importing", extra, "s", detail=detail)],
+        figures={"s": [whole, imports]},
+    )
 
 
 def seconds_until_completed(script: Path) -> float:
@@ -151,7 +164,9 @@ def seconds_until_completed(script: Path) -> float:
     with sandbox:
         while not sandbox.completed:
             if time.perf_counter() - started > START_SECONDS or sandbox.exited:
-                raise LoadError(f"A run that only imports does not end: {sandbox.logs} {sandbox.stderr}")
+                raise LoadError(
+                    f"A run that only imports does not end: {sandbox.logs} {sandbox.stderr}"
+                )
             time.sleep(0.005)
         return time.perf_counter() - started
 
@@ -163,7 +178,9 @@ def seconds_until_listening() -> float:
     with sandbox:
         while time.perf_counter() - started < START_SECONDS:
             with contextlib.suppress(OSError):
-                socket.create_connection(("127.0.0.1", sandbox.container_port or 0), timeout=0.5).close()
+                socket.create_connection(
+                    ("127.0.0.1", sandbox.container_port or 0), timeout=0.5
+                ).close()
                 return time.perf_counter() - started
             time.sleep(0.005)
     raise LoadError("The container does not listen.")
@@ -189,12 +206,21 @@ def idle_connections(bench: Bench) -> Result:
                 memories.append((server.resident_kib() - before) / MIB_IN_KIB)
                 beside.append(bench.window(server, traffic, 2))
     loss = median((1 - rate(b) / rate(a)) * 100 for a, b in zip(without, beside))
-    rates = f"{median(map(rate, beside)):,.0f}, without them {median(map(rate, without)):,.0f} req/s"
+    rates = (
+        f"{median(map(rate, beside)):,.0f}, without them {median(map(rate, without)):,.0f} req/s"
+    )
     rows = [
         Row("1,000 idle connections: memory", max(memories), "MiB", 18),
         Row("1,000 idle connections: loss of throughput", loss, "%", detail=rates),
     ]
-    return Result(rows, figures={"memory_mib": memories, "without": [*map(rate, without)], "beside": [*map(rate, beside)]})
+    return Result(
+        rows,
+        figures={
+            "memory_mib": memories,
+            "without": [*map(rate, without)],
+            "beside": [*map(rate, beside)],
+        },
+    )
 
 
 @contextlib.contextmanager
@@ -218,9 +244,13 @@ def large_beside_small(bench: Bench) -> Result:
     """p99 of small POSTs and of GET /health alone, beside a stream of 64 KB bodies, and beside one of 5 MB bodies."""
     bench.window(bench.ours, Traffic(32, alert(SMALL_BYTES)), 1)
     found, steadiness = bench.steady(
-        lambda: beside_streams(bench), lambda made: [[one["small_p99_ms"] for one in made[name]] for name in P99_LIMITS]
+        lambda: beside_streams(bench),
+        lambda made: [[one["small_p99_ms"] for one in made[name]] for name in P99_LIMITS],
     )
-    middle = {name: {key: median(one[key] for one in rounds) for key in rounds[0]} for name, rounds in found.items()}
+    middle = {
+        name: {key: median(one[key] for one in rounds) for key in rounds[0]}
+        for name, rounds in found.items()
+    }
     rows = [
         Row(
             f"p99 of {SMALL_BYTES}-byte POSTs {name} bodies",

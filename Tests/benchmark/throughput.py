@@ -26,7 +26,12 @@ class Compared(NamedTuple):
 
 
 def compared(
-    bench: Bench, mine: Served, traffic: Traffic, rows: Sequence[Compared], seconds: float, latency: float = 0.0
+    bench: Bench,
+    mine: Served,
+    traffic: Traffic,
+    rows: Sequence[Compared],
+    seconds: float,
+    latency: float = 0.0,
 ) -> tuple[list[Row], Rounds]:
     """Return a row for each comparison, and the rounds they all come from."""
     servers = [mine, *dict.fromkeys(row.other for row in rows)]
@@ -53,7 +58,11 @@ def compared(
 def behind(rounds: Rounds, mine: Served, row: Compared) -> str:
     """Return the two figures behind a ratio, ours first."""
     one, other = (rounds.middle(server, row.of) for server in (mine, row.other))
-    return f"{one:,.0f} and {other:,.0f} req/s" if row.of is rate else f"{one * 1000:,.0f} and {other * 1000:,.0f} ms"
+    return (
+        f"{one:,.0f} and {other:,.0f} req/s"
+        if row.of is rate
+        else f"{one * 1000:,.0f} and {other * 1000:,.0f} ms"
+    )
 
 
 def instant(bench: Bench) -> Result:
@@ -68,7 +77,12 @@ def calls_per_request(windows: list[Window]) -> Row:
     """Calls to XSOAR of every kind per incident, in the round that had most."""
     most = max(windows, key=lambda window: window.calls.total() / sum(window.batches))
     calls, incidents = most.calls.total(), sum(most.batches)
-    return Row("the same: calls to XSOAR for each request", calls / incidents, "", detail=f"{calls:,} for {incidents:,} requests")
+    return Row(
+        "the same: calls to XSOAR for each request",
+        calls / incidents,
+        "",
+        detail=f"{calls:,} for {incidents:,} requests",
+    )
 
 
 def latency_20ms(bench: Bench) -> Result:
@@ -85,10 +99,25 @@ def latency_20ms(bench: Bench) -> Result:
 def other_calls(windows: list[Window]) -> Row:
     """Calls that are no createIncidents, which must not grow with the requests, in the round that had most."""
     calls = sum((window.calls for window in windows), Counter[str]())
-    kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(calls.items()) if kind != "createIncidents") or "none"
-    most = max((window.calls.total() - window.calls["createIncidents"]) / window.load.seconds for window in windows)
+    kinds = (
+        ", ".join(
+            f"{number} {kind}"
+            for kind, number in sorted(calls.items())
+            if kind != "createIncidents"
+        )
+        or "none"
+    )
+    most = max(
+        (window.calls.total() - window.calls["createIncidents"]) / window.load.seconds
+        for window in windows
+    )
     incidents = sum(sum(window.batches) for window in windows)
-    return Row("the same: calls but createIncidents", most, "/s", detail=f"{kinds} for {incidents:,} requests")
+    return Row(
+        "the same: calls but createIncidents",
+        most,
+        "/s",
+        detail=f"{kinds} for {incidents:,} requests",
+    )
 
 
 def latency_200ms(bench: Bench) -> Result:
@@ -105,7 +134,16 @@ def latency_200ms(bench: Bench) -> Result:
     )
     mine = rounds.middle(bench.ours, rate)
     text = "256 connections, createIncidents 200 ms: share of connections / latency"
-    row = Row(text, mine / limit, "x", 0.82, 0.9, at_least=True, detail=f"{mine:,.0f} of {limit:,.0f} req/s", **steadiness)
+    row = Row(
+        text,
+        mine / limit,
+        "x",
+        0.82,
+        0.9,
+        at_least=True,
+        detail=f"{mine:,.0f} of {limit:,.0f} req/s",
+        **steadiness,
+    )
     return Result([row], rounds.figures())
 
 
@@ -118,26 +156,43 @@ def one_connection(bench: Bench) -> Result:
 
 def new_connections(bench: Bench) -> Result:
     """A new connection for each request, 64 at a time."""
-    rows = [Compared("a new connection for each request, 64 at a time: throughput", bench.bare, 1.2, 1.5)]
+    rows = [
+        Compared(
+            "a new connection for each request, 64 at a time: throughput", bench.bare, 1.2, 1.5
+        )
+    ]
     return closing(bench, bench.ours, rows)
 
 
 def new_tls_connections(bench: Bench) -> Result:
     """A new connection by TLS for each request, each resuming a session, 64 at a time."""
-    rows = [Compared("the same by TLS, each resuming a session: throughput", bench.bare_by_tls, 1.0, 1.2)]
+    rows = [
+        Compared(
+            "the same by TLS, each resuming a session: throughput", bench.bare_by_tls, 1.0, 1.2
+        )
+    ]
     return closing(bench, bench.ours_by_tls, rows)
 
 
 def closing(bench: Bench, mine: Served, rows: list[Compared]) -> Result:
     """Compare where each request has a connection of its own, and tell what a request costs in processor time."""
     found, rounds = compared(bench, mine, Traffic(64, bench.small, closing=True), rows, 4)
-    return Result([replace(row, detail=f"{row.detail}; {costs(rounds)}") for row in found], rounds.figures())
+    return Result(
+        [replace(row, detail=f"{row.detail}; {costs(rounds)}") for row in found], rounds.figures()
+    )
 
 
 def costs(rounds: Rounds) -> str:
     """Return each server's processor time for a request, and how much of a core the load generator took, near 100 % the limit."""
-    times = [f"{median(window.cpu_microseconds for window in windows):,.0f}" for windows in rounds.windows.values()]
-    busy = max(window.load.cpu_seconds / window.load.seconds for windows in rounds.windows.values() for window in windows)
+    times = [
+        f"{median(window.cpu_microseconds for window in windows):,.0f}"
+        for windows in rounds.windows.values()
+    ]
+    busy = max(
+        window.load.cpu_seconds / window.load.seconds
+        for windows in rounds.windows.values()
+        for window in windows
+    )
     return f"processor time {' and '.join(times)} µs; load generator busy {busy * 100:.0f} %"
 
 
@@ -156,7 +211,10 @@ def processor_time(bench: Bench) -> Result:
     bench.warm(servers, traffic)
     made, steadiness = bench.steady(
         lambda: cpu_rounds(bench, servers, traffic, requests),
-        lambda made: [to_first(made, server.name) for server in bench.versions[1:]] or [made[servers[0].name]],
+        lambda made: (
+            [to_first(made, server.name) for server in bench.versions[1:]]
+            or [made[servers[0].name]]
+        ),
     )
     rows = [
         Row(
@@ -177,13 +235,17 @@ def to_first(made: dict[str, list[float]], name: str) -> list[float]:
     return [mine / theirs for mine, theirs in zip(made[name], first)]
 
 
-def cpu_rounds(bench: Bench, servers: Sequence[Served], traffic: Traffic, requests: int) -> dict[str, list[float]]:
+def cpu_rounds(
+    bench: Bench, servers: Sequence[Served], traffic: Traffic, requests: int
+) -> dict[str, list[float]]:
     """Return each server's microseconds of processor time for a request, round by round."""
     made: dict[str, list[float]] = {server.name: [] for server in servers}
     for _ in range(bench.rounds(CPU_ROUNDS)):
         for server in servers:
             seconds = 3 if server is bench.bare else CPU_SECONDS
-            made[server.name].append(bench.window(server, traffic, seconds, requests=requests).cpu_microseconds)
+            made[server.name].append(
+                bench.window(server, traffic, seconds, requests=requests).cpu_microseconds
+            )
     return made
 
 

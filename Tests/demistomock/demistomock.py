@@ -7,7 +7,12 @@ from typing import Any
 
 integrationContext: dict[str, Any] = {}
 integrationContextVersion = 0
-callingContext: dict[str, Any] = {"context": {"IntegrationInstance": "webhook"}, "params": {}, "args": {}, "command": ""}
+callingContext: dict[str, Any] = {
+    "context": {"IntegrationInstance": "webhook"},
+    "params": {},
+    "args": {},
+    "command": "",
+}
 is_debug = False
 
 
@@ -61,14 +66,18 @@ def setIntegrationContext(context: dict[str, Any]) -> None:
     integrationContext, integrationContextVersion = context, integrationContextVersion + 1
 
 
-def setIntegrationContextVersioned(context: dict[str, Any], version: Any, sync: bool = False) -> None:
+def setIntegrationContextVersioned(
+    context: dict[str, Any], version: Any, sync: bool = False
+) -> None:
     """Replace the integration context if it still has the version; ValueError if not."""
     if version not in (None, -1, integrationContextVersion):
         raise ValueError("stale version")
     setIntegrationContext(context)
 
 
-def createIncidents(incidents: list[dict[str, Any]], lastRun: Any = None, userID: Any = None) -> list[dict[str, Any]]:
+def createIncidents(
+    incidents: list[dict[str, Any]], lastRun: Any = None, userID: Any = None
+) -> list[dict[str, Any]]:
     """Return the incidents as if they had been created."""
     return [{**incident, "id": str(number)} for number, incident in enumerate(incidents, 1)]
 
@@ -123,4 +132,9 @@ def demistoVersion() -> dict[str, str]:
 
 def demistoUrls() -> dict[str, str]:
     """Return the server's addresses."""
-    return {"server": "https://127.0.0.1", "evidenceBoard": "", "investigation": "", "relatedIncidents": ""}
+    return {
+        "server": "https://127.0.0.1",
+        "evidenceBoard": "",
+        "investigation": "",
+        "relatedIncidents": "",
+    }

@@ -29,7 +29,9 @@ def shell_limited(folder: Path, limit: str) -> str:
     """Return an interpreter that runs ours under a limit of the shell's ``ulimit``, such as ``-n 160``."""
     wrapper = folder / "limited-python"
     # Coverage has nothing to look for there: what it cannot write whole, its report would complain of.
-    wrapper.write_text(f'#!/bin/sh\nunset COVERAGE_PROCESS_CONFIG\nulimit {limit}\nexec "{sys.executable}" "$@"\n')
+    wrapper.write_text(
+        f'#!/bin/sh\nunset COVERAGE_PROCESS_CONFIG\nulimit {limit}\nexec "{sys.executable}" "$@"\n'
+    )
     wrapper.chmod(0o755)
     return str(wrapper)
 
@@ -59,10 +61,19 @@ def connect(sandbox: Sandbox, timeout: float = 10.0) -> socket.socket:
     return socket.create_connection(("127.0.0.1", port_of(sandbox)), timeout=timeout)
 
 
-def post(body: bytes = b"{}", *headers: bytes, target: bytes = b"/", length: int | None = None) -> bytes:
+def post(
+    body: bytes = b"{}", *headers: bytes, target: bytes = b"/", length: int | None = None
+) -> bytes:
     """Return the bytes of a POST with a Content-Length, of the body unless given, and more headers."""
     size = len(body) if length is None else length
-    lines = [b"POST %b HTTP/1.1" % target, b"Host: a", b"Content-Length: %d" % size, *headers, b"", b""]
+    lines = [
+        b"POST %b HTTP/1.1" % target,
+        b"Host: a",
+        b"Content-Length: %d" % size,
+        *headers,
+        b"",
+        b"",
+    ]
     return b"\r\n".join(lines) + body
 
 
@@ -85,7 +96,9 @@ def read_answer(connection: socket.socket, method: str = "POST") -> Answer | Non
             return None
         head += byte
     first, *lines = head.decode("latin-1").split("\r\n")[:-2]
-    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    headers = {
+        name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)
+    }
     left = int(headers.get("content-length", 0)) if method != "HEAD" else 0
     body = b""
     while len(body) < left:
@@ -95,7 +108,9 @@ def read_answer(connection: socket.socket, method: str = "POST") -> Answer | Non
     return Answer(int(first.split()[1]), headers, body)
 
 
-def answers_to(sandbox: Sandbox, data: bytes, half_close: bool = False, timeout: float = 5.0) -> list[Answer]:
+def answers_to(
+    sandbox: Sandbox, data: bytes, half_close: bool = False, timeout: float = 5.0
+) -> list[Answer]:
     """Send bytes on a connection of their own and return all answers up to its end; TimeoutError where it stays open."""
     with connect(sandbox, timeout) as connection:
         with contextlib.suppress(ConnectionError):
@@ -143,7 +158,9 @@ def in_parallel(functions: list[Callable[[], Any]], seconds: float = 60.0) -> li
         except BaseException as error:
             errors.append(error)
 
-    threads = [threading.Thread(target=run, args=item, daemon=True) for item in enumerate(functions)]
+    threads = [
+        threading.Thread(target=run, args=item, daemon=True) for item in enumerate(functions)
+    ]
     until = time.monotonic() + seconds
     for thread in threads:
         thread.start()
@@ -209,7 +226,9 @@ def certificate(valid_for: timedelta = timedelta(days=90)) -> Pair:
     """Return a certificate of a CA of our own for 127.0.0.1, which expires in so long."""
     authority = trustme.CA()
     now = datetime.now(UTC)
-    issued = authority.issue_cert("127.0.0.1", not_before=now - timedelta(days=400), not_after=now + valid_for)
+    issued = authority.issue_cert(
+        "127.0.0.1", not_before=now - timedelta(days=400), not_after=now + valid_for
+    )
     chain = b"".join(blob.bytes() for blob in issued.cert_chain_pems).decode()
     trusting = ssl.create_default_context()
     authority.configure_trust(trusting)

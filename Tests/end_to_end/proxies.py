@@ -38,24 +38,36 @@ def configuration(name: str, changes: Mapping[str, str]) -> str:
 
 def program(name: str) -> str:
     """Return a program's path; the test is skipped where it is not installed."""
-    path = os.environ.get("PATH", os.defpath) + os.pathsep + "/usr/sbin"  # Debian's place for servers
+    path = (
+        os.environ.get("PATH", os.defpath) + os.pathsep + "/usr/sbin"
+    )  # Debian's place for servers
     found = shutil.which(name, path=path)
     if found is None:
-        pytest.skip(f"{name} is not installed (Debian: apt-get install {name}), so nothing was sent through it.")
+        pytest.skip(
+            f"{name} is not installed (Debian: apt-get install {name}), so nothing was sent through it."
+        )
     return found
 
 
 @contextlib.contextmanager
-def process(command: Sequence[str], ports: Sequence[int], log: Path, env: Mapping[str, str] | None = None) -> Iterator[int]:
+def process(
+    command: Sequence[str], ports: Sequence[int], log: Path, env: Mapping[str, str] | None = None
+) -> Iterator[int]:
     """Run a server in the foreground until the block ends; gives its process ID once all its ports accept."""
     with log.open("ab") as output:
         running = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env={**os.environ, **(env or {})}
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env={**os.environ, **(env or {})},
         )
     try:
         until = time.monotonic() + START_SECONDS
         while not all(accepts_port(port) for port in ports):
-            assert running.poll() is None and time.monotonic() < until, f"{command[0]}: {log.read_text(errors='replace')}"
+            assert running.poll() is None and time.monotonic() < until, (
+                f"{command[0]}: {log.read_text(errors='replace')}"
+            )
             time.sleep(0.05)
         yield running.pid
     finally:
@@ -71,14 +83,21 @@ def nginx(folder: Path, http: str, ports: Sequence[int]) -> contextlib.AbstractC
     """Run nginx with what stands in the block ``http { }`` of its configuration; its error log is nginx.log in the folder."""
     path = program("nginx")
     folder.mkdir(parents=True, exist_ok=True)
-    paths = "".join(f"{kind}_temp_path {folder}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
-    user = "user root;\n" if os.geteuid() == 0 else ""  # else its workers could not read a temporary folder of root's
+    paths = "".join(
+        f"{kind}_temp_path {folder}/{kind};\n"
+        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    user = (
+        "user root;\n" if os.geteuid() == 0 else ""
+    )  # else its workers could not read a temporary folder of root's
     (folder / "nginx.conf").write_text(
         f"{user}daemon off;\nworker_processes 1;\npid {folder}/nginx.pid;\nerror_log {folder}/nginx.log notice;\n"
         f"events {{ worker_connections 1024; }}\nhttp {{\naccess_log off;\n{paths}{http}\n}}\n"
     )
     log = folder / "nginx.log"
-    return process([path, "-e", str(log), "-p", str(folder), "-c", str(folder / "nginx.conf")], ports, log)
+    return process(
+        [path, "-e", str(log), "-p", str(folder), "-c", str(folder / "nginx.conf")], ports, log
+    )
 
 
 def haproxy(
@@ -88,7 +107,9 @@ def haproxy(
     path = program("haproxy")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "haproxy.cfg").write_text(configuration)
-    return process([path, "-db", "-f", str(folder / "haproxy.cfg")], ports, folder / "haproxy.log", env)
+    return process(
+        [path, "-db", "-f", str(folder / "haproxy.cfg")], ports, folder / "haproxy.log", env
+    )
 
 
 def free_ports(count: int) -> list[int]:
@@ -113,14 +134,30 @@ def http_status(text: bytes) -> int:
 
 def curl(url: str, *options: str, timeout: float = 60.0) -> int:
     """Send a request by curl, which reads an answer while it still sends, and return its status, 0 for none."""
-    command = [program("curl"), "-sS", "-k", "-o", "/dev/null", "-w", "%{http_code}", "-H", "Expect:", *options, url]
-    return http_status(subprocess.run(command, capture_output=True, timeout=timeout, check=False).stdout)
+    command = [
+        program("curl"),
+        "-sS",
+        "-k",
+        "-o",
+        "/dev/null",
+        "-w",
+        "%{http_code}",
+        "-H",
+        "Expect:",
+        *options,
+        url,
+    ]
+    return http_status(
+        subprocess.run(command, capture_output=True, timeout=timeout, check=False).stdout
+    )
 
 
 @functools.cache
 def unverified() -> ssl.SSLContext:
     """Return a client's TLS context that takes any certificate: what is tested is the way there."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # knows no authorities: reading those takes longer than a request
+    context = ssl.SSLContext(
+        ssl.PROTOCOL_TLS_CLIENT
+    )  # knows no authorities: reading those takes longer than a request
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context

@@ -18,7 +18,9 @@ from Tests.sandbox import Sandbox
 TIMEOUT_SECONDS = 20.0
 # The built zip instead of the source tree: the tests are the same.
 PACK = os.environ.get("GENERIC_WEBHOOK_PACK") or None
-PYTHON = os.environ.get("GENERIC_WEBHOOK_PYTHON") or sys.executable  # another one for the containers, such as the image's
+PYTHON = (
+    os.environ.get("GENERIC_WEBHOOK_PYTHON") or sys.executable
+)  # another one for the containers, such as the image's
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,11 @@ def send(
             connection.putheader("Content-Length", str(len(body)))
         connection.endheaders(body)
         response = connection.getresponse()
-        return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, response.read())
+        return Answer(
+            response.status,
+            {name.lower(): value for name, value in response.getheaders()},
+            response.read(),
+        )
     finally:
         connection.close()
 
@@ -95,12 +101,20 @@ class Sender:
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
 
-    def post(self, body: bytes | str = b"", content_type: str = "", path: str = "", **headers: str | bytes) -> Answer:
+    def post(
+        self,
+        body: bytes | str = b"",
+        content_type: str = "",
+        path: str = "",
+        **headers: str | bytes,
+    ) -> Answer:
         """Post a body; a keyword `x_token` is the header x-token."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         if content_type:
             named["Content-Type"] = content_type
-        return send(self.sandbox.sender_url + path, body.encode() if isinstance(body, str) else body, named)
+        return send(
+            self.sandbox.sender_url + path, body.encode() if isinstance(body, str) else body, named
+        )
 
     def create(self, *args: Any, **kwargs: Any) -> list[dict[str, Any]]:
         """Post and return the incidents as XSOAR has them, in the order of the answer."""

@@ -47,11 +47,27 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 NUMBERS = st.integers(-(10**40), 10**40) | st.floats(allow_nan=False, allow_infinity=False)
 SCALARS = st.none() | st.booleans() | NUMBERS | TEXT
 # Hypothesis takes words from the code it finds: an envelope, with rules of its own, is not what these tests are about.
-FIELD_NAMES = TEXT.filter(lambda name: name not in ("raw_json", "rawJson", "rawJSON")) | st.sampled_from(
-    ["name", "type", "occurred", "headers", "query", "payload", "body", "envelope", "severity", "request_headers", "id"]
+FIELD_NAMES = TEXT.filter(
+    lambda name: name not in ("raw_json", "rawJson", "rawJSON")
+) | st.sampled_from(
+    [
+        "name",
+        "type",
+        "occurred",
+        "headers",
+        "query",
+        "payload",
+        "body",
+        "envelope",
+        "severity",
+        "request_headers",
+        "id",
+    ]
 )
 VALUES = st.recursive(
-    SCALARS, lambda inner: st.lists(inner, max_size=5) | st.dictionaries(FIELD_NAMES, inner, max_size=5), max_leaves=25
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(FIELD_NAMES, inner, max_size=5),
+    max_leaves=25,
 )
 
 
@@ -100,8 +116,15 @@ def whole(item: Any, incident: dict[str, Any]) -> bool:
 
 
 @RELAXED
-@given(value=VALUES, content_type=st.sampled_from(["application/json", "application/x+json", "text/json;charset=utf-8"]))
-def test_any_json_value_is_whole_in_raw_json(webhook: Sender, value: Any, content_type: str) -> None:
+@given(
+    value=VALUES,
+    content_type=st.sampled_from(
+        ["application/json", "application/x+json", "text/json;charset=utf-8"]
+    ),
+)
+def test_any_json_value_is_whole_in_raw_json(
+    webhook: Sender, value: Any, content_type: str
+) -> None:
     answer = post_checked(webhook, json.dumps(value).encode(), content_type)
     if value == []:
         assert answer.status == 400
@@ -116,14 +139,18 @@ def test_any_json_value_is_whole_in_raw_json(webhook: Sender, value: Any, conten
 
 @RELAXED
 @given(
-    value=st.dictionaries(FIELD_NAMES, VALUES, max_size=5), content_type=st.sampled_from(CONTENT_TYPES), ascii_only=st.booleans()
+    value=st.dictionaries(FIELD_NAMES, VALUES, max_size=5),
+    content_type=st.sampled_from(CONTENT_TYPES),
+    ascii_only=st.booleans(),
 )
 def test_any_json_object_is_whole_under_any_content_type(
     webhook: Sender, value: dict[str, Any], content_type: str, ascii_only: bool
 ) -> None:
     body = json.dumps(value, ensure_ascii=ascii_only).encode()
     answer = post_checked(webhook, body, content_type)
-    if any(charset in content_type for charset in ("utf-16", "utf-32", "cp037", "shift_jis", "latin-1")):
+    if any(
+        charset in content_type for charset in ("utf-16", "utf-32", "cp037", "shift_jis", "latin-1")
+    ):
         return  # the charset is a lie: an answer of ours is all there is to expect
     assert answer.status == 200
     [incident] = stored(webhook, answer)
@@ -132,10 +159,20 @@ def test_any_json_object_is_whole_under_any_content_type(
 
 @RELAXED
 @given(raw_json=VALUES, name=TEXT, extra=st.dictionaries(TEXT, VALUES, max_size=3))
-def test_any_raw_json_is_whole(webhook: Sender, raw_json: Any, name: str, extra: dict[str, Any]) -> None:
+def test_any_raw_json_is_whole(
+    webhook: Sender, raw_json: Any, name: str, extra: dict[str, Any]
+) -> None:
     known = {"name", "type", "occurred", "details", "severity", "owner", "labels", "customFields"}
-    extra = {key: value for key, value in extra.items() if key not in known | {"raw_json", "rawJson", "rawJSON"}}
-    answer = post_checked(webhook, json.dumps({"name": name, "raw_json": raw_json, **extra}).encode(), "application/json")
+    extra = {
+        key: value
+        for key, value in extra.items()
+        if key not in known | {"raw_json", "rawJson", "rawJSON"}
+    }
+    answer = post_checked(
+        webhook,
+        json.dumps({"name": name, "raw_json": raw_json, **extra}).encode(),
+        "application/json",
+    )
     assert answer.status == 200, answer
     [incident] = stored(webhook, answer)
     if raw_json is None:
@@ -172,23 +209,35 @@ def test_any_text_is_whole_in_raw_json(webhook: Sender, text: str, content_type:
     assert answer.status == 200, answer
     [incident] = stored(webhook, answer)
     raw = raw_of(incident)
-    kept = raw["body"].encode() if "body_base64" not in raw else base64.b64decode(raw["body_base64"])
+    kept = (
+        raw["body"].encode() if "body_base64" not in raw else base64.b64decode(raw["body_base64"])
+    )
     marks = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
     assert kept == text.encode() or text.encode().startswith(marks), raw
 
 
 @RELAXED
-@given(body=st.binary(min_size=1, max_size=300), content_type=st.sampled_from(["", "application/octet-stream", "image/png"]))
+@given(
+    body=st.binary(min_size=1, max_size=300),
+    content_type=st.sampled_from(["", "application/octet-stream", "image/png"]),
+)
 def test_any_bytes_are_whole_in_raw_json(webhook: Sender, body: bytes, content_type: str) -> None:
     answer = post_checked(webhook, body, content_type)
     if not body.strip():
         assert answer.status == 400
         return
-    if body.lstrip()[:1] in b"{[" or b"\0" in body[:4] or body[:2] in (b"\xff\xfe", b"\xfe\xff") or body[:3] == b"\xef\xbb\xbf":
+    if (
+        body.lstrip()[:1] in b"{["
+        or b"\0" in body[:4]
+        or body[:2] in (b"\xff\xfe", b"\xfe\xff")
+        or body[:3] == b"\xef\xbb\xbf"
+    ):
         return  # may be JSON, or text in UTF-16/32 by its mark
     assert answer.status == 200, answer
     raw = raw_of(stored(webhook, answer)[0])
-    assert (base64.b64decode(raw["body_base64"]) if "body_base64" in raw else raw["body"].encode()) == body
+    assert (
+        base64.b64decode(raw["body_base64"]) if "body_base64" in raw else raw["body"].encode()
+    ) == body
 
 
 JSON_PARTS = [
@@ -235,7 +284,10 @@ OTHER_PARTS = [
     b"\x1f\x8b\x08",
 ]
 ODD_BYTES = st.lists(
-    st.sampled_from(JSON_PARTS + FORM_PARTS + OTHER_PARTS) | st.sampled_from(JSON_PARTS) | st.binary(max_size=4), max_size=40
+    st.sampled_from(JSON_PARTS + FORM_PARTS + OTHER_PARTS)
+    | st.sampled_from(JSON_PARTS)
+    | st.binary(max_size=4),
+    max_size=40,
 ).map(b"".join)
 
 
@@ -265,16 +317,27 @@ def test_no_bytes_under_any_type_get_anything_but_200_or_a_4xx_of_ours(
 )
 def test_no_content_type_is_a_trap(webhook: Sender, content_type: bytes, charset: str) -> None:
     clean = bytes(byte for byte in content_type if byte >= 0x20 and byte != 0x7F)
-    for value in (clean, f"text/plain; charset={charset}".encode(), f"application/json; charset={charset}".encode()):
+    for value in (
+        clean,
+        f"text/plain; charset={charset}".encode(),
+        f"application/json; charset={charset}".encode(),
+    ):
         answer = send(webhook.sandbox.url, b'{"a":"\xc3\xa9"}', {"Content-Type": value})
         assert answer.status in OURS | {200}, (value, answer)
 
 
-@pytest.mark.parametrize("content_type", ["text/plain", "application/json", "application/x-www-form-urlencoded"])
+@pytest.mark.parametrize(
+    "content_type", ["text/plain", "application/json", "application/x-www-form-urlencoded"]
+)
 def test_no_codec_of_python_is_a_trap(webhook: Sender, content_type: str) -> None:
     """Python's codecs hold more than charsets: zlib, hex, rot13, unicode_escape and others are no sender's."""
     statuses = {}
-    for charset in sorted({*aliases.values(), "idna", "punycode", "undefined", "unicode_escape", "unicode-escape"}):
+    for charset in sorted(
+        {*aliases.values(), "idna", "punycode", "undefined", "unicode_escape", "unicode-escape"}
+    ):
         headers = {"Content-Type": f"{content_type}; charset={charset}"}
-        statuses[charset] = {send(webhook.sandbox.url, body, headers).status for body in (b'{"a":1}', b"\\ud800=%ff&b")}
+        statuses[charset] = {
+            send(webhook.sandbox.url, body, headers).status
+            for body in (b'{"a":1}', b"\\ud800=%ff&b")
+        }
     assert {charset: found for charset, found in statuses.items() if found - OURS - {200}} == {}

@@ -29,12 +29,21 @@ def read_expected(file: Path) -> dict[str, Any]:
 
 def deliver(sender: Sender, file: Path) -> Answer:
     method, path, headers, body = read_delivery(file)
-    return send(sender.sandbox.url.removesuffix("/instance/execute/webhook") + path, body, dict(headers), method)
+    return send(
+        sender.sandbox.url.removesuffix("/instance/execute/webhook") + path,
+        body,
+        dict(headers),
+        method,
+    )
 
 
 def fields_of(incident: dict[str, Any], since: datetime) -> dict[str, Any]:
     """Return the fields that a file tells of a created incident."""
-    fields: dict[str, Any] = {name: incident[name] for name in ("name", "type", "severity", "occurred") if name in incident}
+    fields: dict[str, Any] = {
+        name: incident[name]
+        for name in ("name", "type", "severity", "occurred")
+        if name in incident
+    }
     if since <= datetime.fromisoformat(fields["occurred"]) <= datetime.now(UTC):
         del fields["occurred"]
     return fields
@@ -42,7 +51,9 @@ def fields_of(incident: dict[str, Any], since: datetime) -> dict[str, Any]:
 
 def without_ours(raw: dict[str, Any], file: Path) -> dict[str, Any]:
     """Return an incident's rawJSON without what is added to each."""
-    ours = {"headers", "path", "source_address", "decoded"} | ({"query"} if "?" in read_delivery(file)[1] else set())
+    ours = {"headers", "path", "source_address", "decoded"} | (
+        {"query"} if "?" in read_delivery(file)[1] else set()
+    )
     return {name: value for name, value in raw.items() if name not in ours}
 
 
@@ -79,32 +90,47 @@ def test_there_are_at_least_60_deliveries_of_40_senders() -> None:
 
 def made_of(file: Path, params: dict[str, Any]) -> list[Any]:
     """Return the incidents that the integration makes of a delivery, without a server and without XSOAR."""
-    from Packs.GenericWebhook.Integrations.GenericWebhook import GenericWebhook as webhook  # needs the platform's modules
+    from Packs.GenericWebhook.Integrations.GenericWebhook import (
+        GenericWebhook as webhook,
+    )  # needs the platform's modules
 
     _, path, headers, body = read_delivery(file)
     settings = webhook.Settings.from_params({"longRunningPort": "8000", **params})
     assert not settings.mistakes
     named = {name.lower(): str(value) for name, value in headers}
     place, _, query = path.removeprefix("/instance/execute/webhook").partition("?")
-    context = webhook.describe_request(named, query, settings.hidden, path=place, source_address="192.0.2.1")
+    context = webhook.describe_request(
+        named, query, settings.hidden, path=place, source_address="192.0.2.1"
+    )
     items = webhook.read_payload(
-        body, named.get("content-type", ""), named.get("content-encoding", ""), context.query, settings.keep_unreadable
+        body,
+        named.get("content-type", ""),
+        named.get("content-encoding", ""),
+        context.query,
+        settings.keep_unreadable,
     )
     return list(webhook.make_incidents(items, context, settings, datetime.now(UTC).isoformat()))
 
 
-@pytest.mark.skipif(PACK is not None, reason="It calls the functions of the source tree, which the zip does not have.")
+@pytest.mark.skipif(
+    PACK is not None,
+    reason="It calls the functions of the source tree, which the zip does not have.",
+)
 @pytest.mark.parametrize("file", DELIVERIES, ids=[file.stem for file in DELIVERIES])
 def test_a_delivery_becomes_its_incidents(file: Path) -> None:
     expected = read_expected(file)
     since = datetime.now(UTC)
     made = made_of(file, expected["params"])
-    assert [incident.key for incident in made] == [incident.pop("key") for incident in expected["incidents"]]
+    assert [incident.key for incident in made] == [
+        incident.pop("key") for incident in expected["incidents"]
+    ]
     incidents = [incident.fields for incident in made]
     assert [fields_of(incident, since) for incident in incidents] == expected["incidents"]
     raws = [json.loads(incident["rawJSON"]) for incident in incidents]
     assert payloads_of(raws, expected["params"], file) == posted(file, expected)
-    assert own_format(file) or all(0 < len(incident["details"].encode()) <= 2048 for incident in incidents)
+    assert own_format(file) or all(
+        0 < len(incident["details"].encode()) <= 2048 for incident in incidents
+    )
 
 
 @pytest.mark.parametrize("file", DELIVERIES[::8], ids=[file.stem for file in DELIVERIES[::8]])
@@ -124,7 +150,9 @@ def test_a_delivery_over_http_becomes_its_incidents_and_its_retry_none(file: Pat
     assert [created["id"] for created in answer.json] == [incident["id"] for incident in incidents]
     raws = [json.loads(incident["rawJSON"]) for incident in incidents]
     assert payloads_of(raws, expected["params"], file) == posted(file, expected)
-    assert [created.get("duplicate", False) for created in again] == [key is not None for key in keys]
+    assert [created.get("duplicate", False) for created in again] == [
+        key is not None for key in keys
+    ]
     assert list(json.loads((context or {}).get("found_ids", "{}"))) == [key for key in keys if key]
 
 
@@ -138,7 +166,13 @@ def test_the_mapping_wizard_gets_what_was_created() -> None:
             for incident in sender.sandbox.incidents()
         ]
         wanted = min(len(created), 20)
-        await_that(lambda: len(json.loads((sender.sandbox.context() or {}).get("sample_events", "[]"))) == wanted, 30.0)
+        await_that(
+            lambda: (
+                len(json.loads((sender.sandbox.context() or {}).get("sample_events", "[]")))
+                == wanted
+            ),
+            30.0,
+        )
         assert sender.sandbox.run("fetch-incidents") == created[-20:]
 
 

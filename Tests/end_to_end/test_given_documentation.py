@@ -58,7 +58,10 @@ def credentials(username: str, password: str) -> dict[str, Any]:
     ],
 )
 def test_the_form_has_every_documented_parameter(name: str, kind: int, required: bool) -> None:
-    form = {row["name"]: row for row in yaml.safe_load(INTEGRATION.with_suffix(".yml").read_text())["configuration"]}
+    form = {
+        row["name"]: row
+        for row in yaml.safe_load(INTEGRATION.with_suffix(".yml").read_text())["configuration"]
+    }
     assert (form[name]["type"], form[name]["required"]) == (kind, required)
 
 
@@ -80,7 +83,12 @@ def test_an_empty_port_is_said_in_the_health_until_xsoar_assigns_one() -> None:
 def test_the_documented_curl_line_works_as_it_stands(webhook: Sender) -> None:
     """curl then sends it as application/x-www-form-urlencoded; only the address is another one."""
     line = CURL.replace("http://127.0.0.1:8080/instance/execute/webhook", webhook.sandbox.url)
-    done = subprocess.run(["bash", "-c", f"{line} -sS -w '\\n%{{http_code}}'"], capture_output=True, text=True, timeout=20)
+    done = subprocess.run(
+        ["bash", "-c", f"{line} -sS -w '\\n%{{http_code}}'"],
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
     body, _, status = done.stdout.rpartition("\n")
     assert (status, done.returncode) == ("200", 0), done
     [created] = json.loads(body)
@@ -94,9 +102,18 @@ def test_the_documented_curl_line_works_as_it_stands(webhook: Sender) -> None:
 
 
 def test_name_type_occurred_and_raw_json_become_the_incident_s(webhook: Sender) -> None:
-    body = {"name": "n", "type": "Phishing", "occurred": "2024-05-01T12:00:00Z", "raw_json": {"field1": "value1", "field2": 2}}
+    body = {
+        "name": "n",
+        "type": "Phishing",
+        "occurred": "2024-05-01T12:00:00Z",
+        "raw_json": {"field1": "value1", "field2": 2},
+    }
     fields = webhook.fields(json.dumps(body), "application/json")
-    assert (fields["name"], fields["type"], fields["occurred"]) == ("n", "Phishing", "2024-05-01T12:00:00Z")
+    assert (fields["name"], fields["type"], fields["occurred"]) == (
+        "n",
+        "Phishing",
+        "2024-05-01T12:00:00Z",
+    )
     assert raw_of(fields) == {"field1": "value1", "field2": 2}
 
 
@@ -114,7 +131,9 @@ def test_without_the_parameter_there_is_no_type() -> None:
         assert "type" not in sender.fields(b"{}")
 
 
-def test_the_answer_is_an_array_with_the_incident_s_metadata_once_it_exists(webhook: Sender) -> None:
+def test_the_answer_is_an_array_with_the_incident_s_metadata_once_it_exists(
+    webhook: Sender,
+) -> None:
     answer = webhook.post(b'{"name":"n","raw_json":{}}')
     [created] = answer.json
     assert created["name"] == "n"
@@ -146,7 +165,9 @@ def test_another_instance_s_name_is_an_instance_of_its_own() -> None:
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD", "BREW"])
 def test_other_methods_are_405_with_allow_and_json(webhook: Sender, method: str) -> None:
     before = len(webhook.sandbox.incidents())
-    answer = send(f"{webhook.sandbox.url}?host=db1", b'{"a":1}' if method != "HEAD" else b"", method=method)
+    answer = send(
+        f"{webhook.sandbox.url}?host=db1", b'{"a":1}' if method != "HEAD" else b"", method=method
+    )
     assert answer.status == 405
     assert "POST" in answer.headers["allow"].replace(" ", "").split(",")
     assert answer.body == b"" if method == "HEAD" else "POST" in answer.error
@@ -154,9 +175,18 @@ def test_other_methods_are_405_with_allow_and_json(webhook: Sender, method: str)
 
 
 @pytest.mark.parametrize(
-    "path, kept", [("/other", "/other"), ("//", "//"), ("/a/b?c=d", "/a/b"), ("/..%2f", "/../"), ("/gr%C3%B6%C3%9Fe", "/größe")]
+    "path, kept",
+    [
+        ("/other", "/other"),
+        ("//", "//"),
+        ("/a/b?c=d", "/a/b"),
+        ("/..%2f", "/../"),
+        ("/gr%C3%B6%C3%9Fe", "/größe"),
+    ],
 )
-def test_any_path_behind_the_url_makes_an_incident_that_keeps_it(webhook: Sender, path: str, kept: str) -> None:
+def test_any_path_behind_the_url_makes_an_incident_that_keeps_it(
+    webhook: Sender, path: str, kept: str
+) -> None:
     assert webhook.post(b"{}", path=path).status == 200
     assert json.loads(webhook.sandbox.incidents()[-1]["rawJSON"])["path"] == kept
 
@@ -174,7 +204,15 @@ def test_health_answers_without_credentials_and_tells_nothing(params: dict[str, 
         assert answer.status == 200
         assert isinstance(answer.json, dict)
         said = str(answer.headers) + answer.body.decode()
-        for private in ("private", str(sender.sandbox.container_port), "Secret type", "user", "Python", "gevent", "bottle"):
+        for private in (
+            "private",
+            str(sender.sandbox.container_port),
+            "Secret type",
+            "user",
+            "Python",
+            "gevent",
+            "bottle",
+        ):
             assert private.lower() not in said.lower()
         posted = send(f"{sender.sandbox.url}/health", b"{}")
         assert posted.status == 405
@@ -201,8 +239,17 @@ def test_basic_authentication_lets_in_exactly_its_credentials(username: str, pas
         "another scheme": {"Authorization": basic(username, password).replace("Basic", "Bearer")},
     }
     with running(params=credentials(username, password)) as sender:
-        with ThreadPoolExecutor(len(wrong)) as pool:  # repeated failures are delayed, at once they are not added up
-            answers = dict(zip(wrong, pool.map(lambda headers: send(sender.sandbox.url, b"{}", headers), wrong.values())))
+        with ThreadPoolExecutor(
+            len(wrong)
+        ) as pool:  # repeated failures are delayed, at once they are not added up
+            answers = dict(
+                zip(
+                    wrong,
+                    pool.map(
+                        lambda headers: send(sender.sandbox.url, b"{}", headers), wrong.values()
+                    ),
+                )
+            )
         for what, answer in answers.items():
             assert answer.status == 401, what
             assert answer.headers["www-authenticate"].lower().startswith("basic "), what
@@ -215,7 +262,19 @@ def test_basic_authentication_lets_in_exactly_its_credentials(username: str, pas
 
 def test_curl_s_own_basic_authentication_works() -> None:
     with running(params=credentials("user", "pa:ss")) as sender:
-        command = ["curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", "-u", "user:pa:ss", "-d", "{}", sender.sandbox.url]
+        command = [
+            "curl",
+            "-sS",
+            "-o",
+            "/dev/null",
+            "-w",
+            "%{http_code}",
+            "-u",
+            "user:pa:ss",
+            "-d",
+            "{}",
+            sender.sandbox.url,
+        ]
         assert subprocess.run(command, capture_output=True, text=True, timeout=20).stdout == "200"
 
 
@@ -236,7 +295,9 @@ def test_a_header_lets_in_exactly_its_value(name: str, value: str) -> None:
         for spelling in (name, name.lower(), name.upper()):
             assert send(sender.sandbox.url, b"{}", {spelling: value.encode()}).status == 200
         with ThreadPoolExecutor(len(wrong)) as pool:
-            answers = list(pool.map(lambda headers: send(sender.sandbox.url, b"{}", headers), wrong))
+            answers = list(
+                pool.map(lambda headers: send(sender.sandbox.url, b"{}", headers), wrong)
+            )
         assert [answer.status for answer in answers] == [401] * len(wrong)
         assert all(answer.error and "www-authenticate" not in answer.headers for answer in answers)
         assert len(sender.sandbox.incidents()) == 3
@@ -250,10 +311,16 @@ def test_a_header_lets_in_exactly_its_value(name: str, value: str) -> None:
         ("_header:Bad Name", "x", "Username"),
     ],
 )
-def test_half_credentials_let_nobody_in_and_the_health_says_why(username: str, password: str, parameter: str) -> None:
+def test_half_credentials_let_nobody_in_and_the_health_says_why(
+    username: str, password: str, parameter: str
+) -> None:
     with running(params=credentials(username, password)) as sender:
         assert await_that(lambda: sender.sandbox.health).startswith(f"{parameter}: ")
-        headers: list[dict[str, str]] = [{}, {"Authorization": basic(username, password)}, {"Bad-Name": "x", "X-Token": "x"}]
+        headers: list[dict[str, str]] = [
+            {},
+            {"Authorization": basic(username, password)},
+            {"Bad-Name": "x", "X-Token": "x"},
+        ]
         for one in headers:
             answer = send(sender.sandbox.url, b"{}", one)
             assert answer.status == 401
@@ -278,7 +345,9 @@ def guarded() -> Iterator[Sender]:
 HEAD = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n"
 
 
-@pytest.mark.parametrize("more", ["", "Expect: 100-continue\r\n", "Content-Type: application/json\r\n"])
+@pytest.mark.parametrize(
+    "more", ["", "Expect: 100-continue\r\n", "Content-Type: application/json\r\n"]
+)
 def test_the_body_is_not_read_before_the_sender_is_known(guarded: Sender, more: str) -> None:
     """Only the headers are sent, a body is announced: the 401 does not wait for it, and nobody is asked to continue."""
     port = guarded.sandbox.container_port
@@ -295,7 +364,9 @@ def test_a_known_sender_is_asked_to_continue(guarded: Sender) -> None:
     assert talk(port, head.encode()).startswith(b"HTTP/1.1 100 ")
 
 
-def test_a_sender_unknown_is_refused_through_the_reroute_while_still_uploading(guarded: Sender) -> None:
+def test_a_sender_unknown_is_refused_through_the_reroute_while_still_uploading(
+    guarded: Sender,
+) -> None:
     answer = send(guarded.sandbox.url, b"x" * 2_000_000)
     assert answer.status == 401
 
@@ -303,19 +374,31 @@ def test_a_sender_unknown_is_refused_through_the_reroute_while_still_uploading(g
 def test_the_secret_is_in_no_incident_sample_log_or_answer() -> None:
     for username in ("user", "_header:X-Token"):
         secret = "s3cret-pass-phrase"
-        given = {"Authorization": basic("user", secret)} if username == "user" else {"X-Token": secret}
+        given = (
+            {"Authorization": basic("user", secret)} if username == "user" else {"X-Token": secret}
+        )
         with running(params={**credentials(username, secret), "store_samples": True}) as sender:
             answers = [
                 send(sender.sandbox.url, b'{"a":1}', given),
                 send(sender.sandbox.url, b"{broken", {**given, "Content-Type": "application/json"}),
-                send(sender.sandbox.url, b"{}", {name: value + "x" for name, value in given.items()}),
+                send(
+                    sender.sandbox.url, b"{}", {name: value + "x" for name, value in given.items()}
+                ),
             ]
             assert [answer.status for answer in answers] == [200, 400, 401]
             sandbox = sender.sandbox
             sandbox.terminate()
             sandbox.wait_exit()
             assert "sample_events" in sandbox.context()
-            seen = json.dumps([sandbox.incidents(), sandbox.context(), sandbox.logs, sandbox.health_history, sandbox.stderr])
+            seen = json.dumps(
+                [
+                    sandbox.incidents(),
+                    sandbox.context(),
+                    sandbox.logs,
+                    sandbox.health_history,
+                    sandbox.stderr,
+                ]
+            )
             seen += "".join(f"{answer.headers}{answer.body!r}" for answer in answers)
             assert secret not in seen
             assert base64.b64encode(f"user:{secret}".encode()).decode() not in seen
@@ -357,17 +440,23 @@ def temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def https(tls: Https, temporary_folder: Path) -> Iterator[Sender]:
-    with running(params={**tls.params, **credentials("user", "pass")}, env={"TMPDIR": str(temporary_folder)}) as sender:
+    with running(
+        params={**tls.params, **credentials("user", "pass")}, env={"TMPDIR": str(temporary_folder)}
+    ) as sender:
         yield sender
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-def test_https_serves_the_whole_chain_by_tls_1_2_and_1_3(https: Sender, tls: Https, version: ssl.TLSVersion) -> None:
+def test_https_serves_the_whole_chain_by_tls_1_2_and_1_3(
+    https: Sender, tls: Https, version: ssl.TLSVersion
+) -> None:
     context = tls.client()
     context.minimum_version = context.maximum_version = version
     url = https.sandbox.container_url
     assert url.startswith("https://")
-    answer = send(url, b'{"name":"by https"}', {"Authorization": basic("user", "pass")}, context=context)
+    answer = send(
+        url, b'{"name":"by https"}', {"Authorization": basic("user", "pass")}, context=context
+    )
     assert answer.json[0]["name"] == "by https"
     assert send(url, b"{}", context=context).status == 401
 
@@ -375,14 +464,26 @@ def test_https_serves_the_whole_chain_by_tls_1_2_and_1_3(https: Sender, tls: Htt
 def test_curl_verifies_the_certificate(https: Sender, tls: Https, tmp_path: Path) -> None:
     authority = tmp_path / "authority.pem"
     tls.root.cert_pem.write_to_path(authority)
-    command = ["curl", "-sS", "--cacert", str(authority), "-u", "user:pass", "-d", '{"a":1}', https.sandbox.container_url]
+    command = [
+        "curl",
+        "-sS",
+        "--cacert",
+        str(authority),
+        "-u",
+        "user:pass",
+        "-d",
+        '{"a":1}',
+        https.sandbox.container_url,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=20)
     assert json.loads(done.stdout)[0]["id"], done
 
 
 def test_plain_http_on_the_https_port_harms_nobody(https: Sender, tls: Https) -> None:
     with contextlib.suppress(ConnectionError):
-        assert b"200" not in talk(https.sandbox.container_port or 0, b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}")
+        assert b"200" not in talk(
+            https.sandbox.container_port or 0, b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}"
+        )
     headers = {"Authorization": basic("user", "pass")}
     assert send(https.sandbox.container_url, b"{}", headers, context=tls.client()).status == 200
 
@@ -415,7 +516,9 @@ def test_a_certificate_that_cannot_be_used_is_said_in_the_health(tls: Https) -> 
 
 def stored_samples(sender: Sender) -> list[dict[str, Any]]:
     """Return the samples in the integration context, to wait for them without a container for each look."""
-    samples: list[dict[str, Any]] = json.loads((sender.sandbox.context() or {}).get("sample_events", "[]"))
+    samples: list[dict[str, Any]] = json.loads(
+        (sender.sandbox.context() or {}).get("sample_events", "[]")
+    )
     return samples
 
 
@@ -462,7 +565,10 @@ def large_samples() -> Iterator[dict[str, tuple[dict[str, Any], dict[str, Any]]]
         await_that(lambda: len(stored_samples(sender)) == len(LARGE), 30.0)
         samples = sender.sandbox.run("fetch-incidents")
         by_name = {sample["name"]: sample for sample in samples}
-        yield {incident["name"]: (incident, by_name[incident["name"]]) for incident in sender.sandbox.incidents()}
+        yield {
+            incident["name"]: (incident, by_name[incident["name"]])
+            for incident in sender.sandbox.incidents()
+        }
 
 
 @pytest.mark.parametrize("name", LARGE)
@@ -510,7 +616,9 @@ def test_a_refused_or_dropped_incident_is_no_sample() -> None:
 
 def pair() -> tuple[str, str]:
     certificate = trustme.CA().issue_cert("example.com")
-    return certificate.cert_chain_pems[0].bytes().decode(), certificate.private_key_pem.bytes().decode()
+    return certificate.cert_chain_pems[
+        0
+    ].bytes().decode(), certificate.private_key_pem.bytes().decode()
 
 
 CERTIFICATE, KEY = pair()
@@ -524,7 +632,12 @@ def button(params: dict[str, Any]) -> tuple[int, str]:
 
 
 def test_the_test_button_says_ok() -> None:
-    mapping = {"incidentType": "Phishing", "store_samples": True, "duplication_key": "a.b, c", "mirror_direction": "Incoming"}
+    mapping = {
+        "incidentType": "Phishing",
+        "store_samples": True,
+        "duplication_key": "a.b, c",
+        "mirror_direction": "Incoming",
+    }
     params = {"longRunningPort": "443:8000", "certificate": CERTIFICATE, "key": KEY, **mapping}
     assert button({**params, **credentials("_header:Authorization", "Bearer XXX")}) == (1, "ok")
 
@@ -597,7 +710,9 @@ def test_after_sigterm_the_accepted_are_answered_and_the_later_get_503() -> None
         assert set(names(json.loads(sender.sandbox.context()["sample_events"]))) == expected
 
 
-def test_after_sigterm_what_xsoar_does_not_finish_gets_502_and_the_process_ends_within_10_s() -> None:
+def test_after_sigterm_what_xsoar_does_not_finish_gets_502_and_the_process_ends_within_10_s() -> (
+    None
+):
     faults = Faults()
     with running(faults=faults) as sender:
         faults.hang.set()

@@ -26,7 +26,9 @@ MULTIPART = b"Content-Type: multipart/form-data; boundary=zzz; boundary=B"
 
 def folded_header() -> bytes:
     head = b'--b\r\nContent-Disposition: form-data; name="f"\r\nx: a' + b"\r\n b" * 600_000
-    return packed(head + b"\r\n\r\n1\r\n--b--\r\n", b"Content-Type: multipart/form-data; boundary=b")
+    return packed(
+        head + b"\r\n\r\n1\r\n--b--\r\n", b"Content-Type: multipart/form-data; boundary=b"
+    )
 
 
 def packed(body: bytes, kind: bytes) -> bytes:
@@ -42,32 +44,67 @@ BODIES: dict[str, tuple[Callable[[], bytes], int, float, int]] = {
         1.5,
         400,
     ),
-    "a form of 8.7 million escapes": (lambda: packed(b"a=" + b"%41" * 8_700_000, FORM), 200, 1.5, 400),
+    "a form of 8.7 million escapes": (
+        lambda: packed(b"a=" + b"%41" * 8_700_000, FORM),
+        200,
+        1.5,
+        400,
+    ),
     "an object of two million keys": (
-        lambda: post(b"{" + b",".join(b'"%d":1' % number for number in range(2_000_000)) + b"}", JSON),
+        lambda: post(
+            b"{" + b",".join(b'"%d":1' % number for number in range(2_000_000)) + b"}", JSON
+        ),
         400,
         1.5,
         500,
     ),
     "an object of 450,000 keys": (
-        lambda: post(b"{" + b",".join(b'"%d":1' % number for number in range(450_000)) + b"}", JSON),
+        lambda: post(
+            b"{" + b",".join(b'"%d":1' % number for number in range(450_000)) + b"}", JSON
+        ),
         200,
         1.5,
         500,
     ),
-    "a date of 25 MB": (lambda: post(b'{"raw_json":{},"occurred":"' + b"2" * (25 * MIB - 100) + b'"}', JSON), 400, 1.5, 500),
-    "900,000 empty objects": (lambda: post(b'{"a":[' + b"{}," * 900_000 + b"1]}", JSON), 200, 1.5, 500),
-    "25 million quotes": (lambda: post(b'"' * (25 * MIB - 100), b"Content-Type: text/plain"), 200, 1.5, 500),
+    "a date of 25 MB": (
+        lambda: post(b'{"raw_json":{},"occurred":"' + b"2" * (25 * MIB - 100) + b'"}', JSON),
+        400,
+        1.5,
+        500,
+    ),
+    "900,000 empty objects": (
+        lambda: post(b'{"a":[' + b"{}," * 900_000 + b"1]}", JSON),
+        200,
+        1.5,
+        500,
+    ),
+    "25 million quotes": (
+        lambda: post(b'"' * (25 * MIB - 100), b"Content-Type: text/plain"),
+        200,
+        1.5,
+        500,
+    ),
     "25 million bytes that are no text": (lambda: post(b"\xff" * (25 * MIB - 100)), 200, 1.5, 500),
-    "25 million quotes within JSON": (lambda: post(b'{"a":"' + b'\\"' * 13_000_000 + b'"}', JSON), 200, 1.5, 500),
+    "25 million quotes within JSON": (
+        lambda: post(b'{"a":"' + b'\\"' * 13_000_000 + b'"}', JSON),
+        200,
+        1.5,
+        500,
+    ),
 }
 
 
 @contextlib.contextmanager
 def watched(sandbox: Sandbox) -> Iterator[list[float]]:
     """Ask for the health every 20 ms meanwhile; at the end the list holds the longest seconds that took."""
-    command = [sys.executable, str(Path(__file__).with_name("watcher.py")), sandbox.container_url.rpartition(":")[2]]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as watcher:
+    command = [
+        sys.executable,
+        str(Path(__file__).with_name("watcher.py")),
+        sandbox.container_url.rpartition(":")[2],
+    ]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as watcher:
         assert watcher.stdout and watcher.stdout.readline() == "ready\n"
         longest: list[float] = []
         try:
@@ -98,11 +135,19 @@ def test_no_body_stops_the_others(name: str) -> None:
 
 
 def test_many_large_bodies_at_once_stay_within_the_container() -> None:
-    request = post(json.dumps(["a"] * (23 * MIB // 4), separators=(",", ":")).replace("[", '{"a":[', 1).encode() + b"}", JSON)
+    request = post(
+        json.dumps(["a"] * (23 * MIB // 4), separators=(",", ":"))
+        .replace("[", '{"a":[', 1)
+        .encode()
+        + b"}",
+        JSON,
+    )
     with sandboxed() as sandbox:
         with watched(sandbox) as longest:
             statuses = in_parallel([lambda: ask(sandbox, request, 120).status for _ in range(9)])
-        print(f"nine bodies of tiny strings: {statuses}, {longest[0]:.2f} s, {peak_mib(sandbox)} MiB")
+        print(
+            f"nine bodies of tiny strings: {statuses}, {longest[0]:.2f} s, {peak_mib(sandbox)} MiB"
+        )
         assert set(statuses) <= {200, 503}
         assert 200 in statuses
         assert peak_mib(sandbox) < 600

@@ -27,14 +27,28 @@ def mapped() -> Iterator[Sender]:
         yield sender
 
 
-def test_an_array_of_events_is_an_incident_each_with_fields_of_the_parameters(mapped: Sender) -> None:
+def test_an_array_of_events_is_an_incident_each_with_fields_of_the_parameters(
+    mapped: Sender,
+) -> None:
     alerts: list[dict[str, Any]] = [
         {"title": "disk", "at": 1714564800, "score": 95},
         {"title": "cpu", "at": "Wed, 01 May 2024 12:00:00 GMT", "score": "7"},
     ]
-    disk, cpu = mapped.create(json.dumps({"receiver": "soc", "alerts": alerts, "type": "vendor.word"}))
-    assert (disk["name"], disk["type"], disk["occurred"], disk["severity"]) == ("disk (soc)", "Instance", MAY, 4)
-    assert (cpu["name"], cpu["type"], cpu["occurred"], cpu["severity"]) == ("cpu (soc)", "Instance", MAY, 1)
+    disk, cpu = mapped.create(
+        json.dumps({"receiver": "soc", "alerts": alerts, "type": "vendor.word"})
+    )
+    assert (disk["name"], disk["type"], disk["occurred"], disk["severity"]) == (
+        "disk (soc)",
+        "Instance",
+        MAY,
+        4,
+    )
+    assert (cpu["name"], cpu["type"], cpu["occurred"], cpu["severity"]) == (
+        "cpu (soc)",
+        "Instance",
+        MAY,
+        1,
+    )
     assert raw_of(disk) == {**alerts[0], "parent": {"receiver": "soc", "type": "vendor.word"}}
 
 
@@ -42,7 +56,10 @@ def test_an_empty_array_of_events_is_answered_with_an_empty_array(mapped: Sender
     with running(params={"events_path": "alerts"}) as unkeyed:
         for sender in (mapped, unkeyed):
             before = len(sender.sandbox.incidents())
-            for body in (b'{"receiver":"soc","alerts":[]}', b'[{"alerts":[],"x":1},{"alerts":[],"x":2}]'):
+            for body in (
+                b'{"receiver":"soc","alerts":[]}',
+                b'[{"alerts":[],"x":1},{"alerts":[],"x":2}]',
+            ):
                 answer = sender.post(body)
                 assert (answer.status, answer.json) == (200, [])
             assert len(sender.sandbox.incidents()) == before
@@ -64,7 +81,10 @@ def test_firing_and_resolved_are_two_incidents(mapped: Sender) -> None:
     firing = mapped.post(b'{"alerts":[{"fingerprint":"f","status":"firing"}]}').json
     resolved = mapped.post(b'{"alerts":[{"fingerprint":"f","status":"resolved"}]}').json
     assert firing[0]["id"] != resolved[0]["id"]
-    assert mapped.post(b'{"alerts":[{"fingerprint":"f","status":"firing"}]}').json[0]["duplicate"] is True
+    assert (
+        mapped.post(b'{"alerts":[{"fingerprint":"f","status":"firing"}]}').json[0]["duplicate"]
+        is True
+    )
 
 
 def test_a_number_and_its_text_are_two_events() -> None:

@@ -36,11 +36,15 @@ def test_a_method_is_handled_as_post_where_the_instance_says_so(method: str) -> 
 def test_without_a_body_the_query_is_the_incident() -> None:
     with sandboxed(params={"other_methods": "GET"}) as sandbox:
         for method in ("POST", "GET"):
-            assert send(f"{sandbox.container_url}/?id=down&value=true", b"", {}, method).status == 200
+            assert (
+                send(f"{sandbox.container_url}/?id=down&value=true", b"", {}, method).status == 200
+            )
             assert last(sandbox)["id"] == "down"
             assert last(sandbox)["query"] == {"id": "down", "value": "true"}
         assert send(f"{sandbox.container_url}/", b"", {}, "POST").status == 400
-        assert send(f"{sandbox.container_url}/?token=secret", b"", {}, "POST").status == 400  # and what proves is no event
+        assert (
+            send(f"{sandbox.container_url}/?token=secret", b"", {}, "POST").status == 400
+        )  # and what proves is no event
 
 
 def test_what_cannot_be_read_is_kept_where_the_instance_says_so() -> None:
@@ -67,13 +71,37 @@ def test_paths_that_find_nothing_are_told_once() -> None:
     with sandboxed(params=params) as sandbox:
         for number in range(3):
             body = json.dumps([{"rule": {"name": "r"}, "level": None}] * 99).encode()
-            assert ask(sandbox, post(body if number else b'[{"rule": {"name": "r"}, "level": "high", "id": "1"}]')).status == 200
+            assert (
+                ask(
+                    sandbox,
+                    post(
+                        body if number else b'[{"rule": {"name": "r"}, "level": "high", "id": "1"}]'
+                    ),
+                ).status
+                == 200
+            )
         await_that(lambda: any("the last 100 events" in text for _, text in sandbox.logs))
-        reported = [text for _, texts in sandbox.logs for text in texts.splitlines() if "the last 100 events" in text]
-        assert sorted(text.partition(":")[0] for text in reported) == ["Duplication key", "Severity from"]
+        reported = [
+            text
+            for _, texts in sandbox.logs
+            for text in texts.splitlines()
+            if "the last 100 events" in text
+        ]
+        assert sorted(text.partition(":")[0] for text in reported) == [
+            "Duplication key",
+            "Severity from",
+        ]
 
 
 def test_duplicates_and_events_without_a_key_are_in_the_minutes_line() -> None:
     with sandboxed(params={"duplication_key": "n"}, constants={"REPORT_SECONDS": 1}) as sandbox:
-        assert ask(sandbox, post(b'[{"n": "1"}, {"n": "1"}, {"m": 1}, {"m": 2}, {"m": 3}]')).status == 200
-        await_that(lambda: any("1 duplicates" in text and "3 events without a key" in text for _, text in sandbox.logs))
+        assert (
+            ask(sandbox, post(b'[{"n": "1"}, {"n": "1"}, {"m": 1}, {"m": 2}, {"m": 3}]')).status
+            == 200
+        )
+        await_that(
+            lambda: any(
+                "1 duplicates" in text and "3 events without a key" in text
+                for _, text in sandbox.logs
+            )
+        )

@@ -30,7 +30,11 @@ def webhook() -> Iterator[Sandbox]:
 
 
 def ask_metrics(sandbox: Sandbox, headers: dict[str, str] | None = None) -> Answer:
-    return send(sandbox.container_url + "/metrics", headers=AUTHORIZED if headers is None else headers, method="GET")
+    return send(
+        sandbox.container_url + "/metrics",
+        headers=AUTHORIZED if headers is None else headers,
+        method="GET",
+    )
 
 
 def scrape(sandbox: Sandbox) -> dict[str, Metric]:
@@ -38,13 +42,20 @@ def scrape(sandbox: Sandbox) -> dict[str, Metric]:
     answer = ask_metrics(sandbox)
     assert answer.status == 200
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
-    return {metric.name.removeprefix(PREFIX): metric for metric in text_string_to_metric_families(answer.body.decode("ascii"))}
+    return {
+        metric.name.removeprefix(PREFIX): metric
+        for metric in text_string_to_metric_families(answer.body.decode("ascii"))
+    }
 
 
 def values(metric: Metric, suffix: str = "") -> dict[str, float]:
     """Return a metric's samples by the value of their one label, of a histogram those with a suffix."""
     name = metric.name + (suffix or ("_total" if metric.type == "counter" else ""))
-    return {next(iter(sample.labels.values()), ""): sample.value for sample in metric.samples if sample.name == name}
+    return {
+        next(iter(sample.labels.values()), ""): sample.value
+        for sample in metric.samples
+        if sample.name == name
+    }
 
 
 def post_status(sandbox: Sandbox, body: bytes = b"{}", path: str = "/", **headers: str) -> int:
@@ -62,13 +73,18 @@ def test_metrics_want_the_credentials_of_the_instance(webhook: Sandbox) -> None:
     assert ask_metrics(webhook).status == 200
 
 
-def test_metrics_of_an_instance_that_anyone_may_post_to_are_nobodys_until_it_has_credentials_or_sources() -> None:
+def test_metrics_of_an_instance_that_anyone_may_post_to_are_nobodys_until_it_has_credentials_or_sources() -> (
+    None
+):
     with sandboxed(params={"metrics": True}) as sandbox:
         assert ask_metrics(sandbox).status == 404
         await_that(lambda: "Serve metrics" in sandbox.health)
         assert send(sandbox.container_url + "/", b"{}").status == 200
         [entry] = sandbox.run("test-module")
-        assert "Serve metrics for Prometheus: set Allowed sources, or a Username and Password" in entry["Contents"]
+        assert (
+            "Serve metrics for Prometheus: set Allowed sources, or a Username and Password"
+            in entry["Contents"]
+        )
 
 
 def test_requests_incidents_duplicates_and_failed_logins_are_counted(webhook: Sandbox) -> None:
@@ -87,7 +103,9 @@ def test_requests_incidents_duplicates_and_failed_logins_are_counted(webhook: Sa
     assert values(metrics["incidents_created"]) == {"": 3}
     assert values(metrics["duplicates"]) == {"": 1}
     assert values(metrics["failed_logins"]) == {"": 1}
-    assert values(scrape(webhook)["requests"])["200"] == 4  # the first look is counted by the second
+    assert (
+        values(scrape(webhook)["requests"])["200"] == 4
+    )  # the first look is counted by the second
 
 
 def test_calls_of_create_incidents_are_counted_timed_and_sized(webhook: Sandbox) -> None:
@@ -96,7 +114,11 @@ def test_calls_of_create_incidents_are_counted_timed_and_sized(webhook: Sandbox)
     webhook.faults.fail["createIncidents"] = 1
     assert post_status(webhook) == 200
     metrics = scrape(webhook)
-    assert values(metrics["create_incidents_calls"]) == {"accepted": 3, "refused": 1, "unreadable": 0}
+    assert values(metrics["create_incidents_calls"]) == {
+        "accepted": 3,
+        "refused": 1,
+        "unreadable": 0,
+    }
     seconds = values(metrics["create_incidents_seconds"], "_bucket")
     assert seconds["0.02"] == 0
     assert seconds["+Inf"] == values(metrics["create_incidents_seconds"], "_count")[""] == 4
@@ -110,13 +132,19 @@ def test_what_waits_and_who_is_connected_is_told(webhook: Sandbox) -> None:
     with connect(webhook), connect(webhook):
         webhook.faults.hang.set()
         with connect(webhook) as waiting:
-            waiting.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nAuthorization: %b\r\nContent-Length: 5\r\n\r\n[1,2]" % GOOD.encode())
+            waiting.sendall(
+                b"POST / HTTP/1.1\r\nHost: a\r\nAuthorization: %b\r\nContent-Length: 5\r\n\r\n[1,2]"
+                % GOOD.encode()
+            )
             await_that(lambda: values(scrape(webhook)["queue_incidents"]) == {"": 2})
             connections = values(scrape(webhook)["connections"])
             assert values(scrape(webhook)["queue_bytes"])[""] > 0
             webhook.faults.hang.clear()
             assert waiting.recv(1000).startswith(b"HTTP/1.1 200 ")
-    assert (connections["arriving"], connections["working"]) == (3, 1)  # the connection that asks is one of the three
+    assert (connections["arriving"], connections["working"]) == (
+        3,
+        1,
+    )  # the connection that asks is one of the three
     assert set(connections) == {"arriving", "idle", "discarding", "reading", "working"}
     assert values(scrape(webhook)["queue_incidents"]) == {"": 0}
 
@@ -134,8 +162,17 @@ def test_no_label_holds_what_a_sender_posted(webhook: Sandbox) -> None:
     marked = f"{webhook.container_url}/marked?marked=marked"
     for method in ("POST", "MARKED"):
         for url in (marked, webhook.container_url + "/"):
-            send(url, b'{"key":"marked","type":"marked"}', {**AUTHORIZED, "marked": "marked", "Host": "marked"}, method)
-    send(webhook.container_url + "/", b"marked", {"Authorization": "marked", "X-Forwarded-For": "marked"})
+            send(
+                url,
+                b'{"key":"marked","type":"marked"}',
+                {**AUTHORIZED, "marked": "marked", "Host": "marked"},
+                method,
+            )
+    send(
+        webhook.container_url + "/",
+        b"marked",
+        {"Authorization": "marked", "X-Forwarded-For": "marked"},
+    )
     answer = ask_metrics(webhook)
     assert answer.status == 200
     assert b"marked" not in answer.body.lower()
@@ -143,14 +180,18 @@ def test_no_label_holds_what_a_sender_posted(webhook: Sandbox) -> None:
 
 # ---- the dashboard
 
-DASHBOARD: dict[str, Any] = json.loads((CONFIGURATIONS / "grafana-dashboard.json").read_text(encoding="utf-8"))
+DASHBOARD: dict[str, Any] = json.loads(
+    (CONFIGURATIONS / "grafana-dashboard.json").read_text(encoding="utf-8")
+)
 EXPRESSIONS = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
 
 
 def same(mine: Any, loaded: Any, place: str = "dashboard") -> None:
     """Assert that all that stands in the file is there, at the same place, after Grafana's own classes have read it."""
     if isinstance(mine, dict):
-        assert mine.keys() <= loaded.keys(), f"{place}: {mine.keys() - loaded.keys()} is not in Grafana's schema"
+        assert mine.keys() <= loaded.keys(), (
+            f"{place}: {mine.keys() - loaded.keys()} is not in Grafana's schema"
+        )
         for key, value in mine.items():
             same(value, loaded[key], f"{place}.{key}")
     elif isinstance(mine, list):

@@ -49,7 +49,9 @@ REFUSALS = {
     "another path": Refusal(404, 2_000_000, path="/health/elsewhere"),
     "another method": Refusal(405, 2_000_000, method="PUT"),
     "too many large bodies": Refusal(503, 2_000_000),
-    "another coding": Refusal(415, 2_000_000, headers={"Authorization": GOOD, "Content-Encoding": "br"}),
+    "another coding": Refusal(
+        415, 2_000_000, headers={"Authorization": GOOD, "Content-Encoding": "br"}
+    ),
 }
 
 NGINX_SERVER = """
@@ -120,7 +122,9 @@ def secure_webhook() -> Iterator[Sandbox]:
 
 
 @pytest.fixture(scope="module")
-def nginx_ports(webhook: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, int]]:
+def nginx_ports(
+    webhook: Sandbox, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, int]]:
     """Run an nginx with a port for each of its roads."""
     folder = tmp_path_factory.mktemp("nginx")
     pem = proxies.pem_file(folder, certificate().params)
@@ -142,7 +146,9 @@ def nginx_ports(webhook: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 @pytest.fixture(scope="module")
-def haproxy_ports(webhook: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, int]]:
+def haproxy_ports(
+    webhook: Sandbox, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, int]]:
     """Run a HAProxy with a plain port and one for TLS."""
     folder = tmp_path_factory.mktemp("haproxy")
     plain, secure = proxies.free_ports(2)
@@ -155,7 +161,9 @@ def haproxy_ports(webhook: Sandbox, tmp_path_factory: pytest.TempPathFactory) ->
 def port_on(road: Road, request: pytest.FixtureRequest) -> int:
     """Return the port where a road begins."""
     if road.name.startswith("direct"):
-        return port_of(request.getfixturevalue("secure_webhook" if "TLS" in road.name else "webhook"))
+        return port_of(
+            request.getfixturevalue("secure_webhook" if "TLS" in road.name else "webhook")
+        )
     ports: dict[str, int] = request.getfixturevalue(road.name.split(",")[0] + "_ports")
     return ports[road.name]
 
@@ -170,15 +178,21 @@ def send_whole(url: str, refusal: Refusal, file: Path) -> int:
     """Send a request as most programs do, the whole body before the answer is read; return the status, 0 for none."""
     context = proxies.unverified() if url.startswith("https") else None
     try:
-        return send(url + refusal.path, file.read_bytes(), refusal.headers, refusal.method, context).status
+        return send(
+            url + refusal.path, file.read_bytes(), refusal.headers, refusal.method, context
+        ).status
     except OSError:
         return 0
 
 
 def send_http2(url: str, refusal: Refusal, file: Path) -> int:
     """Send a request over HTTP/2."""
-    headers = [part for name, value in refusal.headers.items() for part in ("-H", f"{name}: {value}")]
-    return proxies.curl(url + refusal.path, "--http2", "-X", refusal.method, *headers, "--data-binary", f"@{file}")
+    headers = [
+        part for name, value in refusal.headers.items() for part in ("-H", f"{name}: {value}")
+    ]
+    return proxies.curl(
+        url + refusal.path, "--http2", "-X", refusal.method, *headers, "--data-binary", f"@{file}"
+    )
 
 
 @contextlib.contextmanager
@@ -210,7 +224,9 @@ def good_sender(url: str) -> Iterator[Counter[int]]:
 def many(once: Callable[[], int], tries: int = TRIES) -> Counter[int]:
     """Do something so many times, AT_ONCE at a time, and count what it returned."""
     shares = [len(range(start, tries, AT_ONCE)) for start in range(AT_ONCE)]
-    results = in_parallel([lambda share=share: [once() for _ in range(share)] for share in shares], 120)
+    results = in_parallel(
+        [lambda share=share: [once() for _ in range(share)] for share in shares], 120
+    )
     return Counter(status for statuses in results for status in statuses)
 
 
@@ -229,7 +245,9 @@ def bodies(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
 
 
 @pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS)
-def test_each_refusal_reaches_its_sender(refusal: Refusal, road_url: tuple[Road, str], bodies: Callable[[int], Path]) -> None:
+def test_each_refusal_reaches_its_sender(
+    refusal: Refusal, road_url: tuple[Road, str], bodies: Callable[[int], Path]
+) -> None:
     road, url = road_url
     file = bodies(refusal.size)
     one = send_http2 if road.http2 else send_whole
@@ -239,12 +257,16 @@ def test_each_refusal_reaches_its_sender(refusal: Refusal, road_url: tuple[Road,
     assert set(good) == {200}
 
 
-@pytest.mark.parametrize("road_url", [ROADS[0], ROADS[1]], ids=lambda road: road.name, indirect=True)
+@pytest.mark.parametrize(
+    "road_url", [ROADS[0], ROADS[1]], ids=lambda road: road.name, indirect=True
+)
 def test_a_huge_upload_is_refused_before_it_is_sent_and_costs_no_memory(
     road_url: tuple[Road, str], request: pytest.FixtureRequest, bodies: Callable[[int], Path]
 ) -> None:
     road, url = road_url
-    sandbox: Sandbox = request.getfixturevalue("secure_webhook" if road.scheme == "https" else "webhook")
+    sandbox: Sandbox = request.getfixturevalue(
+        "secure_webhook" if road.scheme == "https" else "webhook"
+    )
     file = bodies(200_000_000)
     before = memory_mib(sandbox, peak=True)
     started = time.monotonic()
@@ -262,7 +284,9 @@ def test_wrong_passwords_with_large_bodies_leave_two_nginx_upstreams_in_service(
     refusal = REFUSALS["a wrong password"]
     with sandboxed(params=CREDENTIALS) as second:
         upstream = f"upstream webhooks {{ server 127.0.0.1:{port_of(webhook)}; server 127.0.0.1:{port_of(second)}; }}"
-        server = NGINX_SERVER.format(port=port, upstream="0", listen="", version="1.1", buffering="on")
+        server = NGINX_SERVER.format(
+            port=port, upstream="0", listen="", version="1.1", buffering="on"
+        )
         server = server.replace("http://127.0.0.1:0", "http://webhooks")
         url = f"http://127.0.0.1:{port}"
         with proxies.nginx(tmp_path, upstream + server, [port]), good_sender(url) as good:
@@ -282,7 +306,9 @@ def refused(sandbox: Sandbox, count: int = 1) -> Iterator[list[socket.socket]]:
     """Open connections whose request was refused, as the answer told, and whose body has hardly begun."""
     with contextlib.ExitStack() as stack:
         connections = []
-        for _ in range(count):  # one by one: whoever looked whether the sandbox listens has gone before they are too many
+        for _ in range(
+            count
+        ):  # one by one: whoever looked whether the sandbox listens has gone before they are too many
             connection = stack.enter_context(connect(sandbox))
             connection.sendall(REFUSED_HEAD + b"x" * 1000)
             answer = read_answer(connection)
@@ -313,7 +339,10 @@ def test_a_refused_sender_is_read_on_for_a_while_and_not_longer() -> None:
 
 
 def test_of_a_refused_body_so_much_is_read_and_not_more() -> None:
-    with sandboxed(params=CREDENTIALS, constants={"DISCARD_BYTES": 2 * MIB}) as sandbox, refused(sandbox) as [connection]:
+    with (
+        sandboxed(params=CREDENTIALS, constants={"DISCARD_BYTES": 2 * MIB}) as sandbox,
+        refused(sandbox) as [connection],
+    ):
         connection.sendall(b"x" * MIB)
         assert still_reads(connection, 0.2)
         with pytest.raises(OSError):
@@ -322,19 +351,32 @@ def test_of_a_refused_body_so_much_is_read_and_not_more() -> None:
 
 
 def test_only_so_many_refused_senders_are_read_on() -> None:
-    with sandboxed(params=CREDENTIALS, constants={"MAX_DISCARDING": 2}) as sandbox, refused(sandbox, 3) as connections:
-        assert sorted(in_parallel([lambda one=one: still_reads(one, 3) for one in connections])) == [False, True, True]
+    with (
+        sandboxed(params=CREDENTIALS, constants={"MAX_DISCARDING": 2}) as sandbox,
+        refused(sandbox, 3) as connections,
+    ):
+        assert sorted(
+            in_parallel([lambda one=one: still_reads(one, 3) for one in connections])
+        ) == [False, True, True]
 
 
 def test_refused_senders_make_room_for_others() -> None:
     constants = {"MAX_CONNECTIONS": 16, "FREE_FAILURES": 16}
     with sandboxed(params=CREDENTIALS, constants=constants) as sandbox, refused(sandbox, 16):
         for _ in range(3):
-            assert ask(sandbox, post(b"{}", b"Authorization: " + GOOD.encode(), b"Connection: close")).status == 200
+            assert (
+                ask(
+                    sandbox, post(b"{}", b"Authorization: " + GOOD.encode(), b"Connection: close")
+                ).status
+                == 200
+            )
 
 
 def test_a_refused_sender_does_not_keep_the_webhook_from_stopping() -> None:
-    with sandboxed(params=CREDENTIALS, constants={"READING_SECONDS": 6.0}) as sandbox, refused(sandbox):
+    with (
+        sandboxed(params=CREDENTIALS, constants={"READING_SECONDS": 6.0}) as sandbox,
+        refused(sandbox),
+    ):
         started = time.monotonic()
         sandbox.terminate()
         assert sandbox.wait_exit() == 0

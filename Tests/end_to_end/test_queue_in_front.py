@@ -41,7 +41,13 @@ class Queue:
         self._log = folder / "syslog-ng.log"
         files = {"-f": "syslog-ng.conf", "-R": "persist", "-p": "pid", "-c": "control"}
         options = [part for option, name in files.items() for part in (option, str(folder / name))]
-        self._command = [proxies.program("syslog-ng"), "--foreground", "--no-caps", "--stderr", *options]
+        self._command = [
+            proxies.program("syslog-ng"),
+            "--foreground",
+            "--no-caps",
+            "--stderr",
+            *options,
+        ]
 
     def running(self) -> contextlib.AbstractContextManager[int]:
         return proxies.process(self._command, [self.port], self._log)
@@ -54,7 +60,9 @@ def trusted() -> Pair:
 
 @pytest.fixture
 def webhook(trusted: Pair) -> Iterator[Sandbox]:
-    with sandboxed(params={**CREDENTIALS, **trusted.params, "duplication_key": "event_id"}) as sandbox:
+    with sandboxed(
+        params={**CREDENTIALS, **trusted.params, "duplication_key": "event_id"}
+    ) as sandbox:
         yield sandbox
 
 
@@ -78,12 +86,18 @@ def numbers_without_key(webhook: Sandbox) -> set[int]:
     """Return the numbers of events whose keys are not in the integration context."""
     context = json.dumps(webhook.context())
     events = [json.loads(incident["rawJSON"]) for incident in webhook.incidents()]
-    return {json.loads(event["message"])["n"] for event in events if event["event_id"] not in context}
+    return {
+        json.loads(event["message"])["n"] for event in events if event["event_id"] not in context
+    }
 
 
-def test_nothing_is_lost_while_webhook_xsoar_and_queue_fail_in_turn(tmp_path: Path, webhook: Sandbox, trusted: Pair) -> None:
+def test_nothing_is_lost_while_webhook_xsoar_and_queue_fail_in_turn(
+    tmp_path: Path, webhook: Sandbox, trusted: Pair
+) -> None:
     authority = tmp_path / "authority.pem"
-    authority.write_text("".join(map(ssl.DER_cert_to_PEM_cert, trusted.trusting.get_ca_certs(binary_form=True))))
+    authority.write_text(
+        "".join(map(ssl.DER_cert_to_PEM_cert, trusted.trusting.get_ca_certs(binary_form=True)))
+    )
     queue = Queue(tmp_path, webhook, authority)
     with queue.running() as process_id:
         sender = threading.Thread(target=send_lines, args=(queue.port, 0, EVENTS // 2), daemon=True)
@@ -91,13 +105,17 @@ def test_nothing_is_lost_while_webhook_xsoar_and_queue_fail_in_turn(tmp_path: Pa
         await_that(lambda: webhook.incidents(), 30)
         webhook.kill()
         webhook.wait_exit()
-        forgotten = numbers_without_key(webhook)  # created just before: their keys were lost with the process
+        forgotten = numbers_without_key(
+            webhook
+        )  # created just before: their keys were lost with the process
         time.sleep(DOWN_SECONDS)
         webhook.restart()
         await_that(lambda: len(webhook.incidents()) > EVENTS // 4, 30)
         webhook.faults.outage = True
         sender.join(30)
-        send_lines(queue.port, EVENTS // 2, EVENTS // 2)  # however long the restart took, these meet the outage
+        send_lines(
+            queue.port, EVENTS // 2, EVENTS // 2
+        )  # however long the restart took, these meet the outage
         assert len(webhook.incidents()) < EVENTS
         os.kill(process_id, signal.SIGKILL)
     with queue.running():

@@ -22,7 +22,9 @@ from Tests.soak.ledger import event_of
 
 INSTANCES = ("one", "two", "three")
 PLACEHOLDERS = ("192.0.2.11:8000", "192.0.2.12:8000", "192.0.2.13:8000")
-FLUSH_SECONDS = 3.5  # the integration context has every key that is older, see FLUSH_SECONDS of the integration
+FLUSH_SECONDS = (
+    3.5  # the integration context has every key that is older, see FLUSH_SECONDS of the integration
+)
 DOUBTFUL = (502, 504)  # the sender cannot know whether an incident was created
 UNACKNOWLEDGED = (502, 503, 504)
 WORKERS = 6
@@ -48,7 +50,10 @@ def haproxy_edge(folder: Path, instances: list[Sandbox]) -> Iterator[Edge]:
         "/etc/haproxy/webhook.pem": str(proxies.pem_file(folder, certificate().params)),
         "/run/haproxy/admin.sock": str(folder / "admin.sock"),
     }
-    changes |= {placeholder: f"127.0.0.1:{port_of(sandbox)}" for placeholder, sandbox in zip(PLACEHOLDERS, instances)}
+    changes |= {
+        placeholder: f"127.0.0.1:{port_of(sandbox)}"
+        for placeholder, sandbox in zip(PLACEHOLDERS, instances)
+    }
 
     def set_state(instance: str, state: str) -> None:
         with socket.socket(socket.AF_UNIX) as admin:
@@ -73,7 +78,10 @@ def nginx_edge(folder: Path, instances: list[Sandbox]) -> Iterator[Edge]:
         "listen 443": f"listen 127.0.0.1:{port}",
         "/etc/nginx/webhook.pem": str(proxies.pem_file(folder, certificate().params)),
     }
-    changes |= {placeholder: f"127.0.0.1:{port_of(sandbox)}" for placeholder, sandbox in zip(PLACEHOLDERS, instances)}
+    changes |= {
+        placeholder: f"127.0.0.1:{port_of(sandbox)}"
+        for placeholder, sandbox in zip(PLACEHOLDERS, instances)
+    }
     text = configuration("nginx.conf", changes)
     main = folder / "nginx.conf"
 
@@ -82,11 +90,18 @@ def nginx_edge(folder: Path, instances: list[Sandbox]) -> Iterator[Edge]:
         proxies.reload_nginx(process_id)
 
     with proxies.nginx(folder, text, [port]) as process_id:
-        servers = {name: f"server 127.0.0.1:{port_of(sandbox)} " for name, sandbox in zip(INSTANCES, instances)}
+        servers = {
+            name: f"server 127.0.0.1:{port_of(sandbox)} "
+            for name, sandbox in zip(INSTANCES, instances)
+        }
         yield Edge(
             f"https://127.0.0.1:{port}",
-            lambda name: reload_with(lambda text: text.replace(servers[name], servers[name] + "down "), process_id),
-            lambda name: reload_with(lambda text: text.replace(servers[name] + "down ", servers[name]), process_id),
+            lambda name: reload_with(
+                lambda text: text.replace(servers[name], servers[name] + "down "), process_id
+            ),
+            lambda name: reload_with(
+                lambda text: text.replace(servers[name] + "down ", servers[name]), process_id
+            ),
             folder / "nginx.log",
             keeps_keys=False,
         )
@@ -103,7 +118,9 @@ def instances() -> Iterator[list[Sandbox]]:
 
 
 @pytest.fixture(params=EDGES)
-def edge(request: pytest.FixtureRequest, tmp_path: Path, instances: list[Sandbox]) -> Iterator[Edge]:
+def edge(
+    request: pytest.FixtureRequest, tmp_path: Path, instances: list[Sandbox]
+) -> Iterator[Edge]:
     with EDGES[request.param](tmp_path, instances) as edge:
         yield edge
 
@@ -145,7 +162,11 @@ class Ledger:
         return status
 
     def acknowledged(self) -> set[int]:
-        return {event for event, deliveries in self.deliveries.items() if any(one.status == 200 for one in deliveries)}
+        return {
+            event
+            for event, deliveries in self.deliveries.items()
+            if any(one.status == 200 for one in deliveries)
+        }
 
     def statuses(self) -> Counter[int]:
         return Counter(one.status for deliveries in self.deliveries.values() for one in deliveries)
@@ -192,7 +213,9 @@ def attack(url: str, statuses: Counter[int], over: threading.Event) -> None:
     """Send two megabytes with a wrong password, again and again, all of it before the answer is read."""
     while not over.wait(0.25):
         try:
-            answer = send(url + "/", b"x" * 2_000_000, {"Authorization": WRONG}, context=proxies.unverified())
+            answer = send(
+                url + "/", b"x" * 2_000_000, {"Authorization": WRONG}, context=proxies.unverified()
+            )
             statuses[answer.status] += 1
         except OSError:
             statuses[0] += 1
@@ -224,7 +247,9 @@ def may_be_there_twice(deliveries: list[Delivery], times: Times, keeps_keys: boo
         return True
     accepted = [one.ended for one in deliveries if one.status == 200]
     if any(times.killed - FLUSH_SECONDS < ended < times.killed + 0.5 for ended in accepted):
-        return True  # the instance may have been killed before its key was in the integration context
+        return (
+            True  # the instance may have been killed before its key was in the integration context
+        )
     return not keeps_keys and times.spans_a_change(deliveries)
 
 
@@ -251,7 +276,9 @@ def misfortunes(edge: Edge, instances: list[Sandbox], times: Times) -> None:
     time.sleep(1)
 
 
-def test_no_acknowledged_incident_is_missing_and_none_is_there_twice(edge: Edge, instances: list[Sandbox]) -> None:
+def test_no_acknowledged_incident_is_missing_and_none_is_there_twice(
+    edge: Edge, instances: list[Sandbox]
+) -> None:
     ledger, times, over = Ledger(), Times(), threading.Event()
     attackers: Counter[int] = Counter()
     print("seed", SEED)
@@ -262,27 +289,42 @@ def test_no_acknowledged_incident_is_missing_and_none_is_there_twice(edge: Edge,
         finally:
             over.set()
 
-    senders = [lambda seed=SEED + number: work(edge.url, ledger, over, seed) for number in range(WORKERS)]
+    senders = [
+        lambda seed=SEED + number: work(edge.url, ledger, over, seed) for number in range(WORKERS)
+    ]
     in_parallel([*senders, *[lambda: attack(edge.url, attackers, over)] * 2, fate], 120)
 
-    stored = Counter(event_of(incident["rawJSON"]) for sandbox in instances for incident in sandbox.incidents())
+    stored = Counter(
+        event_of(incident["rawJSON"]) for sandbox in instances for incident in sandbox.incidents()
+    )
     statuses = ledger.statuses()
     print(dict(statuses), dict(attackers))
     assert not ledger.acknowledged() - stored.keys()
     assert statuses.keys() <= {200, *UNACKNOWLEDGED}
     twice = {event for event, count in stored.items() if count > 1}
-    keyed = {event: ledger.deliveries[event] for event in ledger.deliveries if event not in ledger.unkeyed}
+    keyed = {
+        event: ledger.deliveries[event]
+        for event in ledger.deliveries
+        if event not in ledger.unkeyed
+    }
     wrong = {
         event: ledger.deliveries[event]
         for event in twice
-        if not may_be_there_twice(ledger.deliveries[event], times, edge.keeps_keys) or event not in ledger.deliveries
+        if not may_be_there_twice(ledger.deliveries[event], times, edge.keeps_keys)
+        or event not in ledger.deliveries
     }
     assert not wrong
     # Not for want of trying: most repeated deliveries were told to be duplicates, also across a change where keys are kept.
-    repeated = [event for event, deliveries in keyed.items() if sum(one.status == 200 for one in deliveries) > 1]
+    repeated = [
+        event
+        for event, deliveries in keyed.items()
+        if sum(one.status == 200 for one in deliveries) > 1
+    ]
     assert sum(any(one.duplicate for one in keyed[event]) for event in repeated) > len(repeated) / 2
     if edge.keeps_keys:
-        across = [event for event in repeated if times.spans_a_change(keyed[event]) and event not in twice]
+        across = [
+            event for event in repeated if times.spans_a_change(keyed[event]) and event not in twice
+        ]
         assert len(across) > 20
     assert set(attackers) <= {401, *UNACKNOWLEDGED}
     assert attackers[401] > 0.8 * attackers.total() > 10
@@ -291,7 +333,9 @@ def test_no_acknowledged_incident_is_missing_and_none_is_there_twice(edge: Edge,
 
 def test_a_body_over_the_limit_is_413_for_every_sender(edge: Edge) -> None:
     body = b"x" * 30_000_000
-    once = lambda: send(edge.url + "/", body, {"Authorization": GOOD}, context=proxies.unverified()).status  # noqa: E731
+    once = lambda: (
+        send(edge.url + "/", body, {"Authorization": GOOD}, context=proxies.unverified()).status
+    )  # noqa: E731
     assert in_parallel([lambda: [once() for _ in range(3)]] * 4) == [[413] * 3] * 4
 
 
@@ -311,7 +355,10 @@ def test_the_instances_are_told_who_sent_it(edge: Edge, instances: list[Sandbox]
 def test_the_events_of_one_key_go_to_one_instance(edge: Edge, instances: list[Sandbox]) -> None:
     keys = [f"delivery-{number}" for number in range(30)] * 3
     headers = {"Authorization": GOOD}
-    assert {send(f"{edge.url}/?key={key}", b"{}", headers, context=proxies.unverified()).status for key in keys} == {200}
+    assert {
+        send(f"{edge.url}/?key={key}", b"{}", headers, context=proxies.unverified()).status
+        for key in keys
+    } == {200}
     counts = [len(sandbox.incidents()) for sandbox in instances]
     assert sum(counts) == 30
     assert all(counts)
@@ -320,7 +367,9 @@ def test_the_events_of_one_key_go_to_one_instance(edge: Edge, instances: list[Sa
 def test_an_instance_that_is_stopping_takes_itself_out_of_service() -> None:
     with sandboxed(params=CREDENTIALS) as sandbox:
         sandbox.faults.hang.set()
-        waiting = threading.Thread(target=send, args=(sandbox.container_url + "/", b"{}", {"Authorization": GOOD}))
+        waiting = threading.Thread(
+            target=send, args=(sandbox.container_url + "/", b"{}", {"Authorization": GOOD})
+        )
         waiting.start()
         await_that(lambda: sandbox.calls["createIncidents"])
         health = lambda: send(sandbox.container_url + "/health", method="GET")  # noqa: E731
@@ -337,15 +386,28 @@ def repeat(edge: Edge, keys: list[str]) -> dict[str, str]:
     """Post an event of each key and return what became of it: new, duplicate or the status."""
 
     def outcome(key: str) -> str:
-        answer = send(f"{edge.url}/?key={key}", b"{}", {"Authorization": GOOD}, context=proxies.unverified())
-        return str(answer.status) if answer.status != 200 else "duplicate" if answer.json[0].get("duplicate") else "new"
+        answer = send(
+            f"{edge.url}/?key={key}", b"{}", {"Authorization": GOOD}, context=proxies.unverified()
+        )
+        return (
+            str(answer.status)
+            if answer.status != 200
+            else "duplicate"
+            if answer.json[0].get("duplicate")
+            else "new"
+        )
 
     return {key: outcome(key) for key in keys}
 
 
-def test_repeated_events_while_an_instance_is_dead_and_after(edge: Edge, instances: list[Sandbox]) -> None:
+def test_repeated_events_while_an_instance_is_dead_and_after(
+    edge: Edge, instances: list[Sandbox]
+) -> None:
     """As the table of docs/scaling.md has it, for either load balancer."""
-    before, meanwhile = [f"before-{number}" for number in range(30)], [f"meanwhile-{number}" for number in range(30)]
+    before, meanwhile = (
+        [f"before-{number}" for number in range(30)],
+        [f"meanwhile-{number}" for number in range(30)],
+    )
     assert set(repeat(edge, before).values()) == {"new"}
     of_one = len(instances[0].incidents())
     assert of_one

@@ -10,7 +10,9 @@ SEED = 4711
 
 def soak(*words: object) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "Tests.soak", "--seed", SEED, *words]
-    return subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True, timeout=150, check=False)
+    return subprocess.run(
+        list(map(str, command)), cwd=ROOT, capture_output=True, text=True, timeout=150, check=False
+    )
 
 
 def test_mixed_traffic_with_faults_balances_and_fuzzed_bytes_upset_nobody() -> None:

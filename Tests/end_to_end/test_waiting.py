@@ -44,7 +44,9 @@ def test_after_its_time_a_sender_gets_202_and_the_incidents_follow() -> None:
 
 
 def test_an_outage_of_any_length_loses_nothing_that_was_answered_202() -> None:
-    with sandboxed(params=PARAMS, constants={"WITHDRAW_SECONDS": 1, "LONE_RETRY_SECONDS": 1}) as sandbox:
+    with sandboxed(
+        params=PARAMS, constants={"WITHDRAW_SECONDS": 1, "LONE_RETRY_SECONDS": 1}
+    ) as sandbox:
         sandbox.faults.outage = True
         accepted(sandbox, b'{"n": 1}')
         time.sleep(3)
@@ -65,7 +67,10 @@ def test_a_retry_meets_the_duplication_key_while_the_first_one_is_queued() -> No
 
 
 def test_what_was_promised_survives_a_stop_and_is_created_once() -> None:
-    with sandboxed(params={**PARAMS, "duplication_key": "n"}, constants={"DRAIN_SECONDS": 1, "FLUSH_SECONDS": 0.2}) as sandbox:
+    with sandboxed(
+        params={**PARAMS, "duplication_key": "n"},
+        constants={"DRAIN_SECONDS": 1, "FLUSH_SECONDS": 0.2},
+    ) as sandbox:
         sandbox.faults.outage = True
         names = [accepted(sandbox, b'{"n": %d}' % number)["request"] for number in (1, 2)]
         sandbox.terminate()

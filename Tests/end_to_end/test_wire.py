@@ -24,12 +24,18 @@ def event(number: int, **fields: Any) -> bytes:
 
 def numbers_by_id(sandbox: Sandbox) -> dict[str, int]:
     """Return the event of each incident that exists."""
-    return {incident["id"]: json.loads(incident["rawJSON"])["n"] for incident in sandbox.incidents()}
+    return {
+        incident["id"]: json.loads(incident["rawJSON"])["n"] for incident in sandbox.incidents()
+    }
 
 
 def acknowledged(answer: Answer | None) -> list[str]:
     """Return the IDs a sender was answered with 200."""
-    return [created["id"] for created in answer.json] if answer is not None and answer.status == 200 else []
+    return (
+        [created["id"] for created in answer.json]
+        if answer is not None and answer.status == 200
+        else []
+    )
 
 
 class Senders:
@@ -73,9 +79,19 @@ class Senders:
 
 def assert_nobody_got_a_stranger_s(sandbox: Sandbox, answers: dict[int, Answer | None]) -> None:
     exists = numbers_by_id(sandbox)
-    pairs = [(number, identifier) for number, answer in answers.items() for identifier in acknowledged(answer)]
-    assert [(number, identifier) for number, identifier in pairs if exists.get(identifier) != number] == []
-    assert [identifier for identifier, count in Counter(identifier for _, identifier in pairs).items() if count > 1] == []
+    pairs = [
+        (number, identifier)
+        for number, answer in answers.items()
+        for identifier in acknowledged(answer)
+    ]
+    assert [
+        (number, identifier) for number, identifier in pairs if exists.get(identifier) != number
+    ] == []
+    assert [
+        identifier
+        for identifier, count in Counter(identifier for _, identifier in pairs).items()
+        if count > 1
+    ] == []
 
 
 SURPLUS: dict[str, Callable[[bytes], bytes]] = {
@@ -83,13 +99,17 @@ SURPLUS: dict[str, Callable[[bytes], bytes]] = {
     "a blank line behind it": lambda line: line + b"\n",
     "a blank line before it": lambda line: b"\n" + line,
     "a line break within it": lambda line: line.replace(b'"name"', b'\n"name"', 1),
-    "somebody else's answer before it": lambda line: b'[{"id":"9999","name":"a stranger","rawJSON":"{}"}]\n' + line,
+    "somebody else's answer before it": lambda line: (
+        b'[{"id":"9999","name":"a stranger","rawJSON":"{}"}]\n' + line
+    ),
     "two lines of nothing": lambda line: line + b"null\nnull\n",
 }
 
 
 @pytest.mark.parametrize("name", SURPLUS)
-def test_a_line_nobody_asked_for_ends_the_process_and_nobody_gets_a_strangers_incident(name: str) -> None:
+def test_a_line_nobody_asked_for_ends_the_process_and_nobody_gets_a_strangers_incident(
+    name: str,
+) -> None:
     with sandboxed(params={"duplication_key": "n"}) as sandbox:
         senders = Senders(sandbox, 8, itertools.count(1))
         await_that(lambda: len(senders.answers) > 50)
@@ -109,7 +129,9 @@ def test_a_line_nobody_asked_for_ends_the_process_and_nobody_gets_a_strangers_in
         assert_nobody_got_a_stranger_s(sandbox, senders.answers)
         found = json.loads((sandbox.context() or {}).get("found_ids", "{}"))
         exists = numbers_by_id(sandbox)
-        assert all(exists[identifier] == int(key.rpartition(":")[2]) for key, identifier in found.items())
+        assert all(
+            exists[identifier] == int(key.rpartition(":")[2]) for key, identifier in found.items()
+        )
         sandbox.restart()
         assert ask(sandbox, event(0)).status == 200
         await_that(lambda: not sandbox.health)
@@ -129,19 +151,28 @@ def test_one_object_twice_is_one_incident_s_and_the_other_one_is_in_doubt() -> N
 
 def linked(created: list[Incident]) -> list[Incident]:
     """Link every second incident to the first one there ever was."""
-    return [{"id": "1", "name": "event 1", "rawJSON": '{"n":1}'} if number % 2 else one for number, one in enumerate(created)]
+    return [
+        {"id": "1", "name": "event 1", "rawJSON": '{"n":1}'} if number % 2 else one
+        for number, one in enumerate(created)
+    ]
 
 
 HONEST: dict[str, Callable[[list[Incident]], Any]] = {
     "rawJSON written anew": lambda created: [
-        {**one, "rawJSON": json.dumps(json.loads(one["rawJSON"]), indent=1, sort_keys=True)} for one in created
+        {**one, "rawJSON": json.dumps(json.loads(one["rawJSON"]), indent=1, sort_keys=True)}
+        for one in created
     ],
     "names trimmed": lambda created: [{**one, "name": one["name"][:5]} for one in created],
-    "names escaped": lambda created: [{**one, "name": one["name"].replace(" ", "&nbsp;")} for one in created],
-    "rawJSON dropped": lambda created: [{key: value for key, value in one.items() if key != "rawJSON"} for one in created],
+    "names escaped": lambda created: [
+        {**one, "name": one["name"].replace(" ", "&nbsp;")} for one in created
+    ],
+    "rawJSON dropped": lambda created: [
+        {key: value for key, value in one.items() if key != "rawJSON"} for one in created
+    ],
     "nothing but IDs": lambda created: [{"id": one["id"]} for one in created],
     "a field added to rawJSON": lambda created: [
-        {**one, "rawJSON": json.dumps({**json.loads(one["rawJSON"]), "added": 1})} for one in created
+        {**one, "rawJSON": json.dumps({**json.loads(one["rawJSON"]), "added": 1})}
+        for one in created
     ],
 }
 
@@ -158,17 +189,26 @@ def test_a_server_that_writes_answers_its_own_way_is_understood(name: str) -> No
         assert_nobody_got_a_stranger_s(sandbox, senders.answers)
 
 
-def test_a_rule_that_changes_an_incident_or_links_it_to_an_older_one_does_not_end_the_process() -> None:
+def test_a_rule_that_changes_an_incident_or_links_it_to_an_older_one_does_not_end_the_process() -> (
+    None
+):
     with sandboxed() as sandbox:
         assert ask(sandbox, event(1)).status == 200
-        for rewrite in (linked, lambda created: [{"id": one["id"], "name": "renamed", "rawJSON": "{}"} for one in created]):
+        for rewrite in (
+            linked,
+            lambda created: [
+                {"id": one["id"], "name": "renamed", "rawJSON": "{}"} for one in created
+            ],
+        ):
             sandbox.faults.answer = rewrite
             for number in range(2, 8):
                 answer = ask(sandbox, event(number))
                 assert answer.status == 200
                 assert len(answer.json) == 1
             sandbox.faults.answer = None
-        sandbox.faults.answer = lambda created: [{"id": "1", "name": "event 1", "rawJSON": '{"n":1}'}]
+        sandbox.faults.answer = lambda created: [
+            {"id": "1", "name": "event 1", "rawJSON": '{"n":1}'}
+        ]
         answers = [ask(sandbox, event(number)) for number in range(10, 16)]
         assert [answer.json[0]["id"] for answer in answers] == ["1"] * 6
         assert not sandbox.exited
@@ -176,7 +216,10 @@ def test_a_rule_that_changes_an_incident_or_links_it_to_an_older_one_does_not_en
 
 
 def test_what_only_order_tells_apart_is_in_doubt_where_the_order_is_not_kept() -> None:
-    items = [{"name": "alike", "occurred": "2024-05-01T12:00:00Z", "raw_json": {"n": number}} for number in (1, 2)]
+    items = [
+        {"name": "alike", "occurred": "2024-05-01T12:00:00Z", "raw_json": {"n": number}}
+        for number in (1, 2)
+    ]
     items.append({"name": "another", "occurred": "2024-05-01T12:00:00Z", "raw_json": {"n": 3}})
     with sandboxed() as sandbox:
         sandbox.faults.answer = lambda created: [
@@ -215,7 +258,9 @@ def test_a_ping_between_two_calls_is_answered() -> None:
 
 
 def test_a_stuck_parser_is_503_in_time_and_ends_the_process_in_order() -> None:
-    stuck = "lambda *args: __import__('time').sleep(60) if len(args[0]) > 100_000 else original(*args)"
+    stuck = (
+        "lambda *args: __import__('time').sleep(60) if len(args[0]) > 100_000 else original(*args)"
+    )
     constants = {"PARSER_SECONDS": 1.0, "PARSER_STUCK_SECONDS": 2.5}
     with sandboxed(constants=constants, replacements={"read_payload": stuck}) as sandbox:
         large = post(json.dumps({"text": "x" * 200_000}).encode())
@@ -241,9 +286,13 @@ def at_random(seed: int) -> Callable[[bytes], bytes]:
         kind = chance.random()
         earlier.append(line)
         if kind < 0.02:
-            return line + chance.choice([b"\n", line, b"{}\n", earlier[chance.randrange(len(earlier))]])
+            return line + chance.choice(
+                [b"\n", line, b"{}\n", earlier[chance.randrange(len(earlier))]]
+            )
         if kind < 0.05:
-            return chance.choice([b"garbled\n", line[: len(line) // 2] + b"\n", b"null\n", b'{"x":1}\n'])
+            return chance.choice(
+                [b"garbled\n", line[: len(line) // 2] + b"\n", b"null\n", b'{"x":1}\n']
+            )
         if kind < 0.15:
             time.sleep(0.05)
         created = json.loads(line) if kind < 0.35 and line.startswith(b"[") else None
@@ -254,7 +303,9 @@ def at_random(seed: int) -> Callable[[bytes], bytes]:
         elif kind < 0.25:
             created[-1] = created[0]
         elif kind < 0.3:
-            created = [{key: value for key, value in one.items() if key != "rawJSON"} for one in created]
+            created = [
+                {key: value for key, value in one.items() if key != "rawJSON"} for one in created
+            ]
         return json.dumps(created).encode() + b"\n"
 
     return rewrite
@@ -286,12 +337,22 @@ def test_a_ledger_of_sixteen_senders_balances_whatever_the_wire_does(seed: int) 
         sandbox.faults.wire = sandbox.faults.random_failure = None
         assert {answer.status for answer in answers.values() if answer} <= {200, 502, 503}
         assert_nobody_got_a_stranger_s(sandbox, answers)
-        twice = [number for number, count in Counter(numbers_by_id(sandbox).values()).items() if count > 1]
+        twice = [
+            number
+            for number, count in Counter(numbers_by_id(sandbox).values()).items()
+            if count > 1
+        ]
         assert twice == []
-        unsure = {number for number, answer in answers.items() if answer is None or answer.status == 502}
+        unsure = {
+            number for number, answer in answers.items() if answer is None or answer.status == 502
+        }
         made = set(numbers_by_id(sandbox).values())
-        assert {number for number, answer in answers.items() if answer and answer.status == 503} & made == set()
-        assert made <= {number for number, answer in answers.items() if acknowledged(answer)} | unsure | {
+        assert {
+            number for number, answer in answers.items() if answer and answer.status == 503
+        } & made == set()
+        assert made <= {
+            number for number, answer in answers.items() if acknowledged(answer)
+        } | unsure | {
             number for number, answer in answers.items() if answer and answer.status == 200
         }
 

@@ -30,7 +30,14 @@ from .reroute import Reroute
 from .server import Faults, Screen, Server, Session
 from .store import MEMORY, Store, open_store
 
-__all__ = ["CommandError", "ContainerError", "DescriptorError", "Faults", "InjectionError", "Sandbox"]
+__all__ = [
+    "CommandError",
+    "ContainerError",
+    "DescriptorError",
+    "Faults",
+    "InjectionError",
+    "Sandbox",
+]
 
 LONG_RUNNING = "long-running-execution"
 STOP_SECONDS = 10.0  # the platform's: SIGKILL follows SIGTERM after this
@@ -78,21 +85,35 @@ class Sandbox:
         self.screen = Screen(quiet)
         found = load(Path(script) if script else None, Path(pack) if pack else None)
         self.descriptor: Descriptor = found.injected(constants or {}, replacements or {})
-        self.params = self.descriptor.params({"longRunningPort": str(free_port()), **(params or {})})
+        self.params = self.descriptor.params(
+            {"longRunningPort": str(free_port()), **(params or {})}
+        )
         self.container_port = container_port(self.params.get("longRunningPort"))
-        self._store = open_store(store if store is None or str(store) == MEMORY else Path(store), instance)
+        self._store = open_store(
+            store if store is None or str(store) == MEMORY else Path(store), instance
+        )
         self._server = Server(self._store, self.faults, self.screen)
-        self._port, self._python, self._native, self._wait, self._start = port, python, native, wait, start
+        self._port, self._python, self._native, self._wait, self._start = (
+            port,
+            python,
+            native,
+            wait,
+            start,
+        )
         self._heartbeat_interval = heartbeat_interval
         self._env = environment({"SANDBOX_LOCK_SECONDS": str(lock_timeout), **(env or {})})
         self._front: Reroute | None = None
         self._container: Container | None = None
         self._restarting = False
         self._stopped = False
-        self._life = threading.RLock()  # the page restarts the container in a thread of its own, and may be stopped meanwhile
+        self._life = (
+            threading.RLock()
+        )  # the page restarts the container in a thread of its own, and may be stopped meanwhile
         self._ended: list[Container] = []
         self._folder = tempfile.TemporaryDirectory(prefix="sandbox-")
-        self._page = Page(self, Path(store) if store and str(store) != MEMORY else None) if page else None
+        self._page = (
+            Page(self, Path(store) if store and str(store) != MEMORY else None) if page else None
+        )
         if context is not None:
             self.set_context(context)
 
@@ -102,7 +123,12 @@ class Sandbox:
         self.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.stop()
 
     def start(self) -> Self:
@@ -113,7 +139,9 @@ class Sandbox:
         try:
             self._front = self._open_front()
             if not self.screen.quiet:
-                self._front.set_observer(lambda exchange: self.screen.request(exchange, self._server.recent))
+                self._front.set_observer(
+                    lambda exchange: self.screen.request(exchange, self._server.recent)
+                )
             if self._page:
                 self._page.start(self._front)
             self._front.start()
@@ -197,9 +225,18 @@ class Sandbox:
         session = Session(command, has_context=command != "test-module")
         container = self._new_container(session)
         try:
-            container.run({**self._command(command, args or {}, heartbeat=False), "params": dict(params or self.params)})
+            container.run(
+                {
+                    **self._command(command, args or {}, heartbeat=False),
+                    "params": dict(params or self.params),
+                }
+            )
             until = time.monotonic() + timeout
-            while not session.completed.wait(0.01) and not session.exited.is_set() and time.monotonic() < until:
+            while (
+                not session.completed.wait(0.01)
+                and not session.exited.is_set()
+                and time.monotonic() < until
+            ):
                 pass
         finally:
             container.break_pipe()  # end of file: the loop waits for no further command
@@ -357,8 +394,14 @@ class Sandbox:
         try:
             return Reroute(self._port, self.instance, self.container_port, self._tls)
         except OSError as error:
-            why = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
-            raise ContainerError(f"Port {self._port} {why}: choose another one with --port.") from error
+            why = (
+                "is in use"
+                if error.errno == errno.EADDRINUSE
+                else f"cannot be used ({error.strerror})"
+            )
+            raise ContainerError(
+                f"Port {self._port} {why}: choose another one with --port."
+            ) from error
 
     def _containers(self) -> list[Container]:
         return self._ended + ([self._container] if self._container else [])
@@ -376,7 +419,12 @@ class Sandbox:
         """Tell whether the container accepts on its port within so many seconds; not if it ends before."""
         port, session = self.container_port, self._living.session
         until = time.monotonic() + seconds
-        while time.monotonic() < until and port and not session.exited.is_set() and not session.completed.is_set():
+        while (
+            time.monotonic() < until
+            and port
+            and not session.exited.is_set()
+            and not session.completed.is_set()
+        ):
             if accepts(port):
                 return True
             time.sleep(0.02)
@@ -387,7 +435,11 @@ class Sandbox:
         if self.await_listening(self._wait):
             return
         self._living.wait_exit(0.0)
-        known = [*(f"{level}: {text}" for level, text in self.logs), f"health: {self.health}", *self.stderr]
+        known = [
+            *(f"{level}: {text}" for level, text in self.logs),
+            f"health: {self.health}",
+            *self.stderr,
+        ]
         raise ContainerError(f"The container does not listen on port {port}.\n" + "\n".join(known))
 
     def _command(self, command: str, args: Mapping[str, Any], heartbeat: bool) -> dict[str, Any]:
@@ -398,7 +450,11 @@ class Sandbox:
             "command": command,
             "params": self.params,
             "args": dict(args),
-            "context": {"IsDebug": False, "IntegrationInstance": self.instance, "IntegrationBrand": "Generic Webhook"},
+            "context": {
+                "IsDebug": False,
+                "IntegrationInstance": self.instance,
+                "IntegrationBrand": "Generic Webhook",
+            },
             "is_running_heartbeat": heartbeat,
             "heartbeat_interval": self._heartbeat_interval,
             "code_version": "",
@@ -418,7 +474,9 @@ def fetched(results: list[Any]) -> list[Any]:
 def container_port(text: Any) -> int | None:
     """Return the port inside the container of `8000` or `host:container`; None where there is none."""
     number = str(text or "").rpartition(":")[2].strip()
-    return int(number) if number.isascii() and number.isdecimal() and 0 < int(number) < 65536 else None
+    return (
+        int(number) if number.isascii() and number.isdecimal() and 0 < int(number) < 65536 else None
+    )
 
 
 def free_port() -> int:

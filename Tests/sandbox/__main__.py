@@ -43,7 +43,11 @@ def main() -> int:
     try:
         sandbox = build(options)
         if options.command in INTEGRATION_COMMANDS:
-            return command(sandbox, INTEGRATION_COMMANDS[options.command], {"what": options.what} if options.what else {})
+            return command(
+                sandbox,
+                INTEGRATION_COMMANDS[options.command],
+                {"what": options.what} if options.what else {},
+            )
         if options.command == "incidents":
             return incidents(sandbox, options.last, options.pretty)
         return {"serve": serve, "test": test, "samples": samples}[options.command](sandbox)
@@ -57,25 +61,53 @@ def main() -> int:
 
 def parse_options(words: list[str]) -> argparse.Namespace:
     """Return the parsed command line; ends the process with a sentence where it is wrong."""
-    parser = argparse.ArgumentParser("python -m Tests.sandbox", description="A local XSOAR for the Generic Webhook integration.")
+    parser = argparse.ArgumentParser(
+        "python -m Tests.sandbox", description="A local XSOAR for the Generic Webhook integration."
+    )
     add = parser.add_argument
     add("command", nargs="?", choices=("serve", "test", "samples", "incidents", *INTEGRATION_COMMANDS), default="serve",
         help="serve (default): run the instance, and a page that shows it; test: the Test button; samples: what the mapping "
         "wizard fetches; incidents: all stored ones; reset, status: the integration's commands, beside a running instance on the "
         "same store too")  # fmt: skip
     add("--last", type=count, metavar="5", help="of the incidents, only so many of the newest")
-    add("--pretty", action="store_true", help="incidents with line breaks, and their raw JSON as JSON")
+    add(
+        "--pretty",
+        action="store_true",
+        help="incidents with line breaks, and their raw JSON as JSON",
+    )
     add("--what", choices=("samples", "events", "all"), help="what reset forgets (default: all)")
     add("--param", action="append", default=[], type=pair, metavar="NAME=VALUE", help="a parameter of the instance; NAME=@FILE "
         "reads a file; credentials=USER:PASSWORD or credentials=_header:NAME:VALUE")  # fmt: skip
     add("--instance", default="webhook", help="the instance's name (default: %(default)s)")
     add("--port", type=int, default=8080, help="where the sandbox listens (default: %(default)s)")
-    add("--latency", action="append", default=[], type=latency, metavar="CALL=20ms", help="how long XSOAR takes over a call")
-    add("--fail", action="append", default=[], type=failures, metavar="CALL=2", help="how many of the next calls XSOAR refuses")
+    add(
+        "--latency",
+        action="append",
+        default=[],
+        type=latency,
+        metavar="CALL=20ms",
+        help="how long XSOAR takes over a call",
+    )
+    add(
+        "--fail",
+        action="append",
+        default=[],
+        type=failures,
+        metavar="CALL=2",
+        help="how many of the next calls XSOAR refuses",
+    )
     add("--pack", type=Path, help="run a built pack (zip) instead of the source tree")
     add("--reset", action="store_true", help="forget all incidents and integration context first")
-    add("--store", default=str(STORE), help=f"the SQLite file, or {MEMORY} (default: .sandbox/ in the repository)")
-    add("--native", action="store_true", help="run the loop as on an engine without containers: it ends with the script")
+    add(
+        "--store",
+        default=str(STORE),
+        help=f"the SQLite file, or {MEMORY} (default: .sandbox/ in the repository)",
+    )
+    add(
+        "--native",
+        action="store_true",
+        help="run the loop as on an engine without containers: it ends with the script",
+    )
     return parser.parse_args(words)
 
 
@@ -115,7 +147,9 @@ def call(text: str) -> tuple[str, str]:
     """Split CALL=VALUE, CALL being one the integration can make."""
     name, value = pair(text)
     if name not in CALLS:
-        raise argparse.ArgumentTypeError(f"there is no call {name!r}; the calls are {', '.join(CALLS)}")
+        raise argparse.ArgumentTypeError(
+            f"there is no call {name!r}; the calls are {', '.join(CALLS)}"
+        )
     return name, value
 
 
@@ -154,7 +188,9 @@ def serve(sandbox: Sandbox) -> int:
         while not stopping.wait(0.1) and not sandbox.exited:
             pass
         if not stopping.is_set():
-            sandbox.screen.show(f"The container ended by itself (exit code {sandbox.wait_exit(1.0)}).", "red")
+            sandbox.screen.show(
+                f"The container ended by itself (exit code {sandbox.wait_exit(1.0)}).", "red"
+            )
             return 1
         sandbox.screen.show("Stopping the container ...")
     sandbox.screen.show("Stopped.")
@@ -165,11 +201,19 @@ def ready(sandbox: Sandbox, stopping: threading.Event) -> None:
     """Print the address and a line to paste, once the container listens or has had its time."""
     until = time.monotonic() + READY_SECONDS
     port = sandbox.container_port
-    while port and not accepts(port) and time.monotonic() < until and not sandbox.exited and not stopping.wait(0.05):
+    while (
+        port
+        and not accepts(port)
+        and time.monotonic() < until
+        and not sandbox.exited
+        and not stopping.wait(0.05)
+    ):
         pass
     if not sandbox.exited and not stopping.is_set():
         place = f"{sandbox.sender_url} (ctrl-C stops it)"
-        sandbox.screen.show(f"The instance {plain(sandbox.instance)} listens at {place}. See it at {sandbox.page_url} or try:")
+        sandbox.screen.show(
+            f"The instance {plain(sandbox.instance)} listens at {place}. See it at {sandbox.page_url} or try:"
+        )
         sandbox.screen.show(curl_line(sandbox))
 
 
@@ -184,7 +228,15 @@ def curl_line(sandbox: Sandbox) -> str:
         words += ["-H", f"{identifier.removeprefix('_header:')}: {password}"]
     elif identifier:
         words += ["-u", f"{identifier}:{password}"]
-    return shlex.join([*words, "-H", "Content-Type: application/json", "-d", json.dumps(EXAMPLE, separators=(",", ":"))])
+    return shlex.join(
+        [
+            *words,
+            "-H",
+            "Content-Type: application/json",
+            "-d",
+            json.dumps(EXAMPLE, separators=(",", ":")),
+        ]
+    )
 
 
 def test(sandbox: Sandbox) -> int:
@@ -196,7 +248,9 @@ def test(sandbox: Sandbox) -> int:
     finally:
         sandbox.stop()
     failed = not entries or bool(sandbox.protocol_errors)
-    for entry in entries or [{"Contents": "The integration answered nothing.", "Type": ERROR_ENTRY}]:
+    for entry in entries or [
+        {"Contents": "The integration answered nothing.", "Type": ERROR_ENTRY}
+    ]:
         bad = entry.get("Type") == ERROR_ENTRY or entry.get("Contents") != "ok"
         failed = failed or bad
         for line in str(entry.get("Contents")).splitlines():
@@ -216,7 +270,9 @@ def samples(sandbox: Sandbox) -> int:
         sandbox.stop()
     print(json.dumps(fetched, indent=2))
     if not fetched and str(sandbox.params.get("store_samples") or "false").lower() == "false":
-        Screen(out=sys.stderr).show("The instance keeps no sample events: start it with --param store_samples=true.", "dim")
+        Screen(out=sys.stderr).show(
+            "The instance keeps no sample events: start it with --param store_samples=true.", "dim"
+        )
     return int(bool(sandbox.protocol_errors))
 
 

@@ -29,7 +29,9 @@ class CommandError(Exception):
 class Container:
     """One container, from its first ping to its end; its calls are answered by a thread of its own."""
 
-    def __init__(self, server: Server, session: Session, python: str, env: Mapping[str, str], folder: Path) -> None:
+    def __init__(
+        self, server: Server, session: Session, python: str, env: Mapping[str, str], folder: Path
+    ) -> None:
         self.session = session
         self.stderr: list[str] = []
         self.protocol_errors: list[str] = []
@@ -67,7 +69,9 @@ class Container:
         """Ping the loop, then hand it a command."""
         self.write(b"ping\n")
         if not self.session.pong.wait(PING_SECONDS):
-            raise ContainerError("The container's loop does not answer a ping.\n" + "\n".join(self.stderr))
+            raise ContainerError(
+                "The container's loop does not answer a ping.\n" + "\n".join(self.stderr)
+            )
         self.write(json.dumps(command).encode() + b"\n")
 
     def write(self, line: bytes) -> None:
@@ -119,7 +123,9 @@ class Container:
         except StrayLineError as error:
             self._stray(line, str(error))
             return
-        except Exception as error:  # a test's fault function or the store: no silence, the test is to fail
+        except (
+            Exception
+        ) as error:  # a test's fault function or the store: no silence, the test is to fail
             self._stray(line, f"the sandbox failed: {error!r}")
             return
         if answer is not None:
@@ -130,7 +136,11 @@ class Container:
         text = plain(line[:500].decode("utf-8", "replace").rstrip("\n"))
         self.protocol_errors.append(text)
         colour, end = ("\x1b[31m", "\x1b[0m") if sys.stderr.isatty() else ("", "")
-        print(f"{colour}protocol broken by the container's stdout ({plain(reason)}): {text}{end}", file=sys.stderr, flush=True)
+        print(
+            f"{colour}protocol broken by the container's stdout ({plain(reason)}): {text}{end}",
+            file=sys.stderr,
+            flush=True,
+        )
 
     def _collect_stderr(self) -> None:
         with self._pipe(self._process.stderr) as stderr:

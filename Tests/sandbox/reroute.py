@@ -19,9 +19,13 @@ from urllib.parse import unquote
 
 PREFIX = "/instance/execute/"
 PIECE = 64 * 1024  # bytes moved at a time: a body is never held whole
-OBSERVED_BYTES = 64 * 1024  # of a body and of an answer, for whoever observes, unless they want more
+OBSERVED_BYTES = (
+    64 * 1024
+)  # of a body and of an answer, for whoever observes, unless they want more
 LINE_BYTES = 1024 * 1024  # Go's limit for a request's head
-DRAIN_SECONDS = 2.0  # how long an early answer (401, 413) is given to reach a sender that is still sending
+DRAIN_SECONDS = (
+    2.0  # how long an early answer (401, 413) is given to reach a sender that is still sending
+)
 # RFC 9110, section 7.6.1, with the two older names proxies drop as well
 HOP_BY_HOP = frozenset(
     {
@@ -60,12 +64,17 @@ class Head:
 
     def end_to_end(self) -> Headers:
         """Return the headers that concern not only this connection."""
-        dropped = HOP_BY_HOP | {name.lower() for name in self.values("connection")} | {"content-length"}
+        dropped = (
+            HOP_BY_HOP | {name.lower() for name in self.values("connection")} | {"content-length"}
+        )
         return [(name, value) for name, value in self.headers if name.lower() not in dropped]
 
     def length(self) -> int | None:
         """Return the body's length, None for a chunked or undeclared one; BadMessageError for anything ambiguous."""
-        lengths, codings = set(self.values("content-length")), [coding.lower() for coding in self.values("transfer-encoding")]
+        lengths, codings = (
+            set(self.values("content-length")),
+            [coding.lower() for coding in self.values("transfer-encoding")],
+        )
         if codings and (lengths or codings != ["chunked"]):
             raise BadMessageError("ambiguous framing")
         if not lengths:
@@ -78,7 +87,11 @@ class Head:
     @property
     def status(self) -> int:
         """The status of an answer; 0 where the first line has none."""
-        return int(self.first[1]) if len(self.first) > 1 and re.fullmatch(r"[1-9][0-9]{2}", self.first[1]) else 0
+        return (
+            int(self.first[1])
+            if len(self.first) > 1 and re.fullmatch(r"[1-9][0-9]{2}", self.first[1])
+            else 0
+        )
 
     @property
     def chunked(self) -> bool:
@@ -164,10 +177,17 @@ class Upload(threading.Thread):
     """Sends the request's body to the container while its answer may already be coming."""
 
     def __init__(
-        self, head: Head, length: int | None, client: BufferedReader, container: socket.socket, observed_bytes: int
+        self,
+        head: Head,
+        length: int | None,
+        client: BufferedReader,
+        container: socket.socket,
+        observed_bytes: int,
     ) -> None:
         super().__init__(daemon=True, name="reroute-upload")
-        self.done = not (head.chunked or length)  # the body was read to its end: the connection can take another request
+        self.done = not (
+            head.chunked or length
+        )  # the body was read to its end: the connection can take another request
         self._pieces = read_chunks(client) if head.chunked else read_exactly(client, length or 0)
         self._chunked = head.chunked
         self._container = container
@@ -199,7 +219,9 @@ class Upload(threading.Thread):
             self.done = True
         except (BadMessageError, OSError, ValueError):
             with contextlib.suppress(OSError):
-                self._container.shutdown(socket.SHUT_WR)  # the container sees a body cut short, as the sender cut it
+                self._container.shutdown(
+                    socket.SHUT_WR
+                )  # the container sees a body cut short, as the sender cut it
 
     def _send(self, data: bytes) -> None:
         with contextlib.suppress(OSError):
@@ -248,7 +270,9 @@ class Handler(socketserver.StreamRequestHandler):
             raise BadMessageError("no HTTP/1 request line")
         path = local_path(head.first[1])
         if self.server.page_port is not None and not path.startswith(PREFIX):
-            return self._forward_to(self.server.page_port, head, path, "The server's own pages do not answer.")
+            return self._forward_to(
+                self.server.page_port, head, path, "The server's own pages do not answer."
+            )
         observe = self.server.observe
         if observe is None:
             return self._forward_to_container(head, path)
@@ -260,7 +284,11 @@ class Handler(socketserver.StreamRequestHandler):
                 observe(self._observed(head, time.perf_counter() - started))
 
     def _observed(self, head: Head, seconds: float) -> Exchange:
-        kind, upload, answer = ", ".join(head.values("content-type")), self._upload, self._answer_head
+        kind, upload, answer = (
+            ", ".join(head.values("content-type")),
+            self._upload,
+            self._answer_head,
+        )
         return Exchange(
             sender=self.client_address[0],
             method=head.first[0],
@@ -280,7 +308,10 @@ class Handler(socketserver.StreamRequestHandler):
         head.length()  # what is framed ambiguously is refused before anything else
         route = self.server.route(path)
         if route is None:
-            return self._refuse(HTTPStatus.NOT_FOUND, f"No instance answers here, but at {PREFIX}{self.server.instance}.")
+            return self._refuse(
+                HTTPStatus.NOT_FOUND,
+                f"No instance answers here, but at {PREFIX}{self.server.instance}.",
+            )
         if self.server.port is None or self.server.tls:
             return self._refuse(HTTPStatus.BAD_GATEWAY, self.server.unreachable())
         return self._forward_to(self.server.port, head, route, self.server.unreachable())
@@ -294,13 +325,17 @@ class Handler(socketserver.StreamRequestHandler):
         with container, self.server.tracked(container):
             container.settimeout(None)
             container.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            with contextlib.suppress(OSError):  # a container that closed at once may still have answered
+            with contextlib.suppress(
+                OSError
+            ):  # a container that closed at once may still have answered
                 container.sendall(self._request_head(head, path, length))
             return self._exchange(head, length, container)
 
     def _request_head(self, head: Head, path: str, length: int | None) -> bytes:
         before = [value for name, value in head.headers if name.lower() == "x-forwarded-for"]
-        headers = [(name, value) for name, value in head.end_to_end() if name.lower() != "x-forwarded-for"]
+        headers = [
+            (name, value) for name, value in head.end_to_end() if name.lower() != "x-forwarded-for"
+        ]
         headers.append(("X-Forwarded-For", ", ".join([*before, self.client_address[0]])))
         if head.chunked:
             headers.append(("Transfer-Encoding", "chunked"))
@@ -310,23 +345,31 @@ class Handler(socketserver.StreamRequestHandler):
 
     def _exchange(self, head: Head, length: int | None, container: socket.socket) -> bool:
         """Send the body, relay the answer, and tell whether the sender's connection can take another request."""
-        upload = self._upload = Upload(head, length, self.rfile, container, self.server.observed_bytes)
+        upload = self._upload = Upload(
+            head, length, self.rfile, container, self.server.observed_bytes
+        )
         upload.start()
         with container.makefile("rb") as stream:
             try:
                 reusable = self._relay(head, stream, upload)
             except AnswerMissingError:
-                self._send_error(HTTPStatus.BAD_GATEWAY, "The container closed the connection without an answer.")
+                self._send_error(
+                    HTTPStatus.BAD_GATEWAY, "The container closed the connection without an answer."
+                )
                 reusable = False
         if upload.done:
-            return reusable and "close" not in [option.lower() for option in head.values("connection")]
+            return reusable and "close" not in [
+                option.lower() for option in head.values("connection")
+            ]
         self._drain(upload, container)
         return False
 
     def _drain(self, upload: Upload, container: socket.socket) -> None:
         """Let an early answer arrive: closing with unread data would reset the connection and could destroy it."""
         with contextlib.suppress(OSError):
-            container.shutdown(socket.SHUT_RDWR)  # an upload blocked by a container that reads no more goes on, into the void
+            container.shutdown(
+                socket.SHUT_RDWR
+            )  # an upload blocked by a container that reads no more goes on, into the void
         with contextlib.suppress(OSError):
             self.connection.shutdown(socket.SHUT_WR)
         upload.join(DRAIN_SECONDS)
@@ -348,8 +391,12 @@ class Handler(socketserver.StreamRequestHandler):
             self._send_head(answer, declared + closing)
             return self._copy(read_exactly(stream, length), chunked=False) and persistent
         pieces = read_chunks(stream) if answer.chunked else read_rest(stream)
-        chunked = head.first[2] == "HTTP/1.1"  # HTTP/1.0 knows no chunks: there the end of the connection ends the body
-        self._send_head(answer, [*closing, ("Transfer-Encoding", "chunked")] if chunked else closing)
+        chunked = (
+            head.first[2] == "HTTP/1.1"
+        )  # HTTP/1.0 knows no chunks: there the end of the connection ends the body
+        self._send_head(
+            answer, [*closing, ("Transfer-Encoding", "chunked")] if chunked else closing
+        )
         return self._copy(pieces, chunked) and persistent
 
     @staticmethod
@@ -366,7 +413,9 @@ class Handler(socketserver.StreamRequestHandler):
 
     def _send_head(self, answer: Head, framing: Headers) -> None:
         self._status, self._answer_head = answer.status, answer
-        self.connection.sendall(write_head(" ".join(["HTTP/1.1", *answer.first[1:]]), [*answer.end_to_end(), *framing]))
+        self.connection.sendall(
+            write_head(" ".join(["HTTP/1.1", *answer.first[1:]]), [*answer.end_to_end(), *framing])
+        )
 
     def _copy(self, pieces: Iterator[bytes], chunked: bool) -> bool:
         """Copy the answer's body piece by piece; False where the container broke off."""
@@ -384,8 +433,14 @@ class Handler(socketserver.StreamRequestHandler):
         """Answer in the server's own name."""
         body = json.dumps({"error": error}).encode()
         self._status, self._answer = status.value, bytearray(body)
-        headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body))), ("Connection", "close")]
-        self.connection.sendall(write_head(f"HTTP/1.1 {status.value} {status.phrase}", headers) + body)
+        headers = [
+            ("Content-Type", "application/json"),
+            ("Content-Length", str(len(body))),
+            ("Connection", "close"),
+        ]
+        self.connection.sendall(
+            write_head(f"HTTP/1.1 {status.value} {status.phrase}", headers) + body
+        )
 
     def _refuse(self, status: HTTPStatus, error: str) -> bool:
         """Answer in the server's own name, and close: the body was not read."""
@@ -418,10 +473,14 @@ class Reroute(socketserver.ThreadingTCPServer):
         self.page_port: int | None = None  # the port of the server's own pages
         self.observe: Callable[[Exchange], None] | None = None
         self.observed_bytes = 0
-        self.in_flight = 0  # requests for the instance that have no answer yet, where somebody observes
+        self.in_flight = (
+            0  # requests for the instance that have no answer yet, where somebody observes
+        )
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
-        self._thread = threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True, name="reroute")
+        self._thread = threading.Thread(
+            target=self.serve_forever, args=(0.05,), daemon=True, name="reroute"
+        )
 
     def start(self) -> None:
         """Accept connections."""
@@ -448,7 +507,9 @@ class Reroute(socketserver.ThreadingTCPServer):
             with self._lock:
                 self._open.discard(connection)
 
-    def set_observer(self, observe: Callable[[Exchange], None], most_bytes: int = OBSERVED_BYTES) -> None:
+    def set_observer(
+        self, observe: Callable[[Exchange], None], most_bytes: int = OBSERVED_BYTES
+    ) -> None:
         """Tell a function of each exchange from now on, with the first `most_bytes` of its body and its answer."""
         self.observe, self.observed_bytes = observe, most_bytes
 
@@ -474,9 +535,7 @@ class Reroute(socketserver.ThreadingTCPServer):
     def unreachable(self) -> str:
         """Tell why the container cannot be reached."""
         if self.tls:
-            return (
-                "The server's reroute speaks plain HTTP only and this instance has a certificate: post to its own port by HTTPS."
-            )
+            return "The server's reroute speaks plain HTTP only and this instance has a certificate: post to its own port by HTTPS."
         if self.port is None:
             return "The instance has no Listen Port: nothing can be rerouted to it."
         return f"The container does not answer on port {self.port}."

@@ -105,7 +105,10 @@ class Faults:
     def _roll(self, chance: tuple[float, int]) -> bool:
         with self._lock:
             if self._random is None or self._seeded_with != chance:
-                self._random, self._seeded_with = random.Random(chance[1]), chance  # repeatable is the point
+                self._random, self._seeded_with = (
+                    random.Random(chance[1]),
+                    chance,
+                )  # repeatable is the point
             return self._random.random() < chance[0]
 
 
@@ -135,16 +138,24 @@ RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)",
 def check_incident(incident: Any) -> None:
     """Raise MarkedError for an incident that Go would not decode; null is the zero value of anything, as in Go."""
     if not isinstance(incident, dict):
-        raise MarkedError(f"json: cannot unmarshal {type(incident).__name__} into Go value of type incident (53)")
+        raise MarkedError(
+            f"json: cannot unmarshal {type(incident).__name__} into Go value of type incident (53)"
+        )
     for name, types in FIELD_TYPES.items():
         value = incident.get(name)
         if value is not None and (not isinstance(value, types) or isinstance(value, bool)):
-            raise MarkedError(f"json: cannot unmarshal {type(value).__name__} into Go struct field incident.{name} (53)")
+            raise MarkedError(
+                f"json: cannot unmarshal {type(value).__name__} into Go struct field incident.{name} (53)"
+            )
     if incident.get("occurred") is not None and not is_rfc3339(incident["occurred"]):
         raise MarkedError("json: incident.occurred: cannot parse it as RFC 3339 (54)")
     for label in incident.get("labels") or ():
-        if not isinstance(label, dict) or not all(isinstance(label.get(key, ""), str) for key in ("type", "value")):
-            raise MarkedError("json: cannot unmarshal into Go struct field incident.labels: type and value are strings (53)")
+        if not isinstance(label, dict) or not all(
+            isinstance(label.get(key, ""), str) for key in ("type", "value")
+        ):
+            raise MarkedError(
+                "json: cannot unmarshal into Go struct field incident.labels: type and value are strings (53)"
+            )
 
 
 def is_rfc3339(text: str) -> bool:
@@ -254,7 +265,13 @@ class Screen:
             f"from {exchange.sender}",
             f"{exchange.seconds * 1000:.1f} ms",
         ]
-        colour = "green" if exchange.status in (200, 202) else "yellow" if 400 <= exchange.status < 500 else "red"
+        colour = (
+            "green"
+            if exchange.status in (200, 202)
+            else "yellow"
+            if 400 <= exchange.status < 500
+            else "red"
+        )
         self.show("  ".join(plain(word) for word in words if word), colour)
 
     def health(self, text: str) -> None:
@@ -278,7 +295,9 @@ def summarise_answer(exchange: Exchange, known: Mapping[str, Incident]) -> tuple
     ]
     more = f" and {len(items) - MAX_SHOWN} more" if len(items) > MAX_SHOWN else ""
     first = known.get(str(answer[0].get("id"))) if answer else None
-    return (", ".join(items[:MAX_SHOWN]) + more) or "no incident: a rule dropped it", body_kind(first, exchange)
+    return (", ".join(items[:MAX_SHOWN]) + more) or "no incident: a rule dropped it", body_kind(
+        first, exchange
+    )
 
 
 def body_kind(incident: Incident | None, exchange: Exchange) -> str:
@@ -311,7 +330,9 @@ class Server:
         self.logs: list[tuple[str, str]] = []
         self.health_history: list[tuple[float, str]] = []
         self.recent: dict[str, Incident] = {}  # the newest incidents, for the screen
-        self.observe: Callable[[str, Any], None] = lambda kind, value: None  # log, health, call, created, context
+        self.observe: Callable[[str, Any], None] = lambda kind, value: (
+            None
+        )  # log, health, call, created, context
         self._lock = threading.Lock()
         self._commands: dict[str, Callable[[dict[str, Any], Session], Any]] = {
             "createIncidents": self._create_incidents,
@@ -321,7 +342,12 @@ class Server:
         }
         self._questions: dict[str, Any] = {
             "demistoVersion": {"version": "6.14.0", "buildNumber": "1000000", "platform": "xsoar"},
-            "demistoUrls": {"server": "https://127.0.0.1", "evidenceBoard": "", "investigation": "", "relatedIncidents": ""},
+            "demistoUrls": {
+                "server": "https://127.0.0.1",
+                "evidenceBoard": "",
+                "investigation": "",
+                "relatedIncidents": "",
+            },
         }
 
     @property
@@ -350,7 +376,9 @@ class Server:
             self.calls[name] += 1
         return self._answer(kind, name, args, session, refusal) if answered else None
 
-    def _note(self, kind: Any, name: str, message: dict[str, Any], args: dict[str, Any], session: Session) -> bool:
+    def _note(
+        self, kind: Any, name: str, message: dict[str, Any], args: dict[str, Any], session: Session
+    ) -> bool:
         """Take in the messages that want no answer, and tell whether this is one that does."""
         if kind in ("executeCommand", "log") or kind in self._questions:
             return name != "heartbeat"
@@ -363,13 +391,17 @@ class Server:
         elif kind == "entryLog":
             self._log("print", [args.get("message", "")])
         elif kind == "exception":
-            session.exception = "\n".join(map(str, args.get("exception") or ["an exception without a text"]))
+            session.exception = "\n".join(
+                map(str, args.get("exception") or ["an exception without a text"])
+            )
             self._log("exception", [session.exception])
         else:
             raise StrayLineError(f"a message of the unknown type {name!r}")
         return False
 
-    def _answer(self, kind: Any, name: str, args: dict[str, Any], session: Session, refusal: str) -> bytes:
+    def _answer(
+        self, kind: Any, name: str, args: dict[str, Any], session: Session, refusal: str
+    ) -> bytes:
         calling = name == "createIncidents"
         if calling:
             self.observe("call", len(args.get("incidents") or ()))
@@ -407,7 +439,9 @@ class Server:
         self.observe("log", (level, text))
         if not self.screen.quiet and level != "debug":
             for line in text.splitlines():
-                self.screen.show(f"{level}: {plain(line)}", "dim" if level in ("print", "info") else "red")
+                self.screen.show(
+                    f"{level}: {plain(line)}", "dim" if level in ("print", "info") else "red"
+                )
 
     def _create_incidents(self, args: dict[str, Any], session: Session) -> Any:
         incidents = args.get("incidents") or []
@@ -436,7 +470,10 @@ class Server:
     def _get_context(self, args: dict[str, Any], session: Session) -> Any:
         self._require_context(session)
         context, version = self.store.context()
-        return {"context": context, "version": {"version": version, "sequenceNumber": version, "primaryTerm": 1}}
+        return {
+            "context": context,
+            "version": {"version": version, "sequenceNumber": version, "primaryTerm": 1},
+        }
 
     def _set_context(self, args: dict[str, Any], session: Session) -> Any:
         self._require_context(session)
@@ -452,7 +489,9 @@ class Server:
             self.store.set_context(value, None if number in (None, -1) else number)
             self.observe("context", value)
         except StaleVersionError:
-            raise MarkedError("integration context: the version is stale, somebody else saved in the meantime (59)") from None
+            raise MarkedError(
+                "integration context: the version is stale, somebody else saved in the meantime (59)"
+            ) from None
         return {}
 
     @staticmethod

@@ -78,7 +78,10 @@ class MemoryStore:
         created = now()
         with self._lock:
             first = self._forgotten + len(self._incidents) + 1
-            made = [{**incident, "id": str(number), "created": created} for number, incident in enumerate(incidents, first)]
+            made = [
+                {**incident, "id": str(number), "created": created}
+                for number, incident in enumerate(incidents, first)
+            ]
             self._incidents += made
         return made
 
@@ -91,13 +94,19 @@ class MemoryStore:
         """Return the incidents with these IDs that exist, in the order asked for."""
         with self._lock:
             places = [number - self._forgotten - 1 for number in numbers]
-            return [dict(self._incidents[place]) for place in places if 0 <= place < len(self._incidents)]
+            return [
+                dict(self._incidents[place])
+                for place in places
+                if 0 <= place < len(self._incidents)
+            ]
 
     def page(self, before: int, limit: int) -> list[Incident]:
         """Return the newest incidents with an ID below `before`, the newest first."""
         with self._lock:
             end = max(min(before - 1 - self._forgotten, len(self._incidents)), 0)
-            return [dict(incident) for incident in reversed(self._incidents[max(end - limit, 0) : end])]
+            return [
+                dict(incident) for incident in reversed(self._incidents[max(end - limit, 0) : end])
+            ]
 
     def after(self, number: int, limit: int) -> list[Incident]:
         """Return the oldest incidents with an ID above `number`, the oldest first."""
@@ -155,7 +164,9 @@ class SQLiteStore:
         path.touch(mode=0o600)  # what was posted is nobody else's
         self._db = sqlite3.connect(path, timeout=10, check_same_thread=False, isolation_level=None)
         self._db.execute("pragma journal_mode = wal")
-        self._db.execute("pragma synchronous = normal")  # a local XSOAR may lose its last second to a power cut
+        self._db.execute(
+            "pragma synchronous = normal"
+        )  # a local XSOAR may lose its last second to a power cut
         self._db.executescript(SCHEMA)
 
     @contextlib.contextmanager
@@ -175,7 +186,10 @@ class SQLiteStore:
         made = []
         with self._transaction() as db:
             for incident in incidents:
-                row = db.execute("insert into incident (created, body) values (?, ?)", (created, json.dumps(incident)))
+                row = db.execute(
+                    "insert into incident (created, body) values (?, ?)",
+                    (created, json.dumps(incident)),
+                )
                 made.append({**incident, "id": str(row.lastrowid), "created": created})
         return made
 
@@ -202,20 +216,27 @@ class SQLiteStore:
 
     def _rows(self, clause: str, *values: int) -> list[Incident]:
         with self._lock:
-            rows = self._db.execute(f"select id, created, body from incident {clause}", values).fetchall()
+            rows = self._db.execute(
+                f"select id, created, body from incident {clause}", values
+            ).fetchall()
         return [as_incident(row) for row in rows]
 
     def count(self) -> int:
         """Return how many incidents there are; their IDs are without gaps."""
         with self._lock:
             return (
-                self._db.execute("select (select max(id) from incident) - (select min(id) from incident) + 1").fetchone()[0] or 0
+                self._db.execute(
+                    "select (select max(id) from incident) - (select min(id) from incident) + 1"
+                ).fetchone()[0]
+                or 0
             )
 
     def context(self) -> tuple[Any, int]:
         """Return the integration context and its version."""
         with self._lock:
-            row = self._db.execute("select value, version from context where instance = ?", (self._instance,)).fetchone()
+            row = self._db.execute(
+                "select value, version from context where instance = ?", (self._instance,)
+            ).fetchone()
         return (json.loads(row[0]), row[1]) if row else ({}, 0)
 
     def set_context(self, value: Any, version: int | None = None) -> int:
@@ -225,7 +246,10 @@ class SQLiteStore:
             current = self.context()[1]
             if version is not None and version != current:
                 raise StaleVersionError
-            db.execute("insert or replace into context values (?, ?, ?)", (self._instance, text, current + 1))
+            db.execute(
+                "insert or replace into context values (?, ?, ?)",
+                (self._instance, text, current + 1),
+            )
         return current + 1
 
     def reset(self) -> None:

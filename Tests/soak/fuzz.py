@@ -25,13 +25,20 @@ INTERIM = 100
 
 METHODS = st.sampled_from([*b"POST POST POST GET HEAD PUT OPTIONS post PRI".split(), b"", b"P\0ST"])
 TARGETS = st.one_of(
-    st.sampled_from([*b"/ / / /health * http://a/ // /?a=1&a=2 /%2e%2e/ /%ff /?%".split(), b"/\xe9", b""]),
+    st.sampled_from(
+        [*b"/ / / /health * http://a/ // /?a=1&a=2 /%2e%2e/ /%ff /?%".split(), b"/\xe9", b""]
+    ),
     st.binary(max_size=20),
 )
-VERSIONS = st.sampled_from([*[b"HTTP/1.1"] * 6, b"HTTP/1.0", b"HTTP/1.9", b"HTTP/2.0", b"HTTP/1.", b"", b"http/1.1"])
+VERSIONS = st.sampled_from(
+    [*[b"HTTP/1.1"] * 6, b"HTTP/1.0", b"HTTP/1.9", b"HTTP/2.0", b"HTTP/1.", b"", b"http/1.1"]
+)
 TYPES = (
     *b"application/json application/x-www-form-urlencoded application/x-ndjson application/cloudevents+json text/xml".split(),
-    *(b"text/plain; charset=" + charset for charset in b"utf-16 \xff shift_jis utf-7 idna zlib us-ascii".split()),
+    *(
+        b"text/plain; charset=" + charset
+        for charset in b"utf-16 \xff shift_jis utf-7 idna zlib us-ascii".split()
+    ),
     b"multipart/form-data; boundary=x",
     b"multipart/form-data",
     b"application/json; charset=utf-16",
@@ -55,7 +62,19 @@ VALUES = st.one_of(
     ),
     st.binary(max_size=30),
 )
-FIELDS = st.sampled_from(["name", "type", "occurred", "raw_json", "rawJson", "severity", "labels", "details", "customFields"])
+FIELDS = st.sampled_from(
+    [
+        "name",
+        "type",
+        "occurred",
+        "raw_json",
+        "rawJson",
+        "severity",
+        "labels",
+        "details",
+        "customFields",
+    ]
+)
 JSON_VALUES = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=10)),
     lambda inner: st.one_of(
@@ -63,7 +82,17 @@ JSON_VALUES = st.recursive(
         st.dictionaries(
             st.one_of(
                 st.sampled_from(
-                    ["name", "type", "occurred", "raw_json", "rawJson", "severity", "labels", "details", "customFields"]
+                    [
+                        "name",
+                        "type",
+                        "occurred",
+                        "raw_json",
+                        "rawJson",
+                        "severity",
+                        "labels",
+                        "details",
+                        "customFields",
+                    ]
                 ),
                 st.text(max_size=5),
             ),
@@ -98,8 +127,19 @@ BODIES = st.one_of(
     st.one_of(JSON_VALUES, ENVELOPES).map(lambda value: json.dumps(value).encode()),
     st.binary(max_size=60),
     st.text(max_size=40).map(lambda text: text.encode("utf-8", "surrogatepass")),
-    st.sampled_from([PART, b"a=1&b=%ff&a", b'{"a":1}\n{"b":2}\n', b"\xff\xfe{\0}\0", b"<a/>", b"\x1f\x8b\x08\0\0\0\0\0\0\xff"]),
-    st.sampled_from([b"[" * 300, b'payload={"a":1}', b'{"a": 1e999}', b'"\\ud800"', b'{"a": NaN}', b"9" * 400]),
+    st.sampled_from(
+        [
+            PART,
+            b"a=1&b=%ff&a",
+            b'{"a":1}\n{"b":2}\n',
+            b"\xff\xfe{\0}\0",
+            b"<a/>",
+            b"\x1f\x8b\x08\0\0\0\0\0\0\xff",
+        ]
+    ),
+    st.sampled_from(
+        [b"[" * 300, b'payload={"a":1}', b'{"a": 1e999}', b'"\\ud800"', b'{"a": NaN}', b"9" * 400]
+    ),
 )
 
 
@@ -110,7 +150,9 @@ def whole(draw: st.DrawFn) -> bytes:
     query = draw(st.sampled_from([b"", b"", b"?a=1&b=%ff", b"?a&a&a=2", b"?%00=%0d%0a"]))
     headers = [b"Content-Length: %d" % len(body), b"Content-Type: " + draw(st.sampled_from(TYPES))]
     if draw(st.integers(0, 5)) == 0:
-        headers.append(b"Content-Encoding: " + draw(st.sampled_from([b"gzip", b"deflate", b"br", b"identity"])))
+        headers.append(
+            b"Content-Encoding: " + draw(st.sampled_from([b"gzip", b"deflate", b"br", b"identity"]))
+        )
     return b"\r\n".join([b"POST /" + query + b" HTTP/1.1", b"Host: a", *headers, b"", b""]) + body
 
 
@@ -126,8 +168,19 @@ def requests(draw: st.DrawFn) -> bytes:
         headers.append((b"Content-Length", b"%d" % draw(st.integers(-2, 100))))
     elif framing == "chunks":
         headers.append((b"Transfer-Encoding", b"chunked"))
-        size = draw(st.one_of(st.just(b"%x" % len(body)), st.sampled_from([b"g", b"0", b"", b"ffffffff", b"5;a=b", b"-1"])))
-        body = size + b"\r\n" + body + b"\r\n0\r\n" + draw(st.sampled_from([b"\r\n", b"A: b\r\n\r\n", b"", b" x\r\n\r\n"]))
+        size = draw(
+            st.one_of(
+                st.just(b"%x" % len(body)),
+                st.sampled_from([b"g", b"0", b"", b"ffffffff", b"5;a=b", b"-1"]),
+            )
+        )
+        body = (
+            size
+            + b"\r\n"
+            + body
+            + b"\r\n0\r\n"
+            + draw(st.sampled_from([b"\r\n", b"A: b\r\n\r\n", b"", b" x\r\n\r\n"]))
+        )
     end = draw(st.sampled_from([b"\r\n"] * 8 + [b"\n", b"\r", b"\r\n ", b"\0\r\n"]))
     first = b" ".join((draw(METHODS), draw(TARGETS), draw(VERSIONS)))
     return end.join([first, *(name + b": " + value for name, value in headers), b"", b""]) + body
@@ -149,7 +202,21 @@ def mutated(draw: st.DrawFn) -> bytes:
 
 
 BODY_SPICES = b'{}[]",:\\u0d8Z-.eE &=%+\r\n\0\x1b\x80\xc3\xff'
-SPICES = (b"\r\n", b"\r\n\r\n", b"\n", b"\0", b"\xff", b":", b" ", b"%", b"{", b"[", b'"', b"0\r\n\r\n", b"POST / HTTP/1.1\r\n")
+SPICES = (
+    b"\r\n",
+    b"\r\n\r\n",
+    b"\n",
+    b"\0",
+    b"\xff",
+    b":",
+    b" ",
+    b"%",
+    b"{",
+    b"[",
+    b'"',
+    b"0\r\n\r\n",
+    b"POST / HTTP/1.1\r\n",
+)
 INPUTS = st.one_of(whole(), whole(), requests(), mutated(), st.binary(max_size=200))
 
 
@@ -161,7 +228,9 @@ def variants(data: bytes) -> Iterator[bytes]:
     for number in range(VARIANTS):
         changed = bytearray(data)
         for _ in range(chance.randint(1, 3)):
-            if number % 2 and 3 < body < len(data):  # within the body and of the same length: the framing stays right
+            if number % 2 and 3 < body < len(
+                data
+            ):  # within the body and of the same length: the framing stays right
                 changed[chance.randrange(body, len(data))] = chance.choice(BODY_SPICES)
                 continue
             place = chance.randint(0, len(changed))
@@ -184,7 +253,9 @@ def parse_answers(data: bytes) -> list[int]:
         if int(status) == INTERIM:
             data = rest
             continue
-        length = 0 if not rest or rest.startswith(b"HTTP/1.1 ") else int(headers["content-length"])  # 0: that was a HEAD
+        length = (
+            0 if not rest or rest.startswith(b"HTTP/1.1 ") else int(headers["content-length"])
+        )  # 0: that was a HEAD
         if length:
             value = Answer(int(status), headers, rest[:length]).json
             if int(status) != 200 and list(value) != ["error"]:
@@ -208,7 +279,9 @@ def exchange(sandbox: Sandbox, data: bytes) -> bytes:
 class Fuzz:
     """So many inputs against one sandbox, in rounds."""
 
-    def __init__(self, sandbox: Sandbox, inputs: int, start: int, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, sandbox: Sandbox, inputs: int, start: int, say: Callable[[str], None]
+    ) -> None:
         self.statuses: Counter[int] = Counter()
         self.sent = 0
         self.slowest = 0.0
@@ -224,14 +297,18 @@ class Fuzz:
                 if isinstance(error, KeyboardInterrupt):
                     raise
                 notes = " ".join(getattr(error, "__notes__", []))
-                return [f"seed {self._start + number}: {type(error).__name__}: {error} {notes}"[:3000]]
+                return [
+                    f"seed {self._start + number}: {type(error).__name__}: {error} {notes}"[:3000]
+                ]
             if wrong := self._look():
                 return [f"seed {self._start + number}: {text}" for text in wrong]
             self._sandbox.reset()
             if time.monotonic() - said > 10 or self.sent >= self._inputs:
                 said = time.monotonic()
                 rate = self.sent / (said - started)
-                self._say(f"{self.sent} of {self._inputs} inputs, {rate:.0f}/s, memory {memory_mib(self._sandbox):.0f} MiB")
+                self._say(
+                    f"{self.sent} of {self._inputs} inputs, {rate:.0f}/s, memory {memory_mib(self._sandbox):.0f} MiB"
+                )
         return []
 
     def _round(self, count: int, start: int) -> None:
@@ -262,7 +339,9 @@ class Fuzz:
             return [f"the process ended: {sandbox.stderr[-5:]}"]
         wrong = [f"stderr: {line}" for line in sandbox.stderr[:5]]
         wrong += [f"protocol: {line}" for line in sandbox.protocol_errors[:5]]
-        wrong += [f"log: {text[:300]}" for level, text in sandbox.logs if level not in ("info", "debug")][:5]
+        wrong += [
+            f"log: {text[:300]}" for level, text in sandbox.logs if level not in ("info", "debug")
+        ][:5]
         if memory_mib(sandbox) > MEMORY_MIB:
             wrong.append(f"memory: {memory_mib(sandbox):.0f} MiB")
         if ask(sandbox).status != 200:
@@ -272,4 +351,7 @@ class Fuzz:
     def figures(self) -> list[str]:
         """Return what the run came to, a line each."""
         counts = ", ".join(f"{count} x {status}" for status, count in sorted(self.statuses.items()))
-        return [f"fuzzed inputs: {self.sent} (answers: {counts})", f"slowest of them: {self.slowest:.2f} s"]
+        return [
+            f"fuzzed inputs: {self.sent} (answers: {counts})",
+            f"slowest of them: {self.slowest:.2f} s",
+        ]

@@ -21,7 +21,9 @@ class Ledger:
         self.slowest = 0.0  # seconds until a good request was answered
         self._lock = threading.Lock()
         self._events = 0
-        self._acknowledged: dict[str, list[int]] = {}  # incident ID: events of the request whose sender was told of it
+        self._acknowledged: dict[
+            str, list[int]
+        ] = {}  # incident ID: events of the request whose sender was told of it
         self._doubtful: set[int] = set()  # events of which nobody can say whether they exist
 
     def number(self, count: int) -> list[int]:
@@ -82,10 +84,14 @@ class Ledger:
         twice = [event for event, count in Counter(numbered.values()).items() if count > 1]
         lost = self._acknowledged.keys() - exists.keys()
         strangers = [
-            number for number, events in self._acknowledged.items() if number in numbered and numbered[number] not in events
+            number
+            for number, events in self._acknowledged.items()
+            if number in numbered and numbered[number] not in events
         ]
         unknown = [
-            event for number, event in numbered.items() if number not in self._acknowledged and event not in self._doubtful
+            event
+            for number, event in numbered.items()
+            if number not in self._acknowledged and event not in self._doubtful
         ]
         return [
             f"{what}: {len(which)}, such as {sorted(which)[:5]}"
@@ -103,4 +109,9 @@ def event_of(raw_json: str) -> int:
     """Return the number of an event, 0 for an incident that has none."""
     raw = json.loads(raw_json)
     number = raw.get("n") if isinstance(raw, dict) else None
-    return int(number) if isinstance(number, int) or (isinstance(number, str) and number.isascii() and number.isdigit()) else 0
+    return (
+        int(number)
+        if isinstance(number, int)
+        or (isinstance(number, str) and number.isascii() and number.isdigit())
+        else 0
+    )

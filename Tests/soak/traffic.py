@@ -14,7 +14,17 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from Tests.end_to_end.hostile import KIB, MIB, ask, chunked, connect, ended, memory_mib, post, read_answer
+from Tests.end_to_end.hostile import (
+    KIB,
+    MIB,
+    ask,
+    chunked,
+    connect,
+    ended,
+    memory_mib,
+    post,
+    read_answer,
+)
 from Tests.end_to_end.sender import Answer
 from Tests.sandbox import Sandbox
 
@@ -29,7 +39,9 @@ PAUSE_SECONDS = 0.06  # of a good sender between two requests: 100 a second in a
 SETTLE_SECONDS = 65.0  # until every request is answered once the faults are over
 GROWTH_MIB = 40.0  # from the second quarter to the last, where memory should be flat
 # What the log may say while XSOAR fails, and of the senders; anything else at level error is ours to explain.
-EXPECTED_ERRORS = re.compile(r"XSOAR refuses to create incidents|[Ii]ntegration context|createIncidents of \d+ incidents: ")
+EXPECTED_ERRORS = re.compile(
+    r"XSOAR refuses to create incidents|[Ii]ntegration context|createIncidents of \d+ incidents: "
+)
 
 
 @dataclass
@@ -48,13 +60,21 @@ class Traffic:
 
     def run(self) -> list[str]:
         """Run everything, say how it goes, and return what went wrong."""
-        roles = [self._good] * GOOD_SENDERS + [self._bad] * BAD_SENDERS + [self._slow] * SLOW_SENDERS
+        roles = (
+            [self._good] * GOOD_SENDERS + [self._bad] * BAD_SENDERS + [self._slow] * SLOW_SENDERS
+        )
         roles += [self._cut_off] * CUT_OFF_SENDERS
         threads = [
-            threading.Thread(target=self._keep_on, args=(role, random.Random(self.seed * 1000 + place)), daemon=True)
+            threading.Thread(
+                target=self._keep_on,
+                args=(role, random.Random(self.seed * 1000 + place)),
+                daemon=True,
+            )
             for place, role in enumerate(roles)
         ]
-        threads.append(threading.Thread(target=self._fail, args=(random.Random(self.seed),), daemon=True))
+        threads.append(
+            threading.Thread(target=self._fail, args=(random.Random(self.seed),), daemon=True)
+        )
         for thread in threads:
             thread.start()
         self._watch()
@@ -73,8 +93,12 @@ class Traffic:
             self.memory.append(memory_mib(self.sandbox))
             if passed - said >= min(10.0, self.seconds / 5):
                 said = passed
-                counts = ", ".join(f"{count} x {status}" for status, count in sorted(self.ledger.statuses.items()))
-                self.say(f"{passed:5.0f} s of {self.seconds:.0f}: good {counts}; memory {self.memory[-1]:.0f} MiB")
+                counts = ", ".join(
+                    f"{count} x {status}" for status, count in sorted(self.ledger.statuses.items())
+                )
+                self.say(
+                    f"{passed:5.0f} s of {self.seconds:.0f}: good {counts}; memory {self.memory[-1]:.0f} MiB"
+                )
             time.sleep(min(1.0, self.seconds / 60))
 
     def _verdict(self) -> list[str]:
@@ -85,9 +109,14 @@ class Traffic:
             wrong.append("no incident can be created after the faults")
         wrong += self.ledger.balance(self.sandbox)
         quarter = len(self.memory) // 4
-        before, after = statistics.median(self.memory[quarter : 2 * quarter]), statistics.median(self.memory[-quarter:])
+        before, after = (
+            statistics.median(self.memory[quarter : 2 * quarter]),
+            statistics.median(self.memory[-quarter:]),
+        )
         if after - before > GROWTH_MIB:
-            wrong.append(f"memory grows: {before:.0f} MiB in the second quarter, {after:.0f} MiB in the last")
+            wrong.append(
+                f"memory grows: {before:.0f} MiB in the second quarter, {after:.0f} MiB in the last"
+            )
         wrong += [f"stderr: {line}" for line in self.sandbox.stderr[:5]]
         wrong += [f"protocol: {line}" for line in self.sandbox.protocol_errors[:5]]
         unexplained = [
@@ -103,7 +132,10 @@ class Traffic:
         """Return what the run came to, a line each."""
         good = self.ledger.statuses
         quarter = len(self.memory) // 4
-        halves = [statistics.median(part) for part in (self.memory[quarter : 2 * quarter], self.memory[-quarter:])]
+        halves = [
+            statistics.median(part)
+            for part in (self.memory[quarter : 2 * quarter], self.memory[-quarter:])
+        ]
         return [
             f"good requests: {good.total()} ({', '.join(f'{count} x {status}' for status, count in sorted(good.items()))})",
             f"incidents acknowledged: {self.ledger.acknowledged}, existing: {len(self.sandbox.incidents())}"
@@ -136,7 +168,11 @@ class Traffic:
                 connection.sendall(good_request(chance, events))
                 answer = read_answer(connection)
                 self.ledger.answered(events, answer, time.monotonic() - started)
-                if answer is None or answer.headers.get("connection") == "close" or self._over.is_set():
+                if (
+                    answer is None
+                    or answer.headers.get("connection") == "close"
+                    or self._over.is_set()
+                ):
                     return
                 time.sleep(chance.uniform(0, 2 * PAUSE_SECONDS))
 
@@ -188,7 +224,18 @@ class Traffic:
         long_outage = self.seconds > 4 * OUTAGE_SECONDS  # one at least is as long as they get
         while not self._over.wait(chance.uniform(0.2, 3) * max(scale, 0.2)):
             seconds = chance.uniform(0.1, 6) * scale
-            name = chance.choice(("latency", "failures", "outage", "reject", "hang", "unreadable", "context", "clash"))
+            name = chance.choice(
+                (
+                    "latency",
+                    "failures",
+                    "outage",
+                    "reject",
+                    "hang",
+                    "unreadable",
+                    "context",
+                    "clash",
+                )
+            )
             if long_outage:
                 long_outage, name, seconds = False, "outage", OUTAGE_SECONDS
             self.faults[name] += 1
@@ -210,9 +257,17 @@ class Traffic:
         elif name == "hang":
             faults.hang.set()
         elif name == "unreadable":
-            faults.answer = chance.choice((lambda _: "no JSON", lambda created: [None for _ in created], lambda _: {"data": 1}))
+            faults.answer = chance.choice(
+                (
+                    lambda _: "no JSON",
+                    lambda created: [None for _ in created],
+                    lambda _: {"data": 1},
+                )
+            )
         elif name == "context":
-            faults.fail.update(getIntegrationContext=3, setIntegrationContext=3, info=1, updateModuleHealth=1)
+            faults.fail.update(
+                getIntegrationContext=3, setIntegrationContext=3, info=1, updateModuleHealth=1
+            )
         elif name == "clash":
             faults.stale = 3
 
@@ -231,10 +286,14 @@ def event_ends_with(incident: dict[str, object], digit: int) -> bool:
 
 def good_request(chance: random.Random, events: list[int], large: bool = True) -> bytes:
     """Return the bytes of a request that deserves a 200, in any of the shapes senders use."""
-    size = chance.choice((0, 0, 0, 500, 5 * KIB, *((100 * KIB, MIB) if large and chance.random() < 0.1 else ())))
+    size = chance.choice(
+        (0, 0, 0, 500, 5 * KIB, *((100 * KIB, MIB) if large and chance.random() < 0.1 else ()))
+    )
     items = [{"n": event, "text": "x" * size, "host": f"host-{event % 7}"} for event in events]
     if len(events) == 1 and not size and chance.random() < 0.2:
-        return post(b"n=%d&form=yes" % events[0], b"Content-Type: application/x-www-form-urlencoded")
+        return post(
+            b"n=%d&form=yes" % events[0], b"Content-Type: application/x-www-form-urlencoded"
+        )
     lines = chance.random() < 0.1
     if lines:
         body = b"\n".join(json.dumps(item).encode() for item in items) + b"\n"
@@ -274,4 +333,8 @@ BAD_REQUESTS: list[tuple[tuple[int, ...], bytes]] = [
 
 def is_discreet(answer: Answer) -> bool:
     """Tell whether a refusal is the JSON we promise, without a trace."""
-    return bool(answer.error) and "Traceback" not in answer.error and answer.headers.get("cache-control") == "no-store"
+    return (
+        bool(answer.error)
+        and "Traceback" not in answer.error
+        and answer.headers.get("cache-control") == "no-store"
+    )

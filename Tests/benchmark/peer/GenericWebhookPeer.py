@@ -36,20 +36,27 @@ def authenticated(given: HTTPBasicCredentials | None) -> bool:
     expected = demisto.params().get("credentials") or {}
     return given is not None and all(
         secrets.compare_digest(ours.encode(), theirs.encode())
-        for ours, theirs in ((expected["identifier"], given.username), (expected["password"], given.password))
+        for ours, theirs in (
+            (expected["identifier"], given.username),
+            (expected["password"], given.password),
+        )
     )
 
 
 def save_sample(incident: dict[str, Any]) -> None:
     """Put the incident into the integration context's samples: seven round trips, as with the platform's retrying helper."""
-    samples = deque(json.loads(demisto.getIntegrationContext().get("sample_events") or "[]"), maxlen=SAMPLES)
+    samples = deque(
+        json.loads(demisto.getIntegrationContext().get("sample_events") or "[]"), maxlen=SAMPLES
+    )
     samples.append(incident)
     demisto.debug(f"storing {len(samples)} sample events")
     versioned = demisto.getIntegrationContextVersioned(True)
     demisto.debug(f"updating the integration context with version {versioned['version']}")
     demisto.debug("setting the integration context")
     demisto.setIntegrationContextVersioned(
-        {**versioned["context"], "sample_events": json.dumps(list(samples))}, versioned["version"], True
+        {**versioned["context"], "sample_events": json.dumps(list(samples))},
+        versioned["version"],
+        True,
     )
     demisto.debug("the integration context is updated")
 
@@ -62,7 +69,9 @@ async def report_alive() -> dict[str, str]:
 
 @app.post("/")
 async def receive(
-    incident: Incident, request: Request, credentials: Annotated[HTTPBasicCredentials | None, Depends(basic_auth)]
+    incident: Incident,
+    request: Request,
+    credentials: Annotated[HTTPBasicCredentials | None, Depends(basic_auth)],
 ) -> Any:
     """Make one incident of one request, blocking the event loop meanwhile."""
     demisto.debug("received a request")
@@ -71,7 +80,9 @@ async def receive(
         return Response(status_code=status.HTTP_401_UNAUTHORIZED, content="Authorization failed.")
     demisto.debug("the sender is authenticated")
     raw_json = incident.raw_json or await request.json()
-    raw_json["headers"] = {name: value for name, value in request.headers.items() if name != "authorization"}
+    raw_json["headers"] = {
+        name: value for name, value in request.headers.items() if name != "authorization"
+    }
     fields = {
         "name": incident.name or "incident triggered",
         "type": incident.type or demisto.params().get("incidentType") or "",

@@ -13,7 +13,17 @@ from urllib.parse import urlsplit
 from .signing import Headers, Scheme, Signature, proven, value_of, with_field, with_header
 
 TIMEOUT_SECONDS = 70.0  # the integration withdraws what XSOAR does not get to after 55
-OURS = {"host", "content-length", "transfer-encoding", "connection", "expect", "keep-alive", "upgrade", "te", "trailer"}
+OURS = {
+    "host",
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "expect",
+    "keep-alive",
+    "upgrade",
+    "te",
+    "trailer",
+}
 MAX_BODY_CHARACTERS = 32 * 1024 * 1024
 TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,200}")
 TARGET = re.compile(r"/[\x21\x22\x24-\x7e]{0,8000}")
@@ -39,15 +49,28 @@ class Attempt:
         """Read what the page sends; raises AttemptError. prefix: what the path has to begin with."""
         if not isinstance(given, dict):
             raise AttemptError("Send an object with method, path, headers, body and sign.")
-        method, path, body = (given.get(name, default) for name, default in (("method", "POST"), ("path", ""), ("body", "")))
-        if not isinstance(method, str) or not TOKEN.fullmatch(method) or method.upper() == "CONNECT":
+        method, path, body = (
+            given.get(name, default)
+            for name, default in (("method", "POST"), ("path", ""), ("body", ""))
+        )
+        if (
+            not isinstance(method, str)
+            or not TOKEN.fullmatch(method)
+            or method.upper() == "CONNECT"
+        ):
             raise AttemptError("The method is a word such as POST.")
         if not isinstance(path, str) or not TARGET.fullmatch(path) or not path.startswith(prefix):
-            raise AttemptError(f"The path has to begin with {prefix}, and holds no blanks and no #: write %20 and %23.")
+            raise AttemptError(
+                f"The path has to begin with {prefix}, and holds no blanks and no #: write %20 and %23."
+            )
         if not isinstance(body, str) or len(body) > MAX_BODY_CHARACTERS:
             raise AttemptError("The body is a text.")
         return cls(
-            method, path, read_headers(given.get("headers") or []), body.encode("utf-8", "replace"), given.get("sign") is True
+            method,
+            path,
+            read_headers(given.get("headers") or []),
+            body.encode("utf-8", "replace"),
+            given.get("sign") is True,
         )
 
     def proven(self, username: str, password: str) -> "Attempt":
@@ -64,13 +87,21 @@ def read_headers(given: Any) -> Headers:
         raise AttemptError("The headers are a list of at most 100 pairs of name and value.")
     headers: Headers = []
     for pair in given:
-        if not isinstance(pair, (list, tuple)) or len(pair) != 2 or not all(isinstance(part, str) for part in pair):
+        if (
+            not isinstance(pair, (list, tuple))
+            or len(pair) != 2
+            or not all(isinstance(part, str) for part in pair)
+        ):
             raise AttemptError("Each header is a pair of name and value.")
         name, value = pair[0].strip(), pair[1].strip()
         if not TOKEN.fullmatch(name):
-            raise AttemptError(f"{name[:100]!r} is no name of a header: use letters, digits and hyphens.")
+            raise AttemptError(
+                f"{name[:100]!r} is no name of a header: use letters, digits and hyphens."
+            )
         if re.search(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]", value):
-            raise AttemptError(f"The header {name} holds a line break or another control character.")
+            raise AttemptError(
+                f"The header {name} holds a line break or another control character."
+            )
         if name.lower() not in OURS:
             headers.append((name, value if value.isascii() else value.encode().decode("latin-1")))
     return headers
@@ -81,7 +112,9 @@ def connected(origin: str) -> Iterator[http.client.HTTPConnection]:
     """Give a connection to the front or, where that speaks no TLS, to the container itself."""
     parts = urlsplit(origin)
     host, port = parts.hostname or "", parts.port or 0
-    context = ssl._create_unverified_context() if parts.scheme == "https" else None  # the instance's own certificate
+    context = (
+        ssl._create_unverified_context() if parts.scheme == "https" else None
+    )  # the instance's own certificate
     connection = (
         http.client.HTTPSConnection(host, port, timeout=TIMEOUT_SECONDS, context=context)
         if context
@@ -183,7 +216,9 @@ def signing_words(signature: Signature, headers: Headers) -> tuple[str, dict[str
     as_base64 = f"$({text} | {digest} -binary | openssl base64 -A)"
     kept = re.match(r"[A-Za-z][\w-]*=", value_of(headers, signature.header))
     before += f's="{as_base64 if "{base64}" in signature.written else as_hex}"; '
-    written = signature.written.format(prefix=kept[0] if kept else "", hex="$s", base64="$s", timestamp="$t", id="$i")
+    written = signature.written.format(
+        prefix=kept[0] if kept else "", hex="$s", base64="$s", timestamp="$t", id="$i"
+    )
     made[signature.header.lower()] = (signature.header, written)
     return before, made
 
@@ -192,7 +227,9 @@ def with_body(attempt: Attempt, words: list[str], before: str, is_signed: bool) 
     """Return the line with the body; one that is signed, or that has several lines, is printed by a function of the shell."""
     text = attempt.body.decode("utf-8", "replace")
     if not text and not is_signed:
-        return " ".join([*words, *(["-d", "''"] if attempt.method not in ("GET", "HEAD", "OPTIONS") else [])])
+        return " ".join(
+            [*words, *(["-d", "''"] if attempt.method not in ("GET", "HEAD", "OPTIONS") else [])]
+        )
     if not is_signed and text.isprintable():
         return " ".join([*words, "--data-raw", quoted(text)])
     return f"b() {{ printf {quoted(printf_format(text))}; }}; {before}b | {' '.join([*words, '--data-binary', '@-'])}"
@@ -203,7 +240,9 @@ def printf_format(text: str) -> str:
     escapes = {"\\": "\\\\", "%": "%%", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
     if text.startswith("-"):  # it would be taken for an option
         return "\\055" + printf_format(text[1:])
-    return "".join(escapes.get(char) or (char if char.isprintable() else octal(char)) for char in text)
+    return "".join(
+        escapes.get(char) or (char if char.isprintable() else octal(char)) for char in text
+    )
 
 
 def octal(char: str) -> str:
@@ -213,4 +252,8 @@ def octal(char: str) -> str:
 
 def quoted(text: str) -> str:
     """Return a text as one word of a shell, on one line."""
-    return "'" + text.replace("'", "'\\''") + "'" if not re.fullmatch(r"[\w@%+=:,./-]+", text, re.ASCII) else text
+    return (
+        "'" + text.replace("'", "'\\''") + "'"
+        if not re.fullmatch(r"[\w@%+=:,./-]+", text, re.ASCII)
+        else text
+    )

@@ -8,7 +8,10 @@ from ..descriptor import ROOT
 from .signing import Headers, usual_scheme
 
 DELIVERIES = ROOT / "Tests/end_to_end/deliveries"
-DOCUMENTED = {"name": "incident created via generic webhook", "raw_json": {"some_field": "some_value"}}
+DOCUMENTED = {
+    "name": "incident created via generic webhook",
+    "raw_json": {"some_field": "some_value"},
+}
 INSTANCE = "/instance/execute/webhook"  # what the deliveries are posted to
 
 
@@ -19,7 +22,12 @@ def read_delivery(file: Path) -> tuple[str, str, Headers, bytes]:
     method, path, version = request.split(" ")
     if version != "HTTP/1.1":
         raise ValueError(f"{file.name} does not begin with a request line.")
-    return method, path, [(name, value.strip()) for name, _, value in (line.partition(":") for line in lines)], body
+    return (
+        method,
+        path,
+        [(name, value.strip()) for name, _, value in (line.partition(":") for line in lines)],
+        body,
+    )
 
 
 def examples(instance_path: str) -> list[dict[str, Any]]:

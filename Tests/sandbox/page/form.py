@@ -3,7 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ..descriptor import BOOLEAN, CREDENTIALS, MULTI_SELECT, SINGLE_SELECT, Descriptor, DescriptorError, Parameter
+from ..descriptor import (
+    BOOLEAN,
+    CREDENTIALS,
+    MULTI_SELECT,
+    SINGLE_SELECT,
+    Descriptor,
+    DescriptorError,
+    Parameter,
+)
 from .masking import SECRET_TYPES
 
 KINDS = {
@@ -48,7 +56,12 @@ def form_field(parameter: Parameter, value: Any) -> dict[str, Any]:
         given = value if isinstance(value, Mapping) else {}
         shown = {"identifier": str(given.get("identifier") or "")}
         name = str(row.get("displaypassword") or "Password")
-        return {**common, "displayPassword": name, "value": shown, "isSet": bool(given.get("password"))}
+        return {
+            **common,
+            "displayPassword": name,
+            "value": shown,
+            "isSet": bool(given.get("password")),
+        }
     if parameter.type in SECRET_TYPES:
         return {**common, "value": None, "isSet": bool(value)}
     return {**common, "value": value, "isSet": bool(value)}
@@ -60,7 +73,9 @@ def merged(descriptor: Descriptor, params: Mapping[str, Any], given: Any) -> dic
     A secret that is left out or null stays as it is.
     """
     if not isinstance(given, Mapping):
-        raise DescriptorError('Send {"params": {...}} with the values by the names of the parameters.')
+        raise DescriptorError(
+            'Send {"params": {...}} with the values by the names of the parameters.'
+        )
     values = dict(params)
     for name, value in given.items():
         parameter = descriptor.parameters.get(name)
@@ -70,7 +85,11 @@ def merged(descriptor: Descriptor, params: Mapping[str, Any], given: Any) -> dic
             values[name] = value  # which the descriptor refuses, unless it takes any
     merged_values = descriptor.params(values, files=False)
     for parameter in descriptor.parameters.values():
-        if parameter.row.get("required") and not is_hidden(parameter) and merged_values.get(parameter.name) in ("", None, []):
+        if (
+            parameter.row.get("required")
+            and not is_hidden(parameter)
+            and merged_values.get(parameter.name) in ("", None, [])
+        ):
             raise DescriptorError(f"{label(parameter)}: it is required; fill it in.")
     return merged_values
 
@@ -83,7 +102,9 @@ def form_value(parameter: Parameter, value: Any, current: Any) -> Any:
         return current
     if parameter.type == BOOLEAN:
         if not isinstance(value, (bool, str, type(None))):
-            raise DescriptorError(f"{label(parameter)}: it is a checkbox; give true or false, not {value!r}.")
+            raise DescriptorError(
+                f"{label(parameter)}: it is a checkbox; give true or false, not {value!r}."
+            )
         return value
     if parameter.type == MULTI_SELECT and isinstance(value, list):
         return [checked_option(parameter, option) for option in value]
@@ -94,7 +115,9 @@ def form_value(parameter: Parameter, value: Any, current: Any) -> Any:
 def credentials(parameter: Parameter, value: Any, current: Mapping[str, Any]) -> dict[str, Any]:
     """Return user name and password, the password as it is where none is given."""
     if not isinstance(value, Mapping):
-        raise DescriptorError(f"{label(parameter)}: give an identifier and, to change it, a password.")
+        raise DescriptorError(
+            f"{label(parameter)}: give an identifier and, to change it, a password."
+        )
     identifier = checked_text(label(parameter), value.get("identifier"))
     password = value.get("password")
     name = str(parameter.row.get("displaypassword") or "Password")

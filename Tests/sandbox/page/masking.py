@@ -14,7 +14,9 @@ from .signing import Headers, Scheme, basic_token
 HIDDEN = "\u2022\u2022\u2022\u2022"
 SECRET_TYPES = (4, 14)  # an encrypted text, of one line and of several
 MIN_CHARACTERS = 4  # a shorter secret is part of too many words
-ESCAPED_BY_GO = {ord(char): f"\\u{ord(char):04x}" for char in "<>&"}  # and by others whose JSON may stand in a page
+ESCAPED_BY_GO = {
+    ord(char): f"\\u{ord(char):04x}" for char in "<>&"
+}  # and by others whose JSON may stand in a page
 MIN_WORD_CHARACTERS = 12  # of a secret of letters alone, which may be a word of anybody's
 
 
@@ -33,9 +35,13 @@ class Secrets:
         for parameter in parameters:
             value = params.get(parameter.name)
             if parameter.type == CREDENTIALS and isinstance(value, Mapping):
-                self._learn_credentials(str(value.get("identifier") or ""), str(value.get("password") or ""))
+                self._learn_credentials(
+                    str(value.get("identifier") or ""), str(value.get("password") or "")
+                )
             elif parameter.type in SECRET_TYPES and value:
-                self._add([str(value), *(line for line in str(value).splitlines() if "-----" not in line)])
+                self._add(
+                    [str(value), *(line for line in str(value).splitlines() if "-----" not in line)]
+                )
 
     def _learn_credentials(self, username: str, password: str) -> None:
         if password:
@@ -46,7 +52,9 @@ class Secrets:
 
     def _add(self, secrets: Iterable[str]) -> None:
         with self._lock:
-            self._known |= {form for secret in secrets if is_distinctive(secret) for form in spellings(secret)}
+            self._known |= {
+                form for secret in secrets if is_distinctive(secret) for form in spellings(secret)
+            }
             if self._known:
                 longest_first = sorted(self._known, key=len, reverse=True)
                 self._texts = re.compile("|".join(map(re.escape, longest_first)))
@@ -61,17 +69,26 @@ class Secrets:
 
     def hide_bytes(self, body: bytes) -> bytes:
         """Return a body without the secrets in it, whatever else it holds."""
-        return self._texts.sub(HIDDEN, body.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+        return self._texts.sub(HIDDEN, body.decode("utf-8", "surrogateescape")).encode(
+            "utf-8", "surrogateescape"
+        )
 
     def hide_proof(self, path: str, headers: Headers) -> tuple[str, Headers]:
         """Return a request's path and headers without the secrets that prove its sender, however short they are."""
-        hidden = [(name, self._without_proof(value) if name.lower() in self._headers else value) for name, value in headers]
+        hidden = [
+            (name, self._without_proof(value) if name.lower() in self._headers else value)
+            for name, value in headers
+        ]
         plain, question, query = path.partition("?")
         fields = [
-            f"{field.partition('=')[0]}={HIDDEN}" if unquote_plus(field.partition("=")[2]) in self._proofs else field
+            f"{field.partition('=')[0]}={HIDDEN}"
+            if unquote_plus(field.partition("=")[2]) in self._proofs
+            else field
             for field in query.split("&")
         ]
-        return self.hide(plain + question + "&".join(fields)), [(name, self.hide(value)) for name, value in hidden]
+        return self.hide(plain + question + "&".join(fields)), [
+            (name, self.hide(value)) for name, value in hidden
+        ]
 
     def _without_proof(self, value: str) -> str:
         if value in self._proofs:
@@ -82,13 +99,17 @@ class Secrets:
 
 def is_distinctive(secret: str) -> bool:
     """Tell whether a secret can be looked for in any text, because it is no everyday word."""
-    return len(secret) >= MIN_WORD_CHARACTERS or (len(secret) >= MIN_CHARACTERS and not secret.isalpha())
+    return len(secret) >= MIN_WORD_CHARACTERS or (
+        len(secret) >= MIN_CHARACTERS and not secret.isalpha()
+    )
 
 
 def spellings(secret: str) -> set[str]:
     """Return a secret as it may stand in a URL, a JSON text, or a header."""
     as_json = {json.dumps(secret, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False)}
-    as_json |= {text.translate(ESCAPED_BY_GO) for text in as_json} | {text.replace("/", "\\/") for text in as_json}
+    as_json |= {text.translate(ESCAPED_BY_GO) for text in as_json} | {
+        text.replace("/", "\\/") for text in as_json
+    }
     as_base64 = base64.b64encode(secret.encode()).decode().rstrip("=")
     in_url = {quote(secret, safe=""), quote(secret), quote_plus(secret)}
     return {secret, secret.encode().decode("latin-1"), as_base64, *in_url, *as_json}

@@ -24,8 +24,15 @@ class PreviewError(Exception):
 class Preview:
     """A process that makes incidents and creates none; calls wait for each other."""
 
-    def __init__(self, script: str, python: str, environment: Mapping[str, str], folder: Path) -> None:
-        self._script, self._python, self._environment, self._folder = script, python, dict(environment), folder
+    def __init__(
+        self, script: str, python: str, environment: Mapping[str, str], folder: Path
+    ) -> None:
+        self._script, self._python, self._environment, self._folder = (
+            script,
+            python,
+            dict(environment),
+            folder,
+        )
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
 
@@ -34,12 +41,17 @@ class Preview:
         with self._lock:
             self._end()
 
-    def incidents(self, params: Mapping[str, Any], requests: list[Recorded]) -> list[dict[str, Any]]:
+    def incidents(
+        self, params: Mapping[str, Any], requests: list[Recorded]
+    ) -> list[dict[str, Any]]:
         """Return for each request {"incidents": [...], "error": a sentence}; raises PreviewError.
 
         An incident has its fields, its duplication key, and `sources`: which parameter and path gave which field.
         """
-        question = {"params": dict(params), "requests": [as_question(request) for request in requests]}
+        question = {
+            "params": dict(params),
+            "requests": [as_question(request) for request in requests],
+        }
         with self._lock:
             try:
                 answer = self._ask(json.dumps(question).encode() + b"\n")

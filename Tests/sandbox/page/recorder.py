@@ -75,9 +75,18 @@ class Listeners:
 class Recorder:
     """Takes exchanges from the reroute's threads and writes them down in one of its own."""
 
-    def __init__(self, traffic: Traffic, store: Store, secrets: Secrets, listeners: Listeners) -> None:
-        self._traffic, self._store, self._secrets, self._listeners = traffic, store, secrets, listeners
-        self.settings: Mapping[str, Any] = {}  # the mapping parameters of the time, kept with each request
+    def __init__(
+        self, traffic: Traffic, store: Store, secrets: Secrets, listeners: Listeners
+    ) -> None:
+        self._traffic, self._store, self._secrets, self._listeners = (
+            traffic,
+            store,
+            secrets,
+            listeners,
+        )
+        self.settings: Mapping[
+            str, Any
+        ] = {}  # the mapping parameters of the time, kept with each request
         self._waiting: deque[Exchange] = deque()
         self._bytes = 0
         self._lock = threading.Lock()
@@ -104,7 +113,9 @@ class Recorder:
         with self._lock:
             self._waiting.append(exchange)
             self._bytes += size
-            while len(self._waiting) > MAX_WAITING or (self._bytes > MAX_WAITING_BYTES and len(self._waiting) > 1):
+            while len(self._waiting) > MAX_WAITING or (
+                self._bytes > MAX_WAITING_BYTES and len(self._waiting) > 1
+            ):
                 left_out = self._waiting.popleft()
                 self._bytes -= len(left_out.begins) + len(left_out.answer)
         self._arrived.set()
@@ -140,7 +151,9 @@ class Recorder:
 
     def _take_batch(self) -> list[Exchange]:
         with self._lock:
-            batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), WRITTEN_AT_A_TIME))]
+            batch = [
+                self._waiting.popleft() for _ in range(min(len(self._waiting), WRITTEN_AT_A_TIME))
+            ]
             self._bytes -= sum(len(exchange.begins) + len(exchange.answer) for exchange in batch)
         return batch
 
@@ -155,7 +168,11 @@ class Recorder:
     def _record(self, exchange: Exchange) -> Recorded:
         created, error = outcome(exchange.answer)
         path, headers = self._secrets.hide_proof(exchange.path, list(exchange.headers))
-        known = self._store.find([int(created[0]["id"])]) if created and is_number(created[0]["id"]) else []
+        known = (
+            self._store.find([int(created[0]["id"])])
+            if created and is_number(created[0]["id"])
+            else []
+        )
         row = {
             "time": now(),
             "method": exchange.method,
@@ -170,7 +187,16 @@ class Recorder:
         }
         incidents = [(item["id"], item["duplicate"]) for item in created]
         answer_headers = list(exchange.answer_headers)
-        return Recorded(row, headers, exchange.begins, exchange.size, answer_headers, exchange.answer, incidents, self.settings)
+        return Recorded(
+            row,
+            headers,
+            exchange.begins,
+            exchange.size,
+            answer_headers,
+            exchange.answer,
+            incidents,
+            self.settings,
+        )
 
     def _tell(self, row: dict[str, Any]) -> None:
         self._tell_left_out()
@@ -199,14 +225,27 @@ def outcome(answer: bytes) -> tuple[list[dict[str, Any]], str]:
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         return [], ""
     names = [{name: str(item.get(name) or "") for name in ("id", "name", "type")} for item in value]
-    return [{**named, "duplicate": bool(item.get("duplicate"))} for named, item in zip(names, value)], ""
+    return [
+        {**named, "duplicate": bool(item.get("duplicate"))} for named, item in zip(names, value)
+    ], ""
 
 
 class Monitor:
     """What the instance's health is made of: its logs, its reports, and figures by the second."""
 
-    def __init__(self, listeners: Listeners, secrets: Secrets, in_flight: Callable[[], int], state: Callable[[], Any]) -> None:
-        self._listeners, self._secrets, self._in_flight, self._state = listeners, secrets, in_flight, state
+    def __init__(
+        self,
+        listeners: Listeners,
+        secrets: Secrets,
+        in_flight: Callable[[], int],
+        state: Callable[[], Any],
+    ) -> None:
+        self._listeners, self._secrets, self._in_flight, self._state = (
+            listeners,
+            secrets,
+            in_flight,
+            state,
+        )
         self._lock = threading.Lock()
         self._seconds: list[float] = []  # of the requests since the last figures
         self._batches: list[int] = []
@@ -272,19 +311,31 @@ class Monitor:
 
     def _context(self, value: Mapping[str, str]) -> None:
         with contextlib.suppress(ValueError, AttributeError):
-            self._queued = int((json.loads(value.get("status") or "{}") or {}).get("queued_incidents") or 0)
+            self._queued = int(
+                (json.loads(value.get("status") or "{}") or {}).get("queued_incidents") or 0
+            )
 
     def health(self) -> dict[str, Any]:
         """Return the instance's state."""
         with self._lock:
             since, text = self._history[-1] if self._history else (self.started, "")
         container, stopped, faults, _ = self._state()
-        return {"health": text, "since": since, "container": container, "serverStopped": stopped, "faults": faults}
+        return {
+            "health": text,
+            "since": since,
+            "container": container,
+            "serverStopped": stopped,
+            "faults": faults,
+        }
 
     def everything(self) -> dict[str, Any]:
         """Return the state with figures, log lines and reports."""
         with self._lock:
-            kept = {"metrics": list(self._figures), "logs": list(self._logs), "history": list(self._history)}
+            kept = {
+                "metrics": list(self._figures),
+                "logs": list(self._logs),
+                "history": list(self._history),
+            }
         return {**self.health(), **kept}
 
     def tell_state(self) -> None:

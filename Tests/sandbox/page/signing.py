@@ -35,11 +35,20 @@ SIGNATURES = {
     "_hmac-sha256": Signature(),
     "_hmac-sha1": Signature("sha1"),
     "_hmac-sha512": Signature("sha512"),
-    "_slack": Signature("sha256", "v0:{timestamp}:", "v0={hex}", "X-Slack-Signature", "X-Slack-Request-Timestamp"),
-    "_zoom": Signature("sha256", "v0:{timestamp}:", "v0={hex}", "X-Zm-Signature", "X-Zm-Request-Timestamp"),
+    "_slack": Signature(
+        "sha256", "v0:{timestamp}:", "v0={hex}", "X-Slack-Signature", "X-Slack-Request-Timestamp"
+    ),
+    "_zoom": Signature(
+        "sha256", "v0:{timestamp}:", "v0={hex}", "X-Zm-Signature", "X-Zm-Request-Timestamp"
+    ),
     "_stripe": Signature("sha256", "{timestamp}.", "t={timestamp},v1={hex}"),
     "_standard-webhooks": Signature(
-        "sha256", "{id}.{timestamp}.", "v1,{base64}", "webhook-signature", "webhook-timestamp", "webhook-id"
+        "sha256",
+        "{id}.{timestamp}.",
+        "v1,{base64}",
+        "webhook-signature",
+        "webhook-timestamp",
+        "webhook-id",
     ),
 }
 
@@ -48,7 +57,9 @@ class Scheme(NamedTuple):
     """A scheme as Username names it: `kind` is "" without credentials, "basic", or the word before the colon."""
 
     kind: str
-    name: str = ""  # of the header or the query string's field; of the user for Basic authentication
+    name: str = (
+        ""  # of the header or the query string's field; of the user for Basic authentication
+    )
 
     @classmethod
     def of(cls, username: str) -> "Scheme":
@@ -73,14 +84,18 @@ class Scheme(NamedTuple):
         return (signature.header if signature else names.get(self.kind, "")).lower()
 
 
-def proven(username: str, password: str, path: str, headers: Headers, body: bytes) -> tuple[str, Headers]:
+def proven(
+    username: str, password: str, path: str, headers: Headers, body: bytes
+) -> tuple[str, Headers]:
     """Return a request's path and headers with the proof that an instance with these credentials asks for.
 
     A proof that is there is replaced; the name of a delivery (webhook-id) and what stands before a signature (sha256=) are kept.
     """
     scheme = Scheme.of(username)
     if scheme.kind == "basic":
-        return path, with_header(headers, "Authorization", f"Basic {basic_token(username, password)}")
+        return path, with_header(
+            headers, "Authorization", f"Basic {basic_token(username, password)}"
+        )
     if scheme.kind == "_header":
         return path, with_header(headers, scheme.name, password.encode().decode("latin-1"))
     if scheme.kind == "_query":
@@ -91,14 +106,27 @@ def proven(username: str, password: str, path: str, headers: Headers, body: byte
 
 def signed(signature: Signature, secret: str, headers: Headers, body: bytes) -> Headers:
     """Return the headers with a signature of the body and what else it takes."""
-    marks = {"timestamp": str(int(time.time())), "id": value_of(headers, signature.identifier) or f"msg_{uuid.uuid4().hex}"}
-    for name, value in ((signature.timestamp, marks["timestamp"]), (signature.identifier, marks["id"])):
+    marks = {
+        "timestamp": str(int(time.time())),
+        "id": value_of(headers, signature.identifier) or f"msg_{uuid.uuid4().hex}",
+    }
+    for name, value in (
+        (signature.timestamp, marks["timestamp"]),
+        (signature.identifier, marks["id"]),
+    ):
         if name:
             headers = with_header(headers, name, value)
-    digest = hmac.digest(key_of(signature, secret), signature.signed_prefix.format(**marks).encode() + body, signature.algorithm)
+    digest = hmac.digest(
+        key_of(signature, secret),
+        signature.signed_prefix.format(**marks).encode() + body,
+        signature.algorithm,
+    )
     prefix = PREFIX.match(value_of(headers, signature.header))
     written = signature.written.format(
-        hex=digest.hex(), base64=base64.b64encode(digest).decode(), prefix=prefix[0] if prefix else "", **marks
+        hex=digest.hex(),
+        base64=base64.b64encode(digest).decode(),
+        prefix=prefix[0] if prefix else "",
+        **marks,
     )
     return with_header(headers, signature.header, written)
 
@@ -123,7 +151,10 @@ def value_of(headers: Headers, name: str) -> str:
 
 def with_header(headers: Headers, name: str, value: str) -> Headers:
     """Return the headers with one set, in the place where it stood."""
-    place = next((index for index, (known, _) in enumerate(headers) if known.lower() == name.lower()), len(headers))
+    place = next(
+        (index for index, (known, _) in enumerate(headers) if known.lower() == name.lower()),
+        len(headers),
+    )
     kept = [(known, given) for known, given in headers if known.lower() != name.lower()]
     return [*kept[:place], (name, value), *kept[place:]]
 
@@ -131,7 +162,11 @@ def with_header(headers: Headers, name: str, value: str) -> Headers:
 def with_field(path: str, name: str, value: str) -> str:
     """Return a path with a field of its query string set."""
     plain, _, query = path.partition("?")
-    kept = [field for field in query.split("&") if field and unquote_plus(field.partition("=")[0]) != name]
+    kept = [
+        field
+        for field in query.split("&")
+        if field and unquote_plus(field.partition("=")[0]) != name
+    ]
     return f"{plain}?" + "&".join([*kept, quote(name, safe="") + "=" + quote(value, safe="")])
 
 

@@ -66,7 +66,9 @@ class Recorded:
     body_bytes: int
     answer_headers: Headers
     answer: bytes
-    incidents: list[tuple[str, bool]] = field(default_factory=list)  # ID, and whether the event had been seen before
+    incidents: list[tuple[str, bool]] = field(
+        default_factory=list
+    )  # ID, and whether the event had been seen before
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -91,7 +93,14 @@ class Recorded:
     def content(self) -> tuple[Any, ...]:
         """Return what the table of contents holds, between the number and the settings."""
         headers, answer_headers = json.dumps(self.headers), json.dumps(self.answer_headers)
-        return headers, self.body, self.body_bytes, answer_headers, self.answer, json.dumps(self.incidents)
+        return (
+            headers,
+            self.body,
+            self.body_bytes,
+            answer_headers,
+            self.answer,
+            json.dumps(self.incidents),
+        )
 
     def counts(self) -> dict[str, int]:
         """Return what the request adds to the totals."""
@@ -102,8 +111,18 @@ class Recorded:
         marks = [f"is{self.kind}", *(["isduplicate"] if self.duplicate else [])]
         row = self.row
         names = [f"#{item['id']} {item['type']} {item['name']}" for item in row["incidents"]]
-        shown = [row["method"], row["path"], row["sender"], str(row["status"]), row["readAs"], row["error"], *names]
-        return searchable(" ".join([*marks, *shown, self.body[:SEARCHED_CHARACTERS].decode("utf-8", "replace")]))
+        shown = [
+            row["method"],
+            row["path"],
+            row["sender"],
+            str(row["status"]),
+            row["readAs"],
+            row["error"],
+            *names,
+        ]
+        return searchable(
+            " ".join([*marks, *shown, self.body[:SEARCHED_CHARACTERS].decode("utf-8", "replace")])
+        )
 
 
 class Traffic:
@@ -150,13 +169,26 @@ class Traffic:
     def add(self, requests: list[Recorded]) -> list[int]:
         """Keep requests, in one transaction, and return their numbers; the oldest make room for them."""
         with self._transaction() as db:
-            first = (db.execute("select seq from sqlite_sequence where name = 'request'").fetchone() or (0,))[0] + 1
+            first = (
+                db.execute("select seq from sqlite_sequence where name = 'request'").fetchone()
+                or (0,)
+            )[0] + 1
             numbered = list(enumerate(requests, first))
-            rows = [(number, known.kind, known.duplicate, known.size, json.dumps(known.row)) for number, known in numbered]
-            db.executemany("insert into request (id, kind, duplicate, size, row) values (?, ?, ?, ?, ?)", rows)
-            contents = [(number, *known.content(), self._settings_id(db, known.settings)) for number, known in numbered]
+            rows = [
+                (number, known.kind, known.duplicate, known.size, json.dumps(known.row))
+                for number, known in numbered
+            ]
+            db.executemany(
+                "insert into request (id, kind, duplicate, size, row) values (?, ?, ?, ?, ?)", rows
+            )
+            contents = [
+                (number, *known.content(), self._settings_id(db, known.settings))
+                for number, known in numbered
+            ]
             db.executemany("insert into content values (?, ?, ?, ?, ?, ?, ?, ?)", contents)
-            origins = [(identifier, number) for number, known in numbered for identifier in known.numbers()]
+            origins = [
+                (identifier, number) for number, known in numbered for identifier in known.numbers()
+            ]
             db.executemany("insert or ignore into origin values (?, ?)", origins)
             words = [(number, known.words()) for number, known in numbered]
             db.executemany("insert into request_text (rowid, words) values (?, ?)", words)
@@ -183,16 +215,21 @@ class Traffic:
 
     def _make_room(self, db: sqlite3.Connection) -> None:
         """Let go of the oldest requests."""
-        while self._tally(db, "all") > self._most or (self._tally(db, "bytes") > MAX_BYTES and self._tally(db, "all") > 1):
+        while self._tally(db, "all") > self._most or (
+            self._tally(db, "bytes") > MAX_BYTES and self._tally(db, "all") > 1
+        ):
             number = db.execute("select id from request order by id limit 1").fetchone()[0]
             old = self._read(db, number)
             if old:
-                words = "insert into request_text (request_text, rowid, words) values ('delete', ?, ?)"
+                words = (
+                    "insert into request_text (request_text, rowid, words) values ('delete', ?, ?)"
+                )
                 db.execute(words, (number, old.words()))
                 db.execute("delete from request where id = ?", (number,))
                 db.execute("delete from content where id = ?", (number,))
                 db.executemany(
-                    "delete from origin where incident = ? and request = ?", [(key, number) for key, _ in old.incidents]
+                    "delete from origin where incident = ? and request = ?",
+                    [(key, number) for key, _ in old.incidents],
                 )
                 self._count(db, {name: -number for name, number in old.counts().items()})
 
@@ -214,7 +251,9 @@ class Traffic:
                 indexed = 0
             new = self._store.after(indexed, INDEXED_AT_A_TIME)
             rows = [(int(incident["id"]), incident_words(incident)) for incident in new]
-            db.executemany("insert or replace into incident_text (rowid, words) values (?, ?)", rows)
+            db.executemany(
+                "insert or replace into incident_text (rowid, words) values (?, ?)", rows
+            )
             if rows:
                 db.execute("insert or replace into tally values ('indexed', ?)", (rows[-1][0],))
         return len(new)
@@ -230,7 +269,9 @@ class Traffic:
             return Found(rows[:limit], len(numbers) > limit, total)
         where = {"": "", "duplicate": "duplicate and"}.get(kind, "kind = ? and")
         values = (kind,) if kind and kind != "duplicate" else ()
-        rows = self._rows(f"where {where} id < ? order by id desc limit ?", *values, before, limit + 1)
+        rows = self._rows(
+            f"where {where} id < ? order by id desc limit ?", *values, before, limit + 1
+        )
         with self._reading:
             total = self._tally(self._reader, kind or "all")
         return Found(rows[:limit], len(rows) > limit, total)
@@ -303,7 +344,10 @@ def words_query(text: str) -> str:
 def incident_words(incident: Mapping[str, Any]) -> str:
     """Return what a search for incidents looks in."""
     raw = incident.get("rawJSON") or ""
-    names = [f"#{incident['id']}", *(str(incident.get(name) or "") for name in ("name", "type", "details"))]
+    names = [
+        f"#{incident['id']}",
+        *(str(incident.get(name) or "") for name in ("name", "type", "details")),
+    ]
     return searchable(" ".join([*names, raw[:SEARCHED_CHARACTERS]]))
 
 

@@ -120,13 +120,18 @@ class Guard:
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
             ours = {name for name, _ in HEADERS}
-            return start_response(status, [*(pair for pair in headers if pair[0] not in ours), *HEADERS], *rest)
+            return start_response(
+                status, [*(pair for pair in headers if pair[0] not in ours), *HEADERS], *rest
+            )
 
         try:
             self._check(environ)
         except Refusal as refusal:
             drain(environ)
-            start(f"{refusal.status} {HTTPStatus(refusal.status).phrase}", [("Content-Type", "application/json")])
+            start(
+                f"{refusal.status} {HTTPStatus(refusal.status).phrase}",
+                [("Content-Type", "application/json")],
+            )
             return [json.dumps({"error": str(refusal)}).encode()]
         answer: Iterable[bytes] = self._app(environ, start)
         return answer
@@ -134,17 +139,26 @@ class Guard:
     def _check(self, environ: Mapping[str, Any]) -> None:
         host = str(environ.get("HTTP_HOST", "")).lower()
         if host not in self._hosts:
-            raise Refusal(403, f"This page is for this machine only: open it at http://{min(self._hosts)}/.")
-        method, is_ours = environ["REQUEST_METHOD"], environ.get("HTTP_SEC_FETCH_SITE", "none") in ("same-origin", "none")
+            raise Refusal(
+                403, f"This page is for this machine only: open it at http://{min(self._hosts)}/."
+            )
+        method, is_ours = (
+            environ["REQUEST_METHOD"],
+            environ.get("HTTP_SEC_FETCH_SITE", "none") in ("same-origin", "none"),
+        )
         if method in ("GET", "HEAD"):
-            if not is_ours and environ.get("PATH_INFO", "").startswith("/api/"):  # its duration alone would tell something
+            if not is_ours and environ.get("PATH_INFO", "").startswith(
+                "/api/"
+            ):  # its duration alone would tell something
                 raise Refusal(403, "Only the page itself may ask this; open it and look there.")
             return
         if method != "POST":
             raise Refusal(405, "Calls of the page are GET or POST.")
         origin = environ.get("HTTP_ORIGIN")
         if (origin is not None and origin.lower() != f"http://{host}") or not is_ours:
-            raise Refusal(403, "Only the page itself may change something; open it and do it there.")
+            raise Refusal(
+                403, "Only the page itself may change something; open it and do it there."
+            )
         if environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower() != "application/json":
             raise Refusal(415, "Send JSON, with Content-Type: application/json.")
 
@@ -162,8 +176,13 @@ class Application(bottle.Bottle):
     def default_error_handler(self, error: bottle.HTTPError) -> str:
         """Answer in JSON what Bottle itself refuses."""
         bottle.response.content_type = "application/json"
-        sentence = {404: "There is nothing here; the page is at /.", 405: "This call wants another method."}
-        return json.dumps({"error": sentence.get(error.status_code, "The page failed; the terminal says why.")})
+        sentence = {
+            404: "There is nothing here; the page is at /.",
+            405: "This call wants another method.",
+        }
+        return json.dumps(
+            {"error": sentence.get(error.status_code, "The page failed; the terminal says why.")}
+        )
 
 
 class Page:
@@ -172,7 +191,11 @@ class Page:
     def __init__(self, sandbox: "Sandbox", store_file: Path | None) -> None:
         self._sandbox = sandbox
         folder = Path(sandbox.folder)
-        kept = store_file.with_name(f"{store_file.stem}-page.sqlite3") if store_file else folder / "page.sqlite3"
+        kept = (
+            store_file.with_name(f"{store_file.stem}-page.sqlite3")
+            if store_file
+            else folder / "page.sqlite3"
+        )
         self.traffic = Traffic(kept, sandbox.store)
         self._path = PREFIX + quote(sandbox.instance)
         self._secrets = Secrets()
@@ -180,7 +203,9 @@ class Page:
         self._listeners = Listeners()
         self._recorder = Recorder(self.traffic, sandbox.store, self._secrets, self._listeners)
         self._monitor = Monitor(self._listeners, self._secrets, self._in_flight, self._state)
-        self._preview = Preview(sandbox.descriptor.script(), sandbox.interpreter, sandbox.environment, folder)
+        self._preview = Preview(
+            sandbox.descriptor.script(), sandbox.interpreter, sandbox.environment, folder
+        )
         self._front: Reroute | None = None
         self._server: ThreadedServer | None = None
         self._restarts = threading.Lock()
@@ -192,7 +217,9 @@ class Page:
         app = Guard(routes(self), front.server_address[1])
         self._server = ThreadedServer(("127.0.0.1", 0), Handler)
         self._server.set_app(app)
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True, name="page").start()
+        threading.Thread(
+            target=self._server.serve_forever, args=(0.05,), daemon=True, name="page"
+        ).start()
         front.page_port = self._server.server_port
         self._sandbox.server.observe = self._monitor.see
         shown = front.observe
@@ -229,7 +256,12 @@ class Page:
         """Return the container's state, whether the server is stopped, the faults, and whether senders are answered early."""
         sandbox = self._sandbox
         container = "restarting" if sandbox.restarting else "up" if sandbox.alive else "ended"
-        return container, sandbox.faults.stopped.is_set(), self.faults(), bool(sandbox.params.get("answer_seconds"))
+        return (
+            container,
+            sandbox.faults.stopped.is_set(),
+            self.faults(),
+            bool(sandbox.params.get("answer_seconds")),
+        )
 
     def hide(self, value: Any) -> Any:
         """Return a JSON value without the instance's secrets."""
@@ -245,7 +277,11 @@ class Page:
     def _mapping(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Return the parameters without what is secret, and without what says who gets in."""
         declared = self._sandbox.descriptor.parameters
-        plain = {name for name, known in declared.items() if known.type not in (*SECRET_TYPES, CREDENTIALS, TEXT_AREA)}
+        plain = {
+            name
+            for name, known in declared.items()
+            if known.type not in (*SECRET_TYPES, CREDENTIALS, TEXT_AREA)
+        }
         return {name: value for name, value in params.items() if name in plain}
 
     # ---- the instance
@@ -269,7 +305,9 @@ class Page:
         params = merged(sandbox.descriptor, sandbox.params, given.get("params"))
         self._learn(params)
         entries = self._run("test-module", params)
-        texts = [str(entry.get("Contents")) for entry in entries] or ["The integration answered nothing."]
+        texts = [str(entry.get("Contents")) for entry in entries] or [
+            "The integration answered nothing."
+        ]
         return {"ok": texts == ["ok"], "text": self._secrets.hide("\n".join(texts))}
 
     def _run(self, command: str, params: Mapping[str, Any] | None = None) -> list[Any]:
@@ -305,11 +343,22 @@ class Page:
         origin = self._origin()
         proven = self._addressed(attempt, origin).proven(*self._credentials())
         try:
-            with connected(origin) as connection, self._recorder.expecting(connection.sock.getsockname()[1]) as number:
+            with (
+                connected(origin) as connection,
+                self._recorder.expecting(connection.sock.getsockname()[1]) as number,
+            ):
                 answer = send(connection, proven)
                 identifier = number() if origin == self._front_origin() else None
-        except (OSError, HTTPException, ValueError) as error:  # the text of one may hold what was sent, spelled anew
-            why = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+        except (
+            OSError,
+            HTTPException,
+            ValueError,
+        ) as error:  # the text of one may hold what was sent, spelled anew
+            why = (
+                error.strerror
+                if isinstance(error, OSError) and error.strerror
+                else type(error).__name__
+            )
             raise Refusal(502, f"{origin} does not answer this request: {why}.") from error
         return {**self._secrets.hide(answer), "requestId": identifier}
 
@@ -334,9 +383,16 @@ class Page:
         """Send a request again as it was; what proves its sender is made anew where it did so."""
         old = self._opened(number)
         if old.body_bytes > len(old.body):
-            raise Refusal(400, "This request's body is longer than what is kept of it; send it again from where it came from.")
+            raise Refusal(
+                400,
+                "This request's body is longer than what is kept of it; send it again from where it came from.",
+            )
         skipped = {"x-forwarded-for", "content-length", "transfer-encoding", "host", "connection"}
-        headers = [(name, value) for name, value in old.headers if name.lower() not in skipped and HIDDEN not in value]
+        headers = [
+            (name, value)
+            for name, value in old.headers
+            if name.lower() not in skipped and HIDDEN not in value
+        ]
         path = re.sub(rf"(?<=[?&])[^&]*{HIDDEN}(?:&|$)", "", old.row["path"]).rstrip("?&")
         return self.send(Attempt(old.row["method"], path, headers, old.body, self._was_proven(old)))
 
@@ -344,7 +400,9 @@ class Page:
         """Tell whether a request had a proof that is hidden by now, or a signature that was right at its time."""
         hidden = HIDDEN in old.row["path"] or any(HIDDEN in value for _, value in old.headers)
         header = Scheme.of(self._credentials()[0]).header
-        return hidden or (old.row["status"] != 401 and bool(header) and bool(value_of(old.headers, header)))
+        return hidden or (
+            old.row["status"] != 401 and bool(header) and bool(value_of(old.headers, header))
+        )
 
     def _credentials(self) -> tuple[str, str]:
         given = self._sandbox.params.get("credentials")
@@ -357,7 +415,11 @@ class Page:
     def _origin(self) -> str:
         """Return where requests are sent to: the front, unless the instance has a certificate."""
         sandbox = self._sandbox
-        return sandbox.container_url if sandbox.sender_url == sandbox.container_url else self._front_origin()
+        return (
+            sandbox.container_url
+            if sandbox.sender_url == sandbox.container_url
+            else self._front_origin()
+        )
 
     # ---- requests and incidents
 
@@ -396,12 +458,22 @@ class Page:
         return found
 
     def _incidents_of(self, old: Recorded) -> list[dict[str, Any]]:
-        shown = [(int(number), duplicate) for number, duplicate in old.incidents[:MAX_OPENED] if is_number(number)]
-        stored = {int(incident["id"]): incident for incident in self._sandbox.store.find(number for number, _ in shown)}
+        shown = [
+            (int(number), duplicate)
+            for number, duplicate in old.incidents[:MAX_OPENED]
+            if is_number(number)
+        ]
+        stored = {
+            int(incident["id"]): incident
+            for incident in self._sandbox.store.find(number for number, _ in shown)
+        }
         made = self._made(old)
         same_order = len(made) == len(old.incidents)
         return [
-            {**self._shown(stored[number], made[place] if same_order else {}), "duplicate": duplicate}
+            {
+                **self._shown(stored[number], made[place] if same_order else {}),
+                "duplicate": duplicate,
+            }
             for place, (number, duplicate) in enumerate(shown)
             if number in stored
         ]
@@ -426,7 +498,10 @@ class Page:
             for name, where in (made.get("sources") or {}).items()
             if name not in stored or stored[name] == made.get(name)
         }
-        shown = {name: incident.get(name) for name in ("id", "name", "type", "severity", "occurred", "details", "created")}
+        shown = {
+            name: incident.get(name)
+            for name in ("id", "name", "type", "severity", "occurred", "details", "created")
+        }
         return {**shown, "duplicate": False, "fields": stored, "raw": raw, "sources": sources}
 
     def _source(self, where: Mapping[str, str]) -> dict[str, str]:
@@ -459,7 +534,11 @@ class Page:
         """Fetch samples as the mapping wizard does, newest first."""
         fetched = self._run("fetch-incidents")
         samples = [
-            {"name": str(sample.get("name") or ""), "raw": json.loads(sample.get("rawJSON") or "{}")} for sample in fetched
+            {
+                "name": str(sample.get("name") or ""),
+                "raw": json.loads(sample.get("rawJSON") or "{}"),
+            }
+            for sample in fetched
         ]
         hint = ""
         if not samples and not self._sandbox.params.get("store_samples"):
@@ -480,7 +559,11 @@ class Page:
             made = self._preview.incidents(params, [old for _, old in kept])
         except PreviewError as error:
             raise Refusal(502, str(error)) from error
-        return {"requests": [self._previewed(number, old, found) for (number, old), found in zip(kept, made)]}
+        return {
+            "requests": [
+                self._previewed(number, old, found) for (number, old), found in zip(kept, made)
+            ]
+        }
 
     def _previewed(self, number: int, old: Recorded, found: Mapping[str, Any]) -> dict[str, Any]:
         error = found["error"]
@@ -488,7 +571,10 @@ class Page:
         if old.row["status"] in UNREAD:
             incidents, error = [], old.row["error"]
         elif old.row["status"] == 200 and not old.answer.lstrip().startswith(b"["):
-            incidents, error = [], "The request was a handshake or a question, which becomes no incident."
+            incidents, error = (
+                [],
+                "The request was a handshake or a question, which becomes no incident.",
+            )
         elif old.body_bytes > len(old.body):
             incidents, error = [], "The body is longer than what is kept of it."
         names = ("name", "type", "severity", "occurred", "duplicationKey")
@@ -617,7 +703,12 @@ def listed() -> tuple[int, int, str, str]:
         raise Refusal(400, f"status is one of all, {', '.join(KINDS)}.")
     before = number_of(query.get("before"), "before", MAX_NUMBER, MAX_NUMBER)
     limit = number_of(query.get("limit"), "limit", 50, MAX_LIMIT)
-    return before, max(limit, 1), query.getunicode("q", "").strip()[:200], "" if kind == "all" else kind
+    return (
+        before,
+        max(limit, 1),
+        query.getunicode("q", "").strip()[:200],
+        "" if kind == "all" else kind,
+    )
 
 
 def as_json(call: Callable[..., Any], hide: Callable[[Any], Any]) -> Callable[..., Any]:
@@ -628,7 +719,13 @@ def as_json(call: Callable[..., Any], hide: Callable[[Any], Any]) -> Callable[..
         try:
             return json.dumps(call(**values))
         except (Refusal, DescriptorError, AttemptError, ContainerError) as error:
-            status = error.status if isinstance(error, Refusal) else 502 if isinstance(error, ContainerError) else 400
+            status = (
+                error.status
+                if isinstance(error, Refusal)
+                else 502
+                if isinstance(error, ContainerError)
+                else 400
+            )
             bottle.response.status = status
             return json.dumps({"error": hide(str(error))})
 

@@ -50,14 +50,23 @@ def program(*names: str) -> str:
 @contextlib.contextmanager
 def chromium() -> Iterator[Chrome]:
     """Run a browser with a profile of its own until the block ends."""
-    browser, driver = program("chromium", "chromium-browser", "google-chrome"), program("chromedriver")
+    browser, driver = (
+        program("chromium", "chromium-browser", "google-chrome"),
+        program("chromedriver"),
+    )
     with tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True) as profile:
         options = ChromeOptions()
         options.binary_location = browser
-        for flag in (*FLAGS, f"--user-data-dir={profile}", *(["--no-sandbox"] if os.geteuid() == 0 else [])):
+        for flag in (
+            *FLAGS,
+            f"--user-data-dir={profile}",
+            *(["--no-sandbox"] if os.geteuid() == 0 else []),
+        ):
             options.add_argument(flag)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        options.set_capability("unhandledPromptBehavior", "ignore")  # an alert is a failure, not something to wave away
+        options.set_capability(
+            "unhandledPromptBehavior", "ignore"
+        )  # an alert is a failure, not something to wave away
         chrome = Chrome(options=options, service=Service(driver))
         try:
             yield chrome
@@ -76,7 +85,12 @@ class Page:
         """Load the page anew at a view such as `requests/3`; without one, as somebody opens its address."""
         self.driver.get("about:blank")
         self.driver.get(self.url + (f"#/{view}" if view else ""))
-        self.until(lambda: self.script("return document.querySelector('main > section:not([hidden])') !== null"), "a view")
+        self.until(
+            lambda: self.script(
+                "return document.querySelector('main > section:not([hidden])') !== null"
+            ),
+            "a view",
+        )
 
     def go(self, title: str) -> None:
         """Click a view's link."""
@@ -109,7 +123,14 @@ class Page:
     def find(self, selector: str) -> WebElement:
         """Return the first element of a CSS selector that is shown, once there is one."""
         return self.until(
-            lambda: next((one for one in self.driver.find_elements(By.CSS_SELECTOR, selector) if one.is_displayed()), None),
+            lambda: next(
+                (
+                    one
+                    for one in self.driver.find_elements(By.CSS_SELECTOR, selector)
+                    if one.is_displayed()
+                ),
+                None,
+            ),
             selector,
         )
 
@@ -119,7 +140,9 @@ class Page:
 
     def named(self, selector: str, text: str) -> WebElement:
         """Return the element of a CSS selector with exactly this text, once it is shown."""
-        found: WebElement = self.until(lambda: self.script(BY_TEXT, selector, text), f"{selector} {text!r}")
+        found: WebElement = self.until(
+            lambda: self.script(BY_TEXT, selector, text), f"{selector} {text!r}"
+        )
         return found
 
     def click(self, selector: str, text: str = "") -> None:
@@ -131,7 +154,9 @@ class Page:
             element.click()
             return True
 
-        self.until(clicked, f"a click on {selector} {text}")  # again where a list was drawn anew in between
+        self.until(
+            clicked, f"a click on {selector} {text}"
+        )  # again where a list was drawn anew in between
 
     def fill(self, selector: str, text: str) -> None:
         """Type a text in the place of what a field holds."""
@@ -147,14 +172,18 @@ class Page:
 
     def unfold(self) -> None:
         """Open all that is folded in the view."""
-        self.script("for (const one of document.querySelectorAll('main > section:not([hidden]) details')) one.open = true")
+        self.script(
+            "for (const one of document.querySelectorAll('main > section:not([hidden]) details')) one.open = true"
+        )
 
     def resize(self, width: int, height: int, theme: str = "") -> None:
         """Show the page in a window of so many CSS pixels, in a theme of the system if one is named."""
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
         features = [{"name": "prefers-color-scheme", "value": theme}]
-        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features if theme else []})
+        self.driver.execute_cdp_cmd(
+            "Emulation.setEmulatedMedia", {"features": features if theme else []}
+        )
 
     def console(self) -> list[str]:
         """Return what the browser has written to its console since it was asked last."""

@@ -22,17 +22,30 @@ Pair = tuple[int, Any]
 
 
 def ask(
-    port: int, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None, host: str = ""
+    port: int,
+    method: str,
+    path: str,
+    body: bytes = b"",
+    headers: dict[str, str] | None = None,
+    host: str = "",
 ) -> tuple[int, dict[str, str], bytes]:
     """Send a request with exactly these headers, Host and Content-Length besides."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     try:
         connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
-        for name, value in {"Host": host or f"127.0.0.1:{port}", **(headers or {}), "Content-Length": str(len(body))}.items():
+        for name, value in {
+            "Host": host or f"127.0.0.1:{port}",
+            **(headers or {}),
+            "Content-Length": str(len(body)),
+        }.items():
             connection.putheader(name, value)
         connection.endheaders(body)
         answer = connection.getresponse()
-        return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
+        return (
+            answer.status,
+            {name.lower(): value for name, value in answer.getheaders()},
+            answer.read(),
+        )
     finally:
         connection.close()
 
@@ -47,7 +60,9 @@ class Api:
     def call(self, method: str, path: str, value: Any = None) -> Pair:
         """Make a call and return status and value of its answer."""
         body = json.dumps({} if value is None else value).encode() if method == "POST" else b""
-        status, headers, content = ask(self.port, method, path, body, JSON if method == "POST" else {})
+        status, headers, content = ask(
+            self.port, method, path, body, JSON if method == "POST" else {}
+        )
         assert headers["content-type"] == "application/json", content
         return status, json.loads(content)
 
@@ -74,7 +89,12 @@ class Api:
         assert self.post("/api/instance", {"params": params}) == {"ok": True}
 
     def send(
-        self, body: Any, sign: bool = True, path: str = "", headers: dict[str, str] | None = None, method: str = "POST"
+        self,
+        body: Any,
+        sign: bool = True,
+        path: str = "",
+        headers: dict[str, str] | None = None,
+        method: str = "POST",
     ) -> Any:
         """Send a request to the instance, as the page does."""
         text = body if isinstance(body, str) else json.dumps(body)
@@ -107,17 +127,27 @@ def credentials(username: str = SIGNED, password: str = SECRET) -> dict[str, Any
 
 def expected_of(example: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the incidents that a delivery must become with its own parameters, see test_deliveries.py."""
-    return list(json.loads((DELIVERIES / f"{example['id']}.expected.json").read_text(encoding="utf-8"))["incidents"])
+    return list(
+        json.loads((DELIVERIES / f"{example['id']}.expected.json").read_text(encoding="utf-8"))[
+            "incidents"
+        ]
+    )
 
 
-BLANK = dict.fromkeys(("events_path", "type_from", "incidentType", "severity_map", "severity_from"), "")
+BLANK = dict.fromkeys(
+    ("events_path", "type_from", "incidentType", "severity_map", "severity_from"), ""
+)
 
 
 def shell(line: str, secret: str) -> str:
     """Run a line of curl and return what it printed."""
     env = {**os.environ, "WEBHOOK_SECRET": secret}
     done = subprocess.run(
-        ["sh", "-c", line.replace("curl ", "curl -sS ", 1)], capture_output=True, env=env, timeout=30, check=False
+        ["sh", "-c", line.replace("curl ", "curl -sS ", 1)],
+        capture_output=True,
+        env=env,
+        timeout=30,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.decode()
@@ -126,17 +156,34 @@ def shell(line: str, secret: str) -> str:
 def everything_reported(api: Api) -> str:
     """Return what every call of the page answers, refusals too."""
     answers = [
-        api.call("GET", path) for path in ("/api/instance", "/api/examples", "/api/health", "/api/requests", "/api/incidents")
+        api.call("GET", path)
+        for path in (
+            "/api/instance",
+            "/api/examples",
+            "/api/health",
+            "/api/requests",
+            "/api/incidents",
+        )
     ]
     numbers = [row["id"] for row in api.get("/api/requests?limit=200")["requests"]]
     answers += [api.call("GET", f"/api/requests/{number}") for number in numbers]
-    answers += [api.call("GET", f"/api/incidents/{incident['id']}") for incident in api.sandbox.incidents()]
+    answers += [
+        api.call("GET", f"/api/incidents/{incident['id']}") for incident in api.sandbox.incidents()
+    ]
     answers += [api.call("POST", f"/api/requests/{number}/send") for number in numbers[-1:]]
     attempt = {"method": "POST", "path": INSTANCE, "headers": [], "body": "{}", "sign": True}
     answers += [api.call("POST", path, attempt) for path in ("/api/send", "/api/curl")]
-    forms: list[Any] = [{}, {"longRunningPort": "x"}, {"nosuch": 1}, {"credentials": {"identifier": "_slak"}}]
+    forms: list[Any] = [
+        {},
+        {"longRunningPort": "x"},
+        {"nosuch": 1},
+        {"credentials": {"identifier": "_slak"}},
+    ]
     for path in ("/api/instance/test", "/api/preview", "/api/instance"):
-        answers += [api.call("POST", path, {"params": form}) for form in (forms if path != "/api/instance" else forms[2:3])]
+        answers += [
+            api.call("POST", path, {"params": form})
+            for form in (forms if path != "/api/instance" else forms[2:3])
+        ]
     answers += [api.call("POST", path) for path in ("/api/samples", "/api/faults")]
     return json.dumps(answers, ensure_ascii=False)
 
@@ -189,4 +236,8 @@ def events(api: Api) -> Iterator[Stream]:
 
 def is_request(name: str) -> Any:
     """Return a condition: the newest event is a request whose first incident has this name."""
-    return lambda seen: seen[-1][0] == "request" and seen[-1][1]["incidents"][:1] and seen[-1][1]["incidents"][0]["name"] == name
+    return lambda seen: (
+        seen[-1][0] == "request"
+        and seen[-1][1]["incidents"][:1]
+        and seen[-1][1]["incidents"][0]["name"] == name
+    )

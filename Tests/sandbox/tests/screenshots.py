@@ -31,14 +31,34 @@ SENT = (
     "prometheus-alertmanager",
     "wazuh-alert",
 )
-RATES = (6, 9, 14, 20, 27, 33, 36, 34, 28, 21, 15, 11, 9, 8, 10, 14) * 4  # requests, second by second
+RATES = (
+    6,
+    9,
+    14,
+    20,
+    27,
+    33,
+    36,
+    34,
+    28,
+    21,
+    15,
+    11,
+    9,
+    8,
+    10,
+    14,
+) * 4  # requests, second by second
 SLOWER_FROM = 40  # seconds
 
 
 def main(folder: Path) -> None:
     """Write a picture of each view, in both themes and both sizes."""
     folder.mkdir(parents=True, exist_ok=True)
-    with Sandbox(PARAMS, port=0 if accepts(8080) else 8080, page=True) as sandbox, chromium() as driver:
+    with (
+        Sandbox(PARAMS, port=0 if accepts(8080) else 8080, page=True) as sandbox,
+        chromium() as driver,
+    ):
         page = Page(driver, sandbox.page_url)
         page.resize(*SIZES["wide"])
         furnish(sandbox)
@@ -48,8 +68,12 @@ def main(folder: Path) -> None:
 
 def furnish(sandbox: Sandbox) -> None:
     """Send what senders send, and what is refused."""
-    examples = {one["id"]: one for one in requests.get(f"{sandbox.page_url}api/examples", timeout=30).json()}
-    requests.post(sandbox.url, json={"title": "Nobody knows this key"}, headers={"X-Key": "other"}, timeout=30)
+    examples = {
+        one["id"]: one for one in requests.get(f"{sandbox.page_url}api/examples", timeout=30).json()
+    }
+    requests.post(
+        sandbox.url, json={"title": "Nobody knows this key"}, headers={"X-Key": "other"}, timeout=30
+    )
     unreadable = {"X-Key": "example", "Content-Type": "application/json"}
     requests.post(sandbox.url, data='{"title": "cut', headers=unreadable, timeout=30)
     for name in SENT:
@@ -60,7 +84,9 @@ def call(sandbox: Sandbox, path: str, value: object) -> None:
     requests.post(f"{sandbox.page_url}{path}", json=value, timeout=30).raise_for_status()
 
 
-def take(page: Page, sandbox: Sandbox, folder: Path, view: str, prepare: Callable[[Page, Sandbox], None]) -> None:
+def take(
+    page: Page, sandbox: Sandbox, folder: Path, view: str, prepare: Callable[[Page, Sandbox], None]
+) -> None:
     """Show a view once, then write it in every size and theme."""
     page.resize(*SIZES["wide"])
     prepare(page, sandbox)
@@ -68,7 +94,10 @@ def take(page: Page, sandbox: Sandbox, folder: Path, view: str, prepare: Callabl
         for theme in THEMES:
             page.resize(width, height, theme)
             page.script("window.scrollTo(0, 0); document.activeElement?.blur()")
-            page.until(lambda: page.script("return document.getAnimations().length === 0"), "the end of what moves")
+            page.until(
+                lambda: page.script("return document.getAnimations().length === 0"),
+                "the end of what moves",
+            )
             picture(page, folder / f"page-{view}-{size}-{theme}.png")
 
 

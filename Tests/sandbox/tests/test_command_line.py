@@ -29,7 +29,9 @@ def command_line(*words: object) -> list[str]:
 @contextlib.contextmanager
 def serving(*words: object) -> "Iterator[subprocess.Popen[str]]":
     """Run the command line beside the test, and never longer than it."""
-    with subprocess.Popen(command_line(*words), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    with subprocess.Popen(
+        command_line(*words), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
         try:
             yield process
         finally:
@@ -41,7 +43,9 @@ def serving(*words: object) -> "Iterator[subprocess.Popen[str]]":
 
 
 def run(*words: object) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(command_line(*words), cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run(
+        command_line(*words), cwd=ROOT, capture_output=True, text=True, timeout=30, check=False
+    )
 
 
 def test_serve_shows_what_happens_and_stops_on_sigterm(pack: Path, tmp_path: Path) -> None:
@@ -51,14 +55,23 @@ def test_serve_shows_what_happens_and_stops_on_sigterm(pack: Path, tmp_path: Pat
         assert process.stdout
         assert f"http://127.0.0.1:{port}/instance/execute/webhook" in process.stdout.readline()
         pasted = process.stdout.readline()
-        assert pasted.startswith(f"curl -X POST http://127.0.0.1:{port}/instance/execute/webhook -H 'X-Key: it'\"'\"'s'")
+        assert pasted.startswith(
+            f"curl -X POST http://127.0.0.1:{port}/instance/execute/webhook -H 'X-Key: it'\"'\"'s'"
+        )
         url = f"http://127.0.0.1:{port}/instance/execute/webhook"
         requests.post(url, data=create(name="evil \x1b[2J\x07name"), timeout=5)
         line = process.stdout.readline()
-        shown = re.fullmatch(r"\d\d:\d\d:\d\d  POST /instance/execute/webhook  200  .*from 127\.0\.0\.1  (\d+\.\d) ms\n", line)
+        shown = re.fullmatch(
+            r"\d\d:\d\d:\d\d  POST /instance/execute/webhook  200  .*from 127\.0\.0\.1  (\d+\.\d) ms\n",
+            line,
+        )
         assert shown, line
         assert float(shown[1]) >= 5
-        requests.post(url, data="(demisto.updateModuleHealth('ill'), demisto.updateModuleHealth('ill'))", timeout=5)
+        requests.post(
+            url,
+            data="(demisto.updateModuleHealth('ill'), demisto.updateModuleHealth('ill'))",
+            timeout=5,
+        )
         assert process.stdout.readline() == "health: ill\n"
         process.stdout.readline()
         requests.post(url, data="demisto.updateModuleHealth('')", timeout=5)
@@ -93,7 +106,9 @@ def test_samples_says_when_they_are_off(tmp_path: Path) -> None:
 
 def test_reset_forgets_what_an_earlier_run_kept(pack: Path, tmp_path: Path) -> None:
     store = tmp_path / "store.sqlite3"
-    kept = Sandbox(pack=pack, start=False, store=store, context={"sample_events": '[{"name": "kept"}]'})
+    kept = Sandbox(
+        pack=pack, start=False, store=store, context={"sample_events": '[{"name": "kept"}]'}
+    )
     kept.stop()
     words = ("samples", "--pack", pack, "--store", store)
     assert json.loads(run(*words).stdout) == [{"name": "kept"}]
@@ -113,7 +128,8 @@ def test_the_incidents_subcommand_prints_what_is_stored(pack: Path, tmp_path: Pa
 
 def test_the_test_subcommand_is_the_test_button(pack: Path) -> None:
     good, bad, broken = (
-        run("test", "--pack", pack, "--store", ":memory:", "--param", f"credentials={user}:") for user in ("", "bad", "context")
+        run("test", "--pack", pack, "--store", ":memory:", "--param", f"credentials={user}:")
+        for user in ("", "bad", "context")
     )
     assert (good.returncode, good.stdout) == (0, "ok\n")
     assert (bad.returncode, bad.stdout) == (1, "bad user\n")
@@ -127,7 +143,10 @@ def test_a_taken_port_is_one_sentence(pack: Path) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         done = run("--pack", pack, "--port", port, "--store", ":memory:")
-    assert (done.returncode, done.stderr) == (2, f"Port {port} is in use: choose another one with --port.\n")
+    assert (done.returncode, done.stderr) == (
+        2,
+        f"Port {port} is in use: choose another one with --port.\n",
+    )
 
 
 @pytest.mark.parametrize(
@@ -136,7 +155,10 @@ def test_a_taken_port_is_one_sentence(pack: Path) -> None:
         (("--param", "nosuch=1"), "no parameter 'nosuch'"),
         (("--param", "nosuch"), "'nosuch' is not NAME=VALUE"),
         (("--latency", "createIncidents=20"), "write 500us, 20ms or 1.5s"),
-        (("--latency", "createIncident=20ms"), "no call 'createIncident'; the calls are createIncidents"),
+        (
+            ("--latency", "createIncident=20ms"),
+            "no call 'createIncident'; the calls are createIncidents",
+        ),
         (("--fail", "createIncidents=-1"), "no count"),
         (("--pack", "nosuch.zip"), "nosuch.zip cannot be read"),
     ],
@@ -155,23 +177,37 @@ def test_serve_ends_when_the_container_does(pack: Path) -> None:
         assert process.stdout
         process.stdout.readline()
         with contextlib.suppress(requests.RequestException):
-            requests.post(f"http://127.0.0.1:{port}/instance/execute/webhook", data="os._exit(7)", timeout=5)
+            requests.post(
+                f"http://127.0.0.1:{port}/instance/execute/webhook", data="os._exit(7)", timeout=5
+            )
         assert process.wait(10) == 1
         assert "exit code 7" in process.stdout.read()
 
 
 def test_serve_tells_the_page_s_address(tmp_path: Path) -> None:
     port = free_port()
-    command = [PYTHON, "-m", "Tests.sandbox", "--port", str(port), "--store", str(tmp_path / "store.sqlite3")]
+    command = [
+        PYTHON,
+        "-m",
+        "Tests.sandbox",
+        "--port",
+        str(port),
+        "--store",
+        str(tmp_path / "store.sqlite3"),
+    ]
     command += ["--param", f"longRunningPort={free_port()}"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
         assert process.stdout
         try:
             lines = iter(process.stdout.readline, "")
             line = next(line for line in lines if "listens at" in line)
             assert f"See it at http://127.0.0.1:{port}/" in line
             assert call(port, "GET", "/")[0] == 200
-            status, _, content = call(port, "POST", "/api/instance", b'{"params": {"store_samples": true}}', JSON)
+            status, _, content = call(
+                port, "POST", "/api/instance", b'{"params": {"store_samples": true}}', JSON
+            )
             assert (status, json.loads(content)) == (200, {"ok": True})
             assert call(port, "POST", INSTANCE, b'{"name": "shown"}')[0] == 200
             assert any("#1 - shown" in line for line in lines)

@@ -14,7 +14,9 @@ from Tests.sandbox.tests.probe import Make, ask, create, until
 
 def test_an_incident_is_created_and_comes_back_with_its_id(make_sandbox: Make, probe: Path) -> None:
     sandbox = make_sandbox(script=probe)
-    first, second = ask(sandbox, "demisto.createIncidents([{**INCIDENT, 'own': 1}, {'name': '\\u00fc\\U0001f600'}])")
+    first, second = ask(
+        sandbox, "demisto.createIncidents([{**INCIDENT, 'own': 1}, {'name': '\\u00fc\\U0001f600'}])"
+    )
     assert first.pop("created").endswith("Z")
     assert first == {
         "id": "1",
@@ -36,7 +38,9 @@ def test_heartbeats_come_while_the_script_runs(make_sandbox: Make, probe: Path) 
     assert make_sandbox(script=probe, heartbeat_interval=0).calls["heartbeat"] == 0
 
 
-def test_a_call_that_keeps_the_line_too_long_ends_the_heartbeat_thread(make_sandbox: Make, probe: Path) -> None:
+def test_a_call_that_keeps_the_line_too_long_ends_the_heartbeat_thread(
+    make_sandbox: Make, probe: Path
+) -> None:
     sandbox = make_sandbox(script=probe, heartbeat_interval=0.05, lock_timeout=0.2)
     sandbox.faults.hang.set()
     caller = threading.Thread(target=ask, args=(sandbox, create()))
@@ -52,9 +56,15 @@ def test_a_call_that_keeps_the_line_too_long_ends_the_heartbeat_thread(make_sand
 
 def test_calls_of_many_threads_keep_their_answers(make_sandbox: Make, probe: Path) -> None:
     sandbox = make_sandbox(script=probe)
-    assert ask(sandbox, "(demisto.enable_multithreading(), demisto.enable_multithreading())") == [None, None]
+    assert ask(sandbox, "(demisto.enable_multithreading(), demisto.enable_multithreading())") == [
+        None,
+        None,
+    ]
     answers: dict[int, Any] = {}
-    threads = [threading.Thread(target=lambda n=n: answers.update({n: ask(sandbox, create(name=str(n)))})) for n in range(20)]
+    threads = [
+        threading.Thread(target=lambda n=n: answers.update({n: ask(sandbox, create(name=str(n)))}))
+        for n in range(20)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -62,7 +72,9 @@ def test_calls_of_many_threads_keep_their_answers(make_sandbox: Make, probe: Pat
     assert {n: answer[0]["name"] for n, answer in answers.items()} == {n: str(n) for n in range(20)}
 
 
-def test_a_stray_byte_on_stdout_is_recorded_and_shown(probe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_stray_byte_on_stdout_is_recorded_and_shown(
+    probe: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with Sandbox(script=probe) as sandbox:
         for line in (b"stray \x1b[2J", b"[1]", b'{"type": "unheard of"}', b'{"no": "type"}'):
             ask(sandbox, f"os.write(1, {line!r} + bytes([10]))")
@@ -77,12 +89,17 @@ def test_a_stray_byte_on_stdout_is_recorded_and_shown(probe: Path, capsys: pytes
 def test_the_log_the_health_and_the_versions(make_sandbox: Make, probe: Path) -> None:
     sandbox = make_sandbox(script=probe, instance="other one")
     ask(sandbox, "(demisto.info('a', 1), demisto.debug('b'), demisto.error('c'), print('d', 2))")
-    assert until(lambda: len(sandbox.logs) == 4)  # print wants no answer: it may still be on its way
+    assert until(
+        lambda: len(sandbox.logs) == 4
+    )  # print wants no answer: it may still be on its way
     assert sandbox.logs == [("info", "a 1"), ("debug", "b"), ("error", "c"), ("print", "d 2")]
     ask(sandbox, "(demisto.updateModuleHealth('ill'), demisto.updateModuleHealth(''))")
     assert [text for _, text in sandbox.health_history] == ["ill", ""]
     assert sandbox.health == ""
-    assert ask(sandbox, "(demisto.integrationInstance(), is_demisto_version_ge('6.0.0'), demisto.demistoUrls()['server'])") == [
+    assert ask(
+        sandbox,
+        "(demisto.integrationInstance(), is_demisto_version_ge('6.0.0'), demisto.demistoUrls()['server'])",
+    ) == [
         "other one",
         True,
         "https://127.0.0.1",
@@ -90,7 +107,9 @@ def test_the_log_the_health_and_the_versions(make_sandbox: Make, probe: Path) ->
     assert ask(sandbox, "demisto._execute('fly', {})")["text"].startswith("Unsupported command fly")
 
 
-def test_sigterm_sigkill_and_a_broken_pipe_reach_the_container(make_sandbox: Make, probe: Path) -> None:
+def test_sigterm_sigkill_and_a_broken_pipe_reach_the_container(
+    make_sandbox: Make, probe: Path
+) -> None:
     sandbox = make_sandbox(script=probe)
     assert sandbox.wait_exit(0.05) is None
     sandbox.terminate()
@@ -125,7 +144,9 @@ def test_a_container_that_does_not_listen_is_reported_with_what_it_said(tmp_path
 
 def test_a_traceback_names_the_scripts_own_file_and_lines(tmp_path: Path) -> None:
     script = tmp_path / "broken.py"
-    script.write_text("import demistomock as demisto\nfrom CommonServerPython import *  # noqa\n\nreturn_results(1 / 0)\n")
+    script.write_text(
+        "import demistomock as demisto\nfrom CommonServerPython import *  # noqa\n\nreturn_results(1 / 0)\n"
+    )
     with pytest.raises(ContainerError, match=rf'File "{script}", line 4, in <module>'):
         Sandbox(script=script, wait=5).start()
 
@@ -167,6 +188,8 @@ def test_a_commands_failure_is_seen(probe: Path) -> None:
     with pytest.raises(CommandError, match="there is no integration context in test-module"):
         sandbox.run("test-module")
     bad = Sandbox({"credentials": "bad:"}, script=probe, start=False, native=True)
-    assert [(entry["Type"], entry["Contents"]) for entry in bad.run("test-module")] == [(4, "bad user")]
+    assert [(entry["Type"], entry["Contents"]) for entry in bad.run("test-module")] == [
+        (4, "bad user")
+    ]
     for each in (sandbox, bad):
         each.stop()

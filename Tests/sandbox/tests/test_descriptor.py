@@ -17,7 +17,11 @@ def test_defaults_come_from_the_descriptor_the_hidden_ones_too() -> None:
     assert set(sandbox.params) == {row["name"] for row in declared}
     assert sandbox.params["longRunning"] is True
     assert sandbox.params["store_samples"] is False
-    assert sandbox.params["credentials"] == {"identifier": "", "password": "", "passwordChanged": False}
+    assert sandbox.params["credentials"] == {
+        "identifier": "",
+        "password": "",
+        "passwordChanged": False,
+    }
     assert 0 < int(sandbox.params["longRunningPort"]) < 65536
     sandbox.stop()
 
@@ -33,7 +37,9 @@ def test_defaults_come_from_the_descriptor_the_hidden_ones_too() -> None:
         ("@nofile:x", "@nofile", "x"),
     ],
 )
-def test_credentials_split_as_the_forms_fields(probe: Path, text: str, identifier: str, password: str) -> None:
+def test_credentials_split_as_the_forms_fields(
+    probe: Path, text: str, identifier: str, password: str
+) -> None:
     credentials = load(probe).params({"credentials": text})["credentials"]
     assert (credentials["identifier"], credentials["password"]) == (identifier, password)
 
@@ -41,9 +47,19 @@ def test_credentials_split_as_the_forms_fields(probe: Path, text: str, identifie
 def test_values_follow_their_types(probe: Path, tmp_path: Path) -> None:
     (tmp_path / "cert.pem").write_text("PEM\n")
     params = load(probe).params(
-        {"store_samples": "true", "longRunning": False, "certificate": f"@{tmp_path / 'cert.pem'}", "own": 1}
+        {
+            "store_samples": "true",
+            "longRunning": False,
+            "certificate": f"@{tmp_path / 'cert.pem'}",
+            "own": 1,
+        }
     )
-    assert (params["store_samples"], params["longRunning"], params["certificate"], params["own"]) == (True, False, "PEM\n", 1)
+    assert (
+        params["store_samples"],
+        params["longRunning"],
+        params["certificate"],
+        params["own"],
+    ) == (True, False, "PEM\n", 1)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +75,9 @@ def test_a_wrong_parameter_says_which_and_why(given: dict[str, str], words: str)
         Sandbox(given, start=False)
 
 
-def test_a_built_pack_runs_with_its_own_parameters(make_sandbox: Make, pack: Path, tmp_path: Path) -> None:
+def test_a_built_pack_runs_with_its_own_parameters(
+    make_sandbox: Make, pack: Path, tmp_path: Path
+) -> None:
     sandbox = make_sandbox(pack=pack)
     assert ask(sandbox, "demisto.params()['hiddenOne']") is True
     assert set(sandbox.params) == {"longRunningPort", "credentials", "hiddenOne"}

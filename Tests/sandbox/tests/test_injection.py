@@ -62,7 +62,9 @@ def test_a_constant_reaches_whatever_is_derived_from_it_and_moves_no_line() -> N
         ("time.time", "lambda: 0", "3 of 30"),
     ],
 )
-def test_a_function_is_replaced_before_the_script_begins(name: str, expression: str, seen: str) -> None:
+def test_a_function_is_replaced_before_the_script_begins(
+    name: str, expression: str, seen: str
+) -> None:
     before = time.time
     try:
         assert run(inject(CODE, {}, {name: expression})) == seen
@@ -80,7 +82,9 @@ def test_a_function_is_replaced_before_the_script_begins(name: str, expression: 
         ({}, {"os.sep": "1"}, "os.sep"),
     ],
 )
-def test_a_name_the_script_does_not_have_is_an_error(constants: dict[str, int], replacements: dict[str, str], name: str) -> None:
+def test_a_name_the_script_does_not_have_is_an_error(
+    constants: dict[str, int], replacements: dict[str, str], name: str
+) -> None:
     with pytest.raises(InjectionError, match=name):
         inject(CODE, constants, replacements)
 
@@ -94,5 +98,8 @@ def test_behind_a_replacement_the_lines_are_the_files_own(tmp_path: Path) -> Non
     script = tmp_path / "probe.py"
     script.write_text(CODE)
     line = len(CODE.splitlines())
-    with pytest.raises(ContainerError, match=rf'(?s)File "{script}", line {line},.*File "<injected>", line 2.*ZeroDivisionError'):
+    with pytest.raises(
+        ContainerError,
+        match=rf'(?s)File "{script}", line {line},.*File "<injected>", line 2.*ZeroDivisionError',
+    ):
         Sandbox(script=script, replacements={"answer": "lambda: 1 / 0"}, wait=5).start()

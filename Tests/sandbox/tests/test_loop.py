@@ -19,7 +19,10 @@ class Wire:
 
     def __init__(self) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-P", str(LOOP)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-P", str(LOOP)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
 
     def send(self, line: str | dict[str, Any]) -> None:
@@ -55,7 +58,9 @@ def test_native_false_waits_for_the_next_command_and_native_true_ends(wire: Wire
     script = "import sys\ndemisto.results(demisto.command())\nsys.exit(3)"
     for command, native in (("one", False), ("two", True)):
         wire.send({"script": script, "command": command, "native": native})
-        assert wire.read()["results"] == [{"Type": 1, "Contents": command, "ContentsFormat": "text"}]
+        assert wire.read()["results"] == [
+            {"Type": 1, "Contents": command, "ContentsFormat": "text"}
+        ]
         assert wire.read() == {"type": "completed"}
     assert wire.process.wait(5) == 0  # without end of file: native, and SystemExit is silent
 
@@ -100,8 +105,6 @@ def test_end_of_file_raises_a_json_error(wire: Wire) -> None:
 
 
 def test_the_lock_of_many_threads_is_made_once(wire: Wire) -> None:
-    script = (
-        "demisto.enable_multithreading()\nlock = demisto._lock\ndemisto.enable_multithreading()\nprint(lock is demisto._lock)"
-    )
+    script = "demisto.enable_multithreading()\nlock = demisto._lock\ndemisto.enable_multithreading()\nprint(lock is demisto._lock)"
     wire.send({"script": script, "command": "x"})
     assert wire.read()["args"]["message"] == "True"

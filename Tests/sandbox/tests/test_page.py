@@ -18,9 +18,26 @@ from Tests.sandbox.tests.browser import Page, chromium
 HERE = Path(__file__).parent
 Make = Callable[..., Sandbox]
 Open = Callable[..., tuple[Page, Sandbox]]
-VIEWS = ("instance", "try/grafana-alert", "requests", "requests/1", "requests/incident-1", "mapping", "health")
-ALERT = {"title": "Disk full", "level": "P1", "rule": {"name": "Disk usage"}, "host": [{"name": "db1"}], "link": None}
-ALERTS = {"receiver": "soc", "alerts": [{"labels": {"alertname": "A", "severity": "high"}}, {"labels": {"alertname": "B"}}]}
+VIEWS = (
+    "instance",
+    "try/grafana-alert",
+    "requests",
+    "requests/1",
+    "requests/incident-1",
+    "mapping",
+    "health",
+)
+ALERT = {
+    "title": "Disk full",
+    "level": "P1",
+    "rule": {"name": "Disk usage"},
+    "host": [{"name": "db1"}],
+    "link": None,
+}
+ALERTS = {
+    "receiver": "soc",
+    "alerts": [{"labels": {"alertname": "A", "severity": "high"}}, {"labels": {"alertname": "B"}}],
+}
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +61,9 @@ def open_page(driver: Chrome, make_sandbox: Make) -> Iterator[Open]:
 
     yield start
     for page in opened:
-        assert page.console() == [], "the browser complains, of a breach of the content security policy or an error"
+        assert page.console() == [], (
+            "the browser complains, of a breach of the content security policy or an error"
+        )
         driver.get("about:blank")
 
 
@@ -65,13 +84,17 @@ def row(page: Page, number: int) -> str:
 def test_who_opens_the_page_sends_the_example_and_sees_its_incident(open_page: Open) -> None:
     page, sandbox = open_page()
     page.open()
-    page.until(lambda: "some_field" in str(page.find("#try-body").get_attribute("value")), "the example")
+    page.until(
+        lambda: "some_field" in str(page.find("#try-body").get_attribute("value")), "the example"
+    )
     page.click("button", "Send")
     card = page.find("article.incident")
     assert "incident created via generic webhook" in card.text
     assert '"some_value"' in card.text
     page.shows("200", ".answer-line")
-    assert [incident["name"] for incident in sandbox.incidents()] == ["incident created via generic webhook"]
+    assert [incident["name"] for incident in sandbox.incidents()] == [
+        "incident created via generic webhook"
+    ]
     page.until(lambda: page.all("#view-try .rows a"), "the request among the newest ones")
     page.click("#view-try a", "Open request 1")
     page.shows("As it came")
@@ -83,7 +106,10 @@ def test_the_curl_line_sends_the_same_and_its_incident_arrives_by_itself(open_pa
     page.open("try")
     page.fill("#try-headers", 'Content-Type: application/json\nX-Note: it\'s "quoted"')
     page.fill("#try-body", '{"name": "by curl, it\'s $HOME `here`", "raw_json": {}}')
-    line = page.until(lambda: next((one for one in [page.find("#view-try pre").text] if "by curl" in one), ""), "the line")
+    line = page.until(
+        lambda: next((one for one in [page.find("#view-try pre").text] if "by curl" in one), ""),
+        "the line",
+    )
     page.script("window.mark = 'not loaded again'")
     subprocess.run(["sh", "-c", line], capture_output=True, timeout=30, check=True)
     page.shows("by curl, it's $HOME `here`", "#view-try .rows")
@@ -92,8 +118,12 @@ def test_the_curl_line_sends_the_same_and_its_incident_arrives_by_itself(open_pa
     assert raw["headers"]["x-note"] == 'it\'s "quoted"'
 
 
-def test_an_example_of_a_sender_is_sent_signed_with_the_parameters_that_fit_it(open_page: Open) -> None:
-    page, sandbox = open_page({"credentials": {"identifier": "_hmac:X-Hub-Signature-256", "password": "our secret"}})
+def test_an_example_of_a_sender_is_sent_signed_with_the_parameters_that_fit_it(
+    open_page: Open,
+) -> None:
+    page, sandbox = open_page(
+        {"credentials": {"identifier": "_hmac:X-Hub-Signature-256", "password": "our secret"}}
+    )
     page.open("try/github-push")
     page.shows("Parameters that fit GitHub")
     page.click("button", "Use them")
@@ -111,7 +141,9 @@ def test_an_example_of_a_sender_is_sent_signed_with_the_parameters_that_fit_it(o
 
 
 def test_a_request_arrives_is_opened_and_sent_again_with_the_keyboard(open_page: Open) -> None:
-    page, sandbox = open_page({"name_from": "{rule.name} on {host.0.name}", "severity_from": "level"})
+    page, sandbox = open_page(
+        {"name_from": "{rule.name} on {host.0.name}", "severity_from": "level"}
+    )
     page.open("requests")
     page.script("window.mark = 'not loaded again'")
     post_json(sandbox, {"title": "first"})
@@ -124,7 +156,12 @@ def test_a_request_arrives_is_opened_and_sent_again_with_the_keyboard(open_page:
     detail = page.find("#detail").text
     assert "X-Tool" in detail and "probe" in detail
     fields = page.find("table.fields").text
-    assert "Disk usage on db1" in fields and "Critical" in fields and "Incident name: " in fields and "level" in fields
+    assert (
+        "Disk usage on db1" in fields
+        and "Critical" in fields
+        and "Incident name: " in fields
+        and "level" in fields
+    )
     page.click("label", "Raw")
     page.shows(json.dumps(ALERT), ".body pre")
     page.click("button", "Send again")
@@ -160,9 +197,13 @@ def test_requests_are_searched_filtered_and_loaded_page_by_page(open_page: Open)
     assert sandbox.incidents() == []
 
 
-def test_incidents_are_listed_opened_and_lead_to_their_request(open_page: Open, tmp_path: Path) -> None:
+def test_incidents_are_listed_opened_and_lead_to_their_request(
+    open_page: Open, tmp_path: Path
+) -> None:
     with Sandbox(store=tmp_path / "store.sqlite3", start=False) as earlier:
-        earlier.store.create([{"name": f"earlier {number}", "rawJSON": '{"kept": true}'} for number in range(3000)])
+        earlier.store.create(
+            [{"name": f"earlier {number}", "rawJSON": '{"kept": true}'} for number in range(3000)]
+        )
     page, sandbox = open_page(store=tmp_path / "store.sqlite3")
     page.open("requests")
     page.click("label", "Incidents")
@@ -207,7 +248,9 @@ def test_the_form_has_every_parameter_and_saves_what_is_typed(open_page: Open) -
     page.shows("Restarted with 4 changed parameters.", "#instance-message")
     assert "never shown" not in page.driver.page_source
     assert post_json(sandbox, {"volume": "loud"}).status_code == 401
-    assert post_json(sandbox, {"volume": "loud"}, headers={"X-Key": "never shown"}).status_code == 200
+    assert (
+        post_json(sandbox, {"volume": "loud"}, headers={"X-Key": "never shown"}).status_code == 200
+    )
     incident = sandbox.incidents()[0]
     assert (incident["type"], incident["severity"]) == ("Noise", 4)
     page.unfold()
@@ -232,7 +275,9 @@ def test_a_click_on_a_value_maps_it_and_the_last_requests_show_it_at_once(open_p
     page.click("#goal-severity_from")
     page.click('.pick[data-path="level"]')
     page.shows("Critical", "#preview")
-    assert page.script("return document.activeElement.dataset.path") == "level", "the focus stays where it was"
+    assert page.script("return document.activeElement.dataset.path") == "level", (
+        "the focus stays where it was"
+    )
     assert [one.text for one in page.all("#samples .use")] == ["Severity from", "Incident name"]
     page.click("#goal-duplication_key")
     page.click('.pick[data-path="title"]')
@@ -259,9 +304,15 @@ def test_paths_are_seen_from_one_event_once_its_array_is_chosen(open_page: Open)
     page.shows("2 incidents", "#preview")
     page.click("#goal-name_from")
     page.click('.pick[data-path="labels.alertname"]')
-    page.until(lambda: [one.text for one in page.all("#preview strong")] == ["A", "B"], "the names of two incidents")
+    page.until(
+        lambda: [one.text for one in page.all("#preview strong")] == ["A", "B"],
+        "the names of two incidents",
+    )
     page.click('.pick[data-path="parent.receiver"]')
-    page.until(lambda: [one.text for one in page.all("#preview strong")] == ["soc", "soc"], "what stands beside the events")
+    page.until(
+        lambda: [one.text for one in page.all("#preview strong")] == ["soc", "soc"],
+        "what stands beside the events",
+    )
 
 
 # ---- Health
@@ -350,7 +401,12 @@ def furnished(open_page: Open) -> tuple[Page, Sandbox]:
     page, sandbox = open_page({"store_samples": True, "metrics": True, "severity_from": "level"})
     post_json(sandbox, {**ALERT, "long": "x" * 300, "k" * 120: ALERTS})
     post_json(sandbox, {"name": "n" * 250, "raw_json": {}})
-    requests.post(sandbox.url + "/" + "p" * 200, data="{", headers={"Content-Type": "application/json"}, timeout=30)
+    requests.post(
+        sandbox.url + "/" + "p" * 200,
+        data="{",
+        headers={"Content-Type": "application/json"},
+        timeout=30,
+    )
     return page, sandbox
 
 
@@ -361,7 +417,9 @@ def test_no_view_is_wider_than_a_phone(open_page: Open) -> None:
         page.open(view)
         settle(page, view)
         page.unfold()
-        wide = page.script("const e = document.documentElement; return [e.scrollWidth, e.clientWidth]")
+        wide = page.script(
+            "const e = document.documentElement; return [e.scrollWidth, e.clientWidth]"
+        )
         assert wide[0] <= wide[1] <= 360, f"{view} is {wide[0]} px wide"
 
 
@@ -387,14 +445,20 @@ def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Return axe-core's source, as npm installs it by the lock file beside this test."""
     npm = shutil.which("npm")
     if npm is None:
-        pytest.skip("npm is not installed (Debian: apt-get install npm), so axe-core did not check the page's accessibility.")
+        pytest.skip(
+            "npm is not installed (Debian: apt-get install npm), so axe-core did not check the page's accessibility."
+        )
     folder = tmp_path_factory.mktemp("axe")
     for name in ("package.json", "package-lock.json"):
         shutil.copy(HERE / name, folder)
     command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=300, check=False
+    )
     if done.returncode:
-        pytest.skip(f"npm could not install axe-core, so the page's accessibility was not checked: {done.stderr.strip()[-300:]}")
+        pytest.skip(
+            f"npm could not install axe-core, so the page's accessibility was not checked: {done.stderr.strip()[-300:]}"
+        )
     return (folder / "node_modules/axe-core/axe.min.js").read_text(encoding="utf-8")
 
 
@@ -462,11 +526,21 @@ def test_what_strangers_post_is_text(open_page: Open) -> None:
     page.script("window.alert = () => { window.alerted = true }")
     every = " ".join(VECTORS)
     post_json(sandbox, {"title": every, **{vector: {vector: [vector]} for vector in VECTORS}})
-    post_json(sandbox, {"name": every, "type": VECTORS[0], "details": every, "raw_json": {"html": list(VECTORS)}})
+    post_json(
+        sandbox,
+        {"name": every, "type": VECTORS[0], "details": every, "raw_json": {"html": list(VECTORS)}},
+    )
     plain = {"Content-Type": "text/plain", "X-Note": every}
-    requests.post(f"{sandbox.url}/%3Cimg%20src=x%20onerror=alert(1)%3E?{VECTORS[1]}", data=every, headers=plain, timeout=30)
+    requests.post(
+        f"{sandbox.url}/%3Cimg%20src=x%20onerror=alert(1)%3E?{VECTORS[1]}",
+        data=every,
+        headers=plain,
+        timeout=30,
+    )
     requests.post(sandbox.url, data={vector: vector for vector in VECTORS}, timeout=30)
-    requests.post(sandbox.url, data="{" + every, headers={"Content-Type": "application/json"}, timeout=30)
+    requests.post(
+        sandbox.url, data="{" + every, headers={"Content-Type": "application/json"}, timeout=30
+    )
     row(page, 5)
     for number in range(1, 6):
         page.click(row(page, number))
@@ -484,7 +558,10 @@ def test_what_strangers_post_is_text(open_page: Open) -> None:
     page.go("Health")
     page.find(".log tbody tr")
     assert page.script(FOREIGN) == []
-    assert page.script("return [window.alerted ?? false, document.title.includes('<')]") == [False, False]
+    assert page.script("return [window.alerted ?? false, document.title.includes('<')]") == [
+        False,
+        False,
+    ]
 
 
 MARKDOWN = """
@@ -519,5 +596,9 @@ def test_a_description_becomes_elements_and_its_html_stays_text(open_page: Open)
     assert links == ["https://example.com/a"]
     assert {"h3", "ol", "li", "code", "strong", "table", "th", "td"} <= set(tags)
     assert "img" not in tags and "b" not in tags
-    assert "<img src=x onerror=alert(1)>" in text and "code <b>" in text and "[bad](javascript:alert(1))" in text
+    assert (
+        "<img src=x onerror=alert(1)>" in text
+        and "code <b>" in text
+        and "[bad](javascript:alert(1))" in text
+    )
     assert "not for this platform" not in text

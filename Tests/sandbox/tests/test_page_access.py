@@ -9,7 +9,10 @@ from Tests.sandbox.tests.page_api import INSTANCE, JSON, Api, ask
 # ---- files
 
 
-@pytest.mark.parametrize("path, kind", [("/", "text/html"), ("/page/page.css", "text/css"), ("/page/main.js", "text/javascript")])
+@pytest.mark.parametrize(
+    "path, kind",
+    [("/", "text/html"), ("/page/page.css", "text/css"), ("/page/main.js", "text/javascript")],
+)
 def test_the_page_s_files_come_with_a_strict_policy(api: Api, path: str, kind: str) -> None:
     status, headers, content = ask(api.port, "GET", path)
     assert (status, headers["content-type"]) == (200, f"{kind}; charset=utf-8")
@@ -18,12 +21,23 @@ def test_the_page_s_files_come_with_a_strict_policy(api: Api, path: str, kind: s
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; "
         "form-action 'none'; frame-ancestors 'none'"
     )
-    assert (headers["x-content-type-options"], headers["referrer-policy"]) == ("nosniff", "no-referrer")
+    assert (headers["x-content-type-options"], headers["referrer-policy"]) == (
+        "nosniff",
+        "no-referrer",
+    )
     assert headers["cache-control"] == "no-store"
 
 
 @pytest.mark.parametrize(
-    "path", ["/page/../web.py", "/page/%2e%2e/web.py", "/page/..%2fweb.py", "/page/", "/web.py", "/page//etc/passwd"]
+    "path",
+    [
+        "/page/../web.py",
+        "/page/%2e%2e/web.py",
+        "/page/..%2fweb.py",
+        "/page/",
+        "/web.py",
+        "/page//etc/passwd",
+    ],
 )
 def test_nothing_else_is_a_file(api: Api, path: str) -> None:
     status, headers, content = ask(api.port, "GET", path)
@@ -39,7 +53,13 @@ def test_only_this_machine_s_own_names_are_answered(api: Api) -> None:
     own = api.port
     for host in (f"127.0.0.1:{own}", f"localhost:{own}", f"LOCALHOST:{own}", f"[::1]:{own}"):
         assert ask(own, "GET", "/api/health", host=host)[0] == 200, host
-    for host in (f"example.com:{own}", "example.com:8080", "127.0.0.1", f"127.0.0.1:{own + 1}", f"localhost.example.com:{own}"):
+    for host in (
+        f"example.com:{own}",
+        "example.com:8080",
+        "127.0.0.1",
+        f"127.0.0.1:{own + 1}",
+        f"localhost.example.com:{own}",
+    ):
         for path in ("/", "/page/main.js", "/api/instance", "/api/events"):
             status, _, content = ask(own, "GET", path, host=host)
             assert status == 403, host
@@ -65,7 +85,10 @@ def test_the_page_s_own_port_is_no_way_in(api: Api) -> None:
         ({**JSON, "Origin": "http://example.com:{port}"}, 403),
         ({**JSON, "Origin": "http://127.0.0.1:1"}, 403),
         ({**JSON, "Origin": "https://127.0.0.1:{port}"}, 403),
-        ({**JSON, "Origin": "http://localhost:{port}"}, 403),  # of the same page by its other name: not the one that was asked
+        (
+            {**JSON, "Origin": "http://localhost:{port}"},
+            403,
+        ),  # of the same page by its other name: not the one that was asked
         ({**JSON, "Sec-Fetch-Site": "cross-site"}, 403),
         ({**JSON, "Sec-Fetch-Site": "same-site"}, 403),
         ({"Content-Type": "text/plain"}, 415),

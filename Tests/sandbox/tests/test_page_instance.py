@@ -20,7 +20,19 @@ def test_the_form_is_the_descriptor_s(api: Api) -> None:
     assert form["url"] == api.sandbox.url
     assert form["sections"] == parsed["sectionorder"]
     for field, row in zip(form["parameters"], rows, strict=True):
-        answer = [field[name] for name in ("name", "display", "type", "section", "help", "required", "advanced", "options")]
+        answer = [
+            field[name]
+            for name in (
+                "name",
+                "display",
+                "type",
+                "section",
+                "help",
+                "required",
+                "advanced",
+                "options",
+            )
+        ]
         declared = [row[name] for name in ("name", "display", "type", "section")]
         assert answer == [
             *declared,
@@ -44,10 +56,19 @@ def test_the_form_is_the_descriptor_s(api: Api) -> None:
     assert by_name["longRunningPort"]["value"] == str(api.sandbox.container_port)
     assert (by_name["handshakes"]["value"], by_name["other_methods"]["value"]) == (True, [])
     assert by_name["credentials"]["value"] == {"identifier": SIGNED}
-    assert (by_name["credentials"]["isSet"], by_name["credentials"]["displayPassword"]) == (True, "Password")
-    assert (by_name["key"]["kind"], by_name["key"]["value"], by_name["key"]["isSet"]) == ("secret", None, False)
+    assert (by_name["credentials"]["isSet"], by_name["credentials"]["displayPassword"]) == (
+        True,
+        "Password",
+    )
+    assert (by_name["key"]["kind"], by_name["key"]["value"], by_name["key"]["isSet"]) == (
+        "secret",
+        None,
+        False,
+    )
     if not PACK:
-        assert form["description"] == INTEGRATION.with_name("GenericWebhook_description.md").read_text(encoding="utf-8")
+        assert form["description"] == INTEGRATION.with_name(
+            "GenericWebhook_description.md"
+        ).read_text(encoding="utf-8")
 
 
 def test_the_test_button_tells_what_the_integration_says(api: Api) -> None:
@@ -98,7 +119,12 @@ def test_a_value_is_no_file_s_name(api: Api, tmp_path: Path) -> None:
 def test_saving_restarts_the_container_on_another_port_and_keeps_the_secret() -> None:
     with paged(credentials()) as api:
         first, port = api.sandbox.pid, free_port()
-        api.save(longRunningPort=str(port), credentials={"identifier": SIGNED}, key=None, store_samples=True)
+        api.save(
+            longRunningPort=str(port),
+            credentials={"identifier": SIGNED},
+            key=None,
+            store_samples=True,
+        )
         assert api.sandbox.pid != first
         assert api.sandbox.container_port == port
         assert api.sandbox.params["credentials"]["password"] == SECRET
@@ -112,12 +138,20 @@ def test_a_parameter_the_integration_cannot_use_is_told_in_the_health_and_mended
     with paged() as api, events(api) as stream:
         port = api.sandbox.container_port
         api.save(longRunningPort="eighty")
-        await_that(lambda: api.get("/api/health")["health"].startswith("Listen Port: enter a number"), SECONDS)
+        await_that(
+            lambda: api.get("/api/health")["health"].startswith("Listen Port: enter a number"),
+            SECONDS,
+        )
         assert api.send({})["status"] == 502
         api.save(longRunningPort=str(port))
         assert api.get("/api/health")["health"] == ""
         assert api.send({"a": 1})["status"] == 200
-        states = [event for name, event in stream.until(lambda seen: seen[-1][0] == "request" and seen[-1][1]["status"] == 200)]
+        states = [
+            event
+            for name, event in stream.until(
+                lambda seen: seen[-1][0] == "request" and seen[-1][1]["status"] == 200
+            )
+        ]
         assert any("Listen Port" in str(state.get("health")) for state in states)
         assert any(state.get("container") == "restarting" for state in states)
         texts = [text for _, text in api.get("/api/health")["history"]]

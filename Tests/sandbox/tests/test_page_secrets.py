@@ -30,17 +30,35 @@ def test_no_secret_reaches_the_page(username: str) -> None:
     Then: the secret is in none of the answers, not as base64 or percent-encoded either, and neither is an older one
     """
     secrets = ["old/S3cret+of=today", "new:s3cret \u00fc&more"]
-    telling = [form for secret in secrets for form in (secret, base64.b64encode(f"{username}:{secret}".encode()).decode())]
+    telling = [
+        form
+        for secret in secrets
+        for form in (secret, base64.b64encode(f"{username}:{secret}".encode()).decode())
+    ]
     telling += ["s3cret%20", "S3cret%2B", "new%3As3cret", "s3cret+%C3%BC"]
-    with paged({**credentials(username, secrets[0]), "store_samples": True}) as api, events(api) as stream:
+    with (
+        paged({**credentials(username, secrets[0]), "store_samples": True}) as api,
+        events(api) as stream,
+    ):
         reported = ""
         for secret in secrets:
             api.save(**credentials(username, secret))
             assert api.send({"name": "proven"})["status"] == 200
             latin = secret.encode().decode("latin-1")
             basic = "Basic " + base64.b64encode(f"{username}:{secret}".encode()).decode()
-            for headers in ({"Authorization": basic}, {"Authorization": latin}, {"X-Token": latin}, {"X-Other": latin}):
-                ask(api.port, "POST", INSTANCE, json.dumps({"text": f"it is {secret}."}).encode(), {**JSON, **headers})
+            for headers in (
+                {"Authorization": basic},
+                {"Authorization": latin},
+                {"X-Token": latin},
+                {"X-Other": latin},
+            ):
+                ask(
+                    api.port,
+                    "POST",
+                    INSTANCE,
+                    json.dumps({"text": f"it is {secret}."}).encode(),
+                    {**JSON, **headers},
+                )
             ask(api.port, "POST", f"{INSTANCE}?token={quote(secret)}")
             ask(api.port, "POST", f"{INSTANCE}?token={quote_plus(secret)}")
         reported += everything_reported(api)
@@ -59,14 +77,26 @@ def test_events_and_errors_tell_no_secret_either(tmp_path: Path) -> None:
     """
     secret = "half-S3cret\nof <us> & you/me"
     by_go = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
-    spelled = [part for line in secret.splitlines() for part in (line, line.translate(by_go), line.replace("/", "\\/"))]
+    spelled = [
+        part
+        for line in secret.splitlines()
+        for part in (line, line.translate(by_go), line.replace("/", "\\/"))
+    ]
     store = tmp_path / "xsoar.sqlite3"
-    with paged({**credentials("_header:X-Token", secret)}, store=store) as api, events(api) as stream:
-        sentence = api.refused("/api/send", {"path": INSTANCE, "headers": [], "body": "{}", "sign": True}, status=502)
+    with (
+        paged({**credentials("_header:X-Token", secret)}, store=store) as api,
+        events(api) as stream,
+    ):
+        sentence = api.refused(
+            "/api/send", {"path": INSTANCE, "headers": [], "body": "{}", "sign": True}, status=502
+        )
         ask(api.port, "half-S3cret", INSTANCE)
         body = "".join(f'{{"name": "it is {part}", "by": "' for part in spelled).encode() + b"\xff"
         ask(api.port, "POST", INSTANCE, body, {**JSON, "X-Token": "wrong"})
-        reported = json.dumps(stream.until(lambda seen: sum(name == "request" for name, _ in seen) == 2), ensure_ascii=False)
+        reported = json.dumps(
+            stream.until(lambda seen: sum(name == "request" for name, _ in seen) == 2),
+            ensure_ascii=False,
+        )
         opened = api.row(2)
     shown = base64.b64decode(opened["body"]["base64"]).decode("utf-8", "replace")
     for part in ("S3cret", "<us>", "u003cus", "\\/me"):
@@ -84,10 +114,15 @@ def test_no_other_page_may_even_ask(api: Api) -> None:
 
 
 def test_the_line_for_a_shell_goes_where_the_page_does(api: Api) -> None:
-    line = api.post("/api/curl", {"path": f"{INSTANCE}/../../../api/reset", "headers": [["X-E", "\u00e9"]], "body": "{}"})["curl"]
+    line = api.post(
+        "/api/curl",
+        {"path": f"{INSTANCE}/../../../api/reset", "headers": [["X-E", "\u00e9"]], "body": "{}"},
+    )["curl"]
     assert "--path-as-is" in line
     assert "'X-E: \u00e9'" in line
-    assert "no #" in api.refused("/api/curl", {"path": f"{INSTANCE}/#there", "headers": [], "body": "{}"})
+    assert "no #" in api.refused(
+        "/api/curl", {"path": f"{INSTANCE}/#there", "headers": [], "body": "{}"}
+    )
 
 
 def test_a_private_key_is_never_told() -> None:
@@ -95,7 +130,9 @@ def test_a_private_key_is_never_told() -> None:
     with paged() as api:
         assert api.post("/api/instance/test", {"params": pair.params})["ok"] is True
         api.save(**pair.params)
-        assert {field["name"]: field["isSet"] for field in api.get("/api/instance")["parameters"]}["key"] is True
+        assert {field["name"]: field["isSet"] for field in api.get("/api/instance")["parameters"]}[
+            "key"
+        ] is True
         reported = everything_reported(api)
     lines = [line for line in pair.params["key"].splitlines() if "-----" not in line]
     assert not [line for line in lines if line in reported]

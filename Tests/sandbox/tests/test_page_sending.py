@@ -26,11 +26,19 @@ from Tests.sandbox.tests.page_api import (
 
 def test_the_examples_are_the_documentation_s_and_every_delivery(api: Api) -> None:
     found = api.get("/api/examples")
-    assert found[0]["body"] == '{"name":"incident created via generic webhook","raw_json":{"some_field":"some_value"}}'
+    assert (
+        found[0]["body"]
+        == '{"name":"incident created via generic webhook","raw_json":{"some_field":"some_value"}}'
+    )
     files = sorted(DELIVERIES.glob("*.http"))
     assert [example["id"] for example in found[1:]] == [file.stem for file in files]
     by_id = {example["id"]: example for example in found}
-    schemes = {"github-push": SIGNED, "slack-event": "_slack", "stripe-event": "_stripe:Stripe-Signature", "auth0-json-array": ""}
+    schemes = {
+        "github-push": SIGNED,
+        "slack-event": "_slack",
+        "stripe-event": "_stripe:Stripe-Signature",
+        "auth0-json-array": "",
+    }
     assert {name: by_id[name]["signature"] for name in schemes} == schemes
     assert by_id["github-push"]["params"]["duplication_key"] == "headers.x-github-delivery"
     assert all(set(example) == set(found[0]) for example in found)
@@ -55,7 +63,9 @@ def test_every_delivery_is_shown_with_its_own_parameters(fresh: Api) -> None:
         made = fresh.post("/api/preview", {"params": {**BLANK, **example["params"]}})["requests"][0]
         expected = expected_of(example)
         assert made["error"] == ""
-        assert [incident["name"] for incident in made["incidents"]] == [incident["name"] for incident in expected]
+        assert [incident["name"] for incident in made["incidents"]] == [
+            incident["name"] for incident in expected
+        ]
         for incident, wanted in zip(made["incidents"], expected):
             compared = {**incident, "key": incident["duplicationKey"]}
             assert {name: compared[name] for name in wanted} == wanted, example["id"]
@@ -65,11 +75,15 @@ def test_every_delivery_is_shown_with_its_own_parameters(fresh: Api) -> None:
 def test_a_delivery_is_accepted_once_its_own_parameters_are_saved(part: int) -> None:
     with paged(credentials()) as api:
         for example in api.get("/api/examples")[1 + part :: 12]:
-            api.save(**{**BLANK, "name_from": "name", "occurred_from": "occurred", **example["params"]})
+            api.save(
+                **{**BLANK, "name_from": "name", "occurred_from": "occurred", **example["params"]}
+            )
             answer = api.post("/api/send", {**example, "sign": True})
             assert answer["status"] == 200, (example["id"], answer)
             opened, expected = api.row(answer["requestId"]), expected_of(example)
-            assert [shown["name"] for shown in opened["incidents"]] == [wanted["name"] for wanted in expected]
+            assert [shown["name"] for shown in opened["incidents"]] == [
+                wanted["name"] for wanted in expected
+            ]
             for shown, wanted in zip(opened["incidents"], expected):
                 assert ("duplicationKey" in shown["sources"]) == (wanted["key"] is not None)
                 assert ("severity" in shown["sources"]) == ("severity" in wanted)
@@ -103,35 +117,65 @@ def test_what_is_sent_is_proven_and_so_is_the_line_for_a_shell(api: Api, usernam
     assert api.send(AWKWARD, sign=False)["status"] == 401
     sent = api.send(AWKWARD, path="/x?y=1")
     assert sent["status"] == 200, sent
-    attempt = {"method": "POST", "path": f"{INSTANCE}/x?y=1", "headers": list(JSON.items()), "body": AWKWARD, "sign": True}
+    attempt = {
+        "method": "POST",
+        "path": f"{INSTANCE}/x?y=1",
+        "headers": list(JSON.items()),
+        "body": AWKWARD,
+        "sign": True,
+    }
     line = api.post("/api/curl", attempt)["curl"]
     assert "\n" not in line
     assert SECRET not in line
     made = json.loads(shell(line, secret))
-    stored = {incident["id"]: json.loads(incident["rawJSON"]) for incident in api.sandbox.incidents()}
+    stored = {
+        incident["id"]: json.loads(incident["rawJSON"]) for incident in api.sandbox.incidents()
+    }
     for identifier in (json.loads(sent["body"])[0]["id"], made[0]["id"]):
         assert {"a": stored[identifier]["a"], "b": stored[identifier]["b"]} == json.loads(AWKWARD)
         assert (stored[identifier]["path"], stored[identifier]["query"]) == ("/x", {"y": "1"})
     again = api.post(f"/api/requests/{sent['requestId']}/send")
     assert again["status"] == 200, again
-    assert json.loads(again["body"])[0].get("duplicate", False) == (username == "_standard-webhooks")
+    assert json.loads(again["body"])[0].get("duplicate", False) == (
+        username == "_standard-webhooks"
+    )
     refused = next(row for row in api.get("/api/requests")["requests"] if row["status"] == 401)
     assert api.post(f"/api/requests/{refused['id']}/send")["status"] == 401
     api.save(**credentials())
 
 
 def test_an_unsigned_line_is_plain_curl(api: Api) -> None:
-    attempt = {"method": "PUT", "path": INSTANCE, "headers": [["Content-Type", "text/plain"]], "body": "it's", "sign": False}
+    attempt = {
+        "method": "PUT",
+        "path": INSTANCE,
+        "headers": [["Content-Type", "text/plain"]],
+        "body": "it's",
+        "sign": False,
+    }
     line = api.post("/api/curl", attempt)["curl"]
-    assert line == f"curl -X PUT -H 'Content-Type: text/plain' {api.sandbox.url} --data-raw 'it'\\''s'"
-    attempt = {"method": "GET", "path": f"{INSTANCE}?a=b&c", "headers": [], "body": "", "sign": False}
+    assert (
+        line == f"curl -X PUT -H 'Content-Type: text/plain' {api.sandbox.url} --data-raw 'it'\\''s'"
+    )
+    attempt = {
+        "method": "GET",
+        "path": f"{INSTANCE}?a=b&c",
+        "headers": [],
+        "body": "",
+        "sign": False,
+    }
     assert api.post("/api/curl", attempt)["curl"] == f"curl -X GET '{api.sandbox.url}?a=b&c'"
 
 
 @pytest.mark.parametrize("body", ["-n 'x'\n", "@/dev/null", "%s\\n\x07", ""])
 def test_a_line_for_a_shell_sends_the_very_bytes(fresh: Api, body: str) -> None:
     headers = [["Content-Type", "text/plain"], ["X-Hub-Signature-256", "sha256="]]
-    attempt = {"method": "POST", "path": f"{INSTANCE}/[a]{{b}}?c=d", "headers": headers, "body": body, "sign": True}
+    attempt = {
+        "method": "POST",
+        "path": f"{INSTANCE}/[a]{{b}}?c=d",
+        "headers": headers,
+        "body": body,
+        "sign": True,
+    }
     for given in (attempt, {**attempt, "sign": False}):
         shell(fresh.post("/api/curl", given)["curl"], SECRET)
     await_that(lambda: fresh.get("/api/requests")["total"] == 2, SECONDS)
@@ -166,7 +210,13 @@ def test_what_is_no_request_is_not_sent(api: Api, changed: dict[str, Any], sente
 
 
 def test_framing_is_the_connection_s_own(fresh: Api) -> None:
-    given = {"Content-Length": "3", "Transfer-Encoding": "chunked", "Host": "x.example.com", "X-Mine": "\u00fc", **JSON}
+    given = {
+        "Content-Length": "3",
+        "Transfer-Encoding": "chunked",
+        "Host": "x.example.com",
+        "X-Mine": "\u00fc",
+        **JSON,
+    }
     sent = fresh.send({"a": 1}, headers=given)
     assert sent["status"] == 200
     headers = {name.lower(): value for name, value in fresh.row(sent["requestId"])["headers"]}
@@ -180,6 +230,8 @@ def test_a_certificate_is_met_at_the_container_s_own_port() -> None:
         sent = api.send({"a": 1}, path="/x")
         assert (sent["status"], sent["requestId"]) == (200, None)
         assert json.loads(api.sandbox.incidents()[0]["rawJSON"])["path"] == "/x"
-        line = api.post("/api/curl", {"path": INSTANCE, "headers": [], "body": "{}", "sign": True})["curl"]
+        line = api.post("/api/curl", {"path": INSTANCE, "headers": [], "body": "{}", "sign": True})[
+            "curl"
+        ]
         assert json.loads(shell(line, SECRET))[0]["id"] == "2"
         assert "PRIVATE KEY" not in json.dumps(api.get("/api/instance"))

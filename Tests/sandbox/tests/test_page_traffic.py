@@ -26,7 +26,12 @@ def crowded(folder: Path) -> Iterator[tuple[Traffic, SQLiteStore]]:
     traffic = Traffic(folder / "page.sqlite3", store)
     for start in range(1, ROWS, 5000):
         numbers = range(start, start + 5000)
-        store.create([{"name": f"disk {number} full", "rawJSON": f'{{"host":"db{number}"}}'} for number in numbers])
+        store.create(
+            [
+                {"name": f"disk {number} full", "rawJSON": f'{{"host":"db{number}"}}'}
+                for number in numbers
+            ]
+        )
         traffic.add([recorded(number) for number in numbers])
     while traffic.index_incidents():
         pass
@@ -37,10 +42,24 @@ def crowded(folder: Path) -> Iterator[tuple[Traffic, SQLiteStore]]:
 
 def recorded(number: int, word: str = "common") -> Recorded:
     row: dict[str, Any] = dict.fromkeys(("time", "path", "readAs", "sender", "error"), "")
-    row |= {"method": "POST", "status": 404 if number % 100 == 0 else 200, "milliseconds": 1.0, "incidentCount": 1}
-    row["incidents"] = [{"id": str(number), "name": f"disk {number} full", "type": "", "duplicate": number % 1000 == 1}]
+    row |= {
+        "method": "POST",
+        "status": 404 if number % 100 == 0 else 200,
+        "milliseconds": 1.0,
+        "incidentCount": 1,
+    }
+    row["incidents"] = [
+        {
+            "id": str(number),
+            "name": f"disk {number} full",
+            "type": "",
+            "duplicate": number % 1000 == 1,
+        }
+    ]
     body = b"zebra" if number == 500 else word.encode()
-    return Recorded(row, [], body, len(body), [], b"[]", [(str(number), number % 1000 == 1)], PARAMS)
+    return Recorded(
+        row, [], body, len(body), [], b"[]", [(str(number), number % 1000 == 1)], PARAMS
+    )
 
 
 PARAMS: dict[str, Any] = {}
@@ -71,10 +90,19 @@ def test_100_000_rows_are_paged_and_searched_along_their_indexes(tmp_path: Path)
 
 
 def a_page_of_requests_touches_a_page(traffic: Traffic) -> None:
-    for words, kind in (("", ""), ("", "2xx"), ("", "4xx"), ("", "duplicate"), ("zebra", ""), ("disk 77 fu", "")):
+    for words, kind in (
+        ("", ""),
+        ("", "2xx"),
+        ("", "4xx"),
+        ("", "duplicate"),
+        ("zebra", ""),
+        ("disk 77 fu", ""),
+    ):
         for before in (2**62, ROWS // 2, 600):
             assert traffic.requests(before, 50, words, kind).total
-            touched = steps(traffic._reader, functools.partial(traffic.requests, before, 50, words, kind))
+            touched = steps(
+                traffic._reader, functools.partial(traffic.requests, before, 50, words, kind)
+            )
             assert touched < 20_000, (words, kind, before)
 
 
@@ -82,7 +110,10 @@ def a_common_word_is_counted_up_to_a_bound(traffic: Traffic) -> None:
     found = traffic.requests(2**62, 50, "common", "2xx")
     assert (len(found.rows), found.more, found.total) == (50, True, 10_000)
     assert traffic.requests(2**62, 50, "common", "4xx").total == ROWS // 100 - 1
-    assert steps(traffic._reader, functools.partial(traffic.requests, 2**62, 50, "common", "")) < 200_000  # of more than 500,000
+    assert (
+        steps(traffic._reader, functools.partial(traffic.requests, 2**62, 50, "common", ""))
+        < 200_000
+    )  # of more than 500,000
 
 
 def no_list_scans_or_sorts(traffic: Traffic, store: SQLiteStore) -> None:
@@ -99,12 +130,18 @@ def no_list_scans_or_sorts(traffic: Traffic, store: SQLiteStore) -> None:
     finally:
         traffic._reader.set_trace_callback(None)
         store._db.set_trace_callback(None)
-    for query in {query for query in asked if query.startswith("select") and "sqlite_" not in query}:
+    for query in {
+        query for query in asked if query.startswith("select") and "sqlite_" not in query
+    }:
         db = store._db if re.search(r"from incident\b", query) else traffic._reader
         plan = [row[3] for row in db.execute(f"explain query plan {query}")]
         sorts = [line for line in plan if "TEMP B-TREE" in line]
         scans = [
-            line for line in plan if line.startswith("SCAN") and "VIRTUAL TABLE INDEX" not in line and "subquery" not in line
+            line
+            for line in plan
+            if line.startswith("SCAN")
+            and "VIRTUAL TABLE INDEX" not in line
+            and "subquery" not in line
         ]
         limited = "duplicate" in query or "max(id)" in query  # along an index, from its end
         assert not sorts, (query, plan)
@@ -116,7 +153,10 @@ def a_page_of_incidents_touches_a_page(traffic: Traffic, store: SQLiteStore) -> 
         rows, more, total = traffic.incidents(ROWS // 2, 50, words)
         assert rows
         assert total
-        assert steps(traffic._reader, functools.partial(traffic.incidents, ROWS // 2, 50, words)) < 200_000
+        assert (
+            steps(traffic._reader, functools.partial(traffic.incidents, ROWS // 2, 50, words))
+            < 200_000
+        )
         assert steps(store._db, functools.partial(traffic.incidents, ROWS // 2, 50, words)) < 20_000
         assert more == (len(rows) == 50)
 
@@ -143,7 +183,9 @@ def test_a_later_run_finds_the_requests_of_an_earlier_one(tmp_path: Path) -> Non
         assert api.get("/api/incidents/1")["requestId"] == 1
 
 
-@pytest.mark.parametrize("text", ['"', "a*", "-a", "a AND", "(", "NEAR(a b)", "\u65e5\u672c", "col:x", "'"])
+@pytest.mark.parametrize(
+    "text", ['"', "a*", "-a", "a AND", "(", "NEAR(a b)", "\u65e5\u672c", "col:x", "'"]
+)
 def test_no_search_is_an_error(api: Api, text: str) -> None:
     for path in ("/api/requests?status=2xx&", "/api/requests?", "/api/incidents?"):
         assert "total" in api.get(f"{path}q={quote(text)}")

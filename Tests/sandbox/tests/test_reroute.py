@@ -14,13 +14,21 @@ from Tests.sandbox.tests.probe import Make, ask
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE", "BREW"])
 def test_any_method_path_and_query_arrive(shared: Sandbox, method: str) -> None:
-    seen = requests.request(method, f"{shared.url}/a/b%20c?d=e&f=%3F", data=b"12345", timeout=5).json()
+    seen = requests.request(
+        method, f"{shared.url}/a/b%20c?d=e&f=%3F", data=b"12345", timeout=5
+    ).json()
     assert (seen["method"], seen["path"], seen["length"]) == (method, "/a/b%20c?d=e&f=%3F", 5)
     assert requests.request(method, shared.url, timeout=5).json()["path"] == "/"
 
 
 def test_hop_by_hop_headers_stay_on_their_hop(shared: Sandbox) -> None:
-    given = {"Connection": "keep-alive, X-Mine", "X-Mine": "1", "TE": "trailers", "Keep-Alive": "5", "Upgrade": "h2c"}
+    given = {
+        "Connection": "keep-alive, X-Mine",
+        "X-Mine": "1",
+        "TE": "trailers",
+        "Keep-Alive": "5",
+        "Upgrade": "h2c",
+    }
     kept: dict[str, str | bytes] = {
         "X-Kept": "caf\u00e9".encode(),
         "Authorization": "token",
@@ -40,7 +48,12 @@ def test_hop_by_hop_headers_stay_on_their_hop(shared: Sandbox) -> None:
 
 def test_other_instances_are_404(shared: Sandbox) -> None:
     root = shared.url.rpartition("/")[0]
-    for path in (f"{root}/other", f"{root}/webhooks", shared.url.replace("/instance/", "/"), f"{root}/"):
+    for path in (
+        f"{root}/other",
+        f"{root}/webhooks",
+        shared.url.replace("/instance/", "/"),
+        f"{root}/",
+    ):
         answer = requests.get(path, timeout=5)
         assert answer.status_code == 404
         assert "error" in answer.json()
@@ -72,8 +85,12 @@ def test_an_answer_streams_through(shared: Sandbox) -> None:
 def test_a_request_streams_through(shared: Sandbox) -> None:
     connection, path = talk(shared.url)
     with connection:
-        connection.sendall(f"TASTE {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nfirst".encode())
-        assert b'"first"' in read_until(connection, b'"first"')  # answered while the rest is still to come
+        connection.sendall(
+            f"TASTE {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nfirst".encode()
+        )
+        assert b'"first"' in read_until(
+            connection, b'"first"'
+        )  # answered while the rest is still to come
         connection.sendall(b"later")
 
 
@@ -82,7 +99,9 @@ def test_chunked_requests_stay_chunked_and_connections_stay_open(shared: Sandbox
     with connection:
         for _ in range(3):
             head = f"PUT {path} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
-            connection.sendall(head.encode() + b"3;ext=1\r\nabc\r\n4\r\ndefg\r\n0\r\nTrailer: x\r\n\r\n")
+            connection.sendall(
+                head.encode() + b"3;ext=1\r\nabc\r\n4\r\ndefg\r\n0\r\nTrailer: x\r\n\r\n"
+            )
             answer = read_until(connection, b'"length": 7}')
             assert b'"transfer-encoding": "chunked"' in answer
             assert b"content-length" not in answer.partition(b"\r\n\r\n")[2]
@@ -91,7 +110,9 @@ def test_chunked_requests_stay_chunked_and_connections_stay_open(shared: Sandbox
 def test_an_answer_before_the_body_was_read_arrives(shared: Sandbox) -> None:
     connection, path = talk(shared.url)
     with connection:
-        connection.sendall(f"EARLY {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 300000000\r\n\r\n".encode())
+        connection.sendall(
+            f"EARLY {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 300000000\r\n\r\n".encode()
+        )
         with contextlib.suppress(OSError):
             for _ in range(100):
                 connection.sendall(bytes(65536))
@@ -103,9 +124,13 @@ def test_an_answer_before_the_body_was_read_arrives(shared: Sandbox) -> None:
 def test_an_interim_answer_passes_the_front(shared: Sandbox) -> None:
     connection, path = talk(shared.url)
     with connection:
-        head = f"PUT {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n"
+        head = (
+            f"PUT {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n"
+        )
         connection.sendall(head.encode())
-        assert read_until(connection, b"\r\n\r\n").startswith(b"HTTP/1.1 100 ")  # the container's own: nothing was sent yet
+        assert read_until(connection, b"\r\n\r\n").startswith(
+            b"HTTP/1.1 100 "
+        )  # the container's own: nothing was sent yet
         connection.sendall(b"abc")
         assert b'"length": 3}' in read_until(connection, b'"length": 3}')
 
@@ -150,7 +175,9 @@ def test_a_container_that_does_not_answer_is_502(make_sandbox: Make, probe: Path
 
 
 def test_the_reroute_is_plain_http_only(make_sandbox: Make, probe: Path) -> None:
-    sandbox = make_sandbox({"certificate": "PEM", "key": "PEM", "longRunningPort": f"7:{free_port()}"}, script=probe)
+    sandbox = make_sandbox(
+        {"certificate": "PEM", "key": "PEM", "longRunningPort": f"7:{free_port()}"}, script=probe
+    )
     assert sandbox.container_url == f"https://127.0.0.1:{sandbox.container_port}"
     answer = requests.get(sandbox.url, timeout=5)
     assert answer.status_code == 502

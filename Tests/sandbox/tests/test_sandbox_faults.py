@@ -43,7 +43,9 @@ def test_an_outage_lasts_until_it_is_over(make_sandbox: Make, probe: Path) -> No
     assert ask(sandbox, create())[0]["id"] == "1"
 
 
-@pytest.mark.parametrize("match", ["poison", lambda incident: incident["name"] == "poison"], ids=["text", "function"])
+@pytest.mark.parametrize(
+    "match", ["poison", lambda incident: incident["name"] == "poison"], ids=["text", "function"]
+)
 def test_rejected_and_dropped_incidents(make_sandbox: Make, probe: Path, match: Any) -> None:
     sandbox = make_sandbox(script=probe, faults=Faults(reject=match))
     batch = "demisto.createIncidents([{'name': 'a'}, {'name': 'poison'}, {'name': 'b'}])"
@@ -66,7 +68,9 @@ def test_rejected_and_dropped_incidents(make_sandbox: Make, probe: Path, match: 
     ],
     ids=["shorter", "reordered", "longer", "null", "object", "no JSON"],
 )
-def test_a_rewritten_answer_does_not_change_what_was_created(make_sandbox: Make, probe: Path, rewrite: Any, seen: Any) -> None:
+def test_a_rewritten_answer_does_not_change_what_was_created(
+    make_sandbox: Make, probe: Path, rewrite: Any, seen: Any
+) -> None:
     sandbox = make_sandbox(script=probe, faults=Faults(answer=rewrite))
     answer = ask(sandbox, "demisto.createIncidents([{'name': 'a'}, {'name': 'b'}])")
     if isinstance(answer, list):

@@ -44,7 +44,13 @@ def test_a_wrong_field_fails_the_whole_call(shared: Sandbox, field: dict[str, An
 
 
 def test_good_fields_pass(shared: Sandbox) -> None:
-    fields = {"severity": 0.5, "customFields": {"a": [1]}, "labels": [], "owner": None, "details": "d"}
+    fields = {
+        "severity": 0.5,
+        "customFields": {"a": [1]},
+        "labels": [],
+        "owner": None,
+        "details": "d",
+    }
     for occurred in ("2024-02-29T23:59:59.123456789+05:30", "2024-01-02T03:04:05Z"):
         created = ask(shared, create(**fields, occurred=occurred))[0]
         assert created["occurred"] == occurred
@@ -58,7 +64,9 @@ def test_no_list_of_incidents_fails(shared: Sandbox) -> None:
 
 
 def test_a_lone_surrogate_becomes_the_replacement_character(shared: Sandbox) -> None:
-    created = ask(shared, "demisto.createIncidents([{'name': 'a' + chr(0xd800) + 'b' + chr(0x1f600)}])")[0]
+    created = ask(
+        shared, "demisto.createIncidents([{'name': 'a' + chr(0xd800) + 'b' + chr(0x1f600)}])"
+    )[0]
     assert created["name"] == "a\ufffdb\U0001f600"
 
 
@@ -74,7 +82,9 @@ def test_an_echo_of_the_marker_looks_like_an_error(shared: Sandbox) -> None:
 def test_a_stale_version_is_refused(make_sandbox: Make, probe: Path) -> None:
     sandbox = make_sandbox(script=probe, context={"a": "1"})
     version = ask(sandbox, "demisto.getIntegrationContextVersioned(True)")["version"]
-    assert ask(sandbox, f"demisto.setIntegrationContextVersioned({{'a': '2'}}, {version}, True)") == {}
+    assert (
+        ask(sandbox, f"demisto.setIntegrationContextVersioned({{'a': '2'}}, {version}, True)") == {}
+    )
     answer = ask(sandbox, f"demisto.setIntegrationContextVersioned({{'a': '3'}}, {version})")
     assert answer["error"] == "ValueError"
     assert "stale" in answer["text"]
@@ -96,7 +106,9 @@ def test_a_damaged_context_is_handed_over_as_it_is(make_sandbox: Make, probe: Pa
     assert ask(sandbox, "demisto.getIntegrationContext()") == {"sample_events": "{broken"}
 
 
-def test_a_version_clash_is_retried_by_common_server_python(make_sandbox: Make, probe: Path) -> None:
+def test_a_version_clash_is_retried_by_common_server_python(
+    make_sandbox: Make, probe: Path
+) -> None:
     sandbox = make_sandbox(script=probe, context={"kept": "yes"}, faults=Faults(stale=2))
     assert ask(sandbox, "set_to_integration_context_with_retries({'new': [1]})") is None
     assert sandbox.context() == {"kept": "yes", "new": "[1]"}

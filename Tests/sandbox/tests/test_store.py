@@ -8,7 +8,9 @@ from Tests.sandbox.store import open_store
 from Tests.sandbox.tests.probe import Make, ask, create
 
 
-def test_incidents_and_context_outlive_the_sandbox(make_sandbox: Make, probe: Path, tmp_path: Path) -> None:
+def test_incidents_and_context_outlive_the_sandbox(
+    make_sandbox: Make, probe: Path, tmp_path: Path
+) -> None:
     store = tmp_path / "folder" / "xsoar.sqlite3"
     first = make_sandbox(script=probe, store=store)
     ask(first, "demisto.createIncidents([INCIDENT, {'name': 'two'}])")
@@ -22,14 +24,21 @@ def test_incidents_and_context_outlive_the_sandbox(make_sandbox: Make, probe: Pa
     assert make_sandbox(script=probe, store=store, instance="another").context() == {}
     second.reset()
     assert (second.incidents(), second.context()) == ([], {})
-    assert ask(second, create())[0]["id"] == "4"  # an ID that came again would tell the integration of a second answer
+    assert (
+        ask(second, create())[0]["id"] == "4"
+    )  # an ID that came again would tell the integration of a second answer
 
 
-def test_a_refused_call_leaves_nothing_in_sqlite(make_sandbox: Make, probe: Path, tmp_path: Path) -> None:
+def test_a_refused_call_leaves_nothing_in_sqlite(
+    make_sandbox: Make, probe: Path, tmp_path: Path
+) -> None:
     sandbox = make_sandbox(script=probe, store=tmp_path / "xsoar.sqlite3")
     version = ask(sandbox, "demisto.getIntegrationContextVersioned()")["version"]
     ask(sandbox, "demisto.setIntegrationContext({'a': '1'})")
-    assert ask(sandbox, f"demisto.setIntegrationContextVersioned({{}}, {version})")["error"] == "ValueError"
+    assert (
+        ask(sandbox, f"demisto.setIntegrationContextVersioned({{}}, {version})")["error"]
+        == "ValueError"
+    )
     assert ask(sandbox, "demisto.createIncidents([INCIDENT, {'name': 1}])")["error"] == "ValueError"
     assert (sandbox.incidents(), sandbox.context()) == ([], {"a": "1"})
 
