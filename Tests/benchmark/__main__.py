@@ -29,7 +29,7 @@ NAMES = [measure.name for measure in MEASURES]
 
 
 def main() -> int:
-    """Measure, print the tables and keep the figures; 1 where something could not be measured or written."""
+    """Measure, print the tables and keep the figures; return 1 if any of that failed."""
     arguments = parsed()
     if arguments.last:
         run = json.loads(FILE.read_text())
@@ -83,7 +83,7 @@ def parsed() -> argparse.Namespace:
 
 
 def written(run: report.Run) -> int:
-    """Write a run into the document; 1 where it is not a whole one."""
+    """Write a run into the document; return 1 if it is not a complete run."""
     if run["quick"] or run["failures"] or run["measures"] != NAMES:
         print(
             "The document takes a whole run only: all rows, none of them quick or failed.",
@@ -97,13 +97,14 @@ def written(run: report.Run) -> int:
 
 
 def prepare_process() -> None:
-    """Allow for the connections, and keep Python's collector out of the sandbox's answers."""
+    """Raise the limit of open files, and keep Python's collector out of the sandbox's answers."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(
             resource.RLIMIT_NOFILE, (min(hard, 65_536) if hard > 0 else 65_536, hard)
         )
-    # The server this process plays keeps 100,000 incidents: walking them would show as a latency of what is measured.
+    # The server in this process keeps 100,000 incidents: a collection of them would show as
+    # latency.
     gc.freeze()
     gc.disable()
 
@@ -118,7 +119,7 @@ def measured(arguments: argparse.Namespace) -> report.Run:
     ]
     before, started = os.getloadavg(), Moment.now(())
     results, failures = measure_all(chosen, arguments.quick, arguments.compare)
-    ended = Moment.now(())  # the servers have ended, so all that is ours counts as ours
+    ended = Moment.now(())  # the servers have ended, so their time counts as ours
     return {
         "measured": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": time.monotonic() - started.at,
@@ -142,7 +143,7 @@ def measured(arguments: argparse.Namespace) -> report.Run:
 def measure_all(
     measures: list[Measure], quick: bool, compare: list[Path]
 ) -> tuple[dict[str, Result], list[str]]:
-    """Run one measure after the other under a progress bar; one that fails does not end the others."""
+    """Run one measure after the other with a progress bar; a failed one does not end the others."""
     results: dict[str, Result] = {}
     failures: list[str] = []
     layout = "{desc:<12} |{bar:30}| {percentage:3.0f}%  {elapsed}  {unit}"

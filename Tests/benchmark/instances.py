@@ -1,7 +1,8 @@
-"""What 1, 2 and 3 instances behind HAProxy take in: `python -m Tests.benchmark.instances`, about two minutes.
+"""The throughput of 1, 2 and 3 instances behind HAProxy.
 
-HAProxy runs with docs/scaling/haproxy.cfg. Where XSOAR is what takes time, an instance takes in what one call carries, divided by
-how long the call takes, and instances add up; where the machine's cores are, they share them.
+Run it as `python -m Tests.benchmark.instances`; it takes about two minutes. HAProxy runs with
+docs/scaling/haproxy.cfg. If XSOAR is the limit, an instance creates what one call carries, divided
+by the call's duration, and instances add up; if the machine's cores are the limit, they share them.
 """
 
 import contextlib
@@ -22,7 +23,7 @@ SECONDS = 8
 
 
 class Situation(NamedTuple):
-    """What is sent: its name, createIncidents' seconds, events in a POST and how many connections send at once."""
+    """What is sent: name, createIncidents' seconds, events in a POST, number of connections."""
 
     name: str
     latency: float
@@ -38,7 +39,7 @@ SITUATIONS = (
 
 
 def haproxy_configuration(folder: Path, port: int, instances: list[Sandbox]) -> str:
-    """Return docs/scaling/haproxy.cfg for these instances, without the lines of those that do not run."""
+    """Return docs/scaling/haproxy.cfg for these instances, without the lines of the others."""
     changes = {
         ":443 ssl": f"127.0.0.1:{port} ssl",
         "/etc/haproxy/webhook.pem": str(proxies.pem_file(folder, certificate().params)),
@@ -58,7 +59,9 @@ def haproxy_configuration(folder: Path, port: int, instances: list[Sandbox]) -> 
 
 
 def measure(count: int, situation: Situation) -> tuple[float, float, float]:
-    """Return incidents a second, the median of incidents in a call, and the requests' p99 in seconds."""
+    """Return incidents per second, the median of incidents in a call, and the requests' p99 in
+    seconds.
+    """
     body = alert(300)
     if situation.events > 1:
         body = b"[" + b",".join([body] * situation.events) + b"]"
@@ -83,7 +86,8 @@ def main() -> None:
     """Measure every situation with 1, 2 and 3 instances and print a table."""
     gc.disable()
     print(
-        "| situation | instances | incidents a second | incidents in a call | p99 |\n| --- | --- | --- | --- | --- |"
+        "| situation | instances | incidents per second | incidents in a call | p99 |\n"
+        "| --- | --- | --- | --- | --- |"
     )
     for situation in SITUATIONS:
         for count in (1, 2, 3):

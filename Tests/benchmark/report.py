@@ -1,4 +1,4 @@
-"""What is shown of a run and kept of it: the table on the screen, and what docs/performance.md has between its markers.
+"""What a run shows and keeps: tables on the screen, and the marked parts of docs/performance.md.
 
 A run is a dict as in results/benchmark.json, so that it can be shown again without measuring.
 """
@@ -14,12 +14,16 @@ from .load import BODY_BYTES, HEADERS, NO_WRK
 DOCUMENT = ROOT / "docs" / "performance.md"
 PICTURES = ROOT / "docs" / "performance"
 BLOCK = "<!-- measured: {} -->\n", "<!-- end of measured -->"
-CLOSE = 0.1  # a point this near to the model, as a share of it, agrees with it
-METHOD = """\
-Bodies of {body} bytes, {headers} request headers as through a proxy, Basic authentication and samples on, unless a row says
-otherwise. All servers take turns in one run. A ratio is the median of the ratios inside a round; the two figures behind it are
-medians, the integration's first. Rounds that differ by more than {steady} of their median are made again, {attempts} times in all
-at most, and the steadiest attempt counts."""
+CLOSE = 0.1  # a point that differs from the model by this share of it agrees with it
+METHOD = (
+    "Unless a row says otherwise, bodies have {body} bytes and requests {headers} headers, "
+    "as through a proxy, with Basic authentication and samples on.\n"
+    "All servers take turns in one run.\n"
+    "A ratio is the median of the ratios inside a round; "
+    "the two figures behind it are medians, the integration's first.\n"
+    "Rounds that differ by more than {steady} of their median are repeated, "
+    "for at most {attempts} attempts, and the steadiest attempt counts."
+)
 Run = dict[str, Any]
 Cell = dict[str, Any]
 
@@ -86,7 +90,9 @@ def steadiness(row: dict[str, Any]) -> str:
 
 
 def gathering_tables(run: Run) -> list[str]:
-    """Return the table of each version: requests a second, and with another version before it the ratio to the first."""
+    """Return each version's table: requests per second, and for later versions the ratio to the
+    first.
+    """
     cells = cells_of(run)
     versions = list(dict.fromkeys(cell["version"] for cell in cells))
     return [f"{version}\n{gathering_table(cells, version, versions[0])}" for version in versions]
@@ -99,7 +105,7 @@ def cells_of(run: Run) -> list[Cell]:
 
 
 def gathering_table(cells: list[Cell], version: str, first: str) -> str:
-    """Return requests a second and incidents in a call, by latency and connections."""
+    """Return requests per second and incidents in a call, by latency and connections."""
     rates = {(cell["version"], cell["latency"], cell["connections"]): cell for cell in cells}
     latencies, connections = (
         sorted({cell[key] for cell in cells}) for key in ("latency", "connections")
@@ -128,12 +134,12 @@ def gathering_table(cells: list[Cell], version: str, first: str) -> str:
 
 
 def machine_line(run: Run) -> str:
-    """Return which machine a run was made on."""
+    """Return the machine on which a run was made."""
     machine = run["machine"]
     packages = ", ".join(f"{name} {number_of}" for name, number_of in machine["packages"].items())
     return (
-        f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}, Python {machine['python']}, {packages}, "
-        f"load by {machine['load_generator']}"
+        f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}, "
+        f"Python {machine['python']}, {packages}, load by {machine['load_generator']}"
     )
 
 
@@ -143,7 +149,8 @@ def load_line(run: Run) -> str:
     before, after = (" ".join(f"{value:.2f}" for value in load[key]) for key in ("before", "after"))
     busiest = max(load["others"].items(), key=lambda pair: pair[1], default=("", 0.0))
     return (
-        f"Load average {before} before and {after} after; other processes took {percent(load['others_overall'])} of the cores, "
+        f"Load average {before} before and {after} after; other processes took "
+        f"{percent(load['others_overall'])} of the cores, "
         f"and at most {percent(busiest[1])} during a row ({busiest[0]})."
     )
 
@@ -152,25 +159,27 @@ def load_line(run: Run) -> str:
 
 
 class Model(NamedTuple):
-    """requests/s = min(CPU, connections / (latency + turn-round)), with constants from instant calls alone.
+    """requests/s = min(CPU, connections / (latency + turn-round)), with constants from instant
+    calls alone.
 
-    cpu: the highest rate. alone: one connection's turn-round in seconds. With more of them it lies between `alone`, where all
-    other work is done while a call is under way, and `alone` and 1 / cpu for each further connection, where none is.
+    cpu: the highest rate. alone: one connection's turn-round in seconds. With more connections the
+        turn-round is between `alone`, if all other work is done while a call is in progress, and
+        `alone` and 1 / cpu for each further connection, if none is.
     """
 
     cpu: float
     alone: float
 
     def lowest(self, latency: float, connections: int) -> float:
-        """Return requests a second where nothing is done while a call is under way; never more than cpu."""
+        """Return requests per second if nothing is done during a call; at most cpu."""
         return connections / (latency + self.alone + (connections - 1) / self.cpu)
 
     def highest(self, latency: float, connections: int) -> float:
-        """Return requests a second where all work is done while calls are under way."""
+        """Return requests per second if all work is done while calls are in progress."""
         return min(self.cpu, connections / (latency + self.alone))
 
     def deviation(self, cell: Cell) -> float:
-        """Return by how much a point lies above or, negative, below the model, as a share of it; 0 inside."""
+        """Return by which share a point is above or (negative) below the model; 0 inside."""
         low, high = (
             bound(cell["latency"], cell["connections"]) for bound in (self.lowest, self.highest)
         )
@@ -178,7 +187,7 @@ class Model(NamedTuple):
 
 
 def model_of(cells: list[Cell]) -> Model:
-    """Return the model that the cells without a latency give."""
+    """Return the model that follows from the cells without a latency."""
     instant = {cell["connections"]: cell["rate"] for cell in cells if not cell["latency"]}
     return Model(max(instant.values()), 1 / instant[1])
 
@@ -190,7 +199,7 @@ def newest(run: Run) -> list[Cell]:
 
 
 def agreement(cells: list[Cell]) -> str:
-    """Return in one sentence how near the measured points are to the model."""
+    """Return one sentence on how near the measured points are to the model."""
     model = model_of(cells)
     deviations = [model.deviation(cell) for cell in cells]
     near = sum(abs(deviation) <= CLOSE for deviation in deviations)
@@ -225,11 +234,16 @@ def model_block(run: Run) -> str:
     """Return the model's picture, its measured points and how near they are."""
     cells = newest(run)
     model = model_of(cells)
-    picture = "![requests a second and incidents in a call, by the time createIncidents takes](performance/model.png)"
+    picture = (
+        "![requests per second and incidents in a call, by the time createIncidents takes]"
+        "(performance/model.png)"
+    )
     reported = (
-        "Points are measured, bands are the model. Its two constants come from instant calls alone: "
-        f"*CPU* is {model.cpu:,.0f} requests/s, and one connection's turn-round {model.alone * 1000:.2f} ms. {agreement(cells)}\n"
-        "Requests a second, and in brackets incidents in a call:"
+        "Points are measured, bands are the model.\n"
+        "Its two constants are measured with instant calls only: "
+        f"*CPU* is {model.cpu:,.0f} requests/s, "
+        f"and one connection's turn-round {model.alone * 1000:.2f} ms.\n{agreement(cells)}\n"
+        "Requests per second, and in brackets incidents in a call:"
     )
     return "\n\n".join(
         [picture, reported, gathering_table(cells, cells[0]["version"], cells[0]["version"])]

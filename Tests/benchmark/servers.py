@@ -1,6 +1,7 @@
-"""Start what is measured: versions of ours and the peer pattern in a sandbox each, and a bare pywsgi as the upper limit.
+"""Starts what is measured: our versions and the peer pattern in a sandbox each, and bare pywsgi.
 
-A sandbox's container runs Tests/sandbox/loop.py, which costs what the platform's loop costs.
+The bare pywsgi is the upper limit. A sandbox's container runs Tests/sandbox/loop.py, which costs
+what the platform's loop costs.
 """
 
 import contextlib
@@ -37,8 +38,11 @@ KIB = 1024
 
 @dataclass(frozen=True)
 class Window:
-    """One window of load and what it made the server do: calls to XSOAR, the incidents of each createIncidents call, and, with
-    what was left over drained, the server's processor time in seconds and the requests it took that for."""
+    """One window of load and what it made the server do.
+
+    That is: calls to XSOAR, the incidents of each createIncidents call and, with the rest that was
+        drained, the server's processor time in seconds and the number of requests for it.
+    """
 
     load: Load
     calls: Counter[str]
@@ -53,7 +57,7 @@ class Window:
 
 
 class Served:
-    """A server under measurement; used as a context manager."""
+    """A server that is measured; a context manager."""
 
     name = ""
     url = ""
@@ -62,7 +66,10 @@ class Served:
     def load(
         self, traffic: Traffic, seconds: float, latency: float = 0.0, requests: int = 0
     ) -> Window:
-        """Send one window of load, and wait until nothing of it is left; so many `requests`, where given, end it early."""
+        """Send one window of load and wait until nothing of it is left.
+
+        `requests`, if given, end it early.
+        """
         raise NotImplementedError
 
     def __enter__(self) -> Self:
@@ -77,12 +84,12 @@ class Served:
         """Stop the server."""
 
     def cpu_seconds(self) -> float:
-        """Return the processor time that the server's process has taken so far."""
+        """Return the processor time that the server's process has used so far."""
         return cpu_seconds(self.pid)
 
 
 class Sandboxed(Served):
-    """A server in a sandbox: incidents in memory, nothing printed, load straight to the container's port."""
+    """A server in a sandbox that prints nothing; the load is sent to the container's port."""
 
     def __init__(
         self,
@@ -114,13 +121,13 @@ class Sandboxed(Served):
         self.sandbox.stop(grace=2.0)
 
     def set_latency(self, seconds: float) -> None:
-        """Let createIncidents take so long from now on."""
+        """Set createIncidents' latency from now on."""
         self.sandbox.faults.latency = {"createIncidents": seconds} if seconds else {}
 
     def load(
         self, traffic: Traffic, seconds: float, latency: float = 0.0, requests: int = 0
     ) -> Window:
-        """Send one window of load and wait until nothing of it is left; what was created is forgotten."""
+        """Send one window of load and wait until nothing of it is left; forget what was created."""
         self.set_latency(latency)
         calls, first, cpu, pid = (
             Counter(self.sandbox.calls),
@@ -154,10 +161,12 @@ class Sandboxed(Served):
         )
 
     def drain(self) -> float:
-        """Wait until what the load generator left behind is done, then forget all that was created; return the seconds it took.
+        """Wait until the load generator's rest is done, then forget what was created; return the
+        seconds.
 
-        Raises LoadError where that takes more than DRAIN_SECONDS, or starts a new sandbox in place of a replaceable one: a call
-        still under way in the old one may bring back what was forgotten.
+        Raises LoadError if that takes more than DRAIN_SECONDS, or replaces a replaceable sandbox by
+        a new one: a call that is still in progress in the old one may bring back what was
+        forgotten.
         """
         started = time.monotonic()
         while not self.is_idle():
@@ -174,7 +183,7 @@ class Sandboxed(Served):
         return time.monotonic() - started
 
     def is_idle(self) -> bool:
-        """Tell whether the server neither creates incidents nor computes for a moment, and then answers a GET at once."""
+        """Return whether the server is idle for a moment and then answers a GET at once."""
         created, spent = self.sandbox.calls["createIncidents"], self.cpu_seconds()
         time.sleep(0.3)
         if self.sandbox.calls["createIncidents"] != created or self.cpu_seconds() - spent > 0.05:
@@ -233,19 +242,22 @@ class Bare(Served):
     def load(
         self, traffic: Traffic, seconds: float, latency: float = 0.0, requests: int = 0
     ) -> Window:
-        """Send one window of load; it makes no calls, and nothing counts its requests, so it takes the whole window."""
+        """Send one window of load.
+
+        There are no calls to XSOAR, and nothing counts requests, so it takes the whole window.
+        """
         cpu = self.cpu_seconds()
         load = send(f"{self.url}/", traffic, seconds)
         return Window(load, Counter(), [], self.cpu_seconds() - cpu, load.requests + load.before)
 
 
 def reached(batches: list[int], first: int, requests: int) -> Callable[[], bool]:
-    """Return a function that tells whether so many incidents were created from a call on."""
+    """Return a function that returns whether `requests` incidents were created since a call."""
     return lambda: sum(batches[first:]) >= requests
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the processor time that a process has taken so far, its threads' with it; 0 for one that has gone."""
+    """Return a process's processor time so far, threads included; 0 if it is gone."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -273,7 +285,10 @@ def peer() -> Sandboxed:
 
 
 def version(name: str, code: Path, folder: Path) -> Sandboxed:
-    """Return another version of the integration, with the descriptor beside it or else today's; not yet started."""
+    """Return another version of the integration, not yet started.
+
+    Its descriptor is the one next to it, or else today's.
+    """
     script = folder / code.name
     shutil.copy(code, script)
     beside = code.with_suffix(".yml")
@@ -283,7 +298,7 @@ def version(name: str, code: Path, folder: Path) -> Sandboxed:
     return Sandboxed(name, script)
 
 
-# ---- single requests, where the time of one is what is measured
+# ---- single requests whose time is measured
 
 
 @contextlib.contextmanager
@@ -301,7 +316,7 @@ def connection(url: str, timeout: float = 30.0) -> Iterator[http.client.HTTPConn
         client.connect()
         client.sock.setsockopt(
             socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
-        )  # http.client sends headers and body apart
+        )  # http.client sends headers and body separately
         yield client
     finally:
         client.close()

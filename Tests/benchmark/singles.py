@@ -1,4 +1,4 @@
-"""Rows of what is no throughput: single requests, memory, the start, idle connections, large bodies."""
+"""Rows other than throughput: single requests, memory, start, idle connections, large bodies."""
 
 import contextlib
 import socket
@@ -21,7 +21,7 @@ from .servers import PARAMS, START_SECONDS, Sandboxed, Served, Window, connectio
 MIB_IN_KIB = 1024
 ENTRY = "\n    main()\n"  # the integration's last line; without it the script only imports
 MEMORY_SECONDS = 240  # for either number of requests
-SMALL_BYTES = 300  # of the POSTs beside large bodies
+SMALL_BYTES = 300  # of the POSTs next to large bodies
 
 
 # ---- single requests
@@ -36,7 +36,7 @@ def posted(bench: Bench, client: Any) -> float:
 
 
 def lone_request(bench: Bench) -> Result:
-    """A request on an idle server, and one that follows the answers of a burst at once."""
+    """A request on an idle server, and one that directly follows the answers of a burst."""
     idle, steadiness = bench.steady(
         lambda: [idle_extra(bench) for _ in range(bench.rounds(3))], lambda rounds: [rounds]
     )
@@ -57,7 +57,7 @@ def lone_request(bench: Bench) -> Result:
 
 
 def idle_extra(bench: Bench, call: float = 0.02) -> float:
-    """Return the median of what requests on an idle server take beyond their call, in ms."""
+    """Return the median of what requests on an idle server add to their call, in ms."""
     bench.say("lone requests")
     bench.ours.set_latency(call)
     extra = []
@@ -70,7 +70,7 @@ def idle_extra(bench: Bench, call: float = 0.02) -> float:
 
 
 def after_burst(bench: Bench, senders: int = 64) -> float:
-    """Let many senders post at once and one of them again as soon as it is answered; return that answer's seconds."""
+    """Let many senders post at once, one of them twice; return the seconds of its second answer."""
     with contextlib.ExitStack() as stack:
         clients = [stack.enter_context(connection(bench.ours.url)) for _ in range(senders)]
         posting = [
@@ -93,7 +93,7 @@ def health(bench: Bench) -> Result:
     with connection(bench.ours.url) as sender:
         posting = threading.Thread(target=posted, args=(bench, sender), daemon=True)
         posting.start()
-        time.sleep(0.3)  # the call is under way
+        time.sleep(0.3)  # the call is in progress
         seconds = []
         for _ in range(20):
             with connection(bench.ours.url) as client:
@@ -124,7 +124,7 @@ def memory(bench: Bench) -> Result:
 
 
 def resident_after(bench: Bench, server: Sandboxed, target: int) -> float:
-    """Load the server until it created so many incidents in all and return its resident memory in KiB."""
+    """Load the server until it has created `target` incidents; return its memory in KiB."""
     until = time.monotonic() + MEMORY_SECONDS
     while (created := sum(server.sandbox.batches)) < target:
         if time.monotonic() > until:
@@ -137,7 +137,7 @@ def resident_after(bench: Bench, server: Sandboxed, target: int) -> float:
 
 
 def start(bench: Bench) -> Result:
-    """From the container's start to an open port, less what a run that only imports takes."""
+    """From the container's start to an open port, without the time of a run that only imports."""
     bench.say("start of the container")
     whole, imports = [], []
     code = INTEGRATION.read_text(encoding="utf-8")
@@ -150,7 +150,7 @@ def start(bench: Bench) -> Result:
             imports.append(seconds_until_completed(script))
             whole.append(seconds_until_listening())
     extra = median(a - b for a, b in zip(whole, imports))
-    detail = f"{median(whole):.2f} s in all, {median(imports):.2f} s for importing"
+    detail = f"{median(whole):.2f} s in total, {median(imports):.2f} s for importing"
     return Result(
         [Row("start to listening, on top of importing", extra, "s", detail=detail)],
         figures={"s": [whole, imports]},
@@ -192,7 +192,7 @@ IDLE_CONNECTIONS = 1000
 
 
 def idle_connections(bench: Bench) -> Result:
-    """Memory of 1,000 kept-alive connections that are silent, and throughput with and without them."""
+    """Memory of 1,000 silent kept-alive connections, and throughput with and without them."""
     without: list[Window] = []
     beside: list[Window] = []
     memories: list[float] = []
@@ -225,7 +225,7 @@ def idle_connections(bench: Bench) -> Result:
 
 @contextlib.contextmanager
 def kept_alive(server: Served, number: int) -> Iterator[None]:
-    """Hold so many connections open, each of which has been answered once."""
+    """Hold `number` connections open, each of which has been answered once."""
     with contextlib.ExitStack() as stack:
         for _ in range(number):
             client = stack.enter_context(connection(server.url))
@@ -234,14 +234,14 @@ def kept_alive(server: Served, number: int) -> Iterator[None]:
         yield
 
 
-# ---- large bodies beside small ones
+# ---- large bodies next to small ones
 
-STREAMS = {"alone": 0, "beside 64 KB": 64_000, "beside 5 MB": 5_000_000}  # bytes
-P99_LIMITS = {"beside 64 KB": (15, 8), "beside 5 MB": (150, 60)}  # bar and aim, ms
+STREAMS = {"alone": 0, "next to 64 KB": 64_000, "next to 5 MB": 5_000_000}  # bytes
+P99_LIMITS = {"next to 64 KB": (15, 8), "next to 5 MB": (150, 60)}  # bar and aim, ms
 
 
 def large_beside_small(bench: Bench) -> Result:
-    """p99 of small POSTs and of GET /health alone, beside a stream of 64 KB bodies, and beside one of 5 MB bodies."""
+    """p99 of small POSTs and GET /health: alone, next to 64 KB and next to 5 MB bodies."""
     bench.window(bench.ours, Traffic(32, alert(SMALL_BYTES)), 1)
     found, steadiness = bench.steady(
         lambda: beside_streams(bench),
@@ -257,7 +257,8 @@ def large_beside_small(bench: Bench) -> Result:
             middle[name]["small_p99_ms"],
             "ms",
             *limits,
-            detail=f"alone {middle['alone']['small_p99_ms']:.0f} ms; {middle[name]['large_per_second']:.1f} large ones a second",
+            detail=f"alone {middle['alone']['small_p99_ms']:.0f} ms; "
+            f"{middle[name]['large_per_second']:.1f} large ones per second",
             **steadiness,
         )
         for name, limits in P99_LIMITS.items()
@@ -277,7 +278,7 @@ def beside_streams(bench: Bench) -> dict[str, list[dict[str, float]]]:
 
 
 def small_ones(bench: Bench, size: int) -> dict[str, float]:
-    """Measure small requests while large bodies, if any, come over two other connections."""
+    """Measure small requests while large bodies, if any, arrive on two other connections."""
     url, seconds = bench.ours.url, bench.seconds(3) + bench.seconds(2) + 2
     with ThreadPoolExecutor(1) as pool:
         stream = pool.submit(send, f"{url}/", Traffic(2, alert(size)), seconds) if size else None

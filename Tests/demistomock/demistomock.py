@@ -1,4 +1,7 @@
-"""A stand-in for the platform's `demisto` object in unit tests: the platform's names and signatures, nothing is sent anywhere."""
+"""A stand-in for the platform's `demisto` object in unit tests.
+
+It has the platform's names and signatures, and sends nothing anywhere.
+"""
 
 import json
 import logging
@@ -46,7 +49,7 @@ def get(obj: Any, field: str, defaultParam: Any = None) -> Any:
 
 
 def uniqueFile() -> str:
-    """Return a name no other file has."""
+    """Return a name that no other file has."""
     return str(uuid.uuid4())
 
 
@@ -69,7 +72,7 @@ def setIntegrationContext(context: dict[str, Any]) -> None:
 def setIntegrationContextVersioned(
     context: dict[str, Any], version: Any, sync: bool = False
 ) -> None:
-    """Replace the integration context if it still has the version; ValueError if not."""
+    """Replace the integration context if it still has the version; ValueError otherwise."""
     if version not in (None, -1, integrationContextVersion):
         raise ValueError("stale version")
     setIntegrationContext(context)
@@ -118,11 +121,11 @@ def log(msg: Any) -> None:
 
 
 def heartbeat(msg: Any = "") -> None:
-    """Tell the server that the container lives: nothing to tell here."""
+    """Report to the server that the container lives: there is no server here."""
 
 
 def enable_multithreading() -> None:
-    """Let more than one thread call the server: there is none."""
+    """Allow more than one thread to call the server: there is no server here."""
 
 
 def demistoVersion() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""A sender that does not keep to the rules, and what measures the damage; shared by the tests of limits, faults and security."""
+"""A sender that breaks the rules, and measures of the damage; shared by several tests."""
 
 import contextlib
 import re
@@ -26,9 +26,9 @@ GET = b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
 def shell_limited(folder: Path, limit: str) -> str:
-    """Return an interpreter that runs ours under a limit of the shell's ``ulimit``, such as ``-n 160``."""
+    """Return an interpreter that runs ours under a limit of `ulimit`, such as `-n 160`."""
     wrapper = folder / "limited-python"
-    # Coverage has nothing to look for there: what it cannot write whole, its report would complain of.
+    # Coverage is off there: its report would complain about files that it cannot write whole.
     wrapper.write_text(
         f'#!/bin/sh\nunset COVERAGE_PROCESS_CONFIG\nulimit {limit}\nexec "{sys.executable}" "$@"\n'
     )
@@ -38,7 +38,10 @@ def shell_limited(folder: Path, limit: str) -> str:
 
 @contextlib.contextmanager
 def sandboxed(**arguments: Any) -> Iterator[Sandbox]:
-    """Run a sandbox; at the end the wire must be unbroken and stderr empty, for nothing a sender does belongs there."""
+    """Run a sandbox; afterwards the connection to XSOAR must be unbroken and stderr empty.
+
+    Nothing that a sender does may appear on stderr.
+    """
     if "script" not in arguments:
         arguments["pack"] = PACK
     with Sandbox(**arguments) as sandbox:
@@ -48,7 +51,10 @@ def sandboxed(**arguments: Any) -> Iterator[Sandbox]:
 
 
 def port_of(sandbox: Sandbox) -> int:
-    """Return the port the container itself listens on: the reroute would straighten out what is sent crooked."""
+    """Return the port on which the container itself listens.
+
+    The reroute would correct malformed requests.
+    """
     assert sandbox.container_port
     return sandbox.container_port
 
@@ -64,7 +70,7 @@ def connect(sandbox: Sandbox, timeout: float = 10.0) -> socket.socket:
 def post(
     body: bytes = b"{}", *headers: bytes, target: bytes = b"/", length: int | None = None
 ) -> bytes:
-    """Return the bytes of a POST with a Content-Length, of the body unless given, and more headers."""
+    """Return the bytes of a POST with a Content-Length, by default the body's."""
     size = len(body) if length is None else length
     lines = [
         b"POST %b HTTP/1.1" % target,
@@ -78,13 +84,13 @@ def post(
 
 
 def chunked(*chunks: bytes, end: bytes = b"0\r\n\r\n") -> bytes:
-    """Return the bytes of a POST whose body comes in these chunks."""
+    """Return the bytes of a POST whose body consists of these chunks."""
     head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
     return head + b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + end
 
 
 def read_answer(connection: socket.socket, method: str = "POST") -> Answer | None:
-    """Read one answer and not a byte more; None where the connection ends, or breaks, before one begins."""
+    """Read exactly one answer; None if the connection ends or breaks before it begins."""
     head = b""
     while not head.endswith(b"\r\n\r\n"):
         try:
@@ -111,7 +117,10 @@ def read_answer(connection: socket.socket, method: str = "POST") -> Answer | Non
 def answers_to(
     sandbox: Sandbox, data: bytes, half_close: bool = False, timeout: float = 5.0
 ) -> list[Answer]:
-    """Send bytes on a connection of their own and return all answers up to its end; TimeoutError where it stays open."""
+    """Send bytes on a new connection and return all answers up to its end.
+
+    Raises TimeoutError if the connection stays open.
+    """
     with connect(sandbox, timeout) as connection:
         with contextlib.suppress(ConnectionError):
             connection.sendall(data)
@@ -121,7 +130,7 @@ def answers_to(
 
 
 def ask(sandbox: Sandbox, data: bytes = GET, timeout: float = 20.0) -> Answer:
-    """Send a request on a connection of its own and return its answer."""
+    """Send a request on a new connection and return its answer."""
     with connect(sandbox, timeout) as connection:
         connection.sendall(data)
         answer = read_answer(connection)
@@ -130,7 +139,7 @@ def ask(sandbox: Sandbox, data: bytes = GET, timeout: float = 20.0) -> Answer:
 
 
 def ended(connection: socket.socket, seconds: float) -> bool:
-    """Tell whether the other side closes a connection within so many seconds; what it says before is read away."""
+    """Return whether the other side closes a connection within `seconds`; discard what it sends."""
     until = time.monotonic() + seconds
     while (left := until - time.monotonic()) > 0:
         connection.settimeout(max(left, 0.001))
@@ -148,7 +157,7 @@ def ended(connection: socket.socket, seconds: float) -> bool:
 
 
 def in_parallel(functions: list[Callable[[], Any]], seconds: float = 60.0) -> list[Any]:
-    """Run functions in a thread each and return what they returned; an exception of one is raised here."""
+    """Run functions in a thread each and return their results; raise the first exception of one."""
     results: list[Any] = [None] * len(functions)
     errors: list[BaseException] = []
 
@@ -174,7 +183,10 @@ def in_parallel(functions: list[Callable[[], Any]], seconds: float = 60.0) -> li
 
 @contextlib.contextmanager
 def watching(sandbox: Sandbox, every: float = 0.02) -> Iterator[list[float]]:
-    """Ask for the health again and again and give the seconds each answer took: a stall of the whole process shows here."""
+    """Request the health repeatedly and yield the seconds of each answer.
+
+    A stall of the whole process shows here.
+    """
     seconds: list[float] = []
     failures: list[BaseException] = []
     over = threading.Event()
@@ -216,14 +228,14 @@ def descriptors(sandbox: Sandbox) -> int:
 
 
 class Pair(NamedTuple):
-    """A certificate and its key as the instance's parameters, and a client's context that trusts it."""
+    """A certificate and key as the instance's parameters, and a client's context that trusts it."""
 
     params: Mapping[str, str]
     trusting: ssl.SSLContext
 
 
 def certificate(valid_for: timedelta = timedelta(days=90)) -> Pair:
-    """Return a certificate of a CA of our own for 127.0.0.1, which expires in so long."""
+    """Return a certificate for 127.0.0.1 from our own CA that expires after `valid_for`."""
     authority = trustme.CA()
     now = datetime.now(UTC)
     issued = authority.issue_cert(

@@ -1,4 +1,4 @@
-"""Debian's nginx and HAProxy as processes of their own in front of sandboxes, and senders of large bodies through them."""
+"""Debian's nginx and HAProxy as processes in front of sandboxes, and senders through them."""
 
 import base64
 import contextlib
@@ -28,7 +28,7 @@ CREDENTIALS = {"credentials": {"identifier": USER, "password": PASSWORD}}
 
 
 def configuration(name: str, changes: Mapping[str, str]) -> str:
-    """Return a configuration of docs/scaling with other addresses and paths; each has to stand in it."""
+    """Return a configuration of docs/scaling with other values; each old one must occur in it."""
     text = (CONFIGURATIONS / name).read_text(encoding="utf-8")
     for placeholder, value in changes.items():
         assert placeholder in text, f"{name} has no {placeholder}"
@@ -37,14 +37,15 @@ def configuration(name: str, changes: Mapping[str, str]) -> str:
 
 
 def program(name: str) -> str:
-    """Return a program's path; the test is skipped where it is not installed."""
+    """Return a program's path; skip the test if it is not installed."""
     path = (
         os.environ.get("PATH", os.defpath) + os.pathsep + "/usr/sbin"
-    )  # Debian's place for servers
+    )  # where Debian installs servers
     found = shutil.which(name, path=path)
     if found is None:
         pytest.skip(
-            f"{name} is not installed (Debian: apt-get install {name}), so nothing was sent through it."
+            f"{name} is not installed (Debian: apt-get install {name}), "
+            "so nothing was sent through it."
         )
     return found
 
@@ -53,7 +54,7 @@ def program(name: str) -> str:
 def process(
     command: Sequence[str], ports: Sequence[int], log: Path, env: Mapping[str, str] | None = None
 ) -> Iterator[int]:
-    """Run a server in the foreground until the block ends; gives its process ID once all its ports accept."""
+    """Run a server until the block ends; yield its process ID once its ports accept."""
     with log.open("ab") as output:
         running = subprocess.Popen(
             command,
@@ -80,7 +81,7 @@ def process(
 
 
 def nginx(folder: Path, http: str, ports: Sequence[int]) -> contextlib.AbstractContextManager[int]:
-    """Run nginx with what stands in the block ``http { }`` of its configuration; its error log is nginx.log in the folder."""
+    """Run nginx with this text in its block `http { }`; nginx.log is its error log."""
     path = program("nginx")
     folder.mkdir(parents=True, exist_ok=True)
     paths = "".join(
@@ -89,9 +90,10 @@ def nginx(folder: Path, http: str, ports: Sequence[int]) -> contextlib.AbstractC
     )
     user = (
         "user root;\n" if os.geteuid() == 0 else ""
-    )  # else its workers could not read a temporary folder of root's
+    )  # or its workers could not read root's temporary folder
     (folder / "nginx.conf").write_text(
-        f"{user}daemon off;\nworker_processes 1;\npid {folder}/nginx.pid;\nerror_log {folder}/nginx.log notice;\n"
+        f"{user}daemon off;\nworker_processes 1;\npid {folder}/nginx.pid;\n"
+        f"error_log {folder}/nginx.log notice;\n"
         f"events {{ worker_connections 1024; }}\nhttp {{\naccess_log off;\n{paths}{http}\n}}\n"
     )
     log = folder / "nginx.log"
@@ -103,7 +105,7 @@ def nginx(folder: Path, http: str, ports: Sequence[int]) -> contextlib.AbstractC
 def haproxy(
     folder: Path, configuration: str, ports: Sequence[int], env: Mapping[str, str] | None = None
 ) -> contextlib.AbstractContextManager[int]:
-    """Run HAProxy with a configuration; what it says is in haproxy.log in the folder."""
+    """Run HAProxy with a configuration; its output is in haproxy.log in the folder."""
     path = program("haproxy")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "haproxy.cfg").write_text(configuration)
@@ -113,7 +115,7 @@ def haproxy(
 
 
 def free_ports(count: int) -> list[int]:
-    """Return so many ports that nobody listens on."""
+    """Return `count` ports that nobody listens on."""
     ports: set[int] = set()
     while len(ports) < count:
         ports.add(free_port())
@@ -128,12 +130,12 @@ def pem_file(folder: Path, params: Mapping[str, str]) -> Path:
 
 
 def http_status(text: bytes) -> int:
-    """Return the status that curl printed; 0 where it got no answer."""
+    """Return the status that curl printed; 0 if it got no answer."""
     return int(text.strip()[-3:] or 0)
 
 
 def curl(url: str, *options: str, timeout: float = 60.0) -> int:
-    """Send a request by curl, which reads an answer while it still sends, and return its status, 0 for none."""
+    """Send a request by curl, which can read an answer while it sends; return the status or 0."""
     command = [
         program("curl"),
         "-sS",
@@ -154,15 +156,15 @@ def curl(url: str, *options: str, timeout: float = 60.0) -> int:
 
 @functools.cache
 def unverified() -> ssl.SSLContext:
-    """Return a client's TLS context that takes any certificate: what is tested is the way there."""
+    """Return a client's TLS context that accepts any certificate: only the transport is tested."""
     context = ssl.SSLContext(
         ssl.PROTOCOL_TLS_CLIENT
-    )  # knows no authorities: reading those takes longer than a request
+    )  # no authorities: loading those takes longer than a request
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
 
 
 def reload_nginx(process_id: int) -> None:
-    """Let a running nginx read its configuration anew; its workers with the old one finish what they have."""
+    """Make a running nginx reread its configuration; old workers finish their requests."""
     os.kill(process_id, signal.SIGHUP)

@@ -1,4 +1,7 @@
-"""Whatever is posted: 200 with all of it in rawJSON or a 4xx of ours, and the process lives. By hypothesis, over real HTTP."""
+"""Any input is 200 with all of it in rawJSON, or a 4xx of ours, and the process lives.
+
+Hypothesis makes the input, which is sent over real HTTP.
+"""
 
 import base64
 import json
@@ -46,7 +49,8 @@ RELAXED = settings(
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 NUMBERS = st.integers(-(10**40), 10**40) | st.floats(allow_nan=False, allow_infinity=False)
 SCALARS = st.none() | st.booleans() | NUMBERS | TEXT
-# Hypothesis takes words from the code it finds: an envelope, with rules of its own, is not what these tests are about.
+# Hypothesis takes words from the code that it finds. The native format has its own rules and is not
+# the subject of these tests, so it is kept out.
 FIELD_NAMES = TEXT.filter(
     lambda name: name not in ("raw_json", "rawJson", "rawJSON")
 ) | st.sampled_from(
@@ -73,7 +77,7 @@ VALUES = st.recursive(
 
 @pytest.fixture(scope="module")
 def webhook() -> Iterator[Sender]:
-    """Return a sandbox with everything switched on that looks at a payload."""
+    """Return a sandbox with everything switched on that reads a payload."""
     params = {"duplication_key": "never.there", "store_samples": True, "incidentType": "Fuzz"}
     with running(params=params) as sender:
         pid = sender.sandbox.pid
@@ -94,13 +98,13 @@ def post_checked(webhook: Sender, body: bytes, content_type: str, path: str = ""
 
 
 def stored(webhook: Sender, answer: Answer) -> list[dict[str, Any]]:
-    """Return the incidents an answer tells of, in its order."""
+    """Return the incidents that an answer names, in its order."""
     by_id = {incident["id"]: incident for incident in webhook.sandbox.incidents()}
     return [by_id[created["id"]] for created in answer.json]
 
 
 def same(value: Any) -> Any:
-    """Return a value in which 1, 1.0 and True are told apart."""
+    """Return a value in which 1, 1.0 and True differ."""
     if isinstance(value, dict):
         return {name: same(child) for name, child in value.items()}
     if isinstance(value, list):
@@ -109,7 +113,7 @@ def same(value: Any) -> Any:
 
 
 def whole(item: Any, incident: dict[str, Any]) -> bool:
-    """Tell whether an item that is no envelope is whole in an incident's rawJSON."""
+    """Return whether an item that is not in the native format is whole in an incident's rawJSON."""
     raw = json.loads(incident["rawJSON"])
     payload = item if isinstance(item, dict) else {"body": item}
     return same({name: raw.get(name, KeyError) for name in payload}) == same(payload)
@@ -151,7 +155,7 @@ def test_any_json_object_is_whole_under_any_content_type(
     if any(
         charset in content_type for charset in ("utf-16", "utf-32", "cp037", "shift_jis", "latin-1")
     ):
-        return  # the charset is a lie: an answer of ours is all there is to expect
+        return  # the charset is wrong: nothing but an answer of ours can be expected
     assert answer.status == 200
     [incident] = stored(webhook, answer)
     assert whole(value, incident), (value, incident)
@@ -205,7 +209,7 @@ def test_any_text_is_whole_in_raw_json(webhook: Sender, text: str, content_type:
     except ValueError:
         value = None
     if isinstance(value, dict | list):
-        return  # JSON that came about by chance
+        return  # JSON by chance
     assert answer.status == 200, answer
     [incident] = stored(webhook, answer)
     raw = raw_of(incident)
@@ -232,7 +236,7 @@ def test_any_bytes_are_whole_in_raw_json(webhook: Sender, body: bytes, content_t
         or body[:2] in (b"\xff\xfe", b"\xfe\xff")
         or body[:3] == b"\xef\xbb\xbf"
     ):
-        return  # may be JSON, or text in UTF-16/32 by its mark
+        return  # may be JSON, or text in UTF-16/32 by its byte order mark
     assert answer.status == 200, answer
     raw = raw_of(stored(webhook, answer)[0])
     assert (
@@ -330,7 +334,7 @@ def test_no_content_type_is_a_trap(webhook: Sender, content_type: bytes, charset
     "content_type", ["text/plain", "application/json", "application/x-www-form-urlencoded"]
 )
 def test_no_codec_of_python_is_a_trap(webhook: Sender, content_type: str) -> None:
-    """Python's codecs hold more than charsets: zlib, hex, rot13, unicode_escape and others are no sender's."""
+    """Python's codecs include more than charsets: zlib, hex and others are not for senders."""
     statuses = {}
     for charset in sorted(
         {*aliases.values(), "idna", "punycode", "undefined", "unicode_escape", "unicode-escape"}

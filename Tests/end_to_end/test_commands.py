@@ -1,4 +1,4 @@
-"""The integration's commands, each in a container of its own, beside the running one."""
+"""The integration's commands, each in its own container next to the running one."""
 
 import json
 import subprocess
@@ -96,7 +96,7 @@ def test_a_reset_of_something_else_is_an_error_that_names_the_choice() -> None:
         assert (entry["Type"], "no command" in entry["Contents"]) == (4, True)
 
 
-def test_the_status_tells_what_the_running_container_counts() -> None:
+def test_the_status_shows_what_the_running_container_counts() -> None:
     with sandboxed(params={**PARAMS, "credentials": "user:pass"}, constants=SOON) as sandbox:
         for number in (1, 1, 2):
             assert (

@@ -1,12 +1,14 @@
-"""What well-known senders post, by their public documentation: each file in deliveries/ and the incidents it must become.
+"""What well-known senders post, by their public documentation, and the incidents it must become.
 
-`<name>.http` is a request: request line, headers, an empty line and the body, without the file's last newline. Host,
-Content-Length and the reroute's own headers are added. `<name>.expected.json` holds the sender's name, the parameters a person
-would choose for it, and its incidents: name, type, severity, occurred (without it the trigger time) and the duplication key (null
-for none). `raw` is what the body holds, where it is no JSON by itself.
+`deliveries/<name>.http` is a request: request line, headers, an empty line and the body, without
+the file's last newline. Host, Content-Length and the reroute's own headers are added.
+`<name>.expected.json` holds the sender's name, the parameters that somebody would choose for it,
+and its incidents: name, type, severity, occurred (if it is missing, the incident has the time of
+arrival) and the duplication key (null for none). `raw` is what the body holds, if the body is not
+JSON.
 
-All are made into incidents with their parameters by the integration's functions, without a server. Some are also posted with
-their parameters, and all are posted without any.
+The integration's functions make incidents of all of them, with their parameters and without a
+server. Some are also posted with their parameters, and all are posted without any.
 """
 
 import json
@@ -38,7 +40,7 @@ def deliver(sender: Sender, file: Path) -> Answer:
 
 
 def fields_of(incident: dict[str, Any], since: datetime) -> dict[str, Any]:
-    """Return the fields that a file tells of a created incident."""
+    """Return the fields of a created incident that the files have."""
     fields: dict[str, Any] = {
         name: incident[name]
         for name in ("name", "type", "severity", "occurred")
@@ -58,7 +60,7 @@ def without_ours(raw: dict[str, Any], file: Path) -> dict[str, Any]:
 
 
 def put_back(parent: Any, path: str, elements: list[Any]) -> Any:
-    """Return a payload whose array of events, at a path of plain names, was taken out of it."""
+    """Return a payload with its array of events put back at a path of plain names."""
     name, _, rest = path.partition(".")
     return {**parent, name: put_back(parent[name], rest, elements) if rest else elements}
 
@@ -79,7 +81,7 @@ def posted(file: Path, expected: dict[str, Any]) -> Any:
 
 
 def own_format(file: Path) -> bool:
-    """Tell whether a delivery is an envelope of ours, whose details are its own affair."""
+    """Return whether a delivery is in the native format, whose details are the sender's choice."""
     return file.stem.startswith("own-format")
 
 
@@ -89,7 +91,7 @@ def test_there_are_at_least_60_deliveries_of_40_senders() -> None:
 
 
 def made_of(file: Path, params: dict[str, Any]) -> list[Any]:
-    """Return the incidents that the integration makes of a delivery, without a server and without XSOAR."""
+    """Return the incidents that the integration makes of a delivery, without a server and XSOAR."""
     from Packs.GenericWebhook.Integrations.GenericWebhook import (
         GenericWebhook as webhook,
     )  # needs the platform's modules
@@ -143,7 +145,7 @@ def test_a_delivery_over_http_becomes_its_incidents_and_its_retry_none(file: Pat
         incidents = sender.sandbox.incidents()
         again = deliver(sender, file).json
         assert sender.sandbox.health == ""
-        sender.sandbox.stop()  # flushes the events seen
+        sender.sandbox.stop()  # flushes the seen events
         context = sender.sandbox.context()
     keys = [incident.pop("key") for incident in expected["incidents"]]
     assert [fields_of(incident, since) for incident in incidents] == expected["incidents"]

@@ -1,4 +1,7 @@
-"""XSOAR is slow, refuses, lies, hangs or dies, and so does the machine: nothing acknowledged is lost, nothing is made twice."""
+"""XSOAR is slow, refuses, lies, hangs or dies, and so does the machine.
+
+Nothing acknowledged is lost, and nothing is created twice.
+"""
 
 import ast
 import contextlib
@@ -43,11 +46,11 @@ LOOP = Path(__file__).resolve().parents[1] / "sandbox" / "loop.py"
 OUTAGE_SECONDS = (1, 5)  # and 20 in the soak
 
 
-# ---- senders who keep account
+# ---- senders that keep account
 
 
 class Account:
-    """Senders that post numbered events, each on a connection of its own, and what each of them was answered."""
+    """Senders of numbered events, each on its own connection, and their answers."""
 
     def __init__(self, sandbox: Sandbox, senders: int = 16) -> None:
         self.sandbox = sandbox
@@ -88,7 +91,7 @@ class Account:
             connection.close()
 
     def start(self, most: int = 1_000_000) -> None:
-        """Post up to so many events in the background."""
+        """Post up to `most` events in the background."""
         self._threads = [
             threading.Thread(target=self._send, args=(most,), daemon=True)
             for _ in range(self._senders)
@@ -97,7 +100,7 @@ class Account:
             thread.start()
 
     def finish(self, stop: bool = True, seconds: float = 90) -> None:
-        """Wait until the events are posted, or, to stop, for the answers of those under way."""
+        """Wait until the events are posted or, to stop, until those in progress are answered."""
         if stop:
             self._over.set()
         until = time.monotonic() + seconds
@@ -110,7 +113,7 @@ class Account:
         return Counter(answer.status if answer else 0 for answer in self.answers.values())
 
     def acknowledged(self) -> set[int]:
-        """Return the events answered 200; each answer must be the sender's own incident."""
+        """Return the events answered 200; each answer must name the sender's own incident."""
         stored = {
             incident["id"]: json.loads(incident["rawJSON"])["n"]
             for incident in self.sandbox.incidents()
@@ -144,7 +147,7 @@ def shared() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def webhook(shared: Sandbox) -> Iterator[Sandbox]:
-    """Return the shared sandbox, empty and without faults, and leave it so."""
+    """Return the shared sandbox, empty and without faults before and after."""
     shared.reset()
     yield shared
     for name, value in vars(Faults()).items():
@@ -227,16 +230,14 @@ def test_what_xsoar_did_not_get_in_time_is_withdrawn_and_what_it_has_is_awaited(
             answer = read_answer(in_flight)
             assert answer and answer.status == 200
         time.sleep(0.3)
-        assert numbers_of(sandbox.incidents()) == [
-            1
-        ]  # what was withdrawn is not sent behind the sender's back
+        assert numbers_of(sandbox.incidents()) == [1]  # what was withdrawn is not sent later
 
 
 def test_the_part_of_an_array_that_xsoar_did_not_get_in_time_is_withdrawn() -> None:
     constants = {
         "WITHDRAW_SECONDS": 1,
         "MAX_CALL_BYTES": 1 * MIB,
-    }  # two calls, for what is one request
+    }  # two calls for one request
     with sandboxed(constants=constants) as sandbox, connect(sandbox) as connection:
         sandbox.faults.hang.set()
         connection.sendall(
@@ -248,7 +249,7 @@ def test_the_part_of_an_array_that_xsoar_did_not_get_in_time_is_withdrawn() -> N
         answer = read_answer(connection)
         assert (
             answer and answer.status == 502
-        )  # sent again as a whole, the first one would be there twice
+        )  # sent again as a whole, the first one would exist twice
         assert answer.error.startswith("[1]: XSOAR did not get to it in time. Created: 1. Request ")
         assert "retry-after" not in answer.headers
         assert ask(sandbox, post(numbered(3))).status == 200
@@ -270,7 +271,7 @@ def test_a_hanging_xsoar_does_not_fill_the_memory() -> None:
                 after.append(memory_mib(sandbox))
             assert after[-1] - after[0] < 55, (
                 after
-            )  # a queue that keeps what was withdrawn grows by 40 MiB each time
+            )  # a queue that kept what was withdrawn would grow by 40 MiB each time
             sandbox.faults.hang.clear()
             answer = read_answer(first)
             assert answer and answer.status == 200
@@ -369,7 +370,7 @@ def test_a_large_array_of_bad_ones_holds_up_nobody(webhook: Sandbox) -> None:
             slowest = max(slowest, time.monotonic() - started)
         answer = read_answer(connection)
     assert answer and answer.status == 502
-    assert slowest < 2.0  # to find all of them bad takes 800 calls, 8 s and more
+    assert slowest < 2.0  # finding all bad ones takes 800 calls, 8 s and more
 
 
 def test_a_good_incident_behind_an_array_of_bad_ones_is_created(webhook: Sandbox) -> None:
@@ -403,9 +404,7 @@ def test_a_lone_refused_incident_is_503_after_a_few_seconds() -> None:
         assert answer.status == 503
         assert int(answer.headers["retry-after"])
         time.sleep(1.2)
-        await_that(
-            lambda: sandbox.health
-        )  # whoever looks now is told, for nothing has worked since
+        await_that(lambda: sandbox.health)  # health shows it already, for nothing has worked since
         sandbox.faults.outage = False
         assert ask(sandbox, post(numbered(2))).status == 200
         await_that(lambda: not sandbox.health)
@@ -428,13 +427,13 @@ def test_an_outage_under_load_loses_nothing_and_shows_in_the_health(
     ended = time.monotonic()
     last = max(account.answers)
     await_that(lambda: max(account.answers) > last + 24, 5)
-    assert time.monotonic() - ended < 3.5  # the pauses grow, yet not beyond 2 s
+    assert time.monotonic() - ended < 3.5  # the pauses grow, but not beyond 2 s
     time.sleep(0.3)
     account.finish()
     assert account.statuses()[503] + account.statuses()[502] == 0, (
         account.statuses()
     )  # it ended within their deadline
-    assert attempts < 30 * seconds + 20  # no hammering
+    assert attempts < 30 * seconds + 20  # few calls
     account.balances()
     await_that(lambda: not webhook.health)
 
@@ -453,7 +452,7 @@ def test_arrivals_do_not_wait_for_the_retries_of_others() -> None:
             answer = read_answer(bad)
             assert (
                 time.monotonic() - started < 2.5
-            )  # the first success of anybody makes the refused one bad
+            )  # the first success of anybody proves the refused one bad
             assert answer and answer.status == 502
 
 
@@ -464,7 +463,7 @@ def test_random_failures_over_thousands_of_requests_balance(webhook: Sandbox) ->
     account.finish(stop=False)
     assert set(account.statuses()) <= {200, 502, 503}
     assert account.statuses()[200] > 500
-    assert account.statuses()[502] > 0  # else the faults did not reach anybody
+    assert account.statuses()[502] > 0  # or the faults would not have reached anybody
     account.balances()
 
 
@@ -672,7 +671,7 @@ def test_the_error_marker_anywhere_is_no_error_and_stays_whole_in_raw_json(
     assert webhook.health == ""
 
 
-# ---- the wire
+# ---- the connection to XSOAR
 
 
 def test_heartbeats_go_on_after_a_call_that_killed_the_platforms() -> None:
@@ -696,7 +695,7 @@ def last_words(sandbox: Sandbox) -> str:
     return line
 
 
-def test_a_wire_that_closes_while_idle_ends_the_process_with_a_word() -> None:
+def test_a_connection_that_closes_while_idle_ends_the_process_with_a_sentence() -> None:
     with Sandbox() as sandbox:
         started = time.monotonic()
         sandbox.break_pipe()
@@ -704,7 +703,7 @@ def test_a_wire_that_closes_while_idle_ends_the_process_with_a_word() -> None:
         assert time.monotonic() - started < 5
 
 
-def test_a_wire_that_closes_in_a_call_answers_502_and_ends_the_process() -> None:
+def test_a_connection_that_closes_in_a_call_answers_502_and_ends_the_process() -> None:
     with Sandbox() as sandbox:
         sandbox.faults.hang.set()
         with connect(sandbox) as connection:
@@ -718,8 +717,8 @@ def test_a_wire_that_closes_in_a_call_answers_502_and_ends_the_process() -> None
 
 
 @contextlib.contextmanager
-def bare_wire() -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """Run the integration without a sandbox until it listens, and give its process and its port."""
+def bare_connection() -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """Run the integration without a sandbox; yield its process and port once it listens."""
     port = free_port()
     descriptor = load()
     params = descriptor.params({"longRunningPort": str(port)})
@@ -750,8 +749,8 @@ def bare_wire() -> Iterator[tuple[subprocess.Popen[str], int]]:
             process.kill()
 
 
-def test_a_wire_whose_other_half_closes_ends_the_process_too() -> None:
-    with bare_wire() as (process, port):
+def test_a_connection_whose_other_half_closes_ends_the_process_too() -> None:
+    with bare_connection() as (process, port):
         assert process.stdout and process.stderr
         process.stdout.close()  # stdin stays open
         with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
@@ -876,7 +875,7 @@ def test_sigterm_in_the_middle_of_load_cuts_nobody_off() -> None:
         assert not sandbox.stderr
 
 
-def test_sigterm_answers_who_waits_for_the_first_of_his_event_too() -> None:
+def test_sigterm_also_answers_requests_that_wait_for_the_first_of_their_event() -> None:
     with sandboxed(constants={"DRAIN_SECONDS": 1}, params={"duplication_key": "n"}) as sandbox:
         sandbox.faults.hang.set()
         with connect(sandbox) as first, connect(sandbox) as second:
@@ -888,7 +887,7 @@ def test_sigterm_answers_who_waits_for_the_first_of_his_event_too() -> None:
             answers = [read_answer(first), read_answer(second)]
         assert [answer and answer.status for answer in answers] == [502, 502]
         assert all(answer and "may have been created" in answer.error for answer in answers)
-        sandbox.faults.hang.clear()  # XSOAR's answer finds nobody who waits for it
+        sandbox.faults.hang.clear()  # nobody waits for XSOAR's answer
         assert sandbox.wait_exit(5) == 0
         assert numbers_of(sandbox.incidents()) == [1]
 
@@ -985,7 +984,7 @@ def test_a_full_disk_says_so_for_a_certificate_and_recovery_needs_no_restart(
 def test_a_certificate_is_looked_at_again_while_the_webhook_runs(tmp_path: Path) -> None:
     later = (
         tmp_path / "ten days later"
-    )  # once it exists, the clock in the container runs ten days ahead
+    )  # once this file exists, the container's clock runs ten days ahead
     shifted = f"lambda: original() + (864000 if os.path.exists({str(later)!r}) else 0)"
     params = certificate(timedelta(days=20)).params
     with sandboxed(
@@ -999,7 +998,7 @@ def test_a_certificate_is_looked_at_again_while_the_webhook_runs(tmp_path: Path)
         await_that(lambda: "expires in" in sandbox.health, 30)
 
 
-# ---- failures of ours
+# ---- our own failures
 
 
 def test_a_failure_over_a_request_is_500_and_its_place_is_logged() -> None:
@@ -1020,7 +1019,7 @@ def test_a_failure_over_a_request_is_500_and_its_place_is_logged() -> None:
 
 
 def lines_of(function: str) -> range:
-    """Return the numbers of the integration's lines that a function takes."""
+    """Return the numbers of the integration's lines that a function occupies."""
     module = ast.parse(INTEGRATION.read_text(encoding="utf-8"))
     [found] = [
         node for node in module.body if isinstance(node, ast.FunctionDef) and node.name == function
@@ -1042,7 +1041,10 @@ def test_a_failure_of_the_writer_costs_the_incidents_it_was_at() -> None:
 
 
 def test_a_server_that_ends_is_started_again() -> None:
-    stopped = "lambda self, first=iter([1]): (original(self), next(first, 0) and gevent.spawn_later(1, self.stop))"
+    stopped = (
+        "lambda self, first=iter([1]): "
+        "(original(self), next(first, 0) and gevent.spawn_later(1, self.stop))"
+    )
     with sandboxed(replacements={"Server.start": stopped}) as sandbox:
         await_that(
             lambda: ("error", "The server ended unexpectedly and is started again.") in sandbox.logs

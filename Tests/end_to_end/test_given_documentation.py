@@ -1,4 +1,4 @@
-"""Every row, step and note of the webhook's documentation, over real HTTP through the sandbox's reroute and real TLS."""
+"""Every row, step and note of the webhook's given documentation, over real HTTP and TLS."""
 
 import base64
 import contextlib
@@ -24,7 +24,8 @@ from Tests.sandbox.descriptor import INTEGRATION
 
 CURL = (
     """curl -POST http://127.0.0.1:8080/instance/execute/webhook -H "Authorization: token" """
-    """-d '{"name":"incident created via generic webhook","raw_json":{"some_field":"some_value"}}'"""
+    """-d '{"name":"incident created via generic webhook","""
+    """"raw_json":{"some_field":"some_value"}}'"""
 )
 
 
@@ -72,7 +73,7 @@ def test_the_listen_port_may_be_a_mapping() -> None:
         assert sender.post(b"{}").status == 200
 
 
-def test_an_empty_port_is_said_in_the_health_until_xsoar_assigns_one() -> None:
+def test_an_empty_port_is_shown_in_the_health_until_xsoar_assigns_one() -> None:
     with running(params={"longRunningPort": ""}) as sender:
         assert "Listen Port" in await_that(lambda: sender.sandbox.health)
 
@@ -81,7 +82,7 @@ def test_an_empty_port_is_said_in_the_health_until_xsoar_assigns_one() -> None:
 
 
 def test_the_documented_curl_line_works_as_it_stands(webhook: Sender) -> None:
-    """curl then sends it as application/x-www-form-urlencoded; only the address is another one."""
+    """curl then sends it as application/x-www-form-urlencoded; only the address differs."""
     line = CURL.replace("http://127.0.0.1:8080/instance/execute/webhook", webhook.sandbox.url)
     done = subprocess.run(
         ["bash", "-c", f"{line} -sS -w '\\n%{{http_code}}'"],
@@ -101,7 +102,7 @@ def test_the_documented_curl_line_works_as_it_stands(webhook: Sender) -> None:
     assert "token" not in json.dumps(headers)
 
 
-def test_name_type_occurred_and_raw_json_become_the_incident_s(webhook: Sender) -> None:
+def test_name_type_occurred_and_raw_json_become_incident_fields(webhook: Sender) -> None:
     body = {
         "name": "n",
         "type": "Phishing",
@@ -184,7 +185,7 @@ def test_other_methods_are_405_with_allow_and_json(webhook: Sender, method: str)
         ("/gr%C3%B6%C3%9Fe", "/größe"),
     ],
 )
-def test_any_path_behind_the_url_makes_an_incident_that_keeps_it(
+def test_any_path_after_the_url_makes_an_incident_that_keeps_it(
     webhook: Sender, path: str, kept: str
 ) -> None:
     assert webhook.post(b"{}", path=path).status == 200
@@ -198,7 +199,7 @@ def test_paths_that_begin_like_the_health_are_404_in_json(webhook: Sender) -> No
 
 
 @pytest.mark.parametrize("params", [credentials("user", "pass"), credentials("user", "")])
-def test_health_answers_without_credentials_and_tells_nothing(params: dict[str, Any]) -> None:
+def test_health_answers_without_credentials_and_reveals_nothing(params: dict[str, Any]) -> None:
     with running(params={**params, "incidentType": "Secret type"}, instance="private") as sender:
         answer = send(f"{sender.sandbox.url}/health", method="GET")
         assert answer.status == 200
@@ -223,7 +224,7 @@ def test_health_answers_without_credentials_and_tells_nothing(params: dict[str, 
 
 
 @pytest.mark.parametrize("username, password", [("jürgen", "pä:ss:wörd €"), ("a b", ":")])
-def test_basic_authentication_lets_in_exactly_its_credentials(username: str, password: str) -> None:
+def test_basic_authentication_accepts_exactly_its_credentials(username: str, password: str) -> None:
     wrong = {
         "none": {},
         "another password": {"Authorization": basic(username, password + "x")},
@@ -241,7 +242,7 @@ def test_basic_authentication_lets_in_exactly_its_credentials(username: str, pas
     with running(params=credentials(username, password)) as sender:
         with ThreadPoolExecutor(
             len(wrong)
-        ) as pool:  # repeated failures are delayed, at once they are not added up
+        ) as pool:  # repeated failures are delayed; sent together, the delays do not add up
             answers = dict(
                 zip(
                     wrong,
@@ -282,7 +283,7 @@ def test_curl_s_own_basic_authentication_works() -> None:
     "name, value",
     [("Authorization", "Bearer XXX"), ("x_under.score", "tökén €")],
 )
-def test_a_header_lets_in_exactly_its_value(name: str, value: str) -> None:
+def test_a_header_accepts_exactly_its_value(name: str, value: str) -> None:
     wrong: list[dict[str, str | bytes]] = [
         {},
         {name: b""},
@@ -311,7 +312,7 @@ def test_a_header_lets_in_exactly_its_value(name: str, value: str) -> None:
         ("_header:Bad Name", "x", "Username"),
     ],
 )
-def test_half_credentials_let_nobody_in_and_the_health_says_why(
+def test_half_credentials_authenticate_nobody_and_the_health_says_why(
     username: str, password: str, parameter: str
 ) -> None:
     with running(params=credentials(username, password)) as sender:
@@ -349,7 +350,7 @@ HEAD = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n"
     "more", ["", "Expect: 100-continue\r\n", "Content-Type: application/json\r\n"]
 )
 def test_the_body_is_not_read_before_the_sender_is_known(guarded: Sender, more: str) -> None:
-    """Only the headers are sent, a body is announced: the 401 does not wait for it, and nobody is asked to continue."""
+    """Only headers are sent, which announce a body: the 401 does not wait, and no 100 is sent."""
     port = guarded.sandbox.container_port
     assert port
     answer = talk(port, f"{HEAD}{more}\r\n".encode())
@@ -364,7 +365,7 @@ def test_a_known_sender_is_asked_to_continue(guarded: Sender) -> None:
     assert talk(port, head.encode()).startswith(b"HTTP/1.1 100 ")
 
 
-def test_a_sender_unknown_is_refused_through_the_reroute_while_still_uploading(
+def test_an_unknown_sender_is_refused_through_the_reroute_while_still_uploading(
     guarded: Sender,
 ) -> None:
     answer = send(guarded.sandbox.url, b"x" * 2_000_000)
@@ -422,7 +423,7 @@ class Https:
         return {"certificate": self.chain, "key": self.key}
 
     def client(self) -> ssl.SSLContext:
-        """Return a context that trusts the root alone, so that the chain has to be served whole."""
+        """Return a context that trusts the root alone, so that the whole chain has to be served."""
         context = ssl.create_default_context()
         self.root.configure_trust(context)
         return context
@@ -504,7 +505,7 @@ def test_the_key_is_on_no_disk_once_the_server_runs(https: Sender, temporary_fol
         assert not [link for link in descriptors.iterdir() if "key" in str(link.readlink()).lower()]
 
 
-def test_a_certificate_that_cannot_be_used_is_said_in_the_health(tls: Https) -> None:
+def test_a_certificate_that_cannot_be_used_is_shown_in_the_health(tls: Https) -> None:
     params = {"certificate": tls.chain, "key": Https().key}
     with running(params=params, wait=0) as sender:
         health = await_that(lambda: sender.sandbox.health)
@@ -515,7 +516,7 @@ def test_a_certificate_that_cannot_be_used_is_said_in_the_health(tls: Https) -> 
 
 
 def stored_samples(sender: Sender) -> list[dict[str, Any]]:
-    """Return the samples in the integration context, to wait for them without a container for each look."""
+    """Return the samples in the integration context, which needs no further container."""
     samples: list[dict[str, Any]] = json.loads(
         (sender.sandbox.context() or {}).get("sample_events", "[]")
     )
@@ -642,7 +643,7 @@ def test_the_test_button_says_ok() -> None:
     assert button({**params, **credentials("_header:Authorization", "Bearer XXX")}) == (1, "ok")
 
 
-def test_the_test_button_names_the_parameters_and_the_mends() -> None:
+def test_the_test_button_names_the_parameters_and_the_fixes() -> None:
     wrong = {"longRunningPort": "1:2:3", "certificate": CERTIFICATE, **credentials("user", "")}
     kind, text = button(wrong)
     sentences = dict(line.split(": ", 1) for line in text.splitlines())
@@ -655,7 +656,7 @@ def test_the_test_button_names_the_parameters_and_the_mends() -> None:
 # ---- the long-running command
 
 
-def test_a_taken_port_is_said_in_the_health_and_recovery_clears_it() -> None:
+def test_a_taken_port_is_shown_in_the_health_until_it_is_free() -> None:
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         port = free_port()
@@ -672,13 +673,13 @@ def test_a_taken_port_is_said_in_the_health_and_recovery_clears_it() -> None:
             assert [text for _, text in sender.sandbox.health_history][-2:] == [health, ""]
 
 
-def test_an_instance_in_order_reports_no_trouble(webhook: Sender) -> None:
+def test_a_working_instance_reports_no_problem(webhook: Sender) -> None:
     assert webhook.sandbox.health == ""
     assert not [text for level, text in webhook.sandbox.logs if level in ("error", "exception")]
 
 
 def post_later(sender: Sender, body: bytes) -> tuple[threading.Thread, list[Answer]]:
-    """Post in a thread, so that the test can go on while XSOAR hangs."""
+    """Post in a thread, so that the test can continue while XSOAR hangs."""
     answers: list[Answer] = []
     thread = threading.Thread(target=lambda: answers.append(sender.post(body)))
     thread.start()

@@ -1,7 +1,8 @@
-"""The largest and worst bodies within the limits: none stops the others, and none fills the memory.
+"""The largest and worst bodies within the limits: none stops others, and none fills the memory.
 
-Each has a webhook of its own. The container's peak memory (VmHWM) is the system's figure; how long others wait is measured by
-a process beside it that asks for the health every 20 ms. docs/bodies.md has the figures.
+Each has its own webhook. The container's peak memory (VmHWM) is the system's figure; a separate
+process requests the health every 20 ms and so measures how long others wait. docs/bodies.md has the
+figures.
 """
 
 import contextlib
@@ -35,7 +36,8 @@ def packed(body: bytes, kind: bytes) -> bytes:
     return post(gzip.compress(body, 6, mtime=0), kind, GZIP)
 
 
-# name: request, status, most seconds that others wait (0.5 on an idle machine; these have other work), most MiB
+# name: request, status, longest wait of others in seconds (0.5 on an idle machine; these have other
+# work), peak in MiB
 BODIES: dict[str, tuple[Callable[[], bytes], int, float, int]] = {
     "a part whose header is folded 600,000 times": (folded_header, 400, 1.5, 400),
     "400,000 parts behind two boundaries": (
@@ -96,7 +98,7 @@ BODIES: dict[str, tuple[Callable[[], bytes], int, float, int]] = {
 
 @contextlib.contextmanager
 def watched(sandbox: Sandbox) -> Iterator[list[float]]:
-    """Ask for the health every 20 ms meanwhile; at the end the list holds the longest seconds that took."""
+    """Request the health every 20 ms; in the end the list holds the longest wait in seconds."""
     command = [
         sys.executable,
         str(Path(__file__).with_name("watcher.py")),
@@ -116,7 +118,7 @@ def watched(sandbox: Sandbox) -> Iterator[list[float]]:
 
 
 def peak_mib(sandbox: Sandbox) -> int:
-    """Return the container's highest resident memory so far."""
+    """Return the container's peak resident memory so far."""
     status = Path(f"/proc/{sandbox.pid}/status").read_text(encoding="ascii")
     return int(status.partition("VmHWM:")[2].split()[0]) // 1024
 

@@ -1,4 +1,7 @@
-"""Whatever is too large, too many, too slow or ambiguous is refused in JSON, and nobody else notices: raw sockets, no mercy."""
+"""Whatever is too large, too many, too slow or ambiguous is refused in JSON, over raw sockets.
+
+Nobody else notices.
+"""
 
 import contextlib
 import gzip
@@ -40,7 +43,7 @@ from Tests.end_to_end.sender import await_that
 from Tests.sandbox import Faults, Sandbox
 from Tests.sandbox.descriptor import INTEGRATION
 
-LIMITS = {  # as the README tells them
+LIMITS = {  # as the README has them
     "MAX_BODY_BYTES": "25 * MIB",
     "MAX_ITEMS": "10_000",
     "MAX_NESTING": "200",
@@ -62,12 +65,14 @@ LIMITS = {  # as the README tells them
 }
 BODY_BYTES = 25 * MIB
 REFUSING_MIB = 150  # while an upload of 200 MB is refused
-WORST_BODY_MIB = 500  # for the most expensive 25 MiB we could think of
-STALL_SECONDS = 1.0  # the longest that anybody else may wait meanwhile, on two noisy cores
-WORST_STALL_SECONDS = 3.0  # while 25 MiB of the most expensive kind are read: 0.5 on an idle machine, more on a busy one
+WORST_BODY_MIB = 500  # for the most expensive 25 MiB that we know
+STALL_SECONDS = 1.0  # the longest wait of others meanwhile, on two busy cores
+# While 25 MiB of the most expensive kind are read: 0.5 on an idle machine, more on a busy one.
+WORST_STALL_SECONDS = 3.0
 REQUEST_SECONDS = 2
 IDLE_SECONDS = 2
-SWEEP_SECONDS = 2.5  # time limits are looked at once a second, and the second look is the hard one
+# Time limits are checked once a second, and the second check is the difficult one.
+SWEEP_SECONDS = 2.5
 HALF_OPEN = 400
 
 
@@ -79,7 +84,7 @@ def webhook() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def own() -> Iterator[Sandbox]:
-    """Return a sandbox of the test's own, for its memory is measured."""
+    """Return the test's own sandbox, for its memory is measured."""
     with sandboxed() as sandbox:
         yield sandbox
 
@@ -91,7 +96,7 @@ def pair() -> Pair:
 
 @pytest.fixture(scope="module")
 def hasty() -> Iterator[Sandbox]:
-    """Return a sandbox whose time limits are short."""
+    """Return a sandbox with short time limits."""
     constants = {"REQUEST_SECONDS": REQUEST_SECONDS, "IDLE_SECONDS": IDLE_SECONDS}
     with sandboxed(constants=constants) as sandbox:
         yield sandbox
@@ -99,7 +104,7 @@ def hasty() -> Iterator[Sandbox]:
 
 @pytest.fixture(scope="module")
 def hasty_tls(pair: Pair) -> Iterator[Sandbox]:
-    """Return a sandbox whose time limits are short and which speaks TLS."""
+    """Return a sandbox with short time limits that speaks TLS."""
     constants = {"REQUEST_SECONDS": REQUEST_SECONDS, "IDLE_SECONDS": IDLE_SECONDS}
     with sandboxed(constants=constants, params=pair.params) as sandbox:
         yield sandbox
@@ -130,7 +135,7 @@ def test_a_body_of_exactly_25_mib_is_an_incident(webhook: Sandbox) -> None:
 
 
 def upload(sandbox: Sandbox, head: bytes, piece: bytes, pieces: int) -> int:
-    """Send a head and pieces until the answer comes or the connection breaks, and return the answer's status."""
+    """Send a head and pieces until an answer arrives or the connection breaks."""
     with connect(sandbox) as connection:
         connection.sendall(head)
         with contextlib.suppress(OSError):
@@ -157,7 +162,7 @@ def test_200_mb_are_refused_in_little_memory_whatever_their_framing(own: Sandbox
     assert len(own.incidents()) == 1
 
 
-def test_packed_bodies_are_counted_unpacked(webhook: Sandbox) -> None:
+def test_compressed_bodies_count_with_their_unpacked_size(webhook: Sandbox) -> None:
     for text, status in ((b"x" * BODY_BYTES, 200), (b"x" * (BODY_BYTES + 1), 413)):
         assert (
             ask(
@@ -177,10 +182,10 @@ def test_large_bodies_leave_nothing_behind(own: Sandbox) -> None:
         assert ask(own, post(text, b"Content-Type: text/plain")).status == 200
     assert (
         memory_mib(own, peak=True) < WORST_BODY_MIB / 2
-    )  # each kept until Python's collector comes: 300 MiB and more
+    )  # each kept until Python's collector runs: 300 MiB and more
 
 
-def test_many_packed_bodies_at_once_are_unpacked_one_by_one(own: Sandbox) -> None:
+def test_many_compressed_bodies_at_once_are_unpacked_one_by_one(own: Sandbox) -> None:
     packed = gzip.compress(
         b"[" + b"{}," * 200_000 + b"{}]"
     )  # under a KiB, and 15 MiB once it is parsed
@@ -193,7 +198,7 @@ def test_many_packed_bodies_at_once_are_unpacked_one_by_one(own: Sandbox) -> Non
     assert set(statuses) <= {
         413,
         503,
-    }  # on a slow machine the last ones wait for longer than PARSER_SECONDS
+    }  # on a slow machine the last ones wait longer than PARSER_SECONDS
     assert statuses.count(413) >= 5
     assert memory_mib(own, peak=True) < REFUSING_MIB
 
@@ -211,7 +216,7 @@ def test_large_bodies_are_bounded_all_together_and_small_ones_always_pass() -> N
             assert answer.status == 503
             assert int(answer.headers["retry-after"])
             assert ask(sandbox, post()).status == 200
-        await_that(lambda: ask(sandbox, large).status == 200)  # those who held the room are gone
+        await_that(lambda: ask(sandbox, large).status == 200)  # the holders of the memory are gone
 
 
 def test_a_gzip_of_many_empty_members_costs_no_time(webhook: Sandbox) -> None:
@@ -223,7 +228,7 @@ def test_a_gzip_of_many_empty_members_costs_no_time(webhook: Sandbox) -> None:
     )
     assert (
         time.monotonic() - started < 1.5
-    )  # with a copy of the rest for each member it is 3 s, and 7 minutes at 25 MiB
+    )  # with a copy of the rest for each member it would be 3 s, and 7 minutes at 25 MiB
 
 
 HOSTILE_BODIES = {
@@ -314,7 +319,7 @@ def test_the_deepest_nesting_does_not_end_the_process(webhook: Sandbox) -> None:
     assert ask(webhook, post(deep, JSON)).status in (
         200,
         400,
-    )  # text of somebody's that is no JSON is kept as text
+    )  # text that is not JSON is kept as text
     assert not webhook.exited
 
 
@@ -390,7 +395,8 @@ def test_an_empty_line_behind_a_request_begins_no_other() -> None:
         connection.sendall(post() + b"\r\n")
         answer = read_answer(connection)
         assert answer is not None and answer.status == 200
-        time.sleep(2.6)  # longer than a request may take, far shorter than a connection may be idle
+        # Longer than a request may take, much shorter than a connection may be idle.
+        time.sleep(2.6)
         connection.sendall(GET)
         answer = read_answer(connection)
         assert answer is not None and answer.status == 200
@@ -408,7 +414,7 @@ def test_an_answer_reaches_a_sender_who_goes_on_sending(webhook: Sandbox, data: 
 
 
 @pytest.mark.parametrize("status", [414, 431])
-def test_an_endless_head_is_refused_while_it_still_comes(webhook: Sandbox, status: int) -> None:
+def test_an_endless_head_is_refused_while_it_still_arrives(webhook: Sandbox, status: int) -> None:
     begin = b"POST /" if status == 414 else b"POST / HTTP/1.1\r\nX: "
     assert upload(webhook, begin, b"x" * KIB, 64) == status
 
@@ -430,9 +436,7 @@ def test_a_million_charset_names_would_not_fill_the_memory(own: Sandbox) -> None
     ask(own, post())
     before = memory_mib(own)
     with connect(own) as connection:
-        for number in range(
-            1000
-        ):  # Python remembers every name it has ever been asked for: 8 MiB here
+        for number in range(1000):  # Python caches every charset name it was ever given: 8 MiB here
             connection.sendall(
                 post(b"x", b"Content-Type: text/plain; charset=%b%d" % (b"q" * 8000, number))
             )
@@ -487,7 +491,8 @@ def test_hundreds_of_half_open_connections_delay_nobody_and_are_gone_in_time(
         started = time.monotonic()
         for number, connection in enumerate(opened):
             connection.sendall(list(HALVES.values())[number % len(HALVES)])
-        # All are open, or on a slow machine the first ones are gone by now. "before" may count connections that are just closing.
+        # All are open; on a slow machine the first ones may be gone already. "before" may count
+        # connections that are just closing.
         counts = [descriptors(hasty)]
         while counts[-1] < HALF_OPEN and time.monotonic() - started < REQUEST_SECONDS:
             counts.append(descriptors(hasty))
@@ -588,7 +593,7 @@ def test_an_idle_connection_is_closed_and_a_used_one_is_not(hasty: Sandbox) -> N
             connection.sendall(GET)
             answer = read_answer(connection)
             assert answer is not None and answer.status == 200
-            time.sleep(0.7)  # longer in all than either limit
+            time.sleep(0.7)  # longer in total than either limit
         started = time.monotonic()
         assert read_answer(connection) is None
         assert time.monotonic() - started < IDLE_SECONDS + SWEEP_SECONDS
@@ -709,7 +714,7 @@ CROOKED = {
 
 
 @pytest.mark.parametrize("data", CROOKED.values(), ids=CROOKED)
-def test_crooked_framing_is_one_400_and_the_end_of_the_connection(
+def test_malformed_framing_is_one_400_and_the_end_of_the_connection(
     webhook: Sandbox, data: bytes
 ) -> None:
     before = len(webhook.incidents())
@@ -725,8 +730,8 @@ def test_crooked_framing_is_one_400_and_the_end_of_the_connection(
     [b"\x16\x03\x01\r\n", b"HELO a\r\n", b"POST / HTTP/1.1\n"],
     ids=["TLS", "mail", "line feed"],
 )
-def test_what_is_no_http_is_told_so_at_once(webhook: Sandbox, data: bytes) -> None:
-    assert ask(webhook, data, timeout=5).status == 400  # though the head might go on
+def test_what_is_not_http_is_refused_at_once(webhook: Sandbox, data: bytes) -> None:
+    assert ask(webhook, data, timeout=5).status == 400  # though the head might continue
 
 
 @pytest.mark.parametrize(
@@ -740,7 +745,7 @@ def test_what_is_no_http_is_told_so_at_once(webhook: Sandbox, data: bytes) -> No
     ],
     ids=["body", "between chunks", "chunk", "after the last chunk", "headers"],
 )
-def test_what_is_cut_short_is_400(webhook: Sandbox, data: bytes) -> None:
+def test_an_incomplete_request_is_400(webhook: Sandbox, data: bytes) -> None:
     before = len(webhook.incidents())
     [answer] = answers_to(webhook, data, half_close=True)
     assert answer.status == 400
@@ -784,7 +789,7 @@ def test_trailers_are_no_headers(webhook: Sandbox) -> None:
     assert "sneaky" not in webhook.incidents()[-1]["rawJSON"]
 
 
-def test_a_head_before_a_crooked_request_does_not_eat_its_answer(webhook: Sandbox) -> None:
+def test_a_head_request_before_a_malformed_one_does_not_take_its_answer(webhook: Sandbox) -> None:
     with connect(webhook) as connection:
         connection.sendall(GET.replace(b"GET", b"HEAD"))
         assert read_answer(connection, "HEAD")
@@ -800,7 +805,7 @@ CONTINUE = b"Expect: 100-continue"
 
 
 def interim_of(sandbox: Sandbox, head: bytes, body: bytes) -> tuple[list[int], int]:
-    """Send a head, then, once told to continue, the body; return the interim answers' status codes and the last one's."""
+    """Send a head and, after 100 Continue, the body; return interim statuses and the final one."""
     interim = []
     with connect(sandbox) as connection:
         connection.sendall(head)
@@ -847,7 +852,7 @@ FEW = 24
 
 @pytest.fixture
 def crowded() -> Iterator[Sandbox]:
-    """Return a sandbox that takes few connections."""
+    """Return a sandbox that accepts few connections."""
     with sandboxed(constants={"MAX_CONNECTIONS": FEW}) as sandbox:
         yield sandbox
 
@@ -859,7 +864,7 @@ def is_open(connection: socket.socket) -> bool:
 def fill(
     sandbox: Sandbox, stack: contextlib.ExitStack, number: int, data: bytes
 ) -> list[socket.socket]:
-    """Open connections one after the other, send the data on each, and read an answer where one is due."""
+    """Open connections one by one, send the data on each, and read an answer if one is due."""
     opened = []
     for _ in range(number):
         connection = stack.enter_context(connect(sandbox))
@@ -884,7 +889,7 @@ def test_when_full_the_oldest_without_headers_goes_then_the_longest_idle(crowded
         assert not is_open(idle[0])
 
 
-def test_connections_at_work_are_never_closed_and_what_exceeds_them_is_503(
+def test_active_connections_are_never_closed_and_further_ones_are_503(
     crowded: Sandbox,
 ) -> None:
     crowded.faults.hang.set()
@@ -941,7 +946,7 @@ def test_a_refused_sender_over_tls_sees_the_answer(hasty_tls: Sandbox, pair: Pai
         assert answer is not None and answer.status == 413
 
 
-# ---- the sandbox's faults stay out of it
+# ---- limits and the sandbox's faults
 
 
 def test_limits_hold_while_xsoar_is_slow() -> None:

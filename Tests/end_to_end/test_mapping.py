@@ -1,4 +1,4 @@
-"""Where an incident's fields come from, seen over HTTP; the tables of paths, times and severities are the unit tests'."""
+"""Where an incident's fields come from, seen over HTTP; unit tests have the complete tables."""
 
 import json
 from collections.abc import Iterator

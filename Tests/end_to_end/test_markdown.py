@@ -1,4 +1,7 @@
-"""What the documents show and name is true: curl lines, links, limits, health sentences, log lines and mapping examples."""
+"""What the documents show and name is true.
+
+That is: curl lines, links, limits, health sentences, log lines and mapping examples.
+"""
 
 import ast
 import json
@@ -33,7 +36,7 @@ LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 
 
 def curl_lines(text: str) -> list[tuple[str, int]]:
-    """Return the lines of fenced sh blocks that post to the sandbox, each with the status that the comment behind it names."""
+    """Return the curl lines of fenced sh blocks, each with its status by the comment below it."""
     lines: list[tuple[str, int]] = []
     for block in re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
         for line in block.splitlines():
@@ -46,7 +49,10 @@ def curl_lines(text: str) -> list[tuple[str, int]]:
 
 
 def test_the_lines_are_found_as_a_reader_copies_them() -> None:
-    text = f"```sh\ncurl {ADDRESS} -d 1\nprintf x | curl {ADDRESS} -d @-\n# answered 400\n```\ncurl {ADDRESS} -d prose\n"
+    text = (
+        f"```sh\ncurl {ADDRESS} -d 1\nprintf x | curl {ADDRESS} -d @-\n"
+        f"# answered 400\n```\ncurl {ADDRESS} -d prose\n"
+    )
     assert curl_lines(text) == [
         (f"curl {ADDRESS} -d 1", 200),
         (f"printf x | curl {ADDRESS} -d @-", 400),
@@ -117,7 +123,7 @@ def test_the_readme_can_be_read_in_one_sitting() -> None:
 
 
 def shown(value: float) -> set[str]:
-    """Return how a document may write a limit: a count, bytes or seconds."""
+    """Return the ways in which a document may write a limit: a count, bytes or seconds."""
     ways = {f"{value:,}", f"{value:,} s", f"{value:g} s"}
     for unit, size in (("KiB", 1024), ("MiB", 1024 * 1024)):
         if value % size == 0:
@@ -147,7 +153,7 @@ def test_a_limit_is_that_of_the_code(limit: str, value: str, constants: list[str
 
 
 def sentences() -> list[str]:
-    """Return how each sentence begins that the integration tells in its health or log: the part before the first variable."""
+    """Return how each sentence in health or log begins: the part before the first variable."""
     begins = []
     for node in ast.walk(ast.parse(INTEGRATION.read_text(encoding="utf-8"))):
         if (
@@ -182,7 +188,7 @@ def test_sentences_are_found() -> None:
     assert len(sentences()) > 10
 
 
-# ---- mapping: each row of a table in docs/mapping.md, posted with the payload above it
+# ---- mapping: each row of a table in docs/mapping.md, with the payload above it
 
 
 MAPPING = (ROOT / "docs/mapping.md").read_text(encoding="utf-8")
@@ -195,7 +201,7 @@ BLOCK_OR_ROW = re.compile(
 
 
 def examples() -> list[tuple[str, dict[str, str], str, list[str]]]:
-    """Return payload, parameters, field and what it becomes in each incident, of every row."""
+    """Return payload, parameters, field and its value in each incident, for every row."""
     payload, found = "", []
     for match in BLOCK_OR_ROW.finditer(MAPPING):
         if match["payload"]:

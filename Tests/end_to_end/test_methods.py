@@ -44,7 +44,7 @@ def test_without_a_body_the_query_is_the_incident() -> None:
         assert send(f"{sandbox.container_url}/", b"", {}, "POST").status == 400
         assert (
             send(f"{sandbox.container_url}/?token=secret", b"", {}, "POST").status == 400
-        )  # and what proves is no event
+        )  # and credentials are not part of an event
 
 
 def test_what_cannot_be_read_is_kept_where_the_instance_says_so() -> None:
@@ -60,13 +60,13 @@ def test_an_event_is_new_again_after_a_while() -> None:
     with sandboxed(params={"duplication_key": "n", "duplicate_hours": "0.0005"}) as sandbox:
         assert "duplicate" not in ask(sandbox, post(b'{"n": "1"}')).json[0]
         assert ask(sandbox, post(b'{"n": "1"}')).json[0]["duplicate"] is True
-        sandbox.restart()  # the time is remembered, too
+        sandbox.restart()  # the time is remembered too
         await_that(lambda: "duplicate" not in ask(sandbox, post(b'{"n": "1"}')).json[0])
         assert len(sandbox.incidents()) == 2
         assert set(json.loads(sandbox.context()["found_times"])) == {"n:1"}
 
 
-def test_paths_that_find_nothing_are_told_once() -> None:
+def test_paths_that_find_nothing_are_reported_once() -> None:
     params = {"duplication_key": "id", "severity_from": "level", "name_from": "rule.name"}
     with sandboxed(params=params) as sandbox:
         for number in range(3):

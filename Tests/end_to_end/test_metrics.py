@@ -1,4 +1,4 @@
-"""GET /metrics as Prometheus reads it, and the Grafana dashboard that is drawn from it."""
+"""GET /metrics as Prometheus reads it, and the Grafana dashboard that shows it."""
 
 import json
 import re
@@ -49,7 +49,7 @@ def scrape(sandbox: Sandbox) -> dict[str, Metric]:
 
 
 def values(metric: Metric, suffix: str = "") -> dict[str, float]:
-    """Return a metric's samples by the value of their one label, of a histogram those with a suffix."""
+    """Return a metric's samples by the value of their one label; a histogram's by a suffix."""
     name = metric.name + (suffix or ("_total" if metric.type == "counter" else ""))
     return {
         next(iter(sample.labels.values()), ""): sample.value
@@ -67,15 +67,13 @@ def test_metrics_are_off_unless_asked_for() -> None:
         assert ask_metrics(sandbox).status == 404
 
 
-def test_metrics_want_the_credentials_of_the_instance(webhook: Sandbox) -> None:
+def test_metrics_need_the_credentials_of_the_instance(webhook: Sandbox) -> None:
     assert ask_metrics(webhook, {}).status == 401
     assert ask_metrics(webhook, {"Authorization": WRONG}).status == 401
     assert ask_metrics(webhook).status == 200
 
 
-def test_metrics_of_an_instance_that_anyone_may_post_to_are_nobodys_until_it_has_credentials_or_sources() -> (
-    None
-):
+def test_metrics_need_credentials_or_allowed_sources() -> None:
     with sandboxed(params={"metrics": True}) as sandbox:
         assert ask_metrics(sandbox).status == 404
         await_that(lambda: "Serve metrics" in sandbox.health)
@@ -103,9 +101,7 @@ def test_requests_incidents_duplicates_and_failed_logins_are_counted(webhook: Sa
     assert values(metrics["incidents_created"]) == {"": 3}
     assert values(metrics["duplicates"]) == {"": 1}
     assert values(metrics["failed_logins"]) == {"": 1}
-    assert (
-        values(scrape(webhook)["requests"])["200"] == 4
-    )  # the first look is counted by the second
+    assert values(scrape(webhook)["requests"])["200"] == 4  # the second scrape counts the first
 
 
 def test_calls_of_create_incidents_are_counted_timed_and_sized(webhook: Sandbox) -> None:
@@ -128,7 +124,7 @@ def test_calls_of_create_incidents_are_counted_timed_and_sized(webhook: Sandbox)
     assert values(metrics["create_incidents_batch"], "_sum")[""] == 6
 
 
-def test_what_waits_and_who_is_connected_is_told(webhook: Sandbox) -> None:
+def test_waiting_events_and_connections_are_shown(webhook: Sandbox) -> None:
     with connect(webhook), connect(webhook):
         webhook.faults.hang.set()
         with connect(webhook) as waiting:
@@ -187,7 +183,7 @@ EXPRESSIONS = [target["expr"] for panel in DASHBOARD["panels"] for target in pan
 
 
 def same(mine: Any, loaded: Any, place: str = "dashboard") -> None:
-    """Assert that all that stands in the file is there, at the same place, after Grafana's own classes have read it."""
+    """Assert that the file's values are still in place after Grafana's own classes have read it."""
     if isinstance(mine, dict):
         assert mine.keys() <= loaded.keys(), (
             f"{place}: {mine.keys() - loaded.keys()} is not in Grafana's schema"

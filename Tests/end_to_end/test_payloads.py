@@ -1,4 +1,7 @@
-"""Whatever a sender posts, over real HTTP: bodies, fields, duplicates and mirroring; the whole tables are the unit tests'."""
+"""What a sender posts, over real HTTP: bodies, fields, duplicates and mirroring.
+
+Unit tests have the complete tables.
+"""
 
 import base64
 import gzip
@@ -170,7 +173,7 @@ def test_any_other_text_is_kept_whole_as_body(
 
 
 @pytest.mark.parametrize("content_type", ["", "image/jpeg"])
-def test_bytes_that_are_no_text_are_base64(webhook: Sender, content_type: str) -> None:
+def test_bytes_that_are_not_text_are_base64(webhook: Sender, content_type: str) -> None:
     body = bytes(range(256))
     assert webhook.raws(body, content_type) == [{"body_base64": base64.b64encode(body).decode()}]
 
@@ -179,7 +182,10 @@ def test_bytes_that_are_no_text_are_base64(webhook: Sender, content_type: str) -
 
 
 def packed(data: bytes) -> bytes:
-    """Return a gzip stream that is the same each time: it is part of a test's name, and workers have to agree on that."""
+    """Return a gzip stream that is always the same: it is part of a test's name.
+
+    All workers have to agree on that name.
+    """
     return gzip.compress(data, mtime=0)
 
 
@@ -198,7 +204,7 @@ def raw_deflate(data: bytes) -> bytes:
         (bytes, "identity"),
     ],
 )
-def test_a_packed_body_is_unpacked_first(
+def test_a_compressed_body_is_unpacked_first(
     webhook: Sender, pack: Callable[[bytes], bytes], encoding: str
 ) -> None:
     assert webhook.raws(pack(b'{"packed":true}'), JSON, content_encoding=encoding) == [
@@ -236,14 +242,14 @@ def test_an_error_holds_nothing_of_what_was_posted(webhook: Sender) -> None:
 def test_every_number_is_kept_as_json_xsoar_can_read(
     webhook: Sender, number: str, kept: Any
 ) -> None:
-    """NaN, Infinity and what no double can hold stay as their text; the sandbox's server refuses them as numbers."""
+    """NaN, Infinity and what no double can hold stay text: XSOAR's server refuses such numbers."""
     for body in (f'{{"n":{number}}}', f'[{{"n":{number}}}]'):
         [raw] = webhook.raws(body, JSON)
         assert raw["n"] == kept
         assert type(raw["n"]) is type(kept)
 
 
-# ---- fields: the envelope
+# ---- fields: the native format
 
 
 def test_every_field_of_the_envelope_reaches_xsoar(webhook: Sender) -> None:
@@ -281,7 +287,7 @@ def test_a_wrong_field_is_400_by_its_name_and_place_and_nothing_is_created(
 @pytest.mark.parametrize(
     "name, value", [("details", {"text": "x"}), ("labels", [{"type": "a", "value": 1}])]
 )
-def test_details_owner_and_labels_of_another_shape_are_kept_beside(
+def test_details_owner_and_labels_of_another_shape_are_kept_in_raw_json(
     webhook: Sender, name: str, value: Any
 ) -> None:
     fields = webhook.fields(json.dumps({"raw_json": {"a": 1}, name: value}))
@@ -289,7 +295,7 @@ def test_details_owner_and_labels_of_another_shape_are_kept_beside(
     assert raw_of(fields) == {"a": 1, "envelope": {name: value}}
 
 
-# ---- fields: headers and query
+# ---- fields: headers and the query string
 
 
 def test_headers_are_kept_in_lower_case_without_secrets(webhook: Sender) -> None:

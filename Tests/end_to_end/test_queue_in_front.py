@@ -1,4 +1,7 @@
-"""A queue on disk in front, by syslog-ng with the configuration of docs/scaling: for senders that never repeat."""
+"""A queue on disk in front, for senders that never repeat.
+
+It is syslog-ng with the configuration of docs/scaling.
+"""
 
 import contextlib
 import json
@@ -26,7 +29,7 @@ BATCH = 100  # the configuration's batch-lines
 
 
 class Queue:
-    """A syslog-ng on a port and a folder of its own, which can be killed and started again on what it has on disk."""
+    """A syslog-ng with its own port and folder; after a kill it continues with what is on disk."""
 
     def __init__(self, folder: Path, webhook: Sandbox, authority: Path) -> None:
         [self.port] = proxies.free_ports(1)
@@ -67,7 +70,7 @@ def webhook(trusted: Pair) -> Iterator[Sandbox]:
 
 
 def send_lines(port: int, first: int, count: int) -> None:
-    """Send numbered events, one a line, as a sender that never repeats; return once the queue has read the last one."""
+    """Send numbered events, one per line, only once; return when the queue has read the last."""
     with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
         for number in range(first, first + count):
             connection.sendall(b'{"n":%d,"alert":"disk full"}\n' % number)
@@ -127,5 +130,6 @@ def test_nothing_is_lost_while_webhook_xsoar_and_queue_fail_in_turn(
     order = list(dict.fromkeys(created))
     assert sorted(order) == list(range(EVENTS))
     assert {number for number in order if created.count(number) > 1} <= forgotten
-    # The order is that of arrival, but for events of one POST some of which XSOAR refused at first.
+    # The order is that of arrival, except for events of one POST of which XSOAR refused some at
+    # first.
     assert max(abs(place - number) for place, number in enumerate(order)) < BATCH

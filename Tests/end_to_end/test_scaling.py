@@ -1,4 +1,7 @@
-"""Three instances behind the HAProxy and nginx configurations of docs/scaling, as they stand but for addresses and paths."""
+"""Three instances behind the HAProxy and nginx configurations of docs/scaling.
+
+Only addresses and paths are changed in them.
+"""
 
 import contextlib
 import json
@@ -23,7 +26,7 @@ from Tests.soak.ledger import event_of
 INSTANCES = ("one", "two", "three")
 PLACEHOLDERS = ("192.0.2.11:8000", "192.0.2.12:8000", "192.0.2.13:8000")
 FLUSH_SECONDS = (
-    3.5  # the integration context has every key that is older, see FLUSH_SECONDS of the integration
+    3.5  # the integration context has every older key, see the integration's FLUSH_SECONDS
 )
 DOUBTFUL = (502, 504)  # the sender cannot know whether an incident was created
 UNACKNOWLEDGED = (502, 503, 504)
@@ -33,7 +36,7 @@ SEED = 20260821
 
 @dataclass
 class Edge:
-    """A load balancer in front: its address, how an instance is taken out of and put back into it, and its log."""
+    """A load balancer in front: its address, its log, and how an instance leaves and returns."""
 
     url: str
     drain: Callable[[str], None]
@@ -125,12 +128,12 @@ def edge(
         yield edge
 
 
-# ---- a ledger of what senders were told
+# ---- a ledger of what senders were answered
 
 
 @dataclass
 class Delivery:
-    """One attempt to deliver an event: when it began and ended (monotonic seconds), and what it was answered."""
+    """One attempt to deliver an event: begin and end (monotonic seconds), and its answer."""
 
     begun: float
     ended: float
@@ -173,10 +176,10 @@ class Ledger:
 
 
 def deliver(url: str, ledger: Ledger, event: int) -> int:
-    """Deliver an event once and return the status, 0 where there was no answer."""
+    """Deliver an event once and return the status, 0 if there was no answer."""
     headers = {"Authorization": GOOD, "Content-Type": "application/json"}
     target = "/"
-    if event not in ledger.unkeyed:  # half of them bear their key in the query string
+    if event not in ledger.unkeyed:  # half of them have their key in the query string
         if event % 2:
             headers["X-Event-Id"] = f"event-{event}"
         else:
@@ -196,7 +199,7 @@ def persist(url: str, ledger: Ledger, event: int, over: threading.Event) -> None
 
 
 def work(url: str, ledger: Ledger, over: threading.Event, seed: int) -> None:
-    """Send new events, some without a key, and repeat old ones, until it is over."""
+    """Send new events, some without a key, and repeat old ones, until the test is over."""
     choose = random.Random(seed)
     known: list[int] = []
     while not over.wait(0.04):
@@ -210,7 +213,7 @@ def work(url: str, ledger: Ledger, over: threading.Event, seed: int) -> None:
 
 
 def attack(url: str, statuses: Counter[int], over: threading.Event) -> None:
-    """Send two megabytes with a wrong password, again and again, all of it before the answer is read."""
+    """Send two megabytes with a wrong password repeatedly, all of it before the answer is read."""
     while not over.wait(0.25):
         try:
             answer = send(
@@ -223,14 +226,17 @@ def attack(url: str, statuses: Counter[int], over: threading.Event) -> None:
 
 @dataclass
 class Times:
-    """When what happened to the instances, in monotonic seconds: an event's deliveries may span a change or not."""
+    """What happened to the instances, and when in monotonic seconds.
+
+    An event's deliveries may span such a change.
+    """
 
     changes: list[tuple[float, float]] = field(default_factory=list)
     killed: float = 0.0
 
     @contextlib.contextmanager
     def change(self, settle: float) -> Iterator[None]:
-        """Note a change, and that it takes so many seconds until the edge has noticed."""
+        """Record a change, and how many seconds pass until the edge has noticed."""
         begun = time.monotonic()
         yield
         time.sleep(settle)
@@ -242,7 +248,7 @@ class Times:
 
 
 def may_be_there_twice(deliveries: list[Delivery], times: Times, keeps_keys: bool) -> bool:
-    """Tell whether docs/scaling.md allows that an event with these deliveries has two incidents."""
+    """Return whether docs/scaling.md allows two incidents for an event with these deliveries."""
     if any(one.status in DOUBTFUL for one in deliveries):
         return True
     accepted = [one.ended for one in deliveries if one.status == 200]
@@ -254,7 +260,7 @@ def may_be_there_twice(deliveries: list[Delivery], times: Times, keeps_keys: boo
 
 
 def misfortunes(edge: Edge, instances: list[Sandbox], times: Times) -> None:
-    """Kill one instance and bring it back, drain one, and let the XSOAR of one hang."""
+    """Kill one instance and restart it, drain one, and let the XSOAR of one hang."""
     one, two, three = instances
     time.sleep(4)
     with times.change(settle=3):
@@ -314,7 +320,8 @@ def test_no_acknowledged_incident_is_missing_and_none_is_there_twice(
         or event not in ledger.deliveries
     }
     assert not wrong
-    # Not for want of trying: most repeated deliveries were told to be duplicates, also across a change where keys are kept.
+    # Not for want of trying: most repeated deliveries were answered as duplicates, also across a
+    # change where keys are kept.
     repeated = [
         event
         for event, deliveries in keyed.items()
@@ -333,10 +340,13 @@ def test_no_acknowledged_incident_is_missing_and_none_is_there_twice(
 
 def test_a_body_over_the_limit_is_413_for_every_sender(edge: Edge) -> None:
     body = b"x" * 30_000_000
-    once = lambda: (
-        send(edge.url + "/", body, {"Authorization": GOOD}, context=proxies.unverified()).status
-    )  # noqa: E731
-    assert in_parallel([lambda: [once() for _ in range(3)]] * 4) == [[413] * 3] * 4
+
+    def thrice() -> list[int]:
+        good = {"Authorization": GOOD}
+        context = proxies.unverified()
+        return [send(edge.url + "/", body, good, context=context).status for _ in range(3)]
+
+    assert in_parallel([thrice] * 4) == [[413] * 3] * 4
 
 
 def test_http2_senders_are_served_and_metrics_are_not(edge: Edge) -> None:
@@ -345,7 +355,7 @@ def test_http2_senders_are_served_and_metrics_are_not(edge: Edge) -> None:
     assert proxies.curl(edge.url + "/metrics", *credentials) == 404
 
 
-def test_the_instances_are_told_who_sent_it(edge: Edge, instances: list[Sandbox]) -> None:
+def test_the_instances_learn_who_sent_it(edge: Edge, instances: list[Sandbox]) -> None:
     forged = {"Authorization": GOOD, "X-Forwarded-For": "198.51.100.7"}
     assert send(edge.url + "/", b"{}", forged, context=proxies.unverified()).status == 200
     [incident] = [incident for sandbox in instances for incident in sandbox.incidents()]

@@ -1,4 +1,4 @@
-"""Nobody gets in without the credentials, nobody learns anything from being refused, and no secret leaves the instance."""
+"""Only credentials are accepted, refusals reveal nothing, and no secret leaves the instance."""
 
 import base64
 import contextlib
@@ -68,7 +68,7 @@ def tls(pair: Pair) -> Iterator[Sandbox]:
         yield sandbox
 
 
-# ---- who gets in
+# ---- authentication
 
 NOT_HIS = {
     "nothing": b"X: y",
@@ -94,7 +94,7 @@ NOT_HIS = {
 
 
 @pytest.mark.parametrize("header", NOT_HIS.values(), ids=NOT_HIS)
-def test_who_does_not_prove_it_is_401_and_creates_nothing(guarded: Sandbox, header: bytes) -> None:
+def test_wrong_credentials_are_401_and_create_nothing(guarded: Sandbox, header: bytes) -> None:
     before = len(guarded.incidents())
     answer = ask(guarded, post(b'{"name": "bad"}', header))
     assert answer.status == 401
@@ -103,7 +103,7 @@ def test_who_does_not_prove_it_is_401_and_creates_nothing(guarded: Sandbox, head
     assert len(guarded.incidents()) == before
 
 
-def test_who_proves_it_gets_in(guarded: Sandbox) -> None:
+def test_right_credentials_are_accepted(guarded: Sandbox) -> None:
     assert ask(guarded, GOOD).status == 200
     assert (
         ask(
@@ -209,7 +209,7 @@ def test_a_crowd_of_guessers_does_not_keep_the_right_sender_out() -> None:
                 except (
                     OSError,
                     AssertionError,
-                ):  # among a crowd a connection may make room before its first byte is here
+                ):  # in a crowd a connection may be closed for others before its first byte arrives
                     statuses.append(0)
             return statuses
 
@@ -231,10 +231,10 @@ def test_guesses_are_one_log_line_with_counts() -> None:
             ]
 
         await_that(lambda: sum(counts()) == 25, 30)
-        assert len(counts()) <= 2  # the report may have come in the middle
+        assert len(counts()) <= 2  # the report may have been written in the middle
 
 
-# ---- what an answer tells
+# ---- what an answer reveals
 
 REFUSED: dict[str, tuple[int, bytes]] = {
     "broken JSON": (400, post(b'{"secret-echo": ', b"Content-Type: application/json", basic())),
@@ -317,7 +317,7 @@ def test_posted_line_breaks_do_not_become_headers(open_to_all: Sandbox) -> None:
 
 
 def handshake(sandbox: Sandbox, *options: str) -> str:
-    """Return what openssl's client tells of a handshake; it is a real client that knows all versions and ciphers."""
+    """Return the output of openssl's client, which knows all versions and ciphers."""
     command = ["openssl", "s_client", "-connect", f"127.0.0.1:{port_of(sandbox)}", *options]
     done = subprocess.run(
         command, input="", capture_output=True, text=True, timeout=10, check=False
@@ -423,7 +423,7 @@ def test_port_scans_are_counted_and_leave_no_trace(pair: Pair) -> None:
 
 
 def everything_reported(sandbox: Sandbox) -> str:
-    """Return all that left the instance: logs, health, stderr, incidents, integration context, samples."""
+    """Return all that left the instance: logs, health, stderr, incidents, context, samples."""
     samples: list[Any] = sandbox.run("fetch-incidents")
     output = [
         sandbox.logs,
@@ -445,7 +445,7 @@ def spellings(secret: str) -> list[str]:
 
 
 @pytest.mark.parametrize("identifier", [USERNAME, "_header:X-Token", "_header:Authorization"])
-def test_no_secret_is_ever_told(pair: Pair, identifier: str) -> None:
+def test_no_secret_is_ever_revealed(pair: Pair, identifier: str) -> None:
     secret = PASSWORD if identifier == USERNAME else TOKEN
     header = (
         basic()
@@ -472,9 +472,7 @@ def test_no_secret_is_ever_told(pair: Pair, identifier: str) -> None:
         ):
             answers += ask(sandbox, post(body, header, *more)).body
             answers += ask(sandbox, post(body, header + b"x", *more, b"X-Number: %d" % number)).body
-        sandbox.faults.outage = (
-            True  # an error of the server that quotes what it was sent, as far as it was sent
-        )
+        sandbox.faults.outage = True  # an error of the server that quotes as much as it received
         answers += in_parallel([lambda: ask(sandbox, post(b'{"id": 3}', header, *more)).body])[0]
         sandbox.faults.outage = False
         sandbox.faults.answer = lambda _: secret
@@ -483,14 +481,12 @@ def test_no_secret_is_ever_told(pair: Pair, identifier: str) -> None:
         await_that(lambda: sandbox.context().get("sample_events"))
         time.sleep(1.2)
         output = everything_reported(sandbox) + answers.decode()
-    assert (
-        "failed authentications" in output
-    )  # the log was written, and the incidents are in what is looked at
+    assert "failed authentications" in output  # the log was written, and the incidents are searched
     for secret_text in [*spellings(secret), *others.values()]:
         assert secret_text not in output
 
 
-def test_the_private_key_is_never_told(pair: Pair) -> None:
+def test_the_private_key_is_never_revealed(pair: Pair) -> None:
     lines = [line for line in pair.params["key"].splitlines() if line and "---" not in line]
     broken = {**pair.params, "key": pair.params["key"].replace(lines[0], lines[0][::-1])}
     other = {**pair.params, "key": certificate().params["key"]}

@@ -1,4 +1,4 @@
-"""Senders prove who they are and set themselves up: real clients against the sandbox, over real sockets and TLS."""
+"""Senders authenticate and set themselves up: real clients over real sockets and TLS."""
 
 import base64
 import contextlib
@@ -41,12 +41,12 @@ def signed(body: bytes, secret: str = SECRET) -> str:
 
 
 def proof(username: str, body: bytes, secret: str = SECRET) -> dict[str, str]:
-    """Return the headers with which a sender of this scheme proves itself."""
+    """Return the headers with which a sender of this scheme authenticates."""
     return dict(proven(username, secret, "/", [], body)[1])
 
 
 def everything_reported(sender: Sender) -> str:
-    """Return all that left the instance but its answers."""
+    """Return all that left the instance except its answers."""
     sandbox = sender.sandbox
     samples: list[Any] = sandbox.run("fetch-incidents")
     parts = [
@@ -86,7 +86,7 @@ def test_what_openssl_signs_and_curl_sends_becomes_an_incident(tmp_path: Path) -
         assert len(sender.sandbox.incidents()) == 1
 
 
-def test_a_packed_body_is_signed_as_it_was_sent() -> None:
+def test_a_compressed_body_is_signed_as_it_was_sent() -> None:
     body = gzip.compress(b'{"packed": true}')
     with running(params=credentials("_hmac:X-Sum")) as sender:
         assert sender.raws(body, content_encoding="gzip", **proof("_hmac:X-Sum", body)) == [
@@ -104,15 +104,16 @@ def test_a_large_signed_body_is_an_incident_and_an_unsigned_one_is_not_parsed() 
         assert sender.raws(body, x_sum=signed(body)) == [json.loads(body)]
         assert sender.refused(b"[broken", x_sum=signed(body)) == (
             401,
-            "The signature does not match; use the same secret on both ends, and sign the body's bytes as they are sent.",
+            "The signature does not match; use the same secret on both ends, "
+            "and sign the body's bytes as they are sent.",
         )
 
 
-def test_a_delivery_of_standard_webhooks_comes_once() -> None:
-    """
-    Given: an instance with the secret of a sender that follows Standard Webhooks, and no duplication key
-    When: the sender's library signs deliveries of objects and an array, and sends each of them again
-    Then: each event is created once, and the second delivery is answered with the first one's incidents
+def test_a_delivery_of_standard_webhooks_is_created_once() -> None:
+    """Given: an instance with a Standard Webhooks secret, and no duplication key
+    When: the sender's library signs deliveries of objects and an array, each sent twice
+    Then: each event is created once, and the second delivery is answered with the first one's
+        incidents
     """
     secret = "whsec_" + base64.b64encode(b"0123456789abcdef01234567").decode()
     library = standardwebhooks.Webhook(secret)
@@ -132,7 +133,7 @@ def test_a_delivery_of_standard_webhooks_comes_once() -> None:
         assert "more than 5 minutes" in sender.refused(body, **stale)[1]
 
 
-def test_a_token_in_the_url_is_told_nowhere() -> None:
+def test_a_token_in_the_url_is_revealed_nowhere() -> None:
     params = {**credentials("_query:key-word"), "store_samples": True}
     with running(params=params, constants={"REPORT_SECONDS": 1, "FLUSH_SECONDS": 0.2}) as sender:
         url = sender.sandbox.sender_url
@@ -249,7 +250,10 @@ def test_handshakes_can_be_turned_off() -> None:
 def sns_behind_a_proxy(
     folder: Path, status: str
 ) -> Iterator[tuple[dict[str, str | None], list[bytes]]]:
-    """Give the environment of a container that reaches a stand-in for SNS through a proxy, and what the two were asked."""
+    """Yield the environment of a container that reaches a stand-in for SNS through a proxy.
+
+    What the two were requested is yielded as well.
+    """
     ca, asked = trustme.CA(), []
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     ca.issue_cert("sns.eu-central-1.amazonaws.com").configure_cert(context)
@@ -269,7 +273,8 @@ def sns_behind_a_proxy(
                 ):
                     asked.append(secure.recv(4096))
                     secure.sendall(
-                        f"HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
+                        f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n"
+                        f"Connection: close\r\n\r\n".encode()
                     )
 
     threading.Thread(target=serve, daemon=True).start()
@@ -294,10 +299,9 @@ def sns_behind_a_proxy(
     "status, answered", [("200 OK", 200), ("302 Found", 502), ("403 Forbidden", 502)]
 )
 def test_a_subscription_of_sns_is_confirmed(tmp_path: Path, status: str, answered: int) -> None:
-    """
-    Given: an instance with Basic authentication, behind a proxy
+    """Given: an instance with Basic authentication, behind a proxy
     When: SNS asks to confirm a subscription, first without credentials, as it does
-    Then: 401 with a challenge; then the URL is fetched through the proxy, and without success there is no 200
+    Then: 401 with a challenge; then the URL is fetched through the proxy, and 200 needs its success
     """
     url = "https://sns.eu-central-1.amazonaws.com/?Action=ConfirmSubscription&Token=2336412f"
     body = json.dumps(
@@ -354,9 +358,8 @@ def test_without_trusted_proxies_the_header_is_ignored() -> None:
 
 
 def test_a_client_needs_a_certificate_of_the_ca(tmp_path: Path) -> None:
-    """
-    Given: an instance with HTTPS and a client CA
-    When: openssl and requests connect with a certificate of it, another's, and none
+    """Given: an instance with HTTPS and a client CA
+    When: openssl and requests connect with a certificate of it, of another CA, and without one
     Then: the first posts an incident, the others end at the handshake
     """
     pair, ca, stranger = certificate(), trustme.CA(), trustme.CA()

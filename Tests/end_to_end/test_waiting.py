@@ -1,4 +1,7 @@
-"""Senders that cannot wait: 202 after a while, and the incidents are created however long XSOAR is away."""
+"""Senders that cannot wait: 202 after a while, and the incidents are created later.
+
+It does not matter how long XSOAR is away.
+"""
 
 import json
 import time
@@ -16,7 +19,7 @@ def numbers(sandbox: Sandbox) -> list[int]:
 
 
 def accepted(sandbox: Sandbox, body: bytes) -> dict[str, Any]:
-    """Post while XSOAR is away and return the answer of 202."""
+    """Post while XSOAR is away and return the 202."""
     started = time.monotonic()
     answer = ask(sandbox, post(body), 20)
     assert answer.status == 202, answer
@@ -24,7 +27,7 @@ def accepted(sandbox: Sandbox, body: bytes) -> dict[str, Any]:
     return dict(answer.json)
 
 
-def test_who_is_answered_in_time_gets_200_as_ever() -> None:
+def test_a_sender_that_is_answered_in_time_gets_200() -> None:
     with sandboxed(params=PARAMS) as sandbox:
         assert ask(sandbox, post(b'{"n": 1}')).status == 200
         time.sleep(0.8)
@@ -38,7 +41,7 @@ def test_after_its_time_a_sender_gets_202_and_the_incidents_follow() -> None:
         answer = accepted(sandbox, b'[{"n": 2}, {"n": 3}]')
         assert (first["accepted"], answer["accepted"]) == (1, 2)
         assert first["request"] != answer["request"]
-        time.sleep(2.5)  # without the promise they would have been withdrawn by now
+        time.sleep(2.5)  # otherwise they would have been withdrawn by now
         sandbox.faults.hang.clear()
         await_that(lambda: numbers(sandbox) == [1, 2, 3])
 
@@ -100,7 +103,7 @@ def test_what_does_not_fit_in_the_context_is_named_in_the_log() -> None:
         assert any(level == "error" and lost in text for level, text in sandbox.logs)
 
 
-def test_a_promise_that_cannot_be_kept_is_told_in_health_and_log() -> None:
+def test_a_promise_that_cannot_be_kept_is_reported_in_health_and_log() -> None:
     with sandboxed(params=PARAMS) as sandbox:
         sandbox.faults.hang.set()
         sandbox.faults.reject = "bad"

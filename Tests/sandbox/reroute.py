@@ -1,6 +1,7 @@
-"""The server's HTTP front: forwards /instance/execute/<instance>[/path] to the container's port, streaming both ways.
+"""The server's HTTP front: streams requests for an instance to the container's port and back.
 
-Where the server has pages of its own, on a port of theirs, every other path is forwarded to that port, as it is.
+It serves /instance/execute/<instance>[/path]. If the server has pages on their own port, every
+other path is forwarded to that port unchanged.
 """
 
 import contextlib
@@ -19,14 +20,12 @@ from urllib.parse import unquote
 
 PREFIX = "/instance/execute/"
 PIECE = 64 * 1024  # bytes moved at a time: a body is never held whole
-OBSERVED_BYTES = (
-    64 * 1024
-)  # of a body and of an answer, for whoever observes, unless they want more
+OBSERVED_BYTES = 64 * 1024  # of a body and of an answer for the observer, unless it wants more
 LINE_BYTES = 1024 * 1024  # Go's limit for a request's head
 DRAIN_SECONDS = (
-    2.0  # how long an early answer (401, 413) is given to reach a sender that is still sending
+    2.0  # how long an early answer (401, 413) has to reach a sender that is still sending
 )
-# RFC 9110, section 7.6.1, with the two older names proxies drop as well
+# RFC 9110, section 7.6.1, and the two older names that proxies drop as well
 HOP_BY_HOP = frozenset(
     {
         "connection",
@@ -58,19 +57,22 @@ class Head:
     headers: Headers
 
     def values(self, name: str) -> list[str]:
-        """Return the values of a header, a list's members apart."""
+        """Return the values of a header, with the members of a list separated."""
         found = (value for key, value in self.headers if key.lower() == name)
         return [member.strip() for value in found for member in value.split(",") if member.strip()]
 
     def end_to_end(self) -> Headers:
-        """Return the headers that concern not only this connection."""
+        """Return the headers that are not only for this connection."""
         dropped = (
             HOP_BY_HOP | {name.lower() for name in self.values("connection")} | {"content-length"}
         )
         return [(name, value) for name, value in self.headers if name.lower() not in dropped]
 
     def length(self) -> int | None:
-        """Return the body's length, None for a chunked or undeclared one; BadMessageError for anything ambiguous."""
+        """Return the body's length, None if it is chunked or undeclared.
+
+        Raises BadMessageError for anything ambiguous.
+        """
         lengths, codings = (
             set(self.values("content-length")),
             [coding.lower() for coding in self.values("transfer-encoding")],
@@ -81,12 +83,12 @@ class Head:
             return None
         text = lengths.pop()
         if lengths or not re.fullmatch(r"[0-9]{1,18}", text):
-            raise BadMessageError("a Content-Length that is no length")
+            raise BadMessageError("an invalid Content-Length")
         return int(text)
 
     @property
     def status(self) -> int:
-        """The status of an answer; 0 where the first line has none."""
+        """The status of an answer; 0 if the first line has none."""
         return (
             int(self.first[1])
             if len(self.first) > 1 and re.fullmatch(r"[1-9][0-9]{2}", self.first[1])
@@ -95,12 +97,12 @@ class Head:
 
     @property
     def chunked(self) -> bool:
-        """Whether the body comes in chunks."""
+        """Whether the body is chunked."""
         return bool(self.values("transfer-encoding"))
 
 
 def read_head(stream: BufferedReader) -> Head | None:
-    """Read a head; None where the other side closed instead."""
+    """Read a head; None if the other side closed instead."""
     first = read_line(stream)
     if not first:
         return None
@@ -124,22 +126,22 @@ def read_line(stream: BufferedReader, limit: int = LINE_BYTES) -> str:
 
 
 def read_exactly(stream: BufferedReader, size: int) -> Iterator[bytes]:
-    """Yield `size` bytes as they come."""
+    """Yield `size` bytes as they arrive."""
     while size > 0:
         piece = stream.read1(min(size, PIECE))
         if not piece:
-            raise BadMessageError("a body cut short")
+            raise BadMessageError("an incomplete body")
         size -= len(piece)
         yield piece
 
 
 def local_path(target: str) -> str:
-    """Return path and query string of a request's target, which may name the server as well."""
+    """Return path and query string of a request's target, which may also name the server."""
     return re.sub(r"^https?://[^/?]*", "", target, flags=re.IGNORECASE)
 
 
 def read_chunks(stream: BufferedReader) -> Iterator[bytes]:
-    """Yield the content of a chunked body as it comes; trailers are dropped."""
+    """Yield the content of a chunked body as it arrives; trailers are dropped."""
     while True:
         size = read_line(stream).partition(";")[0].strip()
         if not re.fullmatch(r"[0-9A-Fa-f]{1,15}", size):
@@ -170,11 +172,11 @@ def as_chunk(piece: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(piece), piece)
 
 
-# ---- one request on its way through
+# ---- the life of one request
 
 
 class Upload(threading.Thread):
-    """Sends the request's body to the container while its answer may already be coming."""
+    """Sends the request's body to the container, whose answer may already be arriving."""
 
     def __init__(
         self,
@@ -196,18 +198,24 @@ class Upload(threading.Thread):
         self.size = 0
 
     def start(self) -> None:
-        """Move the body in a thread, if there is one."""
+        """Move the body in a thread, if there is a body."""
         if not self.done:
             super().start()
 
     def finished(self) -> bool:
-        """Tell whether the body was read to its end, granting the last bytes a moment where the answer overtook them."""
+        """Return whether the body was read to its end.
+
+        The last bytes get a moment, for the answer may have overtaken them.
+        """
         if self.is_alive():
             self.join(0.05)
         return self.done
 
     def run(self) -> None:
-        """Move the body; once the container takes no more, read the rest away so that the sender gets to the answer."""
+        """Move the body; discard the rest once the container takes no more.
+
+        Otherwise the sender would not get to read the answer.
+        """
         try:
             for piece in self._pieces:
                 if self._observed_bytes:
@@ -221,7 +229,7 @@ class Upload(threading.Thread):
             with contextlib.suppress(OSError):
                 self._container.shutdown(
                     socket.SHUT_WR
-                )  # the container sees a body cut short, as the sender cut it
+                )  # the container sees an incomplete body, as the sender cut it
 
     def _send(self, data: bytes) -> None:
         with contextlib.suppress(OSError):
@@ -229,13 +237,13 @@ class Upload(threading.Thread):
 
 
 class Exchange(NamedTuple):
-    """A request as it came, and how it was answered."""
+    """A request as it arrived, and how it was answered."""
 
     sender: str
     method: str
     path: str
     content_type: str
-    begins: bytes  # the body, up to the bound of whoever observes
+    begins: bytes  # the body, up to the observer's limit
     status: int
     answer: bytes  # its beginning
     seconds: float
@@ -264,7 +272,7 @@ class Handler(socketserver.StreamRequestHandler):
                 self._refuse(HTTPStatus.BAD_REQUEST, f"The request cannot be understood: {error}.")
 
     def _forward(self, head: Head) -> bool:
-        """Forward one request and tell whether the connection can take another; whoever observes is told of it."""
+        """Forward one request, report it to the observer, and return whether another can follow."""
         self._status, self._answer, self._answer_head, self._upload = 0, bytearray(), None, None
         if len(head.first) != 3 or not head.first[2].startswith("HTTP/1."):
             raise BadMessageError("no HTTP/1 request line")
@@ -305,12 +313,12 @@ class Handler(socketserver.StreamRequestHandler):
         )
 
     def _forward_to_container(self, head: Head, path: str) -> bool:
-        head.length()  # what is framed ambiguously is refused before anything else
+        head.length()  # ambiguous framing is refused before anything else
         route = self.server.route(path)
         if route is None:
             return self._refuse(
                 HTTPStatus.NOT_FOUND,
-                f"No instance answers here, but at {PREFIX}{self.server.instance}.",
+                f"No instance answers here; post to {PREFIX}{self.server.instance}.",
             )
         if self.server.port is None or self.server.tls:
             return self._refuse(HTTPStatus.BAD_GATEWAY, self.server.unreachable())
@@ -344,7 +352,7 @@ class Handler(socketserver.StreamRequestHandler):
         return write_head(f"{head.first[0]} {path} HTTP/1.1", [*headers, ("Connection", "close")])
 
     def _exchange(self, head: Head, length: int | None, container: socket.socket) -> bool:
-        """Send the body, relay the answer, and tell whether the sender's connection can take another request."""
+        """Send the body, relay the answer, and return whether another request can follow."""
         upload = self._upload = Upload(
             head, length, self.rfile, container, self.server.observed_bytes
         )
@@ -365,20 +373,23 @@ class Handler(socketserver.StreamRequestHandler):
         return False
 
     def _drain(self, upload: Upload, container: socket.socket) -> None:
-        """Let an early answer arrive: closing with unread data would reset the connection and could destroy it."""
+        """Let an early answer arrive.
+
+        Closing with unread data would reset the connection and could destroy the answer.
+        """
         with contextlib.suppress(OSError):
             container.shutdown(
                 socket.SHUT_RDWR
-            )  # an upload blocked by a container that reads no more goes on, into the void
+            )  # an upload that is blocked by a container which reads no more now ends
         with contextlib.suppress(OSError):
             self.connection.shutdown(socket.SHUT_WR)
         upload.join(DRAIN_SECONDS)
         with contextlib.suppress(OSError):
             self.connection.shutdown(socket.SHUT_RDWR)
-        upload.join()  # two threads must not use one stream: the shutdown has woken it
+        upload.join()  # two threads must not use one stream: the shutdown has woken the upload
 
     def _relay(self, head: Head, stream: BufferedReader, upload: Upload) -> bool:
-        """Relay the answer, interim ones before it; tell whether the connection can take another request."""
+        """Relay the answer and any interim ones, and return whether another request can follow."""
         while (answer := self._read_answer(stream)).status < 200:
             self._send_head(answer, [])
         length, persistent = answer.length(), head.first[2] == "HTTP/1.1" and upload.finished()
@@ -393,7 +404,7 @@ class Handler(socketserver.StreamRequestHandler):
         pieces = read_chunks(stream) if answer.chunked else read_rest(stream)
         chunked = (
             head.first[2] == "HTTP/1.1"
-        )  # HTTP/1.0 knows no chunks: there the end of the connection ends the body
+        )  # HTTP/1.0 has no chunks: there the end of the connection ends the body
         self._send_head(
             answer, [*closing, ("Transfer-Encoding", "chunked")] if chunked else closing
         )
@@ -401,7 +412,7 @@ class Handler(socketserver.StreamRequestHandler):
 
     @staticmethod
     def _read_answer(stream: BufferedReader) -> Head:
-        """Read an answer's head; AnswerMissingError where none can be made out."""
+        """Read an answer's head; raise AnswerMissingError if there is none."""
         try:
             answer = read_head(stream)
             if answer is None or answer.status == 0:
@@ -418,7 +429,7 @@ class Handler(socketserver.StreamRequestHandler):
         )
 
     def _copy(self, pieces: Iterator[bytes], chunked: bool) -> bool:
-        """Copy the answer's body piece by piece; False where the container broke off."""
+        """Copy the answer's body piece by piece; False if the container broke off."""
         try:
             for piece in pieces:
                 self._answer += piece[: max(0, self.server.observed_bytes - len(self._answer))]
@@ -443,7 +454,7 @@ class Handler(socketserver.StreamRequestHandler):
         )
 
     def _refuse(self, status: HTTPStatus, error: str) -> bool:
-        """Answer in the server's own name, and close: the body was not read."""
+        """Answer in the server's own name, and close, because the body was not read."""
         self._send_error(status, error)
         with contextlib.suppress(OSError):
             self.connection.shutdown(socket.SHUT_WR)
@@ -454,11 +465,11 @@ class Handler(socketserver.StreamRequestHandler):
 
 
 class AnswerMissingError(Exception):
-    """The container closed, or wrote no HTTP."""
+    """The container closed the connection, or did not write HTTP."""
 
 
 class Reroute(socketserver.ThreadingTCPServer):
-    """The front on 127.0.0.1; `port` 0 takes a free one."""
+    """The front on 127.0.0.1; `port` 0 chooses a free one."""
 
     daemon_threads = True
     block_on_close = False
@@ -473,9 +484,7 @@ class Reroute(socketserver.ThreadingTCPServer):
         self.page_port: int | None = None  # the port of the server's own pages
         self.observe: Callable[[Exchange], None] | None = None
         self.observed_bytes = 0
-        self.in_flight = (
-            0  # requests for the instance that have no answer yet, where somebody observes
-        )
+        self.in_flight = 0  # the instance's unanswered requests, counted if there is an observer
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._thread = threading.Thread(
@@ -487,7 +496,7 @@ class Reroute(socketserver.ThreadingTCPServer):
         self._thread.start()
 
     def stop(self) -> None:
-        """Accept nothing more and cut what is open."""
+        """Accept nothing more and cut open connections."""
         self.shutdown()
         self.server_close()
         with self._lock:
@@ -498,7 +507,7 @@ class Reroute(socketserver.ThreadingTCPServer):
 
     @contextlib.contextmanager
     def tracked(self, connection: socket.socket) -> Iterator[None]:
-        """Keep a connection known while it is in use, for `stop`."""
+        """Remember a connection while it is in use, for `stop`."""
         with self._lock:
             self._open.add(connection)
         try:
@@ -510,12 +519,15 @@ class Reroute(socketserver.ThreadingTCPServer):
     def set_observer(
         self, observe: Callable[[Exchange], None], most_bytes: int = OBSERVED_BYTES
     ) -> None:
-        """Tell a function of each exchange from now on, with the first `most_bytes` of its body and its answer."""
+        """Call a function with each exchange from now on.
+
+        most_bytes: how much of a body and of an answer it gets.
+        """
         self.observe, self.observed_bytes = observe, most_bytes
 
     @contextlib.contextmanager
     def counted(self) -> Iterator[None]:
-        """Count a request in while it is on its way."""
+        """Count a request while it is in progress."""
         with self._lock:
             self.in_flight += 1
         try:
@@ -525,7 +537,7 @@ class Reroute(socketserver.ThreadingTCPServer):
                 self.in_flight -= 1
 
     def route(self, target: str) -> str | None:
-        """Return the path at the container for a request's path and query string; None for another instance's."""
+        """Return the container's path for a request's path; None for another instance's."""
         path, question, query = target.partition("?")
         if not path.startswith(PREFIX):
             return None
@@ -533,9 +545,12 @@ class Reroute(socketserver.ThreadingTCPServer):
         return f"/{rest}{question}{query}" if unquote(instance) == self.instance else None
 
     def unreachable(self) -> str:
-        """Tell why the container cannot be reached."""
+        """Say why the container cannot be reached."""
         if self.tls:
-            return "The server's reroute speaks plain HTTP only and this instance has a certificate: post to its own port by HTTPS."
+            return (
+                "The server's reroute speaks plain HTTP only and this instance has a certificate: "
+                "post to its own port by HTTPS."
+            )
         if self.port is None:
             return "The instance has no Listen Port: nothing can be rerouted to it."
         return f"The container does not answer on port {self.port}."

@@ -1,4 +1,4 @@
-"""What XSOAR does with each call of the container, and the faults that can be put in its way."""
+"""What XSOAR does with each call of the container, and the faults that can be set for it."""
 
 import copy
 import json
@@ -28,11 +28,11 @@ class MarkedError(Exception):
 
 
 class StrayLineError(Exception):
-    """The container wrote a line that is no message of the protocol."""
+    """The container wrote a line that is not a message of the protocol."""
 
 
 class RawLine(str):
-    """An answer that goes over the wire as it is."""
+    """An answer that is sent to the container unchanged."""
 
 
 # ---- faults
@@ -40,19 +40,21 @@ class RawLine(str):
 
 @dataclass
 class Faults:
-    """What goes wrong, changeable at any time from any thread.
+    """What goes wrong; any thread may change it at any time.
 
     latency: seconds by call name.
     fail: how many of the next calls of that name are refused.
-    outage: every createIncidents is refused.
-    reject, drop: a call with such an incident is refused whole; a pre-processing rule drops such incidents. Both take a function
-        of the incident or a text to be found in its rawJSON or name.
+    outage: every createIncidents call is refused.
+    reject: a call with such an incident is refused whole.
+    drop: a pre-processing rule drops such incidents. Like reject, it takes a function of the
+        incident, or a text to be found in its rawJSON or name.
     answer: rewrites createIncidents' answer; a str is sent as the line itself.
-    wire: rewrites the bytes of createIncidents' answer, its line end among them: there may be more lines than one.
-    random_failure: (probability, seed) of refusing a createIncidents.
+    wire: rewrites the bytes of createIncidents' answer and its line end, also into more lines than
+        one.
+    random_failure: (probability, seed) of refusing a createIncidents call.
     hang: while set, createIncidents does not answer.
     stopped: while set, nothing is answered: the server is down.
-    stale: how many of the next setIntegrationContext meet a version clash.
+    stale: how many of the next setIntegrationContext calls meet a version clash.
     """
 
     latency: dict[str, float] = field(default_factory=dict)
@@ -73,7 +75,10 @@ class Faults:
         self._seeded_with: tuple[float, int] | None = None
 
     def apply(self, name: str, exited: threading.Event) -> None:
-        """Delay a call and raise MarkedError where it is to be refused; a dead container is not waited for."""
+        """Delay a call and raise MarkedError if it is to be refused.
+
+        The delay ends when the container does.
+        """
         delay = self.latency.get(name)
         if delay:
             exited.wait(delay)
@@ -90,7 +95,7 @@ class Faults:
             raise MarkedError(f"{name}: failed on demand (52)")
 
     def clashes(self) -> bool:
-        """Tell whether this setIntegrationContext shall meet a version clash."""
+        """Return whether this setIntegrationContext call is to meet a version clash."""
         with self._lock:
             self.stale, clash = max(self.stale - 1, 0), self.stale > 0
         return clash
@@ -108,12 +113,12 @@ class Faults:
                 self._random, self._seeded_with = (
                     random.Random(chance[1]),
                     chance,
-                )  # repeatable is the point
+                )  # repeatable on purpose
             return self._random.random() < chance[0]
 
 
 def matches(match: Match, incident: Incident) -> bool:
-    """Tell whether a fault is meant for an incident."""
+    """Return whether a fault is meant for an incident."""
     if callable(match):
         return bool(match(incident))
     return match in (incident.get("rawJSON") or "") or match in (incident.get("name") or "")
@@ -136,7 +141,10 @@ RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)",
 
 
 def check_incident(incident: Any) -> None:
-    """Raise MarkedError for an incident that Go would not decode; null is the zero value of anything, as in Go."""
+    """Raise MarkedError for an incident that Go would not decode.
+
+    null is the zero value of any type, as in Go.
+    """
     if not isinstance(incident, dict):
         raise MarkedError(
             f"json: cannot unmarshal {type(incident).__name__} into Go value of type incident (53)"
@@ -145,7 +153,8 @@ def check_incident(incident: Any) -> None:
         value = incident.get(name)
         if value is not None and (not isinstance(value, types) or isinstance(value, bool)):
             raise MarkedError(
-                f"json: cannot unmarshal {type(value).__name__} into Go struct field incident.{name} (53)"
+                f"json: cannot unmarshal {type(value).__name__} "
+                f"into Go struct field incident.{name} (53)"
             )
     if incident.get("occurred") is not None and not is_rfc3339(incident["occurred"]):
         raise MarkedError("json: incident.occurred: cannot parse it as RFC 3339 (54)")
@@ -154,12 +163,13 @@ def check_incident(incident: Any) -> None:
             isinstance(label.get(key, ""), str) for key in ("type", "value")
         ):
             raise MarkedError(
-                "json: cannot unmarshal into Go struct field incident.labels: type and value are strings (53)"
+                "json: cannot unmarshal into Go struct field incident.labels: "
+                "type and value are strings (53)"
             )
 
 
 def is_rfc3339(text: str) -> bool:
-    """Tell whether Go's time.Time takes the text."""
+    """Return whether Go's time.Time accepts the text."""
     if not RFC3339.fullmatch(text):
         return False
     try:
@@ -170,7 +180,7 @@ def is_rfc3339(text: str) -> bool:
 
 
 class BadNumberError(ValueError):
-    """A number JSON does not have, or none that fits a float64."""
+    """A number that JSON does not have, or that does not fit a float64."""
 
 
 def refuse_constant(text: str) -> Any:
@@ -187,7 +197,7 @@ def finite(text: str) -> float:
 
 
 def whole(text: str) -> int:
-    """Return an integer, refusing one too long for a float64."""
+    """Return an integer, refusing one too large for a float64."""
     if len(text) > 309:
         raise BadNumberError("json: a number does not fit a float64 (55)")
     return int(text)
@@ -199,7 +209,10 @@ ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def decode(line: bytes) -> tuple[Any, str]:
-    """Return a line's value and, where Go would not take it, the reason; StrayLineError if it is no JSON at all."""
+    """Return a line's value and the reason why Go would refuse it, if it would.
+
+    Raises StrayLineError if the line is not JSON at all.
+    """
     try:
         text = line.decode("utf-8")
         try:
@@ -230,7 +243,7 @@ class Session:
     has_context: bool = True  # test-module has none
     results: list[Any] = field(default_factory=list)
     exception: str = ""
-    asked: float = 0.0  # when the call in hand arrived, by the performance counter
+    asked: float = 0.0  # when the current call arrived, by the performance counter
     pong: threading.Event = field(default_factory=threading.Event)
     completed: threading.Event = field(default_factory=threading.Event)
     exited: threading.Event = field(default_factory=threading.Event)
@@ -240,21 +253,24 @@ COLOURS = {"red": "\x1b[31m", "green": "\x1b[32m", "yellow": "\x1b[33m", "dim": 
 
 
 class Screen:
-    """What a person sees of a running sandbox; colour only on a terminal."""
+    """What somebody sees of a running sandbox; colour only on a terminal."""
 
     def __init__(self, quiet: bool = False, out: TextIO | None = None) -> None:
         self.quiet = quiet
         self._out = out
 
     def show(self, text: str, colour: str = "") -> None:
-        """Print one line; text of strangers goes through `plain` first."""
+        """Print one line; text from outside goes through `plain` first."""
         out = self._out or sys.stdout
         if colour and out.isatty():
             text = f"{COLOURS[colour]}{text}\x1b[0m"
         print(text, file=out, flush=True)
 
     def request(self, exchange: Exchange, known: Mapping[str, Incident]) -> None:
-        """Print a line for a request: when, what, how it was answered, its incidents, who sent it, and how long it took."""
+        """Print one line for a request.
+
+        It says when, what, how it was answered, its incidents, who sent it and how long it took.
+        """
         made, read = summarise_answer(exchange, known)
         words = [
             time.strftime("%H:%M:%S"),
@@ -280,7 +296,7 @@ class Screen:
 
 
 def summarise_answer(exchange: Exchange, known: Mapping[str, Incident]) -> tuple[str, str]:
-    """Return what a request's answer tells of incidents or of a refusal, and what its body was read as."""
+    """Return what an answer says about incidents or a refusal, and the body's kind."""
     try:
         answer = json.loads(exchange.answer or b"null")
     except ValueError:
@@ -290,7 +306,8 @@ def summarise_answer(exchange: Exchange, known: Mapping[str, Incident]) -> tuple
     if not isinstance(answer, list) or not all(isinstance(item, dict) for item in answer):
         return "", ""
     items = [
-        f"#{item.get('id')} {item.get('type') or '-'} {item.get('name') or '-'}{' (duplicate)' if item.get('duplicate') else ''}"
+        f"#{item.get('id')} {item.get('type') or '-'} {item.get('name') or '-'}"
+        + (" (duplicate)" if item.get("duplicate") else "")
         for item in answer
     ]
     more = f" and {len(items) - MAX_SHOWN} more" if len(items) > MAX_SHOWN else ""
@@ -301,7 +318,7 @@ def summarise_answer(exchange: Exchange, known: Mapping[str, Incident]) -> tuple
 
 
 def body_kind(incident: Incident | None, exchange: Exchange) -> str:
-    """Return what a body was read as, by the incident that came of it."""
+    """Return what kind of body was read, judging by the incident that it became."""
     raw = json.loads((incident or {}).get("rawJSON") or "{}")
     if not raw:
         return ""
@@ -314,7 +331,7 @@ def body_kind(incident: Incident | None, exchange: Exchange) -> str:
 
 
 def plain(text: object) -> str:
-    """Return text that cannot command a terminal: what is not printable becomes a visible stand-in."""
+    """Return text that cannot control a terminal: U+FFFD replaces what is not printable."""
     return "".join(char if char.isprintable() else "\ufffd" for char in str(text))
 
 
@@ -361,7 +378,7 @@ class Server:
         self.observe("health", text)
 
     def handle(self, line: bytes, session: Session) -> bytes | None:
-        """Do what a line of the container asks and return the line that answers it, if it wants one."""
+        """Execute a line of the container and return the line that answers it, if it needs one."""
         session.asked = time.perf_counter()
         message, refusal = decode(line)
         if not isinstance(message, dict):
@@ -379,7 +396,7 @@ class Server:
     def _note(
         self, kind: Any, name: str, message: dict[str, Any], args: dict[str, Any], session: Session
     ) -> bool:
-        """Take in the messages that want no answer, and tell whether this is one that does."""
+        """Handle the messages that need no answer, and return whether this one does."""
         if kind in ("executeCommand", "log") or kind in self._questions:
             return name != "heartbeat"
         if kind == "pong":
@@ -490,7 +507,8 @@ class Server:
             self.observe("context", value)
         except StaleVersionError:
             raise MarkedError(
-                "integration context: the version is stale, somebody else saved in the meantime (59)"
+                "integration context: the version is stale, "
+                "somebody else saved in the meantime (59)"
             ) from None
         return {}
 

@@ -1,4 +1,7 @@
-"""What XSOAR keeps: incidents with integer IDs and the versioned integration context, in SQLite or in memory."""
+"""What XSOAR stores: incidents with integer IDs and the versioned integration context.
+
+It is kept in SQLite or in memory.
+"""
 
 import contextlib
 import json
@@ -21,7 +24,7 @@ class Store(Protocol):
     """What the server needs of a store; one instance's view of it."""
 
     def create(self, incidents: list[Incident]) -> list[Incident]:
-        """Keep the incidents, all or none, and return them with `id` and `created`."""
+        """Store the incidents, all or none, and return them with `id` and `created`."""
 
     def incidents(self) -> list[Incident]:
         """Return all incidents by ID."""
@@ -42,13 +45,15 @@ class Store(Protocol):
         """Return the integration context and its version."""
 
     def set_context(self, value: Any, version: int | None = None) -> int:
-        """Replace the context and return its new version; StaleVersionError when `version` is not the current one."""
+        """Replace the context and return its new version; StaleVersionError when `version` is not
+        the current one.
+        """
 
     def reset(self) -> None:
         """Forget everything."""
 
     def close(self) -> None:
-        """Let go of files."""
+        """Close files."""
 
 
 def open_store(where: str | Path | None, instance: str) -> Store:
@@ -74,7 +79,7 @@ class MemoryStore:
         self._version = 0
 
     def create(self, incidents: list[Incident]) -> list[Incident]:
-        """Keep the incidents, all or none, and return them with `id` and `created`."""
+        """Store the incidents, all or none, and return them with `id` and `created`."""
         created = now()
         with self._lock:
             first = self._forgotten + len(self._incidents) + 1
@@ -124,7 +129,9 @@ class MemoryStore:
             return json.loads(self._context), self._version
 
     def set_context(self, value: Any, version: int | None = None) -> int:
-        """Replace the context and return its new version; StaleVersionError when `version` is not the current one."""
+        """Replace the context and return its new version; StaleVersionError when `version` is not
+        the current one.
+        """
         text = json.dumps(value)
         with self._lock:
             if version is not None and version != self._version:
@@ -134,18 +141,25 @@ class MemoryStore:
             return self._version
 
     def reset(self) -> None:
-        """Forget everything but the last ID: an ID that comes again would tell a running integration of a second answer."""
+        """Forget everything but the last ID.
+
+        An ID that occurs again would look to a running integration like a second answer.
+        """
         with self._lock:
             self._forgotten += len(self._incidents)
             self._incidents, self._context, self._version = [], "{}", 0
 
     def close(self) -> None:
-        """Nothing to let go of; what was created can still be read."""
+        """Do nothing; what was created can still be read."""
 
 
 SCHEMA = """
-create table if not exists incident (id integer primary key autoincrement, created text not null, body text not null);
-create table if not exists context (instance text primary key, value text not null, version integer not null);
+create table if not exists incident (
+    id integer primary key autoincrement, created text not null, body text not null
+);
+create table if not exists context (
+    instance text primary key, value text not null, version integer not null
+);
 """
 
 
@@ -155,18 +169,18 @@ def as_incident(row: tuple[int, str, str]) -> Incident:
 
 
 class SQLiteStore:
-    """Keeps everything in a file, so that a later run finds it; several processes may share the file."""
+    """Keeps everything in a file for later runs; several processes may share it."""
 
     def __init__(self, path: Path, instance: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._instance = instance
         self._lock = threading.RLock()
-        path.touch(mode=0o600)  # what was posted is nobody else's
+        path.touch(mode=0o600)  # what was posted is for its owner alone
         self._db = sqlite3.connect(path, timeout=10, check_same_thread=False, isolation_level=None)
         self._db.execute("pragma journal_mode = wal")
         self._db.execute(
             "pragma synchronous = normal"
-        )  # a local XSOAR may lose its last second to a power cut
+        )  # a local XSOAR may lose its last second in a power cut
         self._db.executescript(SCHEMA)
 
     @contextlib.contextmanager
@@ -181,7 +195,7 @@ class SQLiteStore:
             self._db.execute("commit")
 
     def create(self, incidents: list[Incident]) -> list[Incident]:
-        """Keep the incidents in one transaction and return them with `id` and `created`."""
+        """Store the incidents in one transaction and return them with `id` and `created`."""
         created = now()
         made = []
         with self._transaction() as db:
@@ -222,7 +236,7 @@ class SQLiteStore:
         return [as_incident(row) for row in rows]
 
     def count(self) -> int:
-        """Return how many incidents there are; their IDs are without gaps."""
+        """Return how many incidents there are; their IDs have no gaps."""
         with self._lock:
             return (
                 self._db.execute(
@@ -240,7 +254,9 @@ class SQLiteStore:
         return (json.loads(row[0]), row[1]) if row else ({}, 0)
 
     def set_context(self, value: Any, version: int | None = None) -> int:
-        """Replace the context and return its new version; StaleVersionError when `version` is not the current one."""
+        """Replace the context and return its new version; StaleVersionError when `version` is not
+        the current one.
+        """
         text = json.dumps(value)
         with self._transaction() as db:
             current = self.context()[1]
@@ -253,7 +269,7 @@ class SQLiteStore:
         return current + 1
 
     def reset(self) -> None:
-        """Forget everything, of every instance, but the last ID, for the reason above."""
+        """Forget everything of every instance except the last ID, for the reason above."""
         with self._transaction() as db:
             db.execute("delete from incident")
             db.execute("delete from context")

@@ -11,7 +11,7 @@ from .traffic import Traffic
 
 
 def say(text: str) -> None:
-    """Show how it goes."""
+    """Print progress."""
     print(text, flush=True)
 
 
@@ -37,7 +37,7 @@ def fuzz(inputs: int, seed: int) -> list[str]:
 
 
 def main() -> int:
-    """Run what the arguments ask for; 1 when anything went wrong."""
+    """Run what the arguments ask for; 1 if anything went wrong."""
     parser = argparse.ArgumentParser(prog="python -m Tests.soak", description=__doc__)
     parser.add_argument(
         "--minutes",
@@ -52,7 +52,7 @@ def main() -> int:
         "--seed",
         type=int,
         default=int(time.time()) % 10**6,
-        help="for the same senders and faults again",
+        help="repeats the senders and faults of an earlier run",
     )
     options = parser.parse_args()
     if (
@@ -66,7 +66,8 @@ def main() -> int:
     wrong: list[str] = []
     if options.minutes:
         say(
-            f"Traffic: {options.minutes:g} minutes of good, bad, slow and cut-off senders while XSOAR fails at random."
+            f"Traffic: {options.minutes:g} minutes of good, bad, slow and interrupted senders "
+            "while XSOAR fails at random."
         )
         wrong += soak(options.minutes, options.seed)
     if options.inputs:

@@ -1,4 +1,4 @@
-"""Mixed traffic: senders that are good, bad, slow and cut off, while XSOAR fails at random."""
+"""Mixed traffic: good, bad, slow and interrupted senders, while XSOAR fails at random."""
 
 import contextlib
 import gzip
@@ -11,8 +11,9 @@ import struct
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from Tests.end_to_end.hostile import (
     KIB,
@@ -35,10 +36,13 @@ BAD_SENDERS = 2
 SLOW_SENDERS = 12
 CUT_OFF_SENDERS = 2
 OUTAGE_SECONDS = 20.0  # the longest
-PAUSE_SECONDS = 0.06  # of a good sender between two requests: 100 a second in all, so that the sandbox's own memory stays small
+# Of a good sender between two requests: 100 a second in total, so that the sandbox's own memory
+# stays small.
+PAUSE_SECONDS = 0.06
 SETTLE_SECONDS = 65.0  # until every request is answered once the faults are over
 GROWTH_MIB = 40.0  # from the second quarter to the last, where memory should be flat
-# What the log may say while XSOAR fails, and of the senders; anything else at level error is ours to explain.
+# The log may say this while XSOAR fails, and about senders; any other line at level error is our
+# fault.
 EXPECTED_ERRORS = re.compile(
     r"XSOAR refuses to create incidents|[Ii]ntegration context|createIncidents of \d+ incidents: "
 )
@@ -46,7 +50,7 @@ EXPECTED_ERRORS = re.compile(
 
 @dataclass
 class Traffic:
-    """A run of so many seconds against one sandbox."""
+    """A run of some seconds against one sandbox."""
 
     sandbox: Sandbox
     seconds: float
@@ -59,7 +63,7 @@ class Traffic:
     _over: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> list[str]:
-        """Run everything, say how it goes, and return what went wrong."""
+        """Run everything, report progress, and return what went wrong."""
         roles = (
             [self._good] * GOOD_SENDERS + [self._bad] * BAD_SENDERS + [self._slow] * SLOW_SENDERS
         )
@@ -97,7 +101,8 @@ class Traffic:
                     f"{count} x {status}" for status, count in sorted(self.ledger.statuses.items())
                 )
                 self.say(
-                    f"{passed:5.0f} s of {self.seconds:.0f}: good {counts}; memory {self.memory[-1]:.0f} MiB"
+                    f"{passed:5.0f} s of {self.seconds:.0f}: good {counts}; "
+                    f"memory {self.memory[-1]:.0f} MiB"
                 )
             time.sleep(min(1.0, self.seconds / 60))
 
@@ -129,7 +134,7 @@ class Traffic:
         return wrong + [f"log: {line[:300]}" for line in unexplained[:5]]
 
     def figures(self) -> list[str]:
-        """Return what the run came to, a line each."""
+        """Return the results, a line each."""
         good = self.ledger.statuses
         quarter = len(self.memory) // 4
         halves = [
@@ -137,13 +142,15 @@ class Traffic:
             for part in (self.memory[quarter : 2 * quarter], self.memory[-quarter:])
         ]
         return [
-            f"good requests: {good.total()} ({', '.join(f'{count} x {status}' for status, count in sorted(good.items()))})",
-            f"incidents acknowledged: {self.ledger.acknowledged}, existing: {len(self.sandbox.incidents())}"
-            f" (and {self.ledger.doubtful} events whose senders did not wait, or were told that nobody knows)",
+            f"good requests: {good.total()} ({counted(good)})",
+            f"incidents acknowledged: {self.ledger.acknowledged}, "
+            f"existing: {len(self.sandbox.incidents())} "
+            f"(and {self.ledger.doubtful} events of which their senders cannot know)",
             f"slowest good answer: {self.ledger.slowest:.1f} s",
-            f"bad requests refused: {self.bad.total()} ({', '.join(f'{n} x {s}' for s, n in sorted(self.bad.items()))})",
-            f"faults: {', '.join(f'{count} x {name}' for name, count in sorted(self.faults.items()))}",
-            f"memory: {halves[0]:.0f} MiB early, {halves[1]:.0f} MiB late, {max(self.memory):.0f} MiB at the most",
+            f"bad requests refused: {self.bad.total()} ({counted(self.bad)})",
+            f"faults: {counted(self.faults)}",
+            f"memory: {halves[0]:.0f} MiB early, {halves[1]:.0f} MiB late, "
+            f"at most {max(self.memory):.0f} MiB",
         ]
 
     # ---- senders
@@ -160,7 +167,7 @@ class Traffic:
                 self.ledger.mistake(f"{role.__name__}: {error!r}")
 
     def _good(self, chance: random.Random) -> None:
-        """A few requests on one connection, each waiting for its answer."""
+        """Send a few requests on one connection, and wait for each answer."""
         with connect(self.sandbox, timeout=SETTLE_SECONDS) as connection:
             for _ in range(chance.choice((1, 1, 5, 20))):
                 events = self.ledger.number(chance.choice((1, 1, 1, 1, 2, 7)))
@@ -185,7 +192,7 @@ class Traffic:
         time.sleep(chance.uniform(0, 0.2))
 
     def _slow(self, chance: random.Random) -> None:
-        """A request that comes in drops; some come to their end."""
+        """Send a request drop by drop; some are complete in the end."""
         events = self.ledger.number(1)
         data = good_request(chance, events, large=False)
         patience = chance.uniform(0.5, 20)
@@ -201,7 +208,7 @@ class Traffic:
             self.ledger.answered(events, read_answer(connection), 0)
 
     def _cut_off(self, chance: random.Random) -> None:
-        """A request that ends anywhere, politely or not, and nobody waits for the answer."""
+        """Send a request that ends anywhere, politely or not, and do not wait for the answer."""
         events = self.ledger.number(1)
         self.ledger.unanswered(events)
         data = good_request(chance, events)
@@ -221,7 +228,7 @@ class Traffic:
 
     def _fail(self, chance: random.Random) -> None:
         scale = min(self.seconds / 120, 1.0)  # a short run has short faults
-        long_outage = self.seconds > 4 * OUTAGE_SECONDS  # one at least is as long as they get
+        long_outage = self.seconds > 4 * OUTAGE_SECONDS  # at least one is as long as possible
         while not self._over.wait(chance.uniform(0.2, 3) * max(scale, 0.2)):
             seconds = chance.uniform(0.1, 6) * scale
             name = chance.choice(
@@ -279,8 +286,13 @@ class Traffic:
         faults.hang.clear()
 
 
+def counted(counts: Mapping[Any, int]) -> str:
+    """Return counts in the order of their names, such as `3 x 200, 1 x 503`."""
+    return ", ".join(f"{count} x {name}" for name, count in sorted(counts.items()))
+
+
 def event_ends_with(incident: dict[str, object], digit: int) -> bool:
-    """Tell whether the number of an event ends with a digit."""
+    """Return whether the number of an event ends with a digit."""
     return str(json.loads(str(incident["rawJSON"])).get("n", "")).endswith(str(digit))
 
 
@@ -332,7 +344,7 @@ BAD_REQUESTS: list[tuple[tuple[int, ...], bytes]] = [
 
 
 def is_discreet(answer: Answer) -> bool:
-    """Tell whether a refusal is the JSON we promise, without a trace."""
+    """Return whether a refusal is the JSON that we promise, without a traceback."""
     return (
         bool(answer.error)
         and "Traceback" not in answer.error

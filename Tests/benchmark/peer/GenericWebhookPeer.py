@@ -1,7 +1,9 @@
-"""The serving pattern people use today, written for the benchmark: FastAPI on uvicorn, XSOAR called on the event loop.
+"""The serving pattern in common use, written for the benchmark: FastAPI, XSOAR called on the event
+loop.
 
-Each request makes ten blocking round trips to XSOAR, seventeen with samples on: two reads of the integration context and seven
-log lines around createIncidents, then one more read and the six of a versioned write with the platform's helper.
+Each request makes ten blocking round trips to XSOAR, seventeen with samples on: two reads of the
+integration context and seven log lines around createIncidents, then one more read and the six of a
+versioned write with the platform's helper.
 """
 
 import json
@@ -44,7 +46,10 @@ def authenticated(given: HTTPBasicCredentials | None) -> bool:
 
 
 def save_sample(incident: dict[str, Any]) -> None:
-    """Put the incident into the integration context's samples: seven round trips, as with the platform's retrying helper."""
+    """Add the incident to the integration context's samples in seven round trips.
+
+    The platform's retrying helper makes as many.
+    """
     samples = deque(
         json.loads(demisto.getIntegrationContext().get("sample_events") or "[]"), maxlen=SAMPLES
     )
@@ -63,7 +68,7 @@ def save_sample(incident: dict[str, Any]) -> None:
 
 @app.get("/health")
 async def report_alive() -> dict[str, str]:
-    """Answer that the server lives."""
+    """Answer that the server runs."""
     return {"status": "ok"}
 
 
@@ -73,7 +78,7 @@ async def receive(
     request: Request,
     credentials: Annotated[HTTPBasicCredentials | None, Depends(basic_auth)],
 ) -> Any:
-    """Make one incident of one request, blocking the event loop meanwhile."""
+    """Create one incident for one request, blocking the event loop meanwhile."""
     demisto.debug("received a request")
     if not authenticated(credentials):
         demisto.debug("the credentials are wrong")
@@ -104,7 +109,7 @@ def main() -> None:
     """Serve until the container is stopped."""
     if demisto.command() == "long-running-execution":
         port = int(demisto.params()["longRunningPort"].rpartition(":")[2])
-        # The protocol's stdout belongs to XSOAR, so uvicorn logs nothing.
+        # stdout belongs to the protocol, so uvicorn logs nothing.
         uvicorn.run(app, host="0.0.0.0", port=port, log_level="critical", access_log=False)
 
 

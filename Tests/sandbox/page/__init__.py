@@ -1,1 +1,1 @@
-"""The sandbox's page: what a person sees of a running sandbox, served to a browser on the same machine."""
+"""The sandbox's page: a running sandbox, shown in a browser on the same machine."""

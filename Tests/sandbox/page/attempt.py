@@ -1,4 +1,4 @@
-"""A request that a person puts together on the page: sent by the sandbox, or written as a line for a shell."""
+"""A request that somebody composes on the page: sent by the sandbox, or written as a curl line."""
 
 import contextlib
 import http.client
@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from .signing import Headers, Scheme, Signature, proven, value_of, with_field, with_header
 
-TIMEOUT_SECONDS = 70.0  # the integration withdraws what XSOAR does not get to after 55
+TIMEOUT_SECONDS = 70.0  # the integration withdraws after 55 s what XSOAR has not received
 OURS = {
     "host",
     "content-length",
@@ -36,7 +36,7 @@ class AttemptError(Exception):
 
 @dataclass(frozen=True)
 class Attempt:
-    """A request to the instance; with `sign` it gets the proof that the instance asks for."""
+    """A request to the instance; with `sign` it gets the credentials that the instance asks for."""
 
     method: str
     path: str
@@ -46,7 +46,7 @@ class Attempt:
 
     @classmethod
     def read(cls, given: Any, prefix: str) -> "Attempt":
-        """Read what the page sends; raises AttemptError. prefix: what the path has to begin with."""
+        """Read what the page sends; raises AttemptError. prefix: how the path has to begin."""
         if not isinstance(given, dict):
             raise AttemptError("Send an object with method, path, headers, body and sign.")
         method, path, body = (
@@ -58,13 +58,13 @@ class Attempt:
             or not TOKEN.fullmatch(method)
             or method.upper() == "CONNECT"
         ):
-            raise AttemptError("The method is a word such as POST.")
+            raise AttemptError("The method must be a word such as POST.")
         if not isinstance(path, str) or not TARGET.fullmatch(path) or not path.startswith(prefix):
             raise AttemptError(
-                f"The path has to begin with {prefix}, and holds no blanks and no #: write %20 and %23."
+                f"The path has to begin with {prefix}, without spaces and #: write %20 and %23."
             )
         if not isinstance(body, str) or len(body) > MAX_BODY_CHARACTERS:
-            raise AttemptError("The body is a text.")
+            raise AttemptError("The body must be a text.")
         return cls(
             method,
             path,
@@ -74,7 +74,7 @@ class Attempt:
         )
 
     def proven(self, username: str, password: str) -> "Attempt":
-        """Return the request with the proof, where it is to have one."""
+        """Return the request with its credentials, if it is to have any."""
         if not self.sign:
             return self
         path, headers = proven(username, password, self.path, self.headers, self.body)
@@ -84,7 +84,7 @@ class Attempt:
 def read_headers(given: Any) -> Headers:
     """Return the headers that a sender sets itself; raises AttemptError."""
     if not isinstance(given, list) or len(given) > 100:
-        raise AttemptError("The headers are a list of at most 100 pairs of name and value.")
+        raise AttemptError("The headers must be a list of at most 100 pairs of name and value.")
     headers: Headers = []
     for pair in given:
         if (
@@ -92,11 +92,11 @@ def read_headers(given: Any) -> Headers:
             or len(pair) != 2
             or not all(isinstance(part, str) for part in pair)
         ):
-            raise AttemptError("Each header is a pair of name and value.")
+            raise AttemptError("Each header must be a pair of name and value.")
         name, value = pair[0].strip(), pair[1].strip()
         if not TOKEN.fullmatch(name):
             raise AttemptError(
-                f"{name[:100]!r} is no name of a header: use letters, digits and hyphens."
+                f"{name[:100]!r} is not a header name: use letters, digits and hyphens."
             )
         if re.search(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]", value):
             raise AttemptError(
@@ -109,7 +109,7 @@ def read_headers(given: Any) -> Headers:
 
 @contextlib.contextmanager
 def connected(origin: str) -> Iterator[http.client.HTTPConnection]:
-    """Give a connection to the front or, where that speaks no TLS, to the container itself."""
+    """Connect to the front or, as that does not speak TLS, to the container itself."""
     parts = urlsplit(origin)
     host, port = parts.hostname or "", parts.port or 0
     context = (
@@ -128,7 +128,11 @@ def connected(origin: str) -> Iterator[http.client.HTTPConnection]:
 
 
 def send(connection: http.client.HTTPConnection, attempt: Attempt) -> dict[str, Any]:
-    """Send a request that is proven, and return what the page shows of its answer; raises OSError and HTTPException."""
+    """Send a request and return what the page shows of its answer; raises OSError and
+    HTTPException.
+
+    The request already has its credentials.
+    """
     started = time.perf_counter()
     connection.putrequest(attempt.method, attempt.path, skip_accept_encoding=True)
     for name, value in attempt.headers:
@@ -147,13 +151,13 @@ def send(connection: http.client.HTTPConnection, attempt: Attempt) -> dict[str, 
     }
 
 
-# ---- the same, for a shell
+# ---- the same as a curl line
 
 
 def curl_line(attempt: Attempt, origin: str, username: str) -> str:
     """Return one line for a POSIX shell that sends the request; a secret in it is $WEBHOOK_SECRET.
 
-    A signature is made by openssl when the line runs.
+    openssl makes a signature when the line runs.
     """
     scheme = Scheme.of(username if attempt.sign else "")
     signature = scheme.signature
@@ -180,9 +184,9 @@ def curl_line(attempt: Attempt, origin: str, username: str) -> str:
         made = {scheme.name.lower(): (scheme.name, SECRET)}
     plain = [(name, value) for name, value in headers if name.lower() not in made]
     if not value_of(plain, "content-type") and attempt.body:
-        plain.append(("Content-Type", ""))  # or curl would say that it is a form
+        plain.append(("Content-Type", ""))  # or curl would call it a form
     for name, value in plain:
-        value = value.encode("latin-1").decode("utf-8", "replace")  # as it is typed
+        value = value.encode("latin-1").decode("utf-8", "replace")  # as somebody would type it
         words += ["-H", quoted(f"{name}: {value}" if value else f"{name}:")]
     for name, value in made.values():
         words += ["-H", quoted(f"{name}: ") + f'"{value}"']
@@ -191,9 +195,9 @@ def curl_line(attempt: Attempt, origin: str, username: str) -> str:
 
 
 def signing_words(signature: Signature, headers: Headers) -> tuple[str, dict[str, tuple[str, str]]]:
-    """Return what a shell has to set beforehand, and the headers of the signature, by their names in lower case.
+    """Return the shell's assignments, and the signature's headers by their names in lower case.
 
-    `b` is a function of the shell that prints the body.
+    `b` is a shell function that prints the body.
     """
     made: dict[str, tuple[str, str]] = {}
     before = ""
@@ -207,7 +211,8 @@ def signing_words(signature: Signature, headers: Headers) -> tuple[str, dict[str
         made[signature.timestamp.lower()] = (signature.timestamp, "$t")
     key = f'-hmac "{SECRET}"'
     if signature.identifier:
-        before += 'k=$(printf %s "${WEBHOOK_SECRET#whsec_}" | openssl base64 -d -A | od -An -v -tx1 | tr -d " \\n"); '
+        before += 'k=$(printf %s "${WEBHOOK_SECRET#whsec_}" | openssl base64 -d -A '
+        before += '| od -An -v -tx1 | tr -d " \\n"); '
         key = '-mac HMAC -macopt "hexkey:$k"'
     prefix = signature.signed_prefix.format(timestamp="$t", id="$i")
     text = f'{{ printf %s "{prefix}"; b; }}' if prefix else "b"
@@ -224,7 +229,10 @@ def signing_words(signature: Signature, headers: Headers) -> tuple[str, dict[str
 
 
 def with_body(attempt: Attempt, words: list[str], before: str, is_signed: bool) -> str:
-    """Return the line with the body; one that is signed, or that has several lines, is printed by a function of the shell."""
+    """Return the line with the body.
+
+    A shell function prints a body that is signed or has several lines.
+    """
     text = attempt.body.decode("utf-8", "replace")
     if not text and not is_signed:
         return " ".join(
@@ -232,13 +240,14 @@ def with_body(attempt: Attempt, words: list[str], before: str, is_signed: bool) 
         )
     if not is_signed and text.isprintable():
         return " ".join([*words, "--data-raw", quoted(text)])
-    return f"b() {{ printf {quoted(printf_format(text))}; }}; {before}b | {' '.join([*words, '--data-binary', '@-'])}"
+    line = " ".join([*words, "--data-binary", "@-"])
+    return f"b() {{ printf {quoted(printf_format(text))}; }}; {before}b | {line}"
 
 
 def printf_format(text: str) -> str:
-    """Return what a shell's printf prints as this text, on one line."""
+    """Return a format from which the shell's printf prints this text, on one line."""
     escapes = {"\\": "\\\\", "%": "%%", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
-    if text.startswith("-"):  # it would be taken for an option
+    if text.startswith("-"):  # printf would take it for an option
         return "\\055" + printf_format(text[1:])
     return "".join(
         escapes.get(char) or (char if char.isprintable() else octal(char)) for char in text
@@ -246,7 +255,7 @@ def printf_format(text: str) -> str:
 
 
 def octal(char: str) -> str:
-    """Return a character's bytes as printf's escapes."""
+    """Return a character's bytes as escapes of printf."""
     return "".join(f"\\{byte:03o}" for byte in char.encode("utf-8", "replace"))
 
 

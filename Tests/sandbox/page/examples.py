@@ -1,4 +1,4 @@
-"""Requests to try: the documentation's own, and what well-known senders post."""
+"""Requests to try: the documentation's example, and what well-known senders post."""
 
 import json
 from pathlib import Path
@@ -12,11 +12,11 @@ DOCUMENTED = {
     "name": "incident created via generic webhook",
     "raw_json": {"some_field": "some_value"},
 }
-INSTANCE = "/instance/execute/webhook"  # what the deliveries are posted to
+INSTANCE = "/instance/execute/webhook"  # the address in the files of the deliveries
 
 
 def read_delivery(file: Path) -> tuple[str, str, Headers, bytes]:
-    """Return method, path, headers and body of a file: a request without the last newline of the file."""
+    """Return method, path, headers and body of the request in a file, without its last newline."""
     head, _, body = file.read_bytes().removesuffix(b"\n").partition(b"\n\n")
     request, *lines = head.decode().split("\n")
     method, path, version = request.split(" ")
@@ -47,7 +47,7 @@ def examples(instance_path: str) -> list[dict[str, Any]]:
 
 
 def example(file: Path, instance_path: str) -> dict[str, Any]:
-    """Return what a sender posts, and the parameters a person would choose for it."""
+    """Return what a sender posts, and the parameters that somebody would choose for it."""
     method, path, headers, body = read_delivery(file)
     expected = json.loads(file.with_suffix(".expected.json").read_text(encoding="utf-8"))
     return {

@@ -1,4 +1,4 @@
-"""The form of an instance's settings: what the page draws, and what comes back from it."""
+"""The form of an instance's settings: what the page draws, and what it sends back."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -28,18 +28,18 @@ MAX_CHARACTERS = 1_000_000  # of a value
 
 
 def fields(descriptor: Descriptor, params: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the form's fields in the descriptor's order, without the hidden ones and without any secret."""
+    """Return the form's fields in the descriptor's order, without hidden ones and secrets."""
     shown = (parameter for parameter in descriptor.parameters.values() if not is_hidden(parameter))
     return [form_field(parameter, params.get(parameter.name)) for parameter in shown]
 
 
 def is_hidden(parameter: Parameter) -> bool:
-    """Tell whether a field is not for people: hidden everywhere, or in a list of marketplaces."""
+    """Return whether a field is hidden: everywhere, or in a list of marketplaces."""
     return bool(parameter.row.get("hidden"))
 
 
 def form_field(parameter: Parameter, value: Any) -> dict[str, Any]:
-    """Return one field: what stands around it, and its value."""
+    """Return one field: its label, help and options, and its value."""
     row = parameter.row
     common = {
         "name": parameter.name,
@@ -68,21 +68,20 @@ def form_field(parameter: Parameter, value: Any) -> dict[str, Any]:
 
 
 def merged(descriptor: Descriptor, params: Mapping[str, Any], given: Any) -> dict[str, Any]:
-    """Return an instance's parameters with those that a form gives; raises DescriptorError, whose sentence is for people.
+    """Return an instance's parameters with those that a form gives.
 
-    A secret that is left out or null stays as it is.
+    A secret that is left out or null stays as it is. Raises DescriptorError with a sentence to
+    show.
     """
     if not isinstance(given, Mapping):
-        raise DescriptorError(
-            'Send {"params": {...}} with the values by the names of the parameters.'
-        )
+        raise DescriptorError('Send {"params": {...}} with values by parameter name.')
     values = dict(params)
     for name, value in given.items():
         parameter = descriptor.parameters.get(name)
         if parameter is not None:
             values[name] = form_value(parameter, value, params.get(name))
         else:
-            values[name] = value  # which the descriptor refuses, unless it takes any
+            values[name] = value  # the descriptor refuses it, unless it accepts any name
     merged_values = descriptor.params(values, files=False)
     for parameter in descriptor.parameters.values():
         if (
@@ -113,7 +112,7 @@ def form_value(parameter: Parameter, value: Any, current: Any) -> Any:
 
 
 def credentials(parameter: Parameter, value: Any, current: Mapping[str, Any]) -> dict[str, Any]:
-    """Return user name and password, the password as it is where none is given."""
+    """Return user name and password; the password stays as it is if none is given."""
     if not isinstance(value, Mapping):
         raise DescriptorError(
             f"{label(parameter)}: give an identifier and, to change it, a password."
@@ -138,7 +137,7 @@ def checked_option(parameter: Parameter, value: Any) -> str:
     """Return one of a parameter's options; raises DescriptorError."""
     options = [str(option) for option in parameter.row.get("options") or ()]
     if options and value not in options:
-        raise DescriptorError(f"{label(parameter)}: choose of {', '.join(options)}.")
+        raise DescriptorError(f"{label(parameter)}: choose one of {', '.join(options)}.")
     return checked_text(label(parameter), value)
 
 

@@ -1,4 +1,4 @@
-"""Keeps the instance's secrets off the page, wherever they turn up."""
+"""Keeps the instance's secrets off the page, wherever they appear."""
 
 import base64
 import json
@@ -16,12 +16,15 @@ SECRET_TYPES = (4, 14)  # an encrypted text, of one line and of several
 MIN_CHARACTERS = 4  # a shorter secret is part of too many words
 ESCAPED_BY_GO = {
     ord(char): f"\\u{ord(char):04x}" for char in "<>&"
-}  # and by others whose JSON may stand in a page
-MIN_WORD_CHARACTERS = 12  # of a secret of letters alone, which may be a word of anybody's
+}  # and by others whose JSON may be embedded in a page
+MIN_WORD_CHARACTERS = 12  # of a secret of letters alone, which may be an everyday word
 
 
 class Secrets:
-    """All secrets an instance has had since the sandbox started: what is hidden stays hidden after a change."""
+    """All secrets that an instance has had since the sandbox started.
+
+    What is hidden stays hidden after a change.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -31,7 +34,7 @@ class Secrets:
         self._proofs: frozenset[str] = frozenset()
 
     def learn(self, parameters: Iterable[Parameter], params: Mapping[str, Any]) -> None:
-        """Take in the secrets of an instance's parameters."""
+        """Remember the secrets of an instance's parameters."""
         for parameter in parameters:
             value = params.get(parameter.name)
             if parameter.type == CREDENTIALS and isinstance(value, Mapping):
@@ -74,7 +77,7 @@ class Secrets:
         )
 
     def hide_proof(self, path: str, headers: Headers) -> tuple[str, Headers]:
-        """Return a request's path and headers without the secrets that prove its sender, however short they are."""
+        """Return a request's path and headers without its credentials, however short they are."""
         hidden = [
             (name, self._without_proof(value) if name.lower() in self._headers else value)
             for name, value in headers
@@ -98,7 +101,7 @@ class Secrets:
 
 
 def is_distinctive(secret: str) -> bool:
-    """Tell whether a secret can be looked for in any text, because it is no everyday word."""
+    """Return whether a secret is not an everyday word, so that any text can be searched for it."""
     return len(secret) >= MIN_WORD_CHARACTERS or (
         len(secret) >= MIN_CHARACTERS and not secret.isalpha()
     )

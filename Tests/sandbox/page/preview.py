@@ -1,6 +1,6 @@
-"""What requests would become with other parameters, by the integration's own code in a process of its own.
+"""What requests would become with other parameters, by the integration's own code in a process.
 
-The process (preview_worker.py) lives as long as the page: the integration's code is read once.
+The process (preview_worker.py) lives as long as the page, so it reads the integration's code once.
 """
 
 import base64
@@ -22,7 +22,7 @@ class PreviewError(Exception):
 
 
 class Preview:
-    """A process that makes incidents and creates none; calls wait for each other."""
+    """A process that makes incidents but creates none; calls wait for each other."""
 
     def __init__(
         self, script: str, python: str, environment: Mapping[str, str], folder: Path
@@ -46,7 +46,8 @@ class Preview:
     ) -> list[dict[str, Any]]:
         """Return for each request {"incidents": [...], "error": a sentence}; raises PreviewError.
 
-        An incident has its fields, its duplication key, and `sources`: which parameter and path gave which field.
+        An incident has its fields, its duplication key, and `sources`: which parameter and path
+        gave which field.
         """
         question = {
             "params": dict(params),
@@ -106,12 +107,12 @@ class Preview:
 
 def pipe(stream: IO[bytes] | None) -> IO[bytes]:
     """Return one of the process's pipes."""
-    assert stream is not None  # each was asked for as a pipe
+    assert stream is not None  # each was opened as a pipe
     return stream
 
 
 def as_question(request: Recorded) -> dict[str, Any]:
-    """Return a request as the worker takes it."""
+    """Return a request as the worker expects it."""
     return {
         "method": request.row["method"],
         "target": request.row["path"],

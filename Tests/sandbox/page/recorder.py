@@ -1,4 +1,4 @@
-"""Writes down what comes through the reroute, and what the server sees, and tells the page's listeners at once."""
+"""Stores what passes the reroute and what the server sees, and sends it to the page's listeners."""
 
 import contextlib
 import json
@@ -17,11 +17,12 @@ from .masking import Secrets
 from .traffic import MAX_SHOWN, Recorded, Traffic, is_number, now
 
 OBSERVED_BYTES = 4 * 1024 * 1024  # of a body, and of an answer
-MAX_WAITING = 10_000  # requests to be written down
+MAX_WAITING = 10_000  # requests to be stored
 MAX_WAITING_BYTES = 256 * 1024 * 1024
 WRITTEN_AT_A_TIME = 100
-REPORTED_A_SECOND = 50  # requests; of more, listeners are told how many were left out
-MAX_UNREAD = 1000  # events of a listener that reads too slowly: it is let go of, and connects again
+REPORTED_A_SECOND = 50  # requests; of more than that, listeners get only the number
+# Events of a listener that reads too slowly: it is disconnected, and connects again.
+MAX_UNREAD = 1000
 SECONDS_KEPT = 120
 LOGS_KEPT = 200
 HISTORY_KEPT = 50
@@ -29,21 +30,21 @@ LOG_CHARACTERS = 4000
 
 
 class Event(NamedTuple):
-    """What listeners are told: a name, and a JSON value."""
+    """What listeners get: a name, and a JSON value."""
 
     name: str
     value: Any
 
 
 class Listeners:
-    """Those who are told of events while they happen."""
+    """Everybody who gets events as they happen."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._open: set[queue.Queue[Event | None]] = set()
 
     def tell(self, name: str, value: Any) -> None:
-        """Tell everybody; who has not read for long is let go of."""
+        """Send an event to all listeners; one that has not read for long is disconnected."""
         with self._lock:
             for listener in list(self._open):
                 if listener.qsize() >= MAX_UNREAD:
@@ -54,7 +55,7 @@ class Listeners:
 
     @contextlib.contextmanager
     def listening(self) -> Iterator["queue.Queue[Event | None]"]:
-        """Give a queue of events; None in it is the end."""
+        """Yield a queue of events; None in it is the end."""
         listener: queue.Queue[Event | None] = queue.Queue()
         with self._lock:
             self._open.add(listener)
@@ -65,7 +66,7 @@ class Listeners:
                 self._open.discard(listener)
 
     def close(self) -> None:
-        """Let go of everybody."""
+        """Disconnect all listeners."""
         with self._lock:
             for listener in self._open:
                 listener.put(None)
@@ -73,7 +74,7 @@ class Listeners:
 
 
 class Recorder:
-    """Takes exchanges from the reroute's threads and writes them down in one of its own."""
+    """Receives exchanges from the reroute's threads and stores them in its own."""
 
     def __init__(
         self, traffic: Traffic, store: Store, secrets: Secrets, listeners: Listeners
@@ -86,7 +87,7 @@ class Recorder:
         )
         self.settings: Mapping[
             str, Any
-        ] = {}  # the mapping parameters of the time, kept with each request
+        ] = {}  # the mapping parameters in force, stored with each request
         self._waiting: deque[Exchange] = deque()
         self._bytes = 0
         self._lock = threading.Lock()
@@ -97,18 +98,18 @@ class Recorder:
         self._thread = threading.Thread(target=self._run, daemon=True, name="page-recorder")
 
     def start(self) -> None:
-        """Begin to write down."""
+        """Begin to store."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Write down what is left, and end."""
+        """Store what is left, and end."""
         self._ended = True
         self._arrived.set()
         if self._thread.is_alive():
             self._thread.join(5)
 
     def take(self, exchange: Exchange) -> None:
-        """Take an exchange; where more come than can be written down, the oldest are left out."""
+        """Receive an exchange; the oldest are left out if more arrive than can be stored."""
         size = len(exchange.begins) + len(exchange.answer)
         with self._lock:
             self._waiting.append(exchange)
@@ -122,7 +123,10 @@ class Recorder:
 
     @contextlib.contextmanager
     def expecting(self, port: int) -> Iterator[Callable[[], int | None]]:
-        """Give a function that waits for the number of the request from a port of this machine, None where it does not come."""
+        """Yield a function that waits for the number of the request from a port of this machine.
+
+        It returns None if the request does not arrive.
+        """
         found: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._expected[port] = found
 
@@ -231,7 +235,7 @@ def outcome(answer: bytes) -> tuple[list[dict[str, Any]], str]:
 
 
 class Monitor:
-    """What the instance's health is made of: its logs, its reports, and figures by the second."""
+    """The instance's health: its logs, its reports, and figures for each second."""
 
     def __init__(
         self,
@@ -250,8 +254,8 @@ class Monitor:
         self._seconds: list[float] = []  # of the requests since the last figures
         self._batches: list[int] = []
         self._created = 0
-        self._calling = 0  # incidents in the call of createIncidents that is under way
-        self._queued = 0  # incidents by the instance's own status
+        self._calling = 0  # incidents in the createIncidents call in progress
+        self._queued = 0  # incidents, as the instance's own status has them
         self._figures: deque[dict[str, Any]] = deque(maxlen=SECONDS_KEPT)
         self._logs: deque[dict[str, str]] = deque(maxlen=LOGS_KEPT)
         self._history: deque[list[str]] = deque(maxlen=HISTORY_KEPT)
@@ -261,11 +265,11 @@ class Monitor:
         self.started = now()
 
     def start(self) -> None:
-        """Begin to tell figures, once a second."""
+        """Begin to send figures, once a second."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End."""
+        """Stop sending figures."""
         self._ended.set()
         if self._thread.is_alive():
             self._thread.join(5)
@@ -276,7 +280,7 @@ class Monitor:
             self._seconds.append(exchange.seconds)
 
     def see(self, kind: str, value: Any) -> None:
-        """Take what the server has seen."""
+        """Record what the server has seen."""
         takers: dict[str, Callable[[Any], None]] = {
             "log": self._log,
             "health": self._health,
@@ -339,7 +343,7 @@ class Monitor:
         return {**self.health(), **kept}
 
     def tell_state(self) -> None:
-        """Tell the listeners what has changed of the state."""
+        """Send the listeners what has changed in the state."""
         state = self.health()
         for name, value in (("faults", state.pop("faults")), ("health", state)):
             if self._told.get(name) != value:
@@ -374,7 +378,7 @@ class Monitor:
 
 
 def percentile(seconds: list[float], percent: int) -> float:
-    """Return a percentile of sorted times, in milliseconds; 0 where there are none."""
+    """Return a percentile of sorted times, in milliseconds; 0 if there are none."""
     if not seconds:
         return 0.0
     place = max(0, -(-len(seconds) * percent // 100) - 1)

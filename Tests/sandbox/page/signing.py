@@ -1,6 +1,6 @@
-"""How senders prove who they are to an instance: by Basic authentication, a token, or a signature of the body.
+"""How senders prove who they are: Basic authentication, a token, or a signature of the body.
 
-The scheme is named as in the instance's parameter Username, the secret is its Password.
+The scheme is named as in the instance's parameter Username; the secret is its Password.
 """
 
 import base64
@@ -17,9 +17,11 @@ PREFIX = re.compile(r"[A-Za-z][\w-]*=")  # in front of a signature: sha256=, v1=
 
 
 class Signature(NamedTuple):
-    """How a scheme signs: by which hash, which text before the body, where and how the result is written.
+    """How a scheme signs: the hash, the text before the body, the header and the format of the
+    result.
 
-    header: of the signature; empty where Username names it. identifier, timestamp: the headers of what else is signed.
+    header: of the signature; empty if Username names it. identifier, timestamp: the headers of what
+        else is signed.
     """
 
     algorithm: str = "sha256"
@@ -54,7 +56,10 @@ SIGNATURES = {
 
 
 class Scheme(NamedTuple):
-    """A scheme as Username names it: `kind` is "" without credentials, "basic", or the word before the colon."""
+    """A scheme as Username names it.
+
+    `kind` is "" without credentials, "basic", or the word before the colon.
+    """
 
     kind: str
     name: str = (
@@ -72,13 +77,13 @@ class Scheme(NamedTuple):
 
     @property
     def signature(self) -> Signature | None:
-        """How the scheme signs, None for one that does not; the header's name is in it."""
+        """How the scheme signs, with the header's name; None for a scheme that does not sign."""
         found = SIGNATURES.get(self.kind)
         return found._replace(header=found.header or self.name) if found else None
 
     @property
     def header(self) -> str:
-        """The header that holds the proof, lower case; empty for the query string's field."""
+        """The header that holds the credentials, lower case; empty for a query string's field."""
         signature = self.signature
         names = {"basic": "authorization", "_header": self.name}
         return (signature.header if signature else names.get(self.kind, "")).lower()
@@ -87,9 +92,10 @@ class Scheme(NamedTuple):
 def proven(
     username: str, password: str, path: str, headers: Headers, body: bytes
 ) -> tuple[str, Headers]:
-    """Return a request's path and headers with the proof that an instance with these credentials asks for.
+    """Return a request's path and headers with the credentials that an instance asks for.
 
-    A proof that is there is replaced; the name of a delivery (webhook-id) and what stands before a signature (sha256=) are kept.
+    Existing credentials are replaced. The ID of a delivery (webhook-id) and the prefix of a
+    signature (sha256=) are kept.
     """
     scheme = Scheme.of(username)
     if scheme.kind == "basic":
@@ -105,7 +111,7 @@ def proven(
 
 
 def signed(signature: Signature, secret: str, headers: Headers, body: bytes) -> Headers:
-    """Return the headers with a signature of the body and what else it takes."""
+    """Return the headers with a signature of the body and of what else it covers."""
     marks = {
         "timestamp": str(int(time.time())),
         "id": value_of(headers, signature.identifier) or f"msg_{uuid.uuid4().hex}",
@@ -132,7 +138,7 @@ def signed(signature: Signature, secret: str, headers: Headers, body: bytes) -> 
 
 
 def key_of(signature: Signature, secret: str) -> bytes:
-    """Return the key that a secret stands for: of Standard Webhooks it is base64, of the others the text itself."""
+    """Return the key in a secret: as base64 for Standard Webhooks, otherwise the text itself."""
     if signature.header != SIGNATURES["_standard-webhooks"].header:
         return secret.strip().encode()
     text = secret.split()[0].removeprefix("whsec_")
@@ -140,17 +146,17 @@ def key_of(signature: Signature, secret: str) -> bytes:
 
 
 def basic_token(username: str, password: str) -> str:
-    """Return what stands behind the word Basic."""
+    """Return what follows the word Basic."""
     return base64.b64encode(f"{username}:{password}".encode()).decode()
 
 
 def value_of(headers: Headers, name: str) -> str:
-    """Return the first value of a header, empty without one."""
+    """Return the first value of a header, empty if there is none."""
     return next((value for known, value in headers if known.lower() == name.lower()), "")
 
 
 def with_header(headers: Headers, name: str, value: str) -> Headers:
-    """Return the headers with one set, in the place where it stood."""
+    """Return the headers with one set, at its old position."""
     place = next(
         (index for index, (known, _) in enumerate(headers) if known.lower() == name.lower()),
         len(headers),
@@ -171,7 +177,7 @@ def with_field(path: str, name: str, value: str) -> str:
 
 
 def usual_scheme(headers: Headers) -> str:
-    """Return what the parameter Username says for a sender with these headers; empty where they hold no proof."""
+    """Return the parameter Username for these headers; empty if they hold no credentials."""
     for name, _ in headers:
         lower = name.lower()
         for kind, signature in SIGNATURES.items():
@@ -182,4 +188,4 @@ def usual_scheme(headers: Headers) -> str:
         if lower.endswith("-token") and "idempotency" not in lower:
             return f"_header:{name}"
     found = [name for name, _ in headers if re.fullmatch(r".*-signature(-256)?", name.lower())]
-    return f"_hmac:{found[-1]}" if found else ""  # GitHub's stronger one comes last
+    return f"_hmac:{found[-1]}" if found else ""  # GitHub's stronger one is the last

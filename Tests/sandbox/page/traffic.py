@@ -1,7 +1,8 @@
-"""What came through the reroute, for the page: requests with their answers in a bounded SQLite table, beside the server's store.
+"""What passed the reroute: requests and their answers in a bounded SQLite table.
 
-The page's tables are a file of their own, so that they never keep the server's store waiting. Every list is read along an index,
-newest first, and every search goes through a full-text index: 100,000 rows cost what 50 do.
+The page's tables are in their own file, so that they never keep the server's store waiting. Every
+list is read along an index, newest first, and every search uses a full-text index: 100,000 rows
+cost what 50 do.
 """
 
 import base64
@@ -27,24 +28,27 @@ MAX_OPENED = 200  # incidents of one request that are shown when it is opened
 MAX_COUNTED = 10_000  # matches of a search
 SEARCHED_CHARACTERS = 600  # of a body or a raw JSON
 INDEXED_AT_A_TIME = 500
-MAX_DIGITS = 18  # of a number that SQLite takes
+MAX_DIGITS = 18  # of a number that SQLite accepts
 KINDS = ("2xx", "4xx", "5xx", "duplicate")
 
 SCHEMA = """
 create table if not exists request (
-    id integer primary key autoincrement, kind text not null, duplicate integer not null, size integer not null, row text not null
+    id integer primary key autoincrement, kind text not null, duplicate integer not null,
+    size integer not null, row text not null
 );
 create index if not exists request_kind on request (kind, id);
 create index if not exists request_duplicate on request (id) where duplicate;
 create table if not exists content (
     id integer primary key, headers text not null, body blob not null, body_bytes integer not null,
-    answer_headers text not null, answer blob not null, incidents text not null, settings integer not null
+    answer_headers text not null, answer blob not null, incidents text not null,
+    settings integer not null
 );
 create table if not exists origin (incident integer primary key, request integer not null);
 create table if not exists settings (id integer primary key, params text not null unique);
 create table if not exists tally (name text primary key, number integer not null) without rowid;
 create virtual table if not exists request_text using fts5(words, content='', tokenize='unicode61');
-create virtual table if not exists incident_text using fts5(words, content='', tokenize='unicode61');
+create virtual table if not exists incident_text
+    using fts5(words, content='', tokenize='unicode61');
 """
 
 
@@ -58,7 +62,7 @@ class Found(NamedTuple):
 
 @dataclass
 class Recorded:
-    """A request to be kept: what its row shows, and what is seen when it is opened."""
+    """A request to be stored: what its row shows, and what is shown when it is opened."""
 
     row: dict[str, Any]
     headers: Headers
@@ -83,15 +87,15 @@ class Recorded:
 
     @property
     def size(self) -> int:
-        """The bytes that are kept."""
+        """The stored bytes."""
         return len(self.body) + len(self.answer)
 
     def numbers(self) -> list[int]:
-        """Return the IDs of the incidents, those that are numbers."""
+        """Return the IDs of the incidents that are numbers."""
         return [int(identifier) for identifier, _ in self.incidents if is_number(identifier)]
 
     def content(self) -> tuple[Any, ...]:
-        """Return what the table of contents holds, between the number and the settings."""
+        """Return the row of the content table, between the number and the settings."""
         headers, answer_headers = json.dumps(self.headers), json.dumps(self.answer_headers)
         return (
             headers,
@@ -107,7 +111,7 @@ class Recorded:
         return {"all": 1, self.kind: 1, "bytes": self.size, "duplicate": int(self.duplicate)}
 
     def words(self) -> str:
-        """Return what a search looks in."""
+        """Return the text that a search looks in."""
         marks = [f"is{self.kind}", *(["isduplicate"] if self.duplicate else [])]
         row = self.row
         names = [f"#{item['id']} {item['type']} {item['name']}" for item in row["incidents"]]
@@ -139,10 +143,10 @@ class Traffic:
 
     @staticmethod
     def _connect(path: Path) -> sqlite3.Connection:
-        path.touch(mode=0o600)  # what was posted is nobody else's
+        path.touch(mode=0o600)  # what was posted is for its owner alone
         db = sqlite3.connect(path, timeout=10, check_same_thread=False, isolation_level=None)
         db.execute("pragma journal_mode = wal")
-        db.execute("pragma synchronous = off")  # what a person looks at may be lost with the power
+        db.execute("pragma synchronous = off")  # what is only shown may be lost in a power cut
         db.executescript(SCHEMA)
         return db
 
@@ -160,14 +164,14 @@ class Traffic:
                 yield self._writer
             except BaseException:
                 self._writer.execute("rollback")
-                self._settings = {}, 0  # their row may be gone with the rest
+                self._settings = {}, 0  # their row may have been rolled back too
                 raise
             self._writer.execute("commit")
 
     # ---- writing
 
     def add(self, requests: list[Recorded]) -> list[int]:
-        """Keep requests, in one transaction, and return their numbers; the oldest make room for them."""
+        """Store requests in one transaction and return their numbers; delete the oldest ones."""
         with self._transaction() as db:
             first = (
                 db.execute("select seq from sqlite_sequence where name = 'request'").fetchone()
@@ -210,11 +214,14 @@ class Traffic:
 
     @staticmethod
     def _count(db: sqlite3.Connection, counts: Mapping[str, int]) -> None:
-        upsert = "insert into tally values (?, ?) on conflict (name) do update set number = number + excluded.number"
+        upsert = (
+            "insert into tally values (?, ?) "
+            "on conflict (name) do update set number = number + excluded.number"
+        )
         db.executemany(upsert, list(counts.items()))
 
     def _make_room(self, db: sqlite3.Connection) -> None:
-        """Let go of the oldest requests."""
+        """Delete the oldest requests."""
         while self._tally(db, "all") > self._most or (
             self._tally(db, "bytes") > MAX_BYTES and self._tally(db, "all") > 1
         ):
@@ -242,7 +249,7 @@ class Traffic:
                 db.execute(f"insert into {table} ({table}) values ('delete-all')")
 
     def index_incidents(self) -> int:
-        """Take the words of the store's next new incidents into the index and return how many they were."""
+        """Add the store's next new incidents to the index and return how many there were."""
         indexed = self._first("select number from tally where name = 'indexed'") or 0
         with self._transaction() as db:
             if indexed and not self._store.find([indexed]):  # the store was reset
@@ -261,7 +268,10 @@ class Traffic:
     # ---- reading
 
     def requests(self, before: int, limit: int, words: str, kind: str) -> Found:
-        """Return a page of requests: those with a number below `before`, with these words, of this kind ("" for all)."""
+        """Return a page of requests with a number below `before`, with these words, of this kind.
+
+        kind: "" for all.
+        """
         if words:
             match = f"is{kind} AND {words_query(words)}" if kind else words_query(words)
             numbers, total = self._search("request_text", match, before, limit + 1)
@@ -277,7 +287,7 @@ class Traffic:
         return Found(rows[:limit], len(rows) > limit, total)
 
     def incidents(self, before: int, limit: int, words: str) -> tuple[list[Incident], bool, int]:
-        """Return a page of the store's incidents with these words, whether older ones follow, and how many there are in all."""
+        """Return incidents with these words, whether older ones follow, and the total."""
         if not words:
             found = self._store.page(before, limit + 1)
             return found[:limit], len(found) > limit, self._store.count()
@@ -285,14 +295,15 @@ class Traffic:
         return self._store.find(numbers[:limit]), len(numbers) > limit, total
 
     def request(self, number: int) -> Recorded | None:
-        """Return a request as it was kept, None where there is none."""
+        """Return a stored request, None if there is none."""
         with self._reading:
             return self._read(self._reader, number)
 
     @staticmethod
     def _read(db: sqlite3.Connection, number: int) -> Recorded | None:
-        query = """select row, headers, body, body_bytes, answer_headers, answer, incidents, params from request
-            join content using (id) join settings on settings.id = content.settings where request.id = ?"""
+        query = """select row, headers, body, body_bytes, answer_headers, answer, incidents, params
+            from request join content using (id) join settings on settings.id = content.settings
+            where request.id = ?"""
         found = db.execute(query, (number,)).fetchone()
         if not found:
             return None
@@ -309,12 +320,15 @@ class Traffic:
         )
 
     def origin(self, incident: int) -> int | None:
-        """Return the number of the request that an incident came of."""
+        """Return the number of the request that created an incident."""
         return self._first("select request from origin where incident = ?", incident)
 
     def _search(self, table: str, match: str, before: int, limit: int) -> tuple[list[int], int]:
         with self._reading:
-            newest_first = f"select rowid from {table} where {table} match ? and rowid < ? order by rowid desc limit ?"
+            newest_first = (
+                f"select rowid from {table} where {table} match ? and rowid < ? "
+                "order by rowid desc limit ?"
+            )
             numbers = [row[0] for row in self._reader.execute(newest_first, (match, before, limit))]
             counted = f"select count(*) from (select 1 from {table} where {table} match ? limit ?)"
             return numbers, self._reader.execute(counted, (match, MAX_COUNTED)).fetchone()[0]
@@ -336,13 +350,13 @@ class Traffic:
 
 
 def words_query(text: str) -> str:
-    """Return a full-text query for texts in which all of these words begin with what was typed."""
+    """Return a full-text query for texts with words that begin with each of these."""
     words = re.findall(r"\w+", text)
     return " AND ".join(f'"{word}"*' for word in words) or '""'
 
 
 def incident_words(incident: Mapping[str, Any]) -> str:
-    """Return what a search for incidents looks in."""
+    """Return the text that a search for incidents looks in."""
     raw = incident.get("rawJSON") or ""
     names = [
         f"#{incident['id']}",
@@ -352,18 +366,18 @@ def incident_words(incident: Mapping[str, Any]) -> str:
 
 
 def searchable(text: str) -> str:
-    """Return a text that SQLite takes: JSON may hold half a character (a lone surrogate)."""
+    """Return a text that SQLite accepts: JSON may hold a lone surrogate."""
     return text.encode("utf-8", "replace").decode()
 
 
 def is_number(identifier: str) -> bool:
-    """Tell whether an incident's ID is one that the server's store gives."""
+    """Return whether an incident's ID is one that the server's store gives."""
     return identifier.isdecimal() and len(identifier) <= MAX_DIGITS
 
 
 def as_content(data: bytes, cut: bool) -> dict[str, str]:
-    """Return bytes as a page can show them: as text, or in base64 where they are none."""
-    for end in range(4 if cut else 1):  # the last character may be cut in its middle
+    """Return bytes as a page can show them: as text, or else in base64."""
+    for end in range(4 if cut else 1):  # the end may be in the middle of a character
         with contextlib.suppress(UnicodeDecodeError):
             text = data[: len(data) - end].decode()
             if "\0" not in text:

@@ -1,7 +1,8 @@
 """The HTTP side of the sandbox's page: its files, its API, and its server-sent events.
 
-It listens on a port of its own, to which the reroute forwards whatever is not an instance's. Only a browser on this machine gets
-an answer: other Host headers are refused, and so is whatever writes and does not come from the page itself.
+It listens on its own port, to which the reroute forwards everything that is not for an instance.
+Only a browser on this machine gets an answer: other Host headers are refused, and so is every write
+that does not originate from the page itself.
 """
 
 import contextlib
@@ -49,8 +50,8 @@ TYPES = {
     ".md": "text/plain; charset=utf-8",
 }
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; "
-    "form-action 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 HEADERS = [
     ("Content-Security-Policy", POLICY),
@@ -68,13 +69,13 @@ COMMENT_SECONDS = 10.0
 START_SECONDS = 5.0  # for a container to listen again
 MAX_LATENCY_MS, MAX_REFUSALS, MAX_STOP_SECONDS = 60_000, 10_000, 60.0
 CALL = "createIncidents"
-UNREAD = {401, 403, 404, 405, 411, 431}  # answers of a request whose body was not looked at
+UNREAD = {401, 403, 404, 405, 411, 431}  # answers to a request whose body was not read
 OWN_FIELD = "The payload's own field"
 StartResponse = Callable[..., Any]
 
 
 class Refusal(Exception):
-    """An answer that is not 200: its status and a sentence that says how to mend it."""
+    """An answer that is not 200: its status and a sentence that says how to fix it."""
 
     def __init__(self, status: int, sentence: str) -> None:
         super().__init__(sentence)
@@ -91,26 +92,26 @@ class Handler(WSGIRequestHandler):
         """Log nothing: the terminal is for the instance's requests."""
 
     def address_string(self) -> str:
-        """Return the address without asking for its name."""
+        """Return the address without looking up its name."""
         return str(self.client_address[0])
 
 
 class ThreadedServer(socketserver.ThreadingMixIn, WSGIServer):
-    """A thread for each request, so that events can stream beside the rest."""
+    """A thread for each request, so that events can stream next to the others."""
 
     daemon_threads = True
     block_on_close = False
     request_queue_size = 128
 
     def server_bind(self) -> None:
-        """Bind without asking what this machine is called, which may take seconds."""
+        """Bind without looking up this machine's name, which may take seconds."""
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = "127.0.0.1", self.server_address[1]
         self.setup_environ()
 
 
 class Guard:
-    """Lets in who came by the front's address, and adds the headers that all answers have."""
+    """Accepts requests to the front's address, and adds the headers that all answers have."""
 
     def __init__(self, app: bottle.Bottle, port: int) -> None:
         self._app = app
@@ -149,11 +150,11 @@ class Guard:
         if method in ("GET", "HEAD"):
             if not is_ours and environ.get("PATH_INFO", "").startswith(
                 "/api/"
-            ):  # its duration alone would tell something
-                raise Refusal(403, "Only the page itself may ask this; open it and look there.")
+            ):  # its duration alone would reveal something
+                raise Refusal(403, "Only the page itself may request this; open it and look there.")
             return
         if method != "POST":
-            raise Refusal(405, "Calls of the page are GET or POST.")
+            raise Refusal(405, "The page's calls are GET or POST.")
         origin = environ.get("HTTP_ORIGIN")
         if (origin is not None and origin.lower() != f"http://{host}") or not is_ours:
             raise Refusal(
@@ -164,21 +165,24 @@ class Guard:
 
 
 def drain(environ: Mapping[str, Any]) -> None:
-    """Read away what a refused call sends: a connection that is closed with unread bytes may lose its answer."""
+    """Read and discard what a refused call sends.
+
+    A connection that is closed with unread bytes may lose its answer.
+    """
     length = str(environ.get("CONTENT_LENGTH") or "0")
     if length.isdecimal():
         environ["wsgi.input"].read(min(int(length), DRAINED_BYTES))
 
 
 class Application(bottle.Bottle):
-    """Bottle, with each answer JSON, whatever goes wrong."""
+    """Bottle, where every answer is JSON, whatever goes wrong."""
 
     def default_error_handler(self, error: bottle.HTTPError) -> str:
         """Answer in JSON what Bottle itself refuses."""
         bottle.response.content_type = "application/json"
         sentence = {
             404: "There is nothing here; the page is at /.",
-            405: "This call wants another method.",
+            405: "This call needs another method.",
         }
         return json.dumps(
             {"error": sentence.get(error.status_code, "The page failed; the terminal says why.")}
@@ -186,7 +190,7 @@ class Application(bottle.Bottle):
 
 
 class Page:
-    """The page of one sandbox: what it keeps, and the server that shows it."""
+    """The page of one sandbox: its state, and the server that shows it."""
 
     def __init__(self, sandbox: "Sandbox", store_file: Path | None) -> None:
         self._sandbox = sandbox
@@ -212,7 +216,7 @@ class Page:
         self._timer: threading.Timer | None = None
 
     def start(self, front: Reroute) -> None:
-        """Listen, on a port that the front forwards to, and watch the front and the server."""
+        """Listen on a port that the front forwards to, and watch the front and the server."""
         self._front = front
         app = Guard(routes(self), front.server_address[1])
         self._server = ThreadedServer(("127.0.0.1", 0), Handler)
@@ -229,7 +233,7 @@ class Page:
         self._monitor.start()
 
     def stop(self) -> None:
-        """End all that was started."""
+        """Stop everything that was started."""
         if self._timer:
             self._timer.cancel()
         self._listeners.close()
@@ -253,7 +257,9 @@ class Page:
         return self._front.in_flight if self._front else 0
 
     def _state(self) -> tuple[str, bool, dict[str, Any], bool]:
-        """Return the container's state, whether the server is stopped, the faults, and whether senders are answered early."""
+        """Return the container's state, whether the server is stopped, the faults, and whether
+        senders are answered early.
+        """
         sandbox = self._sandbox
         container = "restarting" if sandbox.restarting else "up" if sandbox.alive else "ended"
         return (
@@ -271,11 +277,11 @@ class Page:
         self._secrets.learn(self._sandbox.descriptor.parameters.values(), params)
 
     def _keep_settings(self) -> None:
-        """Have each request kept with the parameters that map it."""
+        """Store each request with the parameters that map it."""
         self._recorder.settings = self._mapping(self._sandbox.params)
 
     def _mapping(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the parameters without what is secret, and without what says who gets in."""
+        """Return the parameters except secrets and those that decide who may send."""
         declared = self._sandbox.descriptor.parameters
         plain = {
             name
@@ -320,7 +326,7 @@ class Page:
             raise Refusal(502, self._secrets.hide(text)) from error
 
     def save(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Restart the container with a form's values, and return once it listens or has told what is wrong."""
+        """Restart the container with a form's values; return once it listens or has failed."""
         sandbox = self._sandbox
         with self._restarts:
             params = merged(sandbox.descriptor, sandbox.params, given.get("params"))
@@ -353,7 +359,7 @@ class Page:
             OSError,
             HTTPException,
             ValueError,
-        ) as error:  # the text of one may hold what was sent, spelled anew
+        ) as error:  # the text of some errors holds what was sent, in another spelling
             why = (
                 error.strerror
                 if isinstance(error, OSError) and error.strerror
@@ -367,25 +373,26 @@ class Page:
         return Attempt.read(given, self._path)
 
     def curl(self, given: Any) -> dict[str, str]:
-        """Return a line for a shell that sends what the page would."""
+        """Return a curl line that sends what the page would."""
         origin = self._origin()
         attempt = self._addressed(self.attempt(given), origin)
         return {"curl": self._secrets.hide(curl_line(attempt, origin, self._credentials()[0]))}
 
     def _addressed(self, attempt: Attempt, origin: str) -> Attempt:
-        """Return a request as it is sent to an origin: the container itself knows nothing of the instance's path."""
+        """Return a request as an origin expects it: the container knows no instance's path."""
         if origin == self._front_origin():
             return attempt
         rest = attempt.path.removeprefix(self._path)
         return replace(attempt, path=rest if rest.startswith("/") else f"/{rest}")
 
     def again(self, number: int) -> dict[str, Any]:
-        """Send a request again as it was; what proves its sender is made anew where it did so."""
+        """Send a request again, with new credentials if it had any."""
         old = self._opened(number)
         if old.body_bytes > len(old.body):
             raise Refusal(
                 400,
-                "This request's body is longer than what is kept of it; send it again from where it came from.",
+                "This request's body is longer than what is kept of it; "
+                "let its sender send it again.",
             )
         skipped = {"x-forwarded-for", "content-length", "transfer-encoding", "host", "connection"}
         headers = [
@@ -397,7 +404,7 @@ class Page:
         return self.send(Attempt(old.row["method"], path, headers, old.body, self._was_proven(old)))
 
     def _was_proven(self, old: Recorded) -> bool:
-        """Tell whether a request had a proof that is hidden by now, or a signature that was right at its time."""
+        """Return whether a request had credentials that are hidden by now, or a valid signature."""
         hidden = HIDDEN in old.row["path"] or any(HIDDEN in value for _, value in old.headers)
         header = Scheme.of(self._credentials()[0]).header
         return hidden or (
@@ -430,7 +437,7 @@ class Page:
         return {"requests": self.hide(rows), "more": found.more, "total": found.total}
 
     def request(self, number: int) -> dict[str, Any]:
-        """Return a request as it came, and what became of it."""
+        """Return a request as it arrived, and what became of it."""
         old = self._opened(number)
         cut = old.body_bytes > len(old.body)
         path, headers = self._secrets.hide_proof(old.row["path"], old.headers)
@@ -479,7 +486,10 @@ class Page:
         ]
 
     def _made(self, old: Recorded) -> list[dict[str, Any]]:
-        """Return what the integration makes of a request with the parameters of its time; nothing where that cannot be told."""
+        """Return what the integration makes of a request with the parameters in force then.
+
+        The list is empty if that cannot be determined.
+        """
         if old.body_bytes > len(old.body) or not old.incidents:
             return []
         with contextlib.suppress(PreviewError):
@@ -488,7 +498,7 @@ class Page:
         return []
 
     def _shown(self, incident: Incident, made: Mapping[str, Any]) -> dict[str, Any]:
-        """Return an incident with the sources of those fields that were made as they are stored."""
+        """Return an incident with the sources of the fields that are stored as they were made."""
         stored = {name: value for name, value in incident.items() if name != "rawJSON"}
         raw = None
         with contextlib.suppress(ValueError):
@@ -516,7 +526,7 @@ class Page:
         return {"incidents": self._secrets.hide(shown), "more": more, "total": total}
 
     def incident(self, number: int) -> dict[str, Any]:
-        """Return an incident, and where its fields came from."""
+        """Return an incident, and where its fields come from."""
         found = self._sandbox.store.find([min(number, MAX_NUMBER)])
         if not found:
             raise Refusal(404, f"There is no incident {number} any more; load the list again.")
@@ -573,7 +583,7 @@ class Page:
         elif old.row["status"] == 200 and not old.answer.lstrip().startswith(b"["):
             incidents, error = (
                 [],
-                "The request was a handshake or a question, which becomes no incident.",
+                "The request was a handshake or a probe, which does not become an incident.",
             )
         elif old.body_bytes > len(old.body):
             incidents, error = [], "The body is longer than what is kept of it."
@@ -590,11 +600,11 @@ class Page:
     # ---- health
 
     def health(self) -> dict[str, Any]:
-        """Return how the instance is, with its figures of the last two minutes."""
+        """Return the instance's health, with its figures of the last two minutes."""
         return self._monitor.everything()
 
     def faults(self) -> dict[str, Any]:
-        """Return what goes wrong at the moment on purpose."""
+        """Return the faults that are set."""
         faults = self._sandbox.faults
         return {
             "latencyMs": {CALL: round(faults.latency.get(CALL, 0.0) * 1000)},
@@ -603,7 +613,7 @@ class Page:
         }
 
     def set_faults(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Let something go wrong, or nothing any more."""
+        """Set faults, or clear all of them."""
         latency = amount(given, "latencyMs", MAX_LATENCY_MS)
         refusals = amount(given, "refuseNext", MAX_REFUSALS)
         seconds = amount(given, "stopSeconds", MAX_STOP_SECONDS)
@@ -638,7 +648,7 @@ class Page:
         return {"ok": True}
 
     def events(self) -> Iterator[bytes]:
-        """Yield server-sent events while they happen, and a comment now and then."""
+        """Yield server-sent events as they happen, and a comment now and then."""
         with self._listeners.listening() as listener:
             yield b": connected\n\n"
             while True:
@@ -649,19 +659,20 @@ class Page:
                     continue
                 if event is None:
                     return
-                yield f"event: {event.name}\ndata: {json.dumps(self.hide(event.value))}\n\n".encode()
+                data = json.dumps(self.hide(event.value))
+                yield f"event: {event.name}\ndata: {data}\n\n".encode()
 
 
-# ---- calls
+# ---- API calls
 
 
 def amount(given: Mapping[str, Any], name: str, most: float) -> float | None:
-    """Return a number of a call, None where it is not given; raises Refusal."""
+    """Return a number of a call, None if it is not given; raises Refusal."""
     value = given.get(name)
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= most:
-        raise Refusal(400, f"{name} is a number from 0 to {most:g}.")
+        raise Refusal(400, f"{name} must be a number from 0 to {most:g}.")
     return float(value)
 
 
@@ -670,12 +681,12 @@ def number_of(text: str | None, name: str, default: int, most: int) -> int:
     if text is None or text == "":
         return default
     if not re.fullmatch("[0-9]{1,18}", text):
-        raise Refusal(400, f"{name} is a whole number.")
+        raise Refusal(400, f"{name} must be a whole number.")
     return min(int(text), most)
 
 
 def call_body() -> Any:
-    """Return what a call sends; raises Refusal."""
+    """Return the body of a call; raises Refusal."""
     size = bottle.request.content_length
     if size < 0 and bottle.request.chunked:
         raise Refusal(411, "Send the call with a Content-Length.")
@@ -684,23 +695,23 @@ def call_body() -> Any:
     try:
         return json.loads(bottle.request.environ["wsgi.input"].read(max(size, 0)) or b"{}")
     except (ValueError, RecursionError):
-        raise Refusal(400, "The call's body is no JSON.") from None
+        raise Refusal(400, "The call's body is not JSON.") from None
 
 
 def call_object() -> Mapping[str, Any]:
-    """Return the object a call sends; raises Refusal."""
+    """Return the object that a call sends; raises Refusal."""
     given = call_body()
     if not isinstance(given, dict):
-        raise Refusal(400, "The call's body is a JSON object.")
+        raise Refusal(400, "The call's body must be a JSON object.")
     return given
 
 
 def listed() -> tuple[int, int, str, str]:
-    """Return which part of a list is asked for: below which number, how much, with which words, of which kind."""
+    """Return the requested part of a list: before, limit, words and kind."""
     query = bottle.request.query
     kind = query.get("status") or "all"
     if kind not in (*KINDS, "all"):
-        raise Refusal(400, f"status is one of all, {', '.join(KINDS)}.")
+        raise Refusal(400, f"status must be one of all, {', '.join(KINDS)}.")
     before = number_of(query.get("before"), "before", MAX_NUMBER, MAX_NUMBER)
     limit = number_of(query.get("limit"), "limit", 50, MAX_LIMIT)
     return (
@@ -712,7 +723,7 @@ def listed() -> tuple[int, int, str, str]:
 
 
 def as_json(call: Callable[..., Any], hide: Callable[[Any], Any]) -> Callable[..., Any]:
-    """Return a call that answers in JSON, a refusal too, without secrets."""
+    """Return a call that answers in JSON without secrets, refusals too."""
 
     def answer(**values: Any) -> Any:
         bottle.response.content_type = "application/json"
@@ -733,12 +744,12 @@ def as_json(call: Callable[..., Any], hide: Callable[[Any], Any]) -> Callable[..
 
 
 def file_answer(name: str) -> Any:
-    """Return a file of the page, of a kind a browser knows."""
+    """Return a file of the page, of a kind that a browser knows."""
     kind = TYPES.get(Path(name).suffix)
     if kind is None:
         raise bottle.HTTPError(404)
     answer = bottle.static_file(name, root=str(FOLDER), mimetype=kind)
-    answer.headers.pop("Last-Modified", None)  # nothing is stored, so nothing is asked for again
+    answer.headers.pop("Last-Modified", None)  # nothing is cached, so nothing is revalidated
     return answer
 
 

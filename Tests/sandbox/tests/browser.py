@@ -1,4 +1,4 @@
-"""A real headless Chromium on the sandbox's page, driven by Debian's chromedriver."""
+"""A real headless Chromium with the sandbox's page, driven by Debian's chromedriver."""
 
 import contextlib
 import os
@@ -18,7 +18,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 
 T = TypeVar("T")
-SECONDS = 60.0  # until a condition has to be true; a busy machine takes long to restart a container
+SECONDS = 60.0  # until a condition has to be true; a busy machine needs long to restart a container
 EVERY_SECONDS = 0.05
 FLAGS = (
     "--headless=new",
@@ -29,27 +29,29 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-# The text of an element that is hidden is no text that a person sees.
+# Text of a hidden element is not visible to anybody, so it does not count.
 BY_TEXT = """
 const [selector, text] = arguments;
-return [...document.querySelectorAll(selector)].find((one) => one.checkVisibility() && one.textContent.trim() === text) ?? null;
+const matches = (one) => one.checkVisibility() && one.textContent.trim() === text;
+return [...document.querySelectorAll(selector)].find(matches) ?? null;
 """
-SHOWN_TEXT = "return [...document.querySelectorAll('main > section')].find((one) => !one.hidden)?.innerText ?? ''"
+SHOWN_TEXT = "return document.querySelector('main > section:not([hidden])')?.innerText ?? ''"
 
 
 def program(*names: str) -> str:
-    """Return the path of the first program that is there; the test is skipped where none is."""
+    """Return the path of the first program that is installed; skip the test if none is."""
     found = next((path for path in map(shutil.which, names) if path), None)
     if found is None:
         pytest.skip(
-            f"{names[0]} is not installed (Debian: apt-get install chromium chromium-driver), so no browser opened the page."
+            f"{names[0]} is not installed (Debian: apt-get install chromium chromium-driver), "
+            "so no browser opened the page."
         )
     return found
 
 
 @contextlib.contextmanager
 def chromium() -> Iterator[Chrome]:
-    """Run a browser with a profile of its own until the block ends."""
+    """Run a browser with its own profile until the block ends."""
     browser, driver = (
         program("chromium", "chromium-browser", "google-chrome"),
         program("chromedriver"),
@@ -66,7 +68,7 @@ def chromium() -> Iterator[Chrome]:
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
         options.set_capability(
             "unhandledPromptBehavior", "ignore"
-        )  # an alert is a failure, not something to wave away
+        )  # an alert is a failure, so it must stay
         chrome = Chrome(options=options, service=Service(driver))
         try:
             yield chrome
@@ -82,7 +84,7 @@ class Page:
         self.url = url
 
     def open(self, view: str = "") -> None:
-        """Load the page anew at a view such as `requests/3`; without one, as somebody opens its address."""
+        """Load the page anew at a view such as `requests/3`; without one, at its plain address."""
         self.driver.get("about:blank")
         self.driver.get(self.url + (f"#/{view}" if view else ""))
         self.until(
@@ -101,7 +103,7 @@ class Page:
         return self.driver.execute_script(code, *values)
 
     def until(self, condition: Callable[[], T | None], what: str, seconds: float = SECONDS) -> T:
-        """Return a condition's value once it is true; AssertionError with what the page shows if it never is."""
+        """Return a condition's value once it is true; else fail with what the page shows."""
         end = time.monotonic() + seconds
         while True:
             with contextlib.suppress(StaleElementReferenceException):
@@ -112,7 +114,7 @@ class Page:
             time.sleep(EVERY_SECONDS)
 
     def text(self) -> str:
-        """Return the text of the view that is shown."""
+        """Return the text of the visible view."""
         return str(self.script(SHOWN_TEXT))
 
     def shows(self, text: str, within: str = "") -> None:
@@ -121,7 +123,7 @@ class Page:
         self.until(lambda: text in read(), repr(text))
 
     def find(self, selector: str) -> WebElement:
-        """Return the first element of a CSS selector that is shown, once there is one."""
+        """Return the first visible element of a CSS selector, once there is one."""
         return self.until(
             lambda: next(
                 (
@@ -135,11 +137,11 @@ class Page:
         )
 
     def all(self, selector: str) -> list[WebElement]:
-        """Return all elements of a CSS selector, also those not shown."""
+        """Return all elements of a CSS selector, hidden ones too."""
         return self.driver.find_elements(By.CSS_SELECTOR, selector)
 
     def named(self, selector: str, text: str) -> WebElement:
-        """Return the element of a CSS selector with exactly this text, once it is shown."""
+        """Return the visible element of a CSS selector with this text, once there is one."""
         found: WebElement = self.until(
             lambda: self.script(BY_TEXT, selector, text), f"{selector} {text!r}"
         )
@@ -156,10 +158,10 @@ class Page:
 
         self.until(
             clicked, f"a click on {selector} {text}"
-        )  # again where a list was drawn anew in between
+        )  # again if a list was redrawn in between
 
     def fill(self, selector: str, text: str) -> None:
-        """Type a text in the place of what a field holds."""
+        """Replace the text of a field by typing."""
         field = self.find(selector)
         self.script("arguments[0].scrollIntoView({block: 'center'})", field)
         field.send_keys(Keys.CONTROL, "a")
@@ -171,13 +173,14 @@ class Page:
             self.driver.switch_to.active_element.send_keys(key)
 
     def unfold(self) -> None:
-        """Open all that is folded in the view."""
+        """Open everything that is folded in the view."""
         self.script(
-            "for (const one of document.querySelectorAll('main > section:not([hidden]) details')) one.open = true"
+            "const folded = document.querySelectorAll('main > section:not([hidden]) details');"
+            "for (const one of folded) one.open = true"
         )
 
     def resize(self, width: int, height: int, theme: str = "") -> None:
-        """Show the page in a window of so many CSS pixels, in a theme of the system if one is named."""
+        """Set the window's size in CSS pixels, and the system's theme if one is named."""
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
         features = [{"name": "prefers-color-scheme", "value": theme}]
@@ -186,7 +189,7 @@ class Page:
         )
 
     def console(self) -> list[str]:
-        """Return what the browser has written to its console since it was asked last."""
+        """Return what the browser has written to its console since the last call."""
         return [str(entry["message"]) for entry in self.driver.get_log("browser")]
 
 

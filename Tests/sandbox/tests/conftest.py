@@ -1,4 +1,4 @@
-"""Fixtures of the sandbox's own tests: sandboxes that stop with the test and fail it where the protocol was broken."""
+"""Fixtures of the sandbox's own tests, which fail if the protocol was broken."""
 
 import zipfile
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ from Tests.sandbox.tests.probe import PROBE
 
 @pytest.fixture
 def make_sandbox() -> Iterator[Callable[..., Sandbox]]:
-    """Return a function that starts a sandbox; its arguments are Sandbox's."""
+    """Return a function that starts a sandbox with Sandbox's arguments; it stops with the test."""
     started: list[Sandbox] = []
 
     def make(*args: Any, **kwargs: Any) -> Sandbox:
@@ -60,7 +60,7 @@ def pack(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    """Return one sandbox for the tests that leave nothing behind but incidents."""
+    """Return one sandbox for tests that leave nothing behind but incidents."""
     script = tmp_path_factory.mktemp("shared") / "probe.py"
     script.write_text(PROBE)
     with Sandbox(script=script) as sandbox:

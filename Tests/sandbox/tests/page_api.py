@@ -1,4 +1,4 @@
-"""Every call of the sandbox's page, over real sockets, to a real instance; shared by the tests of the page."""
+"""The calls of the page's API over real sockets; shared by the page's tests."""
 
 import contextlib
 import http.client
@@ -29,7 +29,7 @@ def ask(
     headers: dict[str, str] | None = None,
     host: str = "",
 ) -> tuple[int, dict[str, str], bytes]:
-    """Send a request with exactly these headers, Host and Content-Length besides."""
+    """Send a request with exactly these headers, in addition to Host and Content-Length."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     try:
         connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
@@ -108,13 +108,13 @@ class Api:
         return self.post("/api/send", given)
 
     def row(self, number: int) -> dict[str, Any]:
-        """Return a request as it is shown when it is opened."""
+        """Return a request as the page shows it when it is opened."""
         return dict(self.get(f"/api/requests/{number}"))
 
 
 @contextlib.contextmanager
 def paged(params: dict[str, Any] | None = None, **arguments: Any) -> Iterator[Api]:
-    """Run a sandbox with its page; at the end the protocol must be unbroken and stderr empty."""
+    """Run a sandbox with its page; afterwards the protocol must be unbroken and stderr empty."""
     with Sandbox(params, page=True, pack=PACK, python=PYTHON, **arguments) as sandbox:
         yield Api(sandbox)
     assert not sandbox.protocol_errors
@@ -126,7 +126,7 @@ def credentials(username: str = SIGNED, password: str = SECRET) -> dict[str, Any
 
 
 def expected_of(example: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the incidents that a delivery must become with its own parameters, see test_deliveries.py."""
+    """Return what a delivery must become with its own parameters, see test_deliveries.py."""
     return list(
         json.loads((DELIVERIES / f"{example['id']}.expected.json").read_text(encoding="utf-8"))[
             "incidents"
@@ -192,13 +192,13 @@ def everything_reported(api: Api) -> str:
 
 
 class Stream:
-    """The events of a page, as they come."""
+    """The events of a page as they arrive."""
 
     def __init__(self, answer: http.client.HTTPResponse) -> None:
         self._answer = answer
 
     def next(self) -> tuple[str, Any]:
-        """Return the next event's name and value, waiting for it."""
+        """Wait for the next event and return its name and value."""
         name = ""
         while line := self._answer.readline().decode().rstrip("\n"):
             if line.startswith("event: "):
@@ -208,7 +208,7 @@ class Stream:
         return (name, value) if name else ("", None)
 
     def until(self, condition: Any) -> list[tuple[str, Any]]:
-        """Return all events up to the one at which the condition, of all events so far, is true."""
+        """Return the events up to the one with which the condition on all of them becomes true."""
         seen: list[tuple[str, Any]] = []
         ends = time.monotonic() + SECONDS
         while not seen or not condition(seen):
@@ -221,7 +221,7 @@ class Stream:
 
 @contextlib.contextmanager
 def events(api: Api) -> Iterator[Stream]:
-    """Listen to a page, through the reroute."""
+    """Listen to a page through the reroute."""
     connection = http.client.HTTPConnection("127.0.0.1", api.port, timeout=15)
     try:
         connection.request("GET", "/api/events")

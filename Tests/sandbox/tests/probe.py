@@ -1,4 +1,4 @@
-"""A small integration that evaluates what is posted to it, and how the sandbox's tests ask it something."""
+"""A small integration that evaluates what is posted to it, and functions that use it."""
 
 import time
 from collections.abc import Callable
@@ -12,7 +12,7 @@ Make = Callable[..., Sandbox]
 MARKER = "[ERROR-fd5a7750-7182-4b38-90ba-091824478903]"
 
 
-# An integration that evaluates what is posted to it, and shows what reaches it on other paths.
+# This integration evaluates what is posted to it. With other methods it shows what it received.
 PROBE = """
 import demistomock as demisto  # noqa: F401
 from CommonServerPython import *  # noqa: F401,F403
@@ -22,7 +22,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 GO = threading.Event()
 LABEL = {"type": "a", "value": "b"}
-INCIDENT = {"name": "n", "type": "t", "occurred": "2024-01-02T03:04:05Z", "rawJSON": "{}", "labels": [LABEL]}
+INCIDENT = {"name": "n", "type": "t", "occurred": "2024-01-02T03:04:05Z"}
+INCIDENT |= {"rawJSON": "{}", "labels": [LABEL]}
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -54,7 +55,8 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         body = self.body()
         headers = {name.lower(): value for name, value in self.headers.items()}
-        self.answer({"method": self.command, "path": self.path, "headers": headers, "length": len(body)})
+        seen = {"method": self.command, "path": self.path, "headers": headers}
+        self.answer({**seen, "length": len(body)})
 
     do_PUT = do_PATCH = do_DELETE = do_BREW = do_GET
 
@@ -101,7 +103,8 @@ def main():
         demisto.incidents(json.loads(get_integration_context().get("sample_events", "[]")))
     else:
         ThreadingHTTPServer.request_queue_size = 64  # twenty threads connect at once
-        ThreadingHTTPServer(("0.0.0.0", int(demisto.params()["longRunningPort"].split(":")[-1])), Handler).serve_forever()
+        port = int(demisto.params()["longRunningPort"].split(":")[-1])
+        ThreadingHTTPServer(("0.0.0.0", port), Handler).serve_forever()
 
 
 if __name__ in ("__main__", "__builtin__", "builtins"):
@@ -121,7 +124,7 @@ def create(**fields: Any) -> str:
 
 
 def until(condition: Callable[[], Any], seconds: float = 5.0) -> bool:
-    """Return whether a condition came true in time."""
+    """Return whether a condition became true in time."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:

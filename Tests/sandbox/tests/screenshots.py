@@ -1,4 +1,7 @@
-"""Takes the pictures of the sandbox's page that the documents show: `python -m Tests.sandbox.tests.screenshots docs/images`."""
+"""Takes the pictures of the page for the documents.
+
+Run it as `python -m Tests.sandbox.tests.screenshots docs/images`.
+"""
 
 import sys
 import threading
@@ -67,7 +70,7 @@ def main(folder: Path) -> None:
 
 
 def furnish(sandbox: Sandbox) -> None:
-    """Send what senders send, and what is refused."""
+    """Send what senders send, and something that is refused."""
     examples = {
         one["id"]: one for one in requests.get(f"{sandbox.page_url}api/examples", timeout=30).json()
     }
@@ -87,7 +90,7 @@ def call(sandbox: Sandbox, path: str, value: object) -> None:
 def take(
     page: Page, sandbox: Sandbox, folder: Path, view: str, prepare: Callable[[Page, Sandbox], None]
 ) -> None:
-    """Show a view once, then write it in every size and theme."""
+    """Show a view once, then take its picture in every size and theme."""
     page.resize(*SIZES["wide"])
     prepare(page, sandbox)
     for size, (width, height) in SIZES.items():
@@ -116,7 +119,7 @@ def try_it(page: Page, sandbox: Sandbox) -> None:
 
 def one_request(page: Page, sandbox: Sandbox) -> None:
     page.open("requests")
-    page.click("#rows li:nth-child(2) a")  # Alertmanager's: what came last is the first
+    page.click("#rows li:nth-child(2) a")  # Alertmanager's: the newest is the first
     page.find(".detail article.incident")
 
 
@@ -124,7 +127,7 @@ def mapping(page: Page, sandbox: Sandbox) -> None:
     page.open("mapping")
     page.find(".pick")
     page.click("#goal-severity_from")
-    page.click("label", "Add to the paths that are there")
+    page.click("label", "Add to the existing paths")
     page.click('.pick[data-path="rule.level"]')
     page.find("#preview .changed")
 
@@ -141,7 +144,7 @@ def health(page: Page, sandbox: Sandbox) -> None:
 
 
 def send_for_a_second(sandbox: Sandbox, number: int) -> None:
-    """Post so many requests, spread over a second, without waiting for their answers."""
+    """Post `number` requests, spread over a second, without waiting for their answers."""
 
     def send(index: int) -> None:
         alert = {"title": f"Port scan from 192.0.2.{index}"}

@@ -28,7 +28,7 @@ def command_line(*words: object) -> list[str]:
 
 @contextlib.contextmanager
 def serving(*words: object) -> "Iterator[subprocess.Popen[str]]":
-    """Run the command line beside the test, and never longer than it."""
+    """Run the command line next to the test, and never longer than it."""
     with subprocess.Popen(
         command_line(*words), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
@@ -62,7 +62,8 @@ def test_serve_shows_what_happens_and_stops_on_sigterm(pack: Path, tmp_path: Pat
         requests.post(url, data=create(name="evil \x1b[2J\x07name"), timeout=5)
         line = process.stdout.readline()
         shown = re.fullmatch(
-            r"\d\d:\d\d:\d\d  POST /instance/execute/webhook  200  .*from 127\.0\.0\.1  (\d+\.\d) ms\n",
+            r"\d\d:\d\d:\d\d  POST /instance/execute/webhook  200  "
+            r".*from 127\.0\.0\.1  (\d+\.\d) ms\n",
             line,
         )
         assert shown, line
@@ -159,7 +160,7 @@ def test_a_taken_port_is_one_sentence(pack: Path) -> None:
             ("--latency", "createIncident=20ms"),
             "no call 'createIncident'; the calls are createIncidents",
         ),
-        (("--fail", "createIncidents=-1"), "no count"),
+        (("--fail", "createIncidents=-1"), "is not a count"),
         (("--pack", "nosuch.zip"), "nosuch.zip cannot be read"),
     ],
     ids=str,
@@ -184,7 +185,7 @@ def test_serve_ends_when_the_container_does(pack: Path) -> None:
         assert "exit code 7" in process.stdout.read()
 
 
-def test_serve_tells_the_page_s_address(tmp_path: Path) -> None:
+def test_serve_shows_the_page_s_address(tmp_path: Path) -> None:
     port = free_port()
     command = [
         PYTHON,

@@ -1,4 +1,4 @@
-"""The container: processes, signals, heartbeats, what they write to stdout, and how commands run in one of their own."""
+"""The container: processes, signals, heartbeats, stdout, and containers for commands."""
 
 import signal
 import threading
@@ -32,13 +32,13 @@ def test_an_incident_is_created_and_comes_back_with_its_id(make_sandbox: Make, p
     assert (sandbox.calls["createIncidents"], sandbox.batches) == (1, [2])
 
 
-def test_heartbeats_come_while_the_script_runs(make_sandbox: Make, probe: Path) -> None:
+def test_heartbeats_are_sent_while_the_script_runs(make_sandbox: Make, probe: Path) -> None:
     sandbox = make_sandbox(script=probe, heartbeat_interval=0.05)
     assert until(lambda: sandbox.calls["heartbeat"] >= 3)
     assert make_sandbox(script=probe, heartbeat_interval=0).calls["heartbeat"] == 0
 
 
-def test_a_call_that_keeps_the_line_too_long_ends_the_heartbeat_thread(
+def test_a_call_that_keeps_the_connection_too_long_ends_the_heartbeat_thread(
     make_sandbox: Make, probe: Path
 ) -> None:
     sandbox = make_sandbox(script=probe, heartbeat_interval=0.05, lock_timeout=0.2)
@@ -91,14 +91,15 @@ def test_the_log_the_health_and_the_versions(make_sandbox: Make, probe: Path) ->
     ask(sandbox, "(demisto.info('a', 1), demisto.debug('b'), demisto.error('c'), print('d', 2))")
     assert until(
         lambda: len(sandbox.logs) == 4
-    )  # print wants no answer: it may still be on its way
+    )  # print needs no answer: it may not have arrived yet
     assert sandbox.logs == [("info", "a 1"), ("debug", "b"), ("error", "c"), ("print", "d 2")]
     ask(sandbox, "(demisto.updateModuleHealth('ill'), demisto.updateModuleHealth(''))")
     assert [text for _, text in sandbox.health_history] == ["ill", ""]
     assert sandbox.health == ""
     assert ask(
         sandbox,
-        "(demisto.integrationInstance(), is_demisto_version_ge('6.0.0'), demisto.demistoUrls()['server'])",
+        "(demisto.integrationInstance(), is_demisto_version_ge('6.0.0'), "
+        "demisto.demistoUrls()['server'])",
     ) == [
         "other one",
         True,
@@ -145,7 +146,8 @@ def test_a_container_that_does_not_listen_is_reported_with_what_it_said(tmp_path
 def test_a_traceback_names_the_scripts_own_file_and_lines(tmp_path: Path) -> None:
     script = tmp_path / "broken.py"
     script.write_text(
-        "import demistomock as demisto\nfrom CommonServerPython import *  # noqa\n\nreturn_results(1 / 0)\n"
+        "import demistomock as demisto\nfrom CommonServerPython import *  # noqa\n\n"
+        "return_results(1 / 0)\n"
     )
     with pytest.raises(ContainerError, match=rf'File "{script}", line 4, in <module>'):
         Sandbox(script=script, wait=5).start()
@@ -176,7 +178,7 @@ def test_commands_run_in_a_container_of_their_own(probe: Path) -> None:
     sandbox.stop()
 
 
-def test_commands_run_beside_the_long_running_one(make_sandbox: Make, probe: Path) -> None:
+def test_commands_run_next_to_the_long_running_one(make_sandbox: Make, probe: Path) -> None:
     sandbox = make_sandbox(script=probe)
     pid = sandbox.pid
     assert sandbox.run("test-module")[0]["Contents"] == "ok"

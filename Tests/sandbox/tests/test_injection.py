@@ -1,4 +1,4 @@
-"""What the sandbox puts into a script: constants and functions of other values, without a changed line."""
+"""What the sandbox injects into a script: other constants and functions, without moving a line."""
 
 import time
 from pathlib import Path

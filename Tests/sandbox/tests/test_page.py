@@ -1,4 +1,4 @@
-"""The sandbox's page in a real browser: what a person does there, and what strangers cannot do."""
+"""The sandbox's page in a real browser: what people do there, and what strangers cannot do."""
 
 import json
 import shutil
@@ -48,7 +48,9 @@ def driver() -> Iterator[Chrome]:
 
 @pytest.fixture
 def open_page(driver: Chrome, make_sandbox: Make) -> Iterator[Open]:
-    """Return a function that starts a sandbox and gives its page; afterwards the browser's console has to be empty."""
+    """Return a function that starts a sandbox and opens its page; the browser's console must stay
+    empty.
+    """
     opened: list[Page] = []
 
     def start(params: dict[str, Any] | None = None, **arguments: Any) -> tuple[Page, Sandbox]:
@@ -81,7 +83,7 @@ def row(page: Page, number: int) -> str:
 # ---- Try it
 
 
-def test_who_opens_the_page_sends_the_example_and_sees_its_incident(open_page: Open) -> None:
+def test_a_visitor_sends_the_example_and_sees_its_incident(open_page: Open) -> None:
     page, sandbox = open_page()
     page.open()
     page.until(
@@ -97,7 +99,7 @@ def test_who_opens_the_page_sends_the_example_and_sees_its_incident(open_page: O
     ]
     page.until(lambda: page.all("#view-try .rows a"), "the request among the newest ones")
     page.click("#view-try a", "Open request 1")
-    page.shows("As it came")
+    page.shows("As received")
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
@@ -212,7 +214,7 @@ def test_incidents_are_listed_opened_and_lead_to_their_request(
     post_json(sandbox, ALERT)
     page.click('#rows a[data-id="incident-3001"]')
     page.click("#detail a", "Open request 1")
-    page.shows("As it came")
+    page.shows("As received")
     page.fill("#search", "earlier 7")
     page.shows("earlier 7", "#rows")
     page.click("#rows a")
@@ -281,7 +283,7 @@ def test_a_click_on_a_value_maps_it_and_the_last_requests_show_it_at_once(open_p
     assert [one.text for one in page.all("#samples .use")] == ["Severity from", "Incident name"]
     page.click("#goal-duplication_key")
     page.click('.pick[data-path="title"]')
-    page.click("label", "Add to the paths that are there")
+    page.click("label", "Add to the existing paths")
     page.click('.pick[data-path="host.0.name"]')
     assert page.find("#map-duplication_key").get_attribute("value") == "title+host.0.name"
     page.shows("title+host.0.name", "#preview")
@@ -311,7 +313,7 @@ def test_paths_are_seen_from_one_event_once_its_array_is_chosen(open_page: Open)
     page.click('.pick[data-path="parent.receiver"]')
     page.until(
         lambda: [one.text for one in page.all("#preview strong")] == ["soc", "soc"],
-        "what stands beside the events",
+        "what is next to the events",
     )
 
 
@@ -328,7 +330,7 @@ def test_a_fault_changes_health_and_health_comes_back(open_page: Open) -> None:
     page.click("#burst")
     page.shows("XSOAR refuses to create incidents", ".state")
     page.shows("Not healthy", "#status")
-    page.shows("No fault is at work.")
+    page.shows("No fault is active.")
     page.shows("Answered: 60 times 200.")
     page.shows("Running", "#status")
     page.shows("Healthy", ".state")
@@ -339,7 +341,7 @@ def test_a_fault_changes_health_and_health_comes_back(open_page: Open) -> None:
     page.shows("createIncidents takes 1500 ms")
     assert post_json(sandbox, ALERT).elapsed.total_seconds() > 1.4
     page.click("button", "Clear all")
-    page.shows("No fault is at work.")
+    page.shows("No fault is active.")
 
 
 def test_a_server_that_stops_for_a_while_loses_nothing(open_page: Open) -> None:
@@ -359,10 +361,10 @@ def test_a_page_that_loses_the_sandbox_says_so(open_page: Open) -> None:
     sandbox.stop()
     page.shows("No connection", "#status")
     page.driver.get("about:blank")
-    page.console()  # the browser has noted there that it could not connect
+    page.console()  # the browser has logged there that it could not connect
 
 
-# ---- for everybody
+# ---- all views
 
 
 def test_the_page_is_used_with_the_keyboard_alone(open_page: Open) -> None:
@@ -375,7 +377,8 @@ def test_the_page_is_used_with_the_keyboard_alone(open_page: Open) -> None:
             page.press(Keys.TAB)
             if page.script(f"const at = document.activeElement; return {condition}"):
                 outline = page.script(
-                    "const s = getComputedStyle(document.activeElement); return s.outlineStyle + s.outlineWidth"
+                    "const s = getComputedStyle(document.activeElement);"
+                    "return s.outlineStyle + s.outlineWidth"
                 )
                 assert outline == "solid2px", "the focus cannot be seen"
                 return
@@ -397,7 +400,7 @@ def test_the_page_is_used_with_the_keyboard_alone(open_page: Open) -> None:
 
 
 def furnished(open_page: Open) -> tuple[Page, Sandbox]:
-    """Return a page that has something to show in each view, long words among it."""
+    """Return a page that has something to show in each view, long words included."""
     page, sandbox = open_page({"store_samples": True, "metrics": True, "severity_from": "level"})
     post_json(sandbox, {**ALERT, "long": "x" * 300, "k" * 120: ALERTS})
     post_json(sandbox, {"name": "n" * 250, "raw_json": {}})
@@ -442,11 +445,12 @@ def settle(page: Page, view: str) -> None:
 
 @pytest.fixture(scope="module")
 def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Return axe-core's source, as npm installs it by the lock file beside this test."""
+    """Return axe-core's source, as npm installs it by the lock file next to this test."""
     npm = shutil.which("npm")
     if npm is None:
         pytest.skip(
-            "npm is not installed (Debian: apt-get install npm), so axe-core did not check the page's accessibility."
+            "npm is not installed (Debian: apt-get install npm), "
+            "so axe-core did not check the page's accessibility."
         )
     folder = tmp_path_factory.mktemp("axe")
     for name in ("package.json", "package-lock.json"):
@@ -457,7 +461,8 @@ def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
     )
     if done.returncode:
         pytest.skip(
-            f"npm could not install axe-core, so the page's accessibility was not checked: {done.stderr.strip()[-300:]}"
+            "npm could not install axe-core, so the page's accessibility was not checked: "
+            f"{done.stderr.strip()[-300:]}"
         )
     return (folder / "node_modules/axe-core/axe.min.js").read_text(encoding="utf-8")
 
@@ -465,7 +470,8 @@ def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
 AXE = """
 const done = arguments[0];
 axe.run(document, {resultTypes: ['violations']}).then((result) => done(
-  result.violations.map((one) => [one.id, one.nodes.map((node) => [String(node.target), node.failureSummary])])));
+  result.violations.map((one) =>
+    [one.id, one.nodes.map((node) => [String(node.target), node.failureSummary])])));
 """
 
 
@@ -515,7 +521,8 @@ VECTORS = (
 )
 FOREIGN = """
 return [...document.querySelectorAll(
-  'main :is(script, img, iframe, style, base, object, embed, link), [onload], [onerror], [onfocus], a[href^="javascript:" i]')]
+  'main :is(script, img, iframe, style, base, object, embed, link), '
+  + '[onload], [onerror], [onfocus], a[href^="javascript:" i]')]
   .map((one) => one.outerHTML.slice(0, 200));
 """
 

@@ -13,13 +13,13 @@ from Tests.sandbox.tests.page_api import INSTANCE, JSON, Api, ask
     "path, kind",
     [("/", "text/html"), ("/page/page.css", "text/css"), ("/page/main.js", "text/javascript")],
 )
-def test_the_page_s_files_come_with_a_strict_policy(api: Api, path: str, kind: str) -> None:
+def test_the_page_s_files_have_a_strict_policy(api: Api, path: str, kind: str) -> None:
     status, headers, content = ask(api.port, "GET", path)
     assert (status, headers["content-type"]) == (200, f"{kind}; charset=utf-8")
     assert content
     assert headers["content-security-policy"] == (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; "
-        "form-action 'none'; frame-ancestors 'none'"
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
     assert (headers["x-content-type-options"], headers["referrer-policy"]) == (
         "nosniff",
@@ -66,7 +66,7 @@ def test_only_this_machine_s_own_names_are_answered(api: Api) -> None:
             assert "open it at http://127.0.0.1:" in json.loads(content)["error"]
 
 
-def test_the_page_s_own_port_is_no_way_in(api: Api) -> None:
+def test_the_page_s_own_port_refuses_requests(api: Api) -> None:
     front = api.sandbox._front
     assert front
     assert front.page_port
@@ -88,7 +88,7 @@ def test_the_page_s_own_port_is_no_way_in(api: Api) -> None:
         (
             {**JSON, "Origin": "http://localhost:{port}"},
             403,
-        ),  # of the same page by its other name: not the one that was asked
+        ),  # the same page's other name, but not the one in Host
         ({**JSON, "Sec-Fetch-Site": "cross-site"}, 403),
         ({**JSON, "Sec-Fetch-Site": "same-site"}, 403),
         ({"Content-Type": "text/plain"}, 415),
@@ -106,7 +106,7 @@ def test_only_the_page_itself_may_write(api: Api, headers: dict[str, str], statu
     assert ask(api.port, "PUT", "/api/faults", b"{}", given)[0] == 405
 
 
-def test_a_large_call_that_is_refused_is_told_so(api: Api) -> None:
+def test_a_large_refused_call_gets_its_answer(api: Api) -> None:
     assert ask(api.port, "POST", "/api/send", b" " * 900_000, {**JSON, "Origin": "null"})[0] == 403
 
 

@@ -1,4 +1,4 @@
-"""The page's events and figures, and the faults that it can make."""
+"""The page's events and figures, and the faults that it can set."""
 
 import contextlib
 import re
@@ -44,7 +44,7 @@ def test_events_stream_through_the_reroute_while_they_happen(fresh: Api) -> None
 
 
 def batches_of(health: dict[str, Any]) -> list[int]:
-    """Return the sizes of all batches that the figures tell."""
+    """Return the sizes of all batches in the figures."""
     return [size for second in health["metrics"] for size in second["batches"]]
 
 
@@ -76,10 +76,9 @@ def test_health_has_figures_logs_and_faults(fresh: Api) -> None:
 
 
 def test_the_integration_rides_through_refusals(fresh: Api) -> None:
-    """
-    Given: a page and somebody who watches its events
+    """Given: a page, and a listener to its events
     When: XSOAR refuses two calls and is slow
-    Then: the request becomes its incident, and the events tell what went wrong and that it is over
+    Then: the request becomes its incident, and the events report the faults and their end
     """
     with events(fresh) as stream:
         assert fresh.post("/api/faults", {"refuseNext": 2, "latencyMs": 20})["fail"] == {
@@ -100,10 +99,10 @@ def test_the_integration_rides_through_refusals(fresh: Api) -> None:
 
 
 def test_the_integration_rides_through_a_stopped_server(fresh: Api) -> None:
-    """
-    Given: a server that answers nothing
-    When: requests arrive, and the server goes on
-    Then: they are told as in flight and waiting, the first of them is answered 200 after that, and the events tell all of it
+    """Given: a server that answers nothing
+    When: requests arrive, and the server continues
+    Then: they are shown as in flight and waiting, the first is then answered 200, and the events
+        report all of it
     """
     with events(fresh) as stream:
         fresh.post("/api/faults", {"stopSeconds": 60})
@@ -129,22 +128,21 @@ def test_the_integration_rides_through_a_stopped_server(fresh: Api) -> None:
     assert [incident["name"] for incident in fresh.sandbox.incidents()] == ["while it was down"]
 
 
-def test_what_waits_is_told(fresh: Api) -> None:
+def test_waiting_requests_are_shown(fresh: Api) -> None:
     with contextlib.ExitStack() as stack:
-        for _ in range(
-            3
-        ):  # a body without its last byte: the integration has it, and hands nothing over
+        for _ in range(3):  # a body without its last byte: the integration waits for it
             connection = stack.enter_context(
                 socket.create_connection(("127.0.0.1", fresh.port), timeout=10)
             )
             connection.sendall(
-                f"POST {INSTANCE} HTTP/1.1\r\nHost: x\r\nX-Hub-Signature-256: {'0' * 64}\r\n".encode()
+                f"POST {INSTANCE} HTTP/1.1\r\nHost: x\r\n"
+                f"X-Hub-Signature-256: {'0' * 64}\r\n".encode()
             )
             connection.sendall(b"Content-Length: 3\r\n\r\n{}")
         waits = {
             "inFlight": 3,
             "waiting": 3,
-        }  # an earlier test's last call may still be under way for a second
+        }  # an earlier test's last call may still be in progress for a second
         await_that(
             lambda: any(
                 waits.items() <= answer.items()
@@ -155,7 +153,9 @@ def test_what_waits_is_told(fresh: Api) -> None:
     await_that(lambda: fresh.get("/api/health")["metrics"][-1]["inFlight"] == 0, SECONDS)
 
 
-def test_many_requests_are_told_as_a_number(fresh: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_requests_are_reported_as_a_number(
+    fresh: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(recorder, "REPORTED_A_SECOND", 0)
     with events(fresh) as stream:
         fresh.send({"name": "one of many"})
@@ -169,7 +169,7 @@ def test_many_requests_are_told_as_a_number(fresh: Api, monkeypatch: pytest.Monk
     [{"latencyMs": -1}, {"latencyMs": "5"}, {"refuseNext": 1e9}, {"stopSeconds": True}, []],
     ids=str,
 )
-def test_a_fault_that_is_none_is_refused(api: Api, fault: Any) -> None:
+def test_an_invalid_fault_is_refused(api: Api, fault: Any) -> None:
     assert api.refused("/api/faults", fault)
 
 

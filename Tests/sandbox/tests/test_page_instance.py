@@ -16,7 +16,7 @@ def test_the_form_is_the_descriptor_s(api: Api) -> None:
     rows = [row for row in parsed["configuration"] if not row.get("hidden")]
     form = api.get("/api/instance")
     assert (form["name"], form["canRestart"]) == ("webhook", True)
-    assert form["integration"].startswith(parsed["display"])  # a built pack says more
+    assert form["integration"].startswith(parsed["display"])  # a built pack adds something
     assert form["url"] == api.sandbox.url
     assert form["sections"] == parsed["sectionorder"]
     for field, row in zip(form["parameters"], rows, strict=True):
@@ -71,7 +71,7 @@ def test_the_form_is_the_descriptor_s(api: Api) -> None:
         ).read_text(encoding="utf-8")
 
 
-def test_the_test_button_tells_what_the_integration_says(api: Api) -> None:
+def test_the_test_button_shows_what_the_integration_says(api: Api) -> None:
     assert api.post("/api/instance/test", {"params": {}}) == {"ok": True, "text": "ok"}
     answer = api.post("/api/instance/test", {"params": {"longRunningPort": "eighty"}})
     assert answer["ok"] is False
@@ -90,8 +90,8 @@ def test_the_test_button_tells_what_the_integration_says(api: Api) -> None:
         ({"handshakes": 3}, "Answer handshakes: it is a checkbox"),
         ({"longRunningPort": ""}, "Listen Port: it is required"),
         ({"name_from": ["a"]}, "Incident name: give a text"),
-        ({"mirror_direction": "Sideways"}, "Mirroring direction: choose of None, Incoming"),
-        ({"other_methods": ["DELETE"]}, "Also accept: choose of GET, PUT, PATCH"),
+        ({"mirror_direction": "Sideways"}, "Mirroring direction: choose one of None, Incoming"),
+        ({"other_methods": ["DELETE"]}, "Also accept: choose one of GET, PUT, PATCH"),
         ({"credentials": "user:password"}, "Username (see Security): give an identifier"),
         ([], 'Send {"params": {...}}'),
     ],
@@ -103,10 +103,9 @@ def test_a_wrong_form_is_one_sentence(api: Api, path: str, params: Any, sentence
     assert api.sandbox.pid == pid
 
 
-def test_a_value_is_no_file_s_name(api: Api, tmp_path: Path) -> None:
-    """
-    Given: the command line, where @file stands for a file's text
-    When: the page gives such a value
+def test_a_value_is_not_a_file_name(api: Api, tmp_path: Path) -> None:
+    """Given: the command line, where @file stands for a file's text
+    When: the page sends such a value
     Then: it is the text itself, and no file is read
     """
     file = tmp_path / "secret.txt"
@@ -134,7 +133,7 @@ def test_saving_restarts_the_container_on_another_port_and_keeps_the_secret() ->
         assert api.get("/api/health")["container"] == "up"
 
 
-def test_a_parameter_the_integration_cannot_use_is_told_in_the_health_and_mended() -> None:
+def test_a_parameter_the_integration_cannot_use_is_shown_in_the_health_and_fixed() -> None:
     with paged() as api, events(api) as stream:
         port = api.sandbox.container_port
         api.save(longRunningPort="eighty")

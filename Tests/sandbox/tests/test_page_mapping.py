@@ -20,7 +20,7 @@ def test_samples_are_what_the_mapping_wizard_gets() -> None:
         assert found["samples"][0]["raw"]["alert"] == {"id": 1}
 
 
-def test_a_preview_tells_what_the_last_requests_would_have_become(fresh: Api) -> None:
+def test_a_preview_shows_what_the_last_requests_would_have_become(fresh: Api) -> None:
     fresh.send({"alert": {"title": "Disk full", "level": "critical"}, "id": "e1"})
     fresh.send({"alerts": [{"n": 1}, {"n": 2}]})
     fresh.send({"x": 1}, sign=False)
@@ -35,7 +35,7 @@ def test_a_preview_tells_what_the_last_requests_would_have_become(fresh: Api) ->
     made = fresh.post("/api/preview", {"params": params})["requests"]
     assert [request["id"] for request in made] == [4, 3, 2, 1]
     handshake, unsigned, several, alert = made
-    assert "no incident" in handshake["error"]
+    assert "does not become an incident" in handshake["error"]
     assert (unsigned["incidents"], "signature" in unsigned["error"]) == ([], True)
     assert [incident["name"] for incident in several["incidents"]] == [
         "Generic webhook triggered incident"

@@ -73,11 +73,11 @@ def test_requests_are_listed_newest_first_in_pages_with_filters(fresh: Api) -> N
 
 
 @pytest.mark.parametrize("query", ["limit=x", "before=-1", "status=3xx"])
-def test_a_list_that_is_asked_for_wrongly_says_so(api: Api, query: str) -> None:
+def test_a_wrong_request_for_a_list_says_so(api: Api, query: str) -> None:
     assert api.refused(f"/api/requests?{query}", status=400, method="GET")
 
 
-def test_an_opened_request_shows_what_came_and_what_became_of_it() -> None:
+def test_an_opened_request_shows_what_arrived_and_what_became_of_it() -> None:
     params = {
         "name_from": "{alert.title} on {host, hosts.0}",
         "severity_from": "level, alert.level",
@@ -134,7 +134,7 @@ def test_an_opened_request_shows_what_came_and_what_became_of_it() -> None:
         api.save(name_from="nosuch")
         assert (
             api.row(sent["requestId"])["incidents"][0]["sources"] == first["sources"]
-        )  # by the parameters of its time
+        )  # by the parameters in force then
         again = api.post(f"/api/requests/{sent['requestId']}/send")
         assert [item.get("duplicate", False) for item in json.loads(again["body"])] == [True, False]
         assert api.row(again["requestId"])["incidents"][0]["duplicate"] is True
@@ -143,7 +143,7 @@ def test_an_opened_request_shows_what_came_and_what_became_of_it() -> None:
         ]
 
 
-def test_an_event_of_our_own_format_names_its_own_fields(fresh: Api) -> None:
+def test_an_event_in_the_native_format_names_its_own_fields(fresh: Api) -> None:
     sent = fresh.send({"name": "n", "severity": "high", "raw_json": {"a": 1}})
     [incident] = fresh.row(sent["requestId"])["incidents"]
     own = {"parameter": "", "display": "The payload's own field"}
@@ -153,7 +153,7 @@ def test_an_event_of_our_own_format_names_its_own_fields(fresh: Api) -> None:
     }
 
 
-def test_bytes_that_are_no_text_are_shown_as_base64(fresh: Api) -> None:
+def test_bytes_that_are_not_text_are_shown_as_base64(fresh: Api) -> None:
     status, _, _ = ask(
         fresh.port, "POST", INSTANCE, b"\x00\xff\x01", {"Content-Type": "application/octet-stream"}
     )

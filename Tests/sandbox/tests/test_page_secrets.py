@@ -24,10 +24,9 @@ from Tests.sandbox.tests.page_api import (
 
 @pytest.mark.parametrize("username", ["someone", "_header:Authorization", "_query:token", SIGNED])
 def test_no_secret_reaches_the_page(username: str) -> None:
-    """
-    Given: an instance with each kind of credentials, and senders that prove themselves with them in all ways there are
-    When: every call of the page is made, and its events are listened to
-    Then: the secret is in none of the answers, not as base64 or percent-encoded either, and neither is an older one
+    """Given: an instance with each kind of credentials, and senders that use them in every way
+    When: every call of the page is made, and its events are read
+    Then: no answer holds the secret or an older one, also not as base64 or percent-encoded
     """
     secrets = ["old/S3cret+of=today", "new:s3cret \u00fc&more"]
     telling = [
@@ -69,11 +68,12 @@ def test_no_secret_reaches_the_page(username: str) -> None:
     assert "proven" in reported
 
 
-def test_events_and_errors_tell_no_secret_either(tmp_path: Path) -> None:
-    """
-    Given: a page that is listened to, and a secret that no header and no curl line can carry as it is
-    When: the secret is posted in a name, as a method and in other spellings, and a request is to be proven with it
-    Then: neither the events nor an error nor an opened request hold it; the files that do are the owner's alone
+def test_events_and_errors_reveal_no_secret_either(tmp_path: Path) -> None:
+    """Given: a listener to the page, and a secret that no header and no curl line can carry
+    unchanged
+    When: the secret is posted in a name, as a method and in other spellings, and used as
+        credentials
+    Then: neither events, errors nor opened requests hold it; files that do are for the owner alone
     """
     secret = "half-S3cret\nof <us> & you/me"
     by_go = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
@@ -104,7 +104,7 @@ def test_events_and_errors_tell_no_secret_either(tmp_path: Path) -> None:
     assert {path.stat().st_mode & 0o077 for path in tmp_path.glob("xsoar*")} == {0}
 
 
-def test_no_other_page_may_even_ask(api: Api) -> None:
+def test_no_other_page_may_read(api: Api) -> None:
     for site in ("cross-site", "same-site"):
         headers = {"Sec-Fetch-Site": site}
         assert ask(api.port, "GET", "/api/requests?q=a", b"", headers)[0] == 403
@@ -113,19 +113,19 @@ def test_no_other_page_may_even_ask(api: Api) -> None:
     assert ask(api.port, "GET", "/api/requests", b"", {"Sec-Fetch-Site": "same-origin"})[0] == 200
 
 
-def test_the_line_for_a_shell_goes_where_the_page_does(api: Api) -> None:
+def test_the_curl_line_goes_where_the_page_does(api: Api) -> None:
     line = api.post(
         "/api/curl",
         {"path": f"{INSTANCE}/../../../api/reset", "headers": [["X-E", "\u00e9"]], "body": "{}"},
     )["curl"]
     assert "--path-as-is" in line
     assert "'X-E: \u00e9'" in line
-    assert "no #" in api.refused(
+    assert "without spaces and #" in api.refused(
         "/api/curl", {"path": f"{INSTANCE}/#there", "headers": [], "body": "{}"}
     )
 
 
-def test_a_private_key_is_never_told() -> None:
+def test_a_private_key_is_never_revealed() -> None:
     pair = certificate()
     with paged() as api:
         assert api.post("/api/instance/test", {"params": pair.params})["ok"] is True

@@ -1,4 +1,4 @@
-"""Requests that the page sends to the instance, and the same as a line for a shell."""
+"""Requests that the page sends to the instance, and the same requests as curl lines."""
 
 import base64
 import json
@@ -106,11 +106,10 @@ AWKWARD = '{"a": "it\'s 100 % \\\\ \\" $HOME `id` \u00fc\u20ac",\n\t"b": [1]}\n'
 
 
 @pytest.mark.parametrize("username", SCHEMES)
-def test_what_is_sent_is_proven_and_so_is_the_line_for_a_shell(api: Api, username: str) -> None:
-    """
-    Given: an instance with each scheme of credentials
-    When: a request is sent with and without its proof, and by the line for a shell
-    Then: it is 200, 401 and 200, with the same event, and neither the answers nor the line hold the secret
+def test_requests_and_curl_lines_carry_the_credentials(api: Api, username: str) -> None:
+    """Given: an instance with each scheme of credentials
+    When: a request is sent with and without its credentials, and by its curl line
+    Then: it is 200, 401 and 200, with the same event, and neither answers nor line hold the secret
     """
     secret = SCHEMES[username]
     api.save(**credentials(username, secret))
@@ -144,7 +143,7 @@ def test_what_is_sent_is_proven_and_so_is_the_line_for_a_shell(api: Api, usernam
     api.save(**credentials())
 
 
-def test_an_unsigned_line_is_plain_curl(api: Api) -> None:
+def test_an_unsigned_curl_line_is_plain(api: Api) -> None:
     attempt = {
         "method": "PUT",
         "path": INSTANCE,
@@ -167,7 +166,7 @@ def test_an_unsigned_line_is_plain_curl(api: Api) -> None:
 
 
 @pytest.mark.parametrize("body", ["-n 'x'\n", "@/dev/null", "%s\\n\x07", ""])
-def test_a_line_for_a_shell_sends_the_very_bytes(fresh: Api, body: str) -> None:
+def test_a_curl_line_sends_exactly_the_bytes(fresh: Api, body: str) -> None:
     headers = [["Content-Type", "text/plain"], ["X-Hub-Signature-256", "sha256="]]
     attempt = {
         "method": "POST",
@@ -191,17 +190,17 @@ def test_a_line_for_a_shell_sends_the_very_bytes(fresh: Api, body: str) -> None:
     "changed, sentence",
     [
         ({"path": "/api/reset"}, "The path has to begin with /instance/execute/webhook"),
-        ({"path": f"{INSTANCE} HTTP/1.1"}, "holds no blanks"),
-        ({"path": f"{INSTANCE}\r\nX: y"}, "holds no blanks"),
-        ({"method": "PO ST"}, "The method is a word"),
-        ({"headers": [["A\r\nB", "c"]]}, "is no name of a header"),
+        ({"path": f"{INSTANCE} HTTP/1.1"}, "without spaces"),
+        ({"path": f"{INSTANCE}\r\nX: y"}, "without spaces"),
+        ({"method": "PO ST"}, "The method must be a word"),
+        ({"headers": [["A\r\nB", "c"]]}, "is not a header name"),
         ({"headers": [["A", "c\r\nB: d"]]}, "holds a line break"),
         ({"headers": ["A: b"]}, "a pair of name and value"),
-        ({"body": {}}, "The body is a text"),
+        ({"body": {}}, "The body must be a text"),
     ],
     ids=str,
 )
-def test_what_is_no_request_is_not_sent(api: Api, changed: dict[str, Any], sentence: str) -> None:
+def test_an_invalid_request_is_not_sent(api: Api, changed: dict[str, Any], sentence: str) -> None:
     attempt = {"method": "POST", "path": INSTANCE, "headers": [], "body": "", **changed}
     before = len(api.sandbox.incidents())
     assert sentence in api.refused("/api/send", attempt)
@@ -225,7 +224,7 @@ def test_framing_is_the_connection_s_own(fresh: Api) -> None:
     assert json.loads(fresh.sandbox.incidents()[-1]["rawJSON"])["headers"]["x-mine"] == "\u00fc"
 
 
-def test_a_certificate_is_met_at_the_container_s_own_port() -> None:
+def test_with_a_certificate_requests_go_to_the_container_s_own_port() -> None:
     with paged({**certificate().params, **credentials("someone")}) as api:
         sent = api.send({"a": 1}, path="/x")
         assert (sent["status"], sent["requestId"]) == (200, None)

@@ -1,4 +1,4 @@
-"""What the page keeps: 100,000 rows, a bound, and what an earlier run left."""
+"""What the page stores: 100,000 rows, a limit, and the requests of an earlier run."""
 
 import contextlib
 import functools
@@ -20,7 +20,10 @@ ROWS = 100_000
 
 @contextlib.contextmanager
 def crowded(folder: Path) -> Iterator[tuple[Traffic, SQLiteStore]]:
-    """Fill tables of 100,000 requests and incidents; a hundredth of the requests is refused, one holds a rare word."""
+    """Fill tables with 100,000 requests and incidents.
+
+    A hundredth of the requests are refused, one holds a rare word.
+    """
     store = open_store(folder / "store.sqlite3", "webhook")
     assert isinstance(store, SQLiteStore)
     traffic = Traffic(folder / "page.sqlite3", store)
@@ -66,7 +69,10 @@ PARAMS: dict[str, Any] = {}
 
 
 def steps(db: sqlite3.Connection, call: Any) -> int:
-    """Return how many steps SQLite's machine takes for a call, to the nearest 100: what is touched, not how long it takes."""
+    """Return how many steps SQLite's virtual machine takes for a call, to the nearest 100.
+
+    Steps show what is touched, however long it takes.
+    """
     seen = [0]
 
     def count() -> int:

@@ -78,7 +78,7 @@ def test_an_answer_streams_through(shared: Sandbox) -> None:
     with connection:
         connection.sendall(f"STREAM {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         assert b"\r\none" in read_until(connection, b"one")
-        ask(shared, "GO.set()")  # the container waits for it: the first half came before
+        ask(shared, "GO.set()")  # the container waits for it: the first half arrived before
         assert read_until(connection, b"0\r\n\r\n").endswith(b"two\r\n0\r\n\r\n")
 
 
@@ -90,7 +90,7 @@ def test_a_request_streams_through(shared: Sandbox) -> None:
         )
         assert b'"first"' in read_until(
             connection, b'"first"'
-        )  # answered while the rest is still to come
+        )  # answered while the rest is still to arrive
         connection.sendall(b"later")
 
 
@@ -130,7 +130,7 @@ def test_an_interim_answer_passes_the_front(shared: Sandbox) -> None:
         connection.sendall(head.encode())
         assert read_until(connection, b"\r\n\r\n").startswith(
             b"HTTP/1.1 100 "
-        )  # the container's own: nothing was sent yet
+        )  # from the container: nothing was sent yet
         connection.sendall(b"abc")
         assert b'"length": 3}' in read_until(connection, b'"length": 3}')
 

@@ -1,4 +1,4 @@
-"""The faults that can be put in the way of the container's calls."""
+"""The faults that can be set for the container's calls."""
 
 import threading
 import time

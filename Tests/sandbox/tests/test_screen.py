@@ -1,4 +1,4 @@
-"""What a person sees of requests and health in the terminal."""
+"""What the terminal shows of requests and health."""
 
 import io
 import json

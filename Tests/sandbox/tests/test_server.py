@@ -1,4 +1,4 @@
-"""What the sandbox's server accepts as strictly as XSOAR does: incidents and the integration context."""
+"""What the sandbox's server refuses, as XSOAR does: bad incidents and contexts."""
 
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ def test_good_fields_pass(shared: Sandbox) -> None:
         assert created["severity"] == 0.5
 
 
-def test_no_list_of_incidents_fails(shared: Sandbox) -> None:
+def test_something_other_than_a_list_of_incidents_fails(shared: Sandbox) -> None:
     assert ask(shared, "demisto.createIncidents({'name': 'x'})")["error"] == "ValueError"
     assert ask(shared, "demisto.createIncidents(['x'])")["error"] == "ValueError"
     assert ask(shared, "demisto.createIncidents([])") == []
@@ -73,7 +73,7 @@ def test_a_lone_surrogate_becomes_the_replacement_character(shared: Sandbox) -> 
 def test_an_echo_of_the_marker_looks_like_an_error(shared: Sandbox) -> None:
     before = len(shared.incidents())
     assert ask(shared, create(name=f"x{MARKER}y"))["error"] == "ValueError"
-    assert len(shared.incidents()) == before + 1  # it was created all the same: the trap
+    assert len(shared.incidents()) == before + 1  # it was created all the same: that is the trap
 
 
 # ---- integration context
@@ -89,7 +89,7 @@ def test_a_stale_version_is_refused(make_sandbox: Make, probe: Path) -> None:
     assert answer["error"] == "ValueError"
     assert "stale" in answer["text"]
     assert sandbox.context() == {"a": "2"}
-    ask(sandbox, "demisto.setIntegrationContext({'a': '4'})")  # without a version: always
+    ask(sandbox, "demisto.setIntegrationContext({'a': '4'})")  # without a version it always works
     assert sandbox.context() == {"a": "4"}
 
 

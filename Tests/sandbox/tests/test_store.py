@@ -1,4 +1,4 @@
-"""What SQLite keeps, and what a refused call leaves there."""
+"""What SQLite stores, and that refused calls leave nothing there."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def test_incidents_and_context_outlive_the_sandbox(
     assert (second.incidents(), second.context()) == ([], {})
     assert (
         ask(second, create())[0]["id"] == "4"
-    )  # an ID that came again would tell the integration of a second answer
+    )  # an ID that occurs again would look to the integration like a second answer
 
 
 def test_a_refused_call_leaves_nothing_in_sqlite(

@@ -35,7 +35,7 @@ function parsed(text) {
 
 const NAMES = ["request", "more", "health", "log", "metrics", "faults"];
 
-/** Server-sent events as events of this object; "open" comes with every new connection, "lost" when one is gone. */
+/** Server-sent events as events of this object; "open" for every new connection, "lost" when one is gone. */
 export class Events extends EventTarget {
   #isOpen = false;
 
@@ -61,7 +61,7 @@ export class Events extends EventTarget {
     this.addEventListener(name, (event) => listener(event.detail));
   }
 
-  /** Call `listener` now if events come, and with every new connection: what was read before may have changed meanwhile. */
+  /** Call `listener` now if there is a connection, and for every new one: data may have changed meanwhile. */
   whenOpen(listener) {
     if (this.#isOpen) listener();
     this.addEventListener("open", () => listener());

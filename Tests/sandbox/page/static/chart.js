@@ -56,7 +56,7 @@ function spot(values, index, limit) {
   return [x, HEIGHT - 1 - (values[index] / limit) * (HEIGHT - 4)];
 }
 
-/** Return the paths of a line, which is broken where there is no value; the first line is filled. */
+/** Return the paths of a line, which is interrupted where there is no value; the first line is filled. */
 function lines(values, limit, number) {
   let path = "";
   let open = false;

@@ -12,13 +12,13 @@ export function h(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** Put the children in the place of what the element holds. */
+/** Replace what the element holds by the children. */
 export function fill(element, ...children) {
   element.replaceChildren(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
   return element;
 }
 
-/** Return a panel with a heading, tools beside it and a body. */
+/** Return a panel with a heading, tools next to it and a body. */
 export function panel(title, { tools = [], level = 3, id = null, className = "" } = {}, ...children) {
   const heading = h(`h${level}`, { id }, title);
   return h(
@@ -34,25 +34,25 @@ export function button(label, listener, attributes = {}) {
   return h("button", { type: "button", ...attributes, on: { click: listener } }, label);
 }
 
-/** Return a place for messages that a screen reader tells as they come. */
+/** Return a place for messages that a screen reader announces as they appear. */
 export function messagePlace(attributes = {}) {
   return h("p", { class: "message", role: "status", "aria-live": "polite", ...attributes });
 }
 
 /** Show a sentence in a place for messages; the kind is "", "ok" or "bad". */
-export function tell(place, text, kind = "") {
+export function showMessage(place, text, kind = "") {
   place.dataset.kind = kind;
   place.textContent = text;
 }
 
-/** Run a slow action of a button: it cannot be pressed twice, and what goes wrong is told. */
+/** Run a slow action of a button: it cannot be pressed twice, and errors are shown. */
 export async function busy(pressed, place, action) {
   if (pressed.getAttribute("aria-disabled") === "true") return;
   pressed.setAttribute("aria-disabled", "true");
   try {
     await action();
   } catch (error) {
-    tell(place, error.message, "bad");
+    showMessage(place, error.message, "bad");
   } finally {
     pressed.removeAttribute("aria-disabled");
   }
@@ -97,7 +97,7 @@ export function announce(text) {
   document.getElementById("announcer").textContent = text;
 }
 
-/** Return a function that runs `action` once it has not been called for so many milliseconds. */
+/** Return a function that runs `action` once it has not been called for `milliseconds`. */
 export function debounced(action, milliseconds) {
   let timer = 0;
   return () => {
@@ -106,7 +106,7 @@ export function debounced(action, milliseconds) {
   };
 }
 
-/** Return a function that runs `action` so many milliseconds after a call, once for all calls meanwhile. */
+/** Return a function that runs `action` `milliseconds` after a call, once for all calls meanwhile. */
 export function throttled(action, milliseconds) {
   let timer = 0;
   return () => {

@@ -1,8 +1,8 @@
-/* Health: how the instance does, second by second, and the faults that the sandbox can make. */
+/* Health: how the instance is doing, second by second, and the faults that the sandbox can set. */
 
 import { get, post } from "./api.js";
 import { chart } from "./chart.js";
-import { busy, button, clock, fill, h, messagePlace, panel, tell } from "./dom.js";
+import { busy, button, clock, fill, h, messagePlace, panel, showMessage } from "./dom.js";
 
 const SECONDS = 120;
 const MAX_LOGS = 200;
@@ -17,7 +17,7 @@ export function healthView(section, app) {
   const charts = chartRow();
   const logs = logList();
   const faults = faultForm(app);
-  let told = {};
+  let current = {};
 
   async function read() {
     const found = await get("/api/health");
@@ -35,8 +35,8 @@ export function healthView(section, app) {
   }
 
   function showState(found) {
-    told = { ...told, ...found };
-    const [kind, text] = told.health ? ["warn", told.health] : ["ok", "Healthy: the instance reports nothing."];
+    current = { ...current, ...found };
+    const [kind, text] = current.health ? ["warn", current.health] : ["ok", "Healthy: the instance reports nothing."];
     fill(
       state,
       h(
@@ -44,13 +44,13 @@ export function healthView(section, app) {
         { class: "health sentence-line", "data-state": kind },
         h("span", { class: "dot" }),
         h("span", { class: "text" }, text),
-        told.since ? h("span", { class: "muted" }, " since ", clock(told.since)) : null,
+        current.since ? h("span", { class: "muted" }, " since ", clock(current.since)) : null,
       ),
       h(
         "p",
         { class: "facts" },
-        h("span", {}, "Container ", h("strong", {}, told.container)),
-        h("span", {}, "Server ", h("strong", {}, told.serverStopped ? "stopped" : "up")),
+        h("span", {}, "Container ", h("strong", {}, current.container)),
+        h("span", {}, "Server ", h("strong", {}, current.serverStopped ? "stopped" : "up")),
       ),
     );
   }
@@ -119,7 +119,7 @@ function chartRow() {
       [of((one) => Math.max(0, ...one.batches))],
       `${Math.max(0, ...metrics.flatMap((one) => one.batches))} at most, ${metrics.flatMap((one) => one.batches).length} calls`,
     );
-    queue.draw([of(({ waiting }) => waiting)], `${last.waiting} waiting, ${last.inFlight} requests under way`);
+    queue.draw([of(({ waiting }) => waiting)], `${last.waiting} waiting, ${last.inFlight} requests in progress`);
   }
 
   const element = h(
@@ -209,12 +209,12 @@ function faultForm(app) {
       faults.outage ? "the server is stopped" : "",
     ].filter(Boolean);
     state.dataset.active = String(active.length > 0);
-    state.textContent = active.length ? `At work: ${active.join("; ")}.` : "No fault is at work.";
+    state.textContent = active.length ? `Active: ${active.join("; ")}.` : "No fault is active.";
   }
 
   const set = (value, done) => async () => {
     show(await post("/api/faults", value()));
-    tell(message, done);
+    showMessage(message, done);
   };
   const action = (label, id, value, done, attributes = {}) => {
     const made = button(label, () => busy(made, message, set(value, done)), { id, ...attributes });
@@ -257,7 +257,7 @@ function faultForm(app) {
   return { element, show };
 }
 
-/** Send the documentation's example many times, a few at once, and tell how they were answered. */
+/** Send the documentation's example many times, a few at once, and show how they were answered. */
 async function sendBurst(message) {
   const { method, path, headers, body } = (await get("/api/examples"))[0];
   const statuses = new Map();
@@ -267,11 +267,11 @@ async function sendBurst(message) {
       left -= 1;
       const { status } = await post("/api/send", { method, path, headers, body, sign: true });
       statuses.set(status, (statuses.get(status) ?? 0) + 1);
-      tell(message, `${BURST - left} sent`);
+      showMessage(message, `${BURST - left} sent`);
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, worker));
-  tell(
+  showMessage(
     message,
     `Answered: ${[...statuses].map(([status, number]) => `${number} times ${status || "nothing"}`).join(", ")}.`,
     "ok",

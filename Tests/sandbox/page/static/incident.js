@@ -8,13 +8,13 @@ const FIRST = ["name", "type", "severity", "occurred", "details"];
 const LABELS = { name: "Name", type: "Type", severity: "Severity", occurred: "Occurred", details: "Details", created: "Created" };
 const APART = new Set([...FIRST, "id", "rawJSON"]);
 
-/** Return a status as a word in its colour: the number, or that nothing was answered. */
+/** Return a status as a word in its colour: the number, or that there was no answer. */
 export function statusTag(status, reason = "") {
   const kind = status >= 500 || !status ? "bad" : status >= 400 ? "warn" : "ok";
   return h("span", { class: `status ${kind}` }, status ? `${status} ${reason}`.trim() : "no answer");
 }
 
-/** Return a severity as a word beside its mark. */
+/** Return a severity as a word next to its mark. */
 export function severityTag(severity) {
   const name = SEVERITIES[severity] ?? String(severity ?? "Unknown");
   return h("span", { class: "severity", "data-severity": SEVERITIES[severity] ? String(severity) : "0" }, name);
@@ -133,7 +133,7 @@ export function textBlock(text, label) {
   return h("pre", { class: "block", tabindex: "0", role: "region", "aria-label": label }, text);
 }
 
-/** Return JSON with line breaks, each token as it came; any other text as it is. */
+/** Return JSON with line breaks, each token unchanged; any other text as it is. */
 export function pretty(text) {
   try {
     JSON.parse(text);

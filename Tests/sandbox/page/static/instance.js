@@ -1,10 +1,10 @@
 /* Instance: the form of Settings > Integrations, drawn from the descriptor. */
 
 import { post } from "./api.js";
-import { busy, button, count, fill, h, messagePlace, panel, tell } from "./dom.js";
+import { busy, button, count, fill, h, messagePlace, panel, showMessage } from "./dom.js";
 import { markdown } from "./markdown.js";
 
-const PLATFORM = "XSOAR_ON_PREM"; // what the sandbox plays
+const PLATFORM = "XSOAR_ON_PREM"; // what the sandbox stands in for
 const KEPT = "It is set; leave it empty to keep it.";
 
 /** Fill the section with the form and the description. */
@@ -54,17 +54,17 @@ export function instanceView(section, app) {
   }
 
   async function testNow() {
-    tell(message, "Testing");
+    showMessage(message, "Testing");
     const { ok, text } = await post("/api/instance/test", { params: values() });
-    tell(message, ok && text === "ok" ? "Success: test-module says ok." : text, ok ? "ok" : "bad");
+    showMessage(message, ok && text === "ok" ? "Success: test-module says ok." : text, ok ? "ok" : "bad");
   }
 
   async function saveNow() {
     const number = differing().length;
-    tell(message, "Restarting the container");
+    showMessage(message, "Restarting the container");
     await post("/api/instance", { params: values() });
     await app.readInstance();
-    tell(message, number ? `Restarted with ${count(number, "changed parameter")}.` : "Restarted.", "ok");
+    showMessage(message, number ? `Restarted with ${count(number, "changed parameter")}.` : "Restarted.", "ok");
   }
 
   fields.addEventListener("input", showChanged);
@@ -118,7 +118,7 @@ function group(name, controls) {
 
 // ---- one parameter
 
-/** Return a parameter's element, how to read its value (undefined where it stays as it is) and whether it was changed. */
+/** Return a parameter's element, how to read its value (undefined if it stays as it is) and whether it was changed. */
 function control(parameter) {
   const made = (KINDS[parameter.kind] ?? text)(parameter);
   const before = JSON.stringify(made.read());

@@ -1,4 +1,4 @@
-/* The page's frame: views by hash, the header, and what the sandbox tells by itself. */
+/* The page's frame: views by hash, the header, and what the sandbox reports by itself. */
 
 import { Events, get } from "./api.js";
 import { announce, copyWith, fill, h } from "./dom.js";
@@ -21,7 +21,7 @@ class App extends EventTarget {
   events = new Events();
   instance = null;
 
-  /** Read the instance again and tell the views with an `instance` event. */
+  /** Read the instance again and notify the views with an `instance` event. */
   async readInstance() {
     this.instance = await get("/api/instance");
     document.getElementById("address").textContent = this.instance.url;
@@ -29,7 +29,7 @@ class App extends EventTarget {
     return this.instance;
   }
 
-  /** Return the parameter of a name, undefined where the integration has none. */
+  /** Return the parameter of a name, undefined if the integration has none. */
   parameter(name) {
     return this.instance?.parameters.find((parameter) => parameter.name === name);
   }
@@ -67,7 +67,7 @@ function decode(text) {
   }
 }
 
-/** Make a view's section; the view fills it and returns what is called whenever it is shown. */
+/** Make a view's section; the view fills it and returns a function to call whenever it is shown. */
 function build(name) {
   const [title, view] = VIEWS[name];
   const section = h(
@@ -81,9 +81,9 @@ function build(name) {
 
 // ---- the header
 
-let told = "";
+let shownStatus = "";
 
-/** Return the state and the words for what /api/health and its events tell. */
+/** Return the state and its words for what /api/health and its events report. */
 function statusOf({ health, container, serverStopped }) {
   if (container === "restarting") return ["wait", "Restarting"];
   if (container === "ended") return ["bad", "The container has ended"];
@@ -93,8 +93,8 @@ function statusOf({ health, container, serverStopped }) {
 
 function showStatus(state, text) {
   const place = document.getElementById("status");
-  if (told === text) return;
-  told = text;
+  if (shownStatus === text) return;
+  shownStatus = text;
   place.dataset.state = state;
   document.getElementById("status-text").textContent = text;
 }

@@ -1,13 +1,13 @@
-/* Mapping: a click on a sample's value puts its path into a parameter, and the last requests show what it changes. */
+/* Mapping: a click on a value in a sample puts its path into a parameter, and the last requests show the change. */
 
 import { get, post } from "./api.js";
 import { severityTag, sourceText } from "./incident.js";
-import { announce, busy, button, clock, count, debounced, fill, h, messagePlace, panel, tell, throttled } from "./dom.js";
+import { announce, busy, button, clock, count, debounced, fill, h, messagePlace, panel, showMessage, throttled } from "./dom.js";
 import { tree } from "./tree.js";
 
 const PICKED = ["name_from", "severity_from", "duplication_key", "events_path", "occurred_from", "type_from"];
-const TYPED = ["severity_map"]; // no path leads to these
-const OF_REQUEST = ["headers", "query", "path", "source_address"]; // what each incident has of its request
+const TYPED = ["severity_map"]; // these are not paths
+const OF_REQUEST = ["headers", "query", "path", "source_address"]; // what each incident holds of its request
 const NO_PATH = /[,+[\]{}]|^$|^\s|\s$/; // such keys cannot be written in a path
 const EVENTS = "events_path";
 const SAMPLES = "store_samples";
@@ -105,7 +105,7 @@ function mappingForm(app, changed) {
     save.disabled = undo.hidden = !Object.keys(changes).length;
   }
 
-  /** Put a path into the parameter that is the goal, or add it to the paths that are there. */
+  /** Put a path into the parameter that is the goal, or add it to the existing paths. */
   function pick(path) {
     const made = inputs.get(goal);
     const before = made.value.trim();
@@ -115,14 +115,14 @@ function mappingForm(app, changed) {
   }
 
   async function saveNow() {
-    tell(message, "Restarting the instance");
+    showMessage(message, "Restarting the instance");
     await post("/api/instance", { params: app.paramsWith(changesNow()) });
     await app.readInstance();
-    tell(message, "The instance runs with this mapping.", "ok");
+    showMessage(message, "The instance runs with this mapping.", "ok");
   }
 
   app.addEventListener("instance", draw);
-  queueMicrotask(draw); // what it tells is ready then
+  queueMicrotask(draw); // the form exists then
   const element = panel(
     "Parameters",
     { id: "map-parameters" },
@@ -133,11 +133,11 @@ function mappingForm(app, changed) {
       { class: "actions" },
       save,
       undo,
-      h("label", { class: "inline" }, join, " Add to the paths that are there"),
+      h("label", { class: "inline" }, join, " Add to the existing paths"),
       message,
     ),
   );
-  /** Return the names of the parameters that a path stands in. */
+  /** Return the names of the parameters that use a path. */
   function uses(path) {
     return names
       .filter((name) => pathsIn(inputs.get(name)?.value ?? "").includes(path))
@@ -147,7 +147,7 @@ function mappingForm(app, changed) {
   return { element, pick, uses, changes: changesNow, goal: () => goal, value: (name) => inputs.get(name)?.value ?? "" };
 }
 
-/** Return the paths in a parameter's text: those in braces where there are any. */
+/** Return the paths in a parameter's text: those in braces if there are any. */
 function pathsIn(text) {
   const braces = [...text.matchAll(/\{([^{}]*)\}/g)].map(([, inside]) => inside);
   return (braces.length ? braces.join(",") : text).split(/[,+]/).map((path) => path.trim());
@@ -171,31 +171,31 @@ function samplePanel(app, form) {
   async function fetchNow() {
     asked = true;
     triesLeft = TRIES;
-    tell(message, "Running fetch-incidents");
+    showMessage(message, "Running fetch-incidents");
     await fetchOnce();
   }
 
-  /** Run fetch-incidents; where the instance keeps samples and has stored none yet, again in a moment. */
+  /** Run fetch-incidents; repeat it soon if the instance keeps samples and has stored none yet. */
   async function fetchOnce() {
     const found = await post("/api/samples");
     samples = found.samples;
     chosen = 0;
     turnOn.hidden = samples.length > 0 || kept();
-    tell(message, samples.length ? count(samples.length, "sample") : found.hint, samples.length ? "ok" : "");
+    showMessage(message, samples.length ? count(samples.length, "sample") : found.hint, samples.length ? "ok" : "");
     draw();
     triesLeft -= 1;
     if (!samples.length && kept() && triesLeft > 0) setTimeout(() => busy(fetchThem, message, fetchOnce), AGAIN_MS);
   }
 
   async function turnOnNow() {
-    tell(message, "Restarting the instance");
+    showMessage(message, "Restarting the instance");
     await post("/api/instance", { params: app.paramsWith({ [SAMPLES]: true }) });
     await app.readInstance();
     turnOn.hidden = true;
-    tell(message, "Samples are kept from now on. Send a request, then fetch again.", "ok");
+    showMessage(message, "Samples are kept from now on. Send a request, then fetch again.", "ok");
   }
 
-  /** Draw the sample where it or what can be clicked in it has changed, else only which parameters use which values. */
+  /** Redraw the sample if it or its clickable values changed; otherwise only mark which values are used. */
   function draw() {
     const wanted = JSON.stringify([chosen, samples, form.goal() === EVENTS, form.value(EVENTS)]);
     if (wanted === drawn) return void markUses(place, form);
@@ -257,12 +257,12 @@ function sampleTree(raw, form) {
   });
 }
 
-/** Show beside each value which parameters use it. */
+/** Show next to each value which parameters use it. */
 function markUses(place, form) {
   for (const pick of place.querySelectorAll(".pick")) pick.mark();
 }
 
-/** Return how a place in a sample is written, seen from one event where Events in finds its array in the sample. */
+/** Return how a place in a sample is written, seen from one event if Events in finds its array in the sample. */
 export function pathOf(path, raw, eventsPath) {
   const events = eventsPath
     .split(",")
@@ -301,14 +301,14 @@ function previewPanel(app, form) {
       if (mine !== turn) return;
       draw(now.requests, then.requests);
     } catch (error) {
-      if (mine === turn) tell(note, error.message, "bad");
+      if (mine === turn) showMessage(note, error.message, "bad");
     }
   }
 
   function draw(now, then) {
     const before = new Map(now.map((request) => [request.id, request]));
     const different = then.filter((request) => JSON.stringify(request) !== JSON.stringify(before.get(request.id))).length;
-    tell(
+    showMessage(
       note,
       !then.length
         ? "No requests yet: send some from Try it."
@@ -330,7 +330,7 @@ function previewPanel(app, form) {
   return { element, refresh };
 }
 
-/** Return a request with its incidents, what differs from `before` marked. */
+/** Return a request with its incidents; differences from `before` are marked. */
 function previewed(request, before) {
   const incidents = request.incidents.slice(0, 5);
   return h(

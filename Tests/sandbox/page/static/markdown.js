@@ -27,7 +27,7 @@ export function forPlatform(text, platform) {
   );
 }
 
-/** Take the lines of one block off the front and return its element. */
+/** Remove the lines of one block from the front and return its element. */
 function block(lines, shift) {
   if (FENCE.test(lines[0])) return fenced(lines);
   const heading = HEADING.exec(lines[0]);

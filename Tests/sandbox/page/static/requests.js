@@ -1,4 +1,4 @@
-/* Requests: the list of them or of the incidents, live, beside the one that is open. */
+/* Requests: the list of them or of the incidents, live, next to the one that is open. */
 
 import { get, post } from "./api.js";
 import {
@@ -27,26 +27,26 @@ import {
   messagePlace,
   panel,
   size,
-  tell,
+  showMessage,
   throttled,
 } from "./dom.js";
 
 const PAGE = 50;
-const MAX_ROWS = 500; // what lies further back comes again with Load older
-const LIVE_MS = 500; // between two readings of a list that is filtered while requests come
+const MAX_ROWS = 500; // Load older shows the rest again
+const LIVE_MS = 500; // between two readings of a filtered list while requests arrive
 const LISTS = {
   requests: { path: "/api/requests", row: requestRow, noun: "request" },
   incidents: { path: "/api/incidents", row: incidentRow, noun: "incident" },
 };
 const FILTERS = [
   ["all", "All"],
-  ["2xx", "2xx: taken"],
+  ["2xx", "2xx: accepted"],
   ["4xx", "4xx: refused"],
   ["5xx", "5xx: failed"],
   ["duplicate", "Duplicates"],
 ];
 
-/** Fill the section; returns what is called with a request's ID, or `incident-` and an incident's, when the view is shown. */
+/** Fill the section; returns a function that shows a request by its ID, or an incident by `incident-` and its ID. */
 export function requestsView(section, app) {
   const detail = h("div", { class: "detail", id: "detail" });
   const list = requestList(app);
@@ -60,7 +60,7 @@ export function requestsView(section, app) {
     if (id === open) return;
     open = id;
     if (id) showDetail(detail, id, () => open === id);
-    else fill(detail, h("p", { class: "hint padded" }, "Open a request to see it as it came, beside what became of it."));
+    else fill(detail, h("p", { class: "hint padded" }, "Open a request to see what arrived and what became of it."));
   };
 }
 
@@ -98,7 +98,7 @@ function requestList(app) {
   async function reload() {
     const turn = ++asked;
     const found = await ask();
-    if (turn !== asked) return; // a later question is under way
+    if (turn !== asked) return; // a later request is in progress
     waiting = [];
     number = found.total;
     const focused = rows.contains(document.activeElement) ? document.activeElement.dataset.id : null;
@@ -120,7 +120,7 @@ function requestList(app) {
     await reload();
     app.dispatchEvent(new Event("reset"));
     location.hash = "#/requests";
-    tell(message, "Requests, incidents and the integration context are forgotten.", "ok");
+    showMessage(message, "Requests, incidents and the integration context are forgotten.", "ok");
   }
 
   function item(row) {
@@ -134,7 +134,7 @@ function requestList(app) {
       number || narrowed() ? count(number, LISTS[kind].noun) : "No requests yet: send one from Try it, or from your own tool.";
   }
 
-  /** Put the requests that have come since the last frame on top. */
+  /** Put the requests that arrived since the last frame on top. */
   function addWaiting() {
     const added = waiting.reverse().map(item);
     for (const one of added) one.classList.add("new");
@@ -146,7 +146,7 @@ function requestList(app) {
     showTotal();
   }
 
-  const fail = (error) => tell(message, error.message, "bad");
+  const fail = (error) => showMessage(message, error.message, "bad");
   const reloadSoon = debounced(() => reload().catch(fail), 200);
   const reloadLive = throttled(() => reload().catch(fail), LIVE_MS);
   app.events.listen("request", (row) => {
@@ -154,7 +154,7 @@ function requestList(app) {
     waiting.push(row);
     if (waiting.length === 1) setTimeout(() => waiting.length && addWaiting(), 50);
   });
-  app.events.listen("more", reloadLive); // there were too many to tell them one by one
+  app.events.listen("more", reloadLive); // there were too many to report them one by one
   app.events.whenOpen(() => reload().catch(fail));
   app.addEventListener("reset", reloadSoon);
   search.addEventListener("input", reloadSoon);
@@ -264,7 +264,7 @@ function requestDetail(found) {
     () =>
       busy(again, message, async () => {
         const answer = await post(`/api/requests/${found.id}/send`);
-        tell(
+        showMessage(
           message,
           `Answered ${answer.status || "nothing"} in ${duration(answer.milliseconds)}. `,
           answer.status && answer.status < 400 ? "ok" : "bad",
@@ -296,14 +296,14 @@ function requestDetail(found) {
       ),
       h("div", { class: "actions" }, again, message),
     ),
-    h("div", { class: "beside" }, asItCame(found), whatBecame(found)),
+    h("div", { class: "side-by-side" }, asReceived(found), whatBecame(found)),
   ];
 }
 
-function asItCame(found) {
+function asReceived(found) {
   return panel(
-    "As it came",
-    { level: 4, id: "as-it-came" },
+    "As received",
+    { level: 4, id: "as-received" },
     h(
       "details",
       { class: "fold", open: true },
@@ -355,7 +355,7 @@ function whatBecame(found) {
     "What became of it",
     { level: 4, id: "what-became" },
     answerLine({ ...found.answer, milliseconds: found.milliseconds }, found.error),
-    found.incidents.length ? null : h("p", { class: "hint" }, "It made no incident."),
+    found.incidents.length ? null : h("p", { class: "hint" }, "It created no incident."),
     found.incidents.slice(0, 50).map((incident, index) => incidentCard(incident, { level: 5, open: index < 3 })),
     found.incidentCount > 50 ? h("p", { class: "hint" }, `And ${count(found.incidentCount - 50, "more incident")}.`) : null,
     answerParts(found.answer ?? {}, !found.incidents.length),

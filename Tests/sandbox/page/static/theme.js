@@ -8,7 +8,7 @@
     try {
       return localStorage.getItem("theme");
     } catch {
-      return null; // a browser may keep the storage from pages
+      return null; // a browser may deny pages its storage
     }
   }
 

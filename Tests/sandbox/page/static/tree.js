@@ -15,7 +15,7 @@ function isBranch(value) {
   return value !== null && typeof value === "object";
 }
 
-/** Return the list items of a branch, the last one a button where there are more. */
+/** Return the list items of a branch, the last one a button if there are more. */
 function children(value, path, depth, settings, from = 0) {
   const entries = Array.isArray(value)
     ? value.slice(from, from + AT_ONCE).map((item, index) => [from + index, item])

@@ -2,11 +2,11 @@
 
 import { get, post } from "./api.js";
 import { answerLine, answerParts, incidentCard, requestRow } from "./incident.js";
-import { announce, busy, button, copyButton, count, debounced, fill, h, messagePlace, panel, tell } from "./dom.js";
+import { announce, busy, button, copyButton, count, debounced, fill, h, messagePlace, panel, showMessage } from "./dom.js";
 
 const NEWEST = 5;
 
-/** Fill the section; returns what is called with the example's ID when the view is shown. */
+/** Fill the section; returns a function that shows an example by its ID. */
 export function tryView(section, app) {
   const form = requestForm(app);
   const outcome = h("div", { class: "stack" }, h("p", { class: "hint" }, "Press Send: the answer and the incident appear here."));
@@ -18,11 +18,11 @@ export function tryView(section, app) {
   });
 
   async function sendNow() {
-    tell(message, "Sending");
+    showMessage(message, "Sending");
     const answer = await post("/api/send", form.request());
-    tell(
+    showMessage(
       message,
-      answer.status ? `Answered ${answer.status}.` : "No answer came.",
+      answer.status ? `Answered ${answer.status}.` : "No answer arrived.",
       answer.status < 400 && answer.status ? "ok" : "bad",
     );
     fill(outcome, answerLine(answer), answerParts(answer, true));
@@ -53,13 +53,13 @@ export function tryView(section, app) {
   return (example) => form.open(example);
 }
 
-/** Return the incidents of a request and the way to it. */
+/** Return the incidents of a request and a link to it. */
 function became(found) {
   return [
     h(
       "p",
       { class: "became-line" },
-      found.incidents.length ? `It became ${count(found.incidents.length, "incident")}. ` : "It made no incident. ",
+      found.incidents.length ? `It became ${count(found.incidents.length, "incident")}. ` : "It created no incident. ",
       h("a", { href: `#/requests/${found.id}` }, `Open request ${found.id}`),
     ),
     found.incidents.slice(0, 10).map((incident) => incidentCard(incident)),
@@ -85,7 +85,7 @@ function requestForm(app) {
     field("Example", example),
     suggestion,
     h("div", { class: "line" }, field("Method", method), field("Path", path)),
-    field("Headers", headers, "One in a line, Name: value."),
+    field("Headers", headers, "One per line, Name: value."),
     field("Body", body),
     h(
       "div",
@@ -95,8 +95,8 @@ function requestForm(app) {
       h(
         "p",
         { class: "help", id: "try-sign-help" },
-        "What Username and Password of the instance ask for: Basic authentication, a token, or a signature over this body. ",
-        "The sandbox adds it; the secret never comes to this page.",
+        "What the instance's Username and Password require: Basic authentication, a token, or a signature of this body. ",
+        "The sandbox adds it; the secret never reaches this page.",
       ),
     ),
   );
@@ -127,7 +127,7 @@ function requestForm(app) {
     await writeCurl();
   }
 
-  /** Offer the parameters that make most of an example. */
+  /** Offer the parameters that suit an example best. */
   function suggest(chosen) {
     const wanted = Object.entries(chosen?.params ?? {}).filter(([name]) => app.parameter(name));
     const missing = wanted.filter(([name, value]) => String(app.parameter(name).value ?? "") !== String(value));
@@ -135,7 +135,7 @@ function requestForm(app) {
     const message = messagePlace();
     const use = button("Use them", () =>
       busy(use, message, async () => {
-        tell(message, "Restarting the instance");
+        showMessage(message, "Restarting the instance");
         await post("/api/instance", { params: app.paramsWith(Object.fromEntries(missing)) });
         await app.readInstance();
         announce("The instance runs with these parameters.");
@@ -186,7 +186,7 @@ function requestForm(app) {
   return { element, curl, copyCurl, request, open };
 }
 
-/** Return the sender's name, with the example's title where there are several of one sender. */
+/** Return the sender's name, with the example's title if a sender has several. */
 function label({ sender, title }, all) {
   return all.filter((other) => other.sender === sender).length > 1 ? `${sender}: ${title}` : sender;
 }
@@ -214,10 +214,10 @@ function headerLines(text) {
 
 // ---- the newest requests
 
-/** Return a short list that requests join as they come, from wherever they come. */
+/** Return a short list that shows every request as it arrives, from any sender. */
 function newest(app) {
   const list = h("ul", { class: "rows" });
-  const empty = h("p", { class: "hint" }, "Whatever is posted to the URL above shows up here, also from your own tools.");
+  const empty = h("p", { class: "hint" }, "Everything that is posted to the URL above appears here, from your own tools too.");
   const show = () => (empty.hidden = list.children.length > 0);
   const read = async () => {
     const found = await get("/api/requests", { limit: NEWEST }).catch(() => null);

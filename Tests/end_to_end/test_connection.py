@@ -1,4 +1,7 @@
-"""The line to XSOAR: whatever comes over it, no sender is told somebody else's incident, and none is created twice by us."""
+"""The connection to XSOAR: whatever it brings, no sender gets another one's incident.
+
+We create none twice either.
+"""
 
 import contextlib
 import itertools
@@ -30,7 +33,7 @@ def numbers_by_id(sandbox: Sandbox) -> dict[str, int]:
 
 
 def acknowledged(answer: Answer | None) -> list[str]:
-    """Return the IDs a sender was answered with 200."""
+    """Return the IDs that a sender was answered with 200."""
     return (
         [created["id"] for created in answer.json]
         if answer is not None and answer.status == 200
@@ -39,7 +42,7 @@ def acknowledged(answer: Answer | None) -> list[str]:
 
 
 class Senders:
-    """Senders that post numbered events, each again as soon as it is answered, on a connection of its own."""
+    """Senders of numbered events, each on its own connection, again as soon as it is answered."""
 
     def __init__(self, sandbox: Sandbox, senders: int, numbers: "itertools.count[int]") -> None:
         self.sandbox = sandbox
@@ -150,7 +153,7 @@ def test_one_object_twice_is_one_incident_s_and_the_other_one_is_in_doubt() -> N
 
 
 def linked(created: list[Incident]) -> list[Incident]:
-    """Link every second incident to the first one there ever was."""
+    """Link every second incident to the very first one."""
     return [
         {"id": "1", "name": "event 1", "rawJSON": '{"n":1}'} if number % 2 else one
         for number, one in enumerate(created)
@@ -231,7 +234,7 @@ def test_what_only_order_tells_apart_is_in_doubt_where_the_order_is_not_kept() -
         assert "Created: 3." in answer.error
 
 
-def test_bytes_that_are_no_utf_8_in_an_id_lose_no_answer() -> None:
+def test_bytes_in_an_id_that_are_not_utf_8_lose_no_answer() -> None:
     with sandboxed() as sandbox:
         sandbox.faults.reject = "bad"
         sandbox.faults.wire = lambda line: line.replace(b'"id":"', b'"id":"\xff\xfe')
@@ -254,7 +257,7 @@ def test_a_ping_between_two_calls_is_answered() -> None:
         assert not sandbox.health
 
 
-# ---- a body that keeps the second thread
+# ---- a body that keeps the worker thread
 
 
 def test_a_stuck_parser_is_503_in_time_and_ends_the_process_in_order() -> None:
@@ -268,7 +271,7 @@ def test_a_stuck_parser_is_503_in_time_and_ends_the_process_in_order() -> None:
         statuses = in_parallel([lambda: ask(sandbox, large, 20).status for _ in range(3)])
         assert statuses == [503] * 3
         assert time.monotonic() - started < 2.4
-        assert ask(sandbox, event(1)).status == 200  # small ones are not concerned
+        assert ask(sandbox, event(1)).status == 200  # small ones are not affected
         await_that(lambda: "keeps the webhook busy" in sandbox.health)
         assert sandbox.wait_exit(15) == 0
         assert sandbox.incidents()
@@ -278,7 +281,10 @@ def test_a_stuck_parser_is_503_in_time_and_ends_the_process_in_order() -> None:
 
 
 def at_random(seed: int) -> Callable[[bytes], bytes]:
-    """Return a wire that now and then repeats, reorders, garbles, delays or replaces answers, or sends one line too many."""
+    """Return a fault that now and then changes answers, or sends one line too many.
+
+    It repeats, reorders, garbles, delays or replaces them.
+    """
     chance = random.Random(seed)
     earlier: list[bytes] = [b"[]\n"]
 
