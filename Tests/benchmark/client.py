@@ -35,9 +35,8 @@ class Connection:
     def __init__(
         self, address: tuple[str, int], tls: ssl.SSLContext | None, session: ssl.SSLSession | None
     ) -> None:
-        self.socket = socket.create_connection(
-            address
-        )  # on one machine neither this nor sending makes anybody wait
+        # On one machine neither connecting nor sending blocks for long.
+        self.socket = socket.create_connection(address)
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = (
             tls.wrap_bio(self._in, self._out, server_hostname=address[0], session=session)
@@ -138,9 +137,8 @@ class Client:
         session: ssl.SSLSession | None = None
         while True:
             started = time.perf_counter()
-            connection = self.connect(
-                number, session
-            )  # a server that is not there ends this process
+            # A server that is not there ends this process.
+            connection = self.connect(number, session)
             try:
                 session = yield from self.exchange(number, connection, session, started)
             except OSError:

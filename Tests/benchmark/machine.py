@@ -27,9 +27,8 @@ class Moment:
     @classmethod
     def now(cls, servers: Iterable[int]) -> Self:
         """Return the present moment; `servers` are the process IDs of the running ones."""
-        ended = resource.getrusage(
-            resource.RUSAGE_CHILDREN
-        )  # load generators, and servers that were stopped
+        # The children are load generators, and servers that were stopped.
+        ended = resource.getrusage(resource.RUSAGE_CHILDREN)
         myself = resource.getrusage(resource.RUSAGE_SELF)
         own = sum(usage.ru_utime + usage.ru_stime for usage in (ended, myself)) + sum(
             map(cpu_seconds, servers)

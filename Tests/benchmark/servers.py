@@ -143,9 +143,8 @@ class Sandboxed(Served):
                 seconds,
                 reached(batches, first, requests) if requests else None,
             )
-            spent = Counter(
-                self.sandbox.calls
-            )  # before the rest of the last requests: the window's own
+            # These are the window's own calls, before the rest of the last requests.
+            spent = Counter(self.sandbox.calls)
             spent.subtract(calls)
             within = batches[first:]
         finally:
@@ -262,9 +261,8 @@ def cpu_seconds(pid: int) -> float:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf(
-        "SC_CLK_TCK"
-    )  # user and system time, proc(5)
+    # These fields are the user and system time, see proc(5).
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def ours() -> Sandboxed:
@@ -279,9 +277,8 @@ def ours_by_tls() -> Sandboxed:
 
 def peer() -> Sandboxed:
     """Return the peer pattern, not yet started."""
-    return Sandboxed(
-        "peer pattern", PEER, replaceable=True
-    )  # samples of 5 MB keep it busy for minutes
+    # Samples of 5 MB would keep it busy for minutes.
+    return Sandboxed("peer pattern", PEER, replaceable=True)
 
 
 def version(name: str, code: Path, folder: Path) -> Sandboxed:
@@ -314,9 +311,8 @@ def connection(url: str, timeout: float = 30.0) -> Iterator[http.client.HTTPConn
         client = http.client.HTTPConnection(host, int(port), timeout=timeout)
     try:
         client.connect()
-        client.sock.setsockopt(
-            socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
-        )  # http.client sends headers and body separately
+        # http.client sends headers and body separately.
+        client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         yield client
     finally:
         client.close()

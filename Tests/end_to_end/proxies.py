@@ -38,9 +38,8 @@ def configuration(name: str, changes: Mapping[str, str]) -> str:
 
 def program(name: str) -> str:
     """Return a program's path; skip the test if it is not installed."""
-    path = (
-        os.environ.get("PATH", os.defpath) + os.pathsep + "/usr/sbin"
-    )  # where Debian installs servers
+    # Debian installs servers there.
+    path = os.environ.get("PATH", os.defpath) + os.pathsep + "/usr/sbin"
     found = shutil.which(name, path=path)
     if found is None:
         pytest.skip(
@@ -88,9 +87,8 @@ def nginx(folder: Path, http: str, ports: Sequence[int]) -> contextlib.AbstractC
         f"{kind}_temp_path {folder}/{kind};\n"
         for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
-    user = (
-        "user root;\n" if os.geteuid() == 0 else ""
-    )  # or its workers could not read root's temporary folder
+    # Other users' workers could not read root's temporary folder.
+    user = "user root;\n" if os.geteuid() == 0 else ""
     (folder / "nginx.conf").write_text(
         f"{user}daemon off;\nworker_processes 1;\npid {folder}/nginx.pid;\n"
         f"error_log {folder}/nginx.log notice;\n"
@@ -157,9 +155,8 @@ def curl(url: str, *options: str, timeout: float = 60.0) -> int:
 @functools.cache
 def unverified() -> ssl.SSLContext:
     """Return a client's TLS context that accepts any certificate: only the transport is tested."""
-    context = ssl.SSLContext(
-        ssl.PROTOCOL_TLS_CLIENT
-    )  # no authorities: loading those takes longer than a request
+    # It has no authorities: loading those takes longer than a request.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context

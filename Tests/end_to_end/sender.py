@@ -18,9 +18,8 @@ from Tests.sandbox import Sandbox
 TIMEOUT_SECONDS = 20.0
 # The tests can also run on the built zip instead of the source tree.
 PACK = os.environ.get("GENERIC_WEBHOOK_PACK") or None
-PYTHON = (
-    os.environ.get("GENERIC_WEBHOOK_PYTHON") or sys.executable
-)  # for the containers, such as the image's Python
+# The containers may run another Python, such as the image's.
+PYTHON = os.environ.get("GENERIC_WEBHOOK_PYTHON") or sys.executable
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ def posted(file: Path, expected: dict[str, Any]) -> Any:
     return expected["raw"] if "raw" in expected else json.loads(read_delivery(file)[3])
 
 
-def own_format(file: Path) -> bool:
+def is_native_format(file: Path) -> bool:
     """Return whether a delivery is in the native format, whose details are the sender's choice."""
     return file.stem.startswith("own-format")
 
@@ -92,9 +92,8 @@ def test_there_are_at_least_60_deliveries_of_40_senders() -> None:
 
 def made_of(file: Path, params: dict[str, Any]) -> list[Any]:
     """Return the incidents that the integration makes of a delivery, without a server and XSOAR."""
-    from Packs.GenericWebhook.Integrations.GenericWebhook import (
-        GenericWebhook as webhook,
-    )  # needs the platform's modules
+    # The import needs the platform's modules.
+    from Packs.GenericWebhook.Integrations.GenericWebhook import GenericWebhook as webhook
 
     _, path, headers, body = read_delivery(file)
     settings = webhook.Settings.from_params({"longRunningPort": "8000", **params})
@@ -130,7 +129,7 @@ def test_a_delivery_becomes_its_incidents(file: Path) -> None:
     assert [fields_of(incident, since) for incident in incidents] == expected["incidents"]
     raws = [json.loads(incident["rawJSON"]) for incident in incidents]
     assert payloads_of(raws, expected["params"], file) == posted(file, expected)
-    assert own_format(file) or all(
+    assert is_native_format(file) or all(
         0 < len(incident["details"].encode()) <= 2048 for incident in incidents
     )
 

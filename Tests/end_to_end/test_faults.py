@@ -234,10 +234,11 @@ def test_what_xsoar_did_not_get_in_time_is_withdrawn_and_what_it_has_is_awaited(
 
 
 def test_the_part_of_an_array_that_xsoar_did_not_get_in_time_is_withdrawn() -> None:
+    # One request needs two calls.
     constants = {
         "WITHDRAW_SECONDS": 1,
         "MAX_CALL_BYTES": 1 * MIB,
-    }  # two calls for one request
+    }
     with sandboxed(constants=constants) as sandbox, connect(sandbox) as connection:
         sandbox.faults.hang.set()
         connection.sendall(
@@ -247,9 +248,8 @@ def test_the_part_of_an_array_that_xsoar_did_not_get_in_time_is_withdrawn() -> N
         time.sleep(2.5)
         sandbox.faults.hang.clear()
         answer = read_answer(connection)
-        assert (
-            answer and answer.status == 502
-        )  # sent again as a whole, the first one would exist twice
+        # If it were sent again as a whole, the first one would exist twice.
+        assert answer and answer.status == 502
         assert answer.error.startswith("[1]: XSOAR did not get to it in time. Created: 1. Request ")
         assert "retry-after" not in answer.headers
         assert ask(sandbox, post(numbered(3))).status == 200
@@ -269,9 +269,8 @@ def test_a_hanging_xsoar_does_not_fill_the_memory() -> None:
                     in_parallel([lambda: ask(sandbox, large, 30).status for _ in range(6)])
                 ) == {503}
                 after.append(memory_mib(sandbox))
-            assert after[-1] - after[0] < 55, (
-                after
-            )  # a queue that kept what was withdrawn would grow by 40 MiB each time
+            # A queue that kept what was withdrawn would grow by 40 MiB each time.
+            assert after[-1] - after[0] < 55, after
             sandbox.faults.hang.clear()
             answer = read_answer(first)
             assert answer and answer.status == 200
@@ -335,9 +334,8 @@ def test_a_thousand_equal_events_of_one_request_cost_one_call() -> None:
         sandbox.faults.reject = lambda incident: True
         answer = ask(sandbox, post(json.dumps([{"n": 1}] * 1000).encode()))
         assert answer.status in (502, 503)
-        assert (
-            sandbox.calls["createIncidents"] <= 20
-        )  # a lone refused one is tried again for LONE_RETRY_SECONDS
+        # A lone refused one is tried again for LONE_RETRY_SECONDS.
+        assert sandbox.calls["createIncidents"] <= 20
         sandbox.faults.reject = None
         assert len(ask(sandbox, post(json.dumps([{"n": 1}, {"n": 1}]).encode())).json) == 2
         assert numbers_of(sandbox.incidents()) == [1]
@@ -430,9 +428,8 @@ def test_an_outage_under_load_loses_nothing_and_shows_in_the_health(
     assert time.monotonic() - ended < 3.5  # the pauses grow, but not beyond 2 s
     time.sleep(0.3)
     account.finish()
-    assert account.statuses()[503] + account.statuses()[502] == 0, (
-        account.statuses()
-    )  # it ended within their deadline
+    # The outage ended within their deadline.
+    assert account.statuses()[503] + account.statuses()[502] == 0, account.statuses()
     assert attempts < 30 * seconds + 20  # few calls
     account.balances()
     await_that(lambda: not webhook.health)
@@ -450,9 +447,8 @@ def test_arrivals_do_not_wait_for_the_retries_of_others() -> None:
             started = time.monotonic()
             assert ask(sandbox, post(numbered(2))).status == 200
             answer = read_answer(bad)
-            assert (
-                time.monotonic() - started < 2.5
-            )  # the first success of anybody proves the refused one bad
+            # The first success of anybody proves the refused one bad.
+            assert time.monotonic() - started < 2.5
             assert answer and answer.status == 502
 
 
@@ -560,7 +556,7 @@ def test_only_the_sender_whose_incident_a_rule_dropped_gets_an_empty_array(
 
 
 UNREADABLE: dict[str, Callable[[list[Incident]], Any]] = {
-    "text": lambda _: "this is no JSON",
+    "text": lambda _: "this is not JSON",
     "nested too deep": lambda _: "[" * 100_000,
     "half an array": lambda created: json.dumps(created)[:-20],
     "an empty line": lambda _: "",
@@ -682,9 +678,8 @@ def test_heartbeats_go_on_after_a_call_that_killed_the_platforms() -> None:
         assert ask(sandbox, post()).status == 200
         beats = sandbox.calls["heartbeat"]
         await_that(lambda: sandbox.calls["heartbeat"] >= beats + 2, 20)
-        assert any(
-            "RuntimeError" in line for line in sandbox.stderr
-        )  # the platform's thread is dead, as it would be
+        # The platform's thread is dead, as it would be.
+        assert any("RuntimeError" in line for line in sandbox.stderr)
         assert not sandbox.protocol_errors
 
 
@@ -982,9 +977,8 @@ def test_a_full_disk_says_so_for_a_certificate_and_recovery_needs_no_restart(
 
 
 def test_a_certificate_is_looked_at_again_while_the_webhook_runs(tmp_path: Path) -> None:
-    later = (
-        tmp_path / "ten days later"
-    )  # once this file exists, the container's clock runs ten days ahead
+    # Once this file exists, the container's clock runs ten days ahead.
+    later = tmp_path / "ten days later"
     shifted = f"lambda: original() + (864000 if os.path.exists({str(later)!r}) else 0)"
     params = certificate(timedelta(days=20)).params
     with sandboxed(

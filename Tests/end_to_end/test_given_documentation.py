@@ -240,9 +240,8 @@ def test_basic_authentication_accepts_exactly_its_credentials(username: str, pas
         "another scheme": {"Authorization": basic(username, password).replace("Basic", "Bearer")},
     }
     with running(params=credentials(username, password)) as sender:
-        with ThreadPoolExecutor(
-            len(wrong)
-        ) as pool:  # repeated failures are delayed; sent together, the delays do not add up
+        # Repeated failures are delayed; sent together, the delays do not add up.
+        with ThreadPoolExecutor(len(wrong)) as pool:
             answers = dict(
                 zip(
                     wrong,

@@ -180,25 +180,24 @@ def test_large_bodies_leave_nothing_behind(own: Sandbox) -> None:
     for _ in range(15):
         assert ask(own, post(refused, b"Content-Type: application/json")).status == 400
         assert ask(own, post(text, b"Content-Type: text/plain")).status == 200
-    assert (
-        memory_mib(own, peak=True) < WORST_BODY_MIB / 2
-    )  # each kept until Python's collector runs: 300 MiB and more
+    # If each were kept until Python's collector runs, they would take over 300 MiB.
+    assert memory_mib(own, peak=True) < WORST_BODY_MIB / 2
 
 
 def test_many_compressed_bodies_at_once_are_unpacked_one_by_one(own: Sandbox) -> None:
-    packed = gzip.compress(
-        b"[" + b"{}," * 200_000 + b"{}]"
-    )  # under a KiB, and 15 MiB once it is parsed
+    # Each is under a KiB, and 15 MiB once it is parsed.
+    packed = gzip.compress(b"[" + b"{}," * 200_000 + b"{}]")
     statuses = in_parallel(
         [
             lambda: ask(own, post(packed, b"Content-Encoding: gzip"), timeout=60).status
             for _ in range(20)
         ]
     )
+    # On a slow machine the last ones wait longer than PARSER_SECONDS.
     assert set(statuses) <= {
         413,
         503,
-    }  # on a slow machine the last ones wait longer than PARSER_SECONDS
+    }
     assert statuses.count(413) >= 5
     assert memory_mib(own, peak=True) < REFUSING_MIB
 
@@ -226,9 +225,8 @@ def test_a_gzip_of_many_empty_members_costs_no_time(webhook: Sandbox) -> None:
         ask(webhook, post(member * (2 * MIB // len(member)), b"Content-Encoding: gzip")).status
         == 400
     )
-    assert (
-        time.monotonic() - started < 1.5
-    )  # with a copy of the rest for each member it would be 3 s, and 7 minutes at 25 MiB
+    # With a copy of the rest for each member it would be 3 s, and 7 minutes at 25 MiB.
+    assert time.monotonic() - started < 1.5
 
 
 HOSTILE_BODIES = {
@@ -316,10 +314,11 @@ def test_the_deepest_nesting_does_not_end_the_process(webhook: Sandbox) -> None:
     for body in (b"[" * 60_000, b'{"a":' * 10_000, b"[" * 20_000_000, b'{"a":' * 4_000_000):
         assert ask(webhook, post(body, JSON)).status == 400
     deep = json.dumps({"raw_json": "[" * 100_000}).encode()
+    # Text that is not JSON is kept as text.
     assert ask(webhook, post(deep, JSON)).status in (
         200,
         400,
-    )  # text that is not JSON is kept as text
+    )
     assert not webhook.exited
 
 
@@ -427,9 +426,8 @@ def test_a_hostile_content_type_keeps_nobody_waiting(webhook: Sandbox) -> None:
     ):
         started = time.monotonic()
         assert ask(webhook, post(b"x", b"Content-Type: " + header)).status in (200, 400, 431)
-        assert (
-            time.monotonic() - started < 0.3
-        )  # the standard library's reader takes 0.6 s of the only thread
+        # The standard library's reader takes 0.6 s of the only thread.
+        assert time.monotonic() - started < 0.3
 
 
 def test_a_million_charset_names_would_not_fill_the_memory(own: Sandbox) -> None:
@@ -575,9 +573,8 @@ def test_connections_that_reset_before_tls_begins_leave_nothing_behind(pair: Pai
     with sandboxed(constants={"MAX_CONNECTIONS": 16}, params=pair.params) as sandbox:
         for _ in range(60):
             with connect(sandbox) as connection:
-                connection.setsockopt(
-                    socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
-                )  # closing resets
+                # With this option, closing resets the connection.
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         for _ in range(3):
             with pair.trusting.wrap_socket(
                 connect(sandbox), server_hostname="127.0.0.1"
@@ -687,10 +684,10 @@ CROOKED = {
     "two spaces": b"POST  / HTTP/1.1\r\nHost: a\r\n\r\n",
     "a space in the target": b"POST /a b HTTP/1.1\r\nHost: a\r\n\r\n",
     "a control character in the target": b"POST /\x01 HTTP/1.1\r\nHost: a\r\n\r\n",
-    "a method that is no token": b"PO(ST / HTTP/1.1\r\nHost: a\r\n\r\n",
+    "a method that is not a token": b"PO(ST / HTTP/1.1\r\nHost: a\r\n\r\n",
     "a target without a slash": post(target=b"foo"),
     "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n",
-    "chunk size that is no number": HOST
+    "chunk size that is not a number": HOST
     + b"Transfer-Encoding: chunked\r\n\r\ng\r\n{}\r\n0\r\n\r\n",
     "negative chunk": HOST + b"Transfer-Encoding: chunked\r\n\r\n-2\r\n{}\r\n0\r\n\r\n",
     "chunk size with 0x": HOST + b"Transfer-Encoding: chunked\r\n\r\n0x2\r\n{}\r\n0\r\n\r\n",

@@ -42,9 +42,8 @@ def test_without_a_body_the_query_is_the_incident() -> None:
             assert last(sandbox)["id"] == "down"
             assert last(sandbox)["query"] == {"id": "down", "value": "true"}
         assert send(f"{sandbox.container_url}/", b"", {}, "POST").status == 400
-        assert (
-            send(f"{sandbox.container_url}/?token=secret", b"", {}, "POST").status == 400
-        )  # and credentials are not part of an event
+        # Credentials are not part of an event.
+        assert send(f"{sandbox.container_url}/?token=secret", b"", {}, "POST").status == 400
 
 
 def test_what_cannot_be_read_is_kept_where_the_instance_says_so() -> None:

@@ -137,10 +137,11 @@ def test_waiting_events_and_connections_are_shown(webhook: Sandbox) -> None:
             assert values(scrape(webhook)["queue_bytes"])[""] > 0
             webhook.faults.hang.clear()
             assert waiting.recv(1000).startswith(b"HTTP/1.1 200 ")
+    # The connection that asks is one of the three.
     assert (connections["arriving"], connections["working"]) == (
         3,
         1,
-    )  # the connection that asks is one of the three
+    )
     assert set(connections) == {"arriving", "idle", "discarding", "reading", "working"}
     assert values(scrape(webhook)["queue_incidents"]) == {"": 0}
 

@@ -181,7 +181,7 @@ def test_bytes_that_are_not_text_are_base64(webhook: Sender, content_type: str) 
 # ---- bodies: content encoding
 
 
-def packed(data: bytes) -> bytes:
+def compressed(data: bytes) -> bytes:
     """Return a gzip stream that is always the same: it is part of a test's name.
 
     All workers have to agree on that name.
@@ -197,8 +197,8 @@ def raw_deflate(data: bytes) -> bytes:
 @pytest.mark.parametrize(
     "pack, encoding",
     [
-        (packed, "gzip"),
-        (packed, "x-gzip"),
+        (compressed, "gzip"),
+        (compressed, "x-gzip"),
         (zlib.compress, "deflate"),
         (raw_deflate, "deflate"),
         (bytes, "identity"),

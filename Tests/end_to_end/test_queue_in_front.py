@@ -108,17 +108,15 @@ def test_nothing_is_lost_while_webhook_xsoar_and_queue_fail_in_turn(
         await_that(lambda: webhook.incidents(), 30)
         webhook.kill()
         webhook.wait_exit()
-        forgotten = numbers_without_key(
-            webhook
-        )  # created just before: their keys were lost with the process
+        # They were created just before the end: their keys were lost with the process.
+        forgotten = numbers_without_key(webhook)
         time.sleep(DOWN_SECONDS)
         webhook.restart()
         await_that(lambda: len(webhook.incidents()) > EVENTS // 4, 30)
         webhook.faults.outage = True
         sender.join(30)
-        send_lines(
-            queue.port, EVENTS // 2, EVENTS // 2
-        )  # however long the restart took, these meet the outage
+        # However long the restart took, these meet the outage.
+        send_lines(queue.port, EVENTS // 2, EVENTS // 2)
         assert len(webhook.incidents()) < EVENTS
         os.kill(process_id, signal.SIGKILL)
     with queue.running():

@@ -163,9 +163,8 @@ def test_guesses_are_delayed_by_a_second_at_most_and_the_right_sender_never() ->
         assert delays[-1] > 0.5
         assert max(delays) < 1.4
         started = time.monotonic()
-        assert (
-            ask(sandbox, GOOD).status == 200
-        )  # from the same address: behind the reroute all senders share one
+        # The address is the same: behind the reroute all senders share one.
+        assert ask(sandbox, GOOD).status == 200
         assert time.monotonic() - started < 0.3
         with watching(sandbox) as waits:
             statuses = in_parallel([lambda: ask(sandbox, BAD).status for _ in range(100)])
@@ -206,10 +205,8 @@ def test_a_crowd_of_guessers_does_not_keep_the_right_sender_out() -> None:
             while time.monotonic() < over:
                 try:
                     statuses.append(ask(sandbox, GOOD).status)
-                except (
-                    OSError,
-                    AssertionError,
-                ):  # in a crowd a connection may be closed for others before its first byte arrives
+                except (OSError, AssertionError):
+                    # A crowded instance may close a connection before its first byte arrives.
                     statuses.append(0)
             return statuses
 
@@ -398,9 +395,8 @@ def test_a_client_that_verifies_is_content(tls: Sandbox, pair: Pair) -> None:
 
 
 def test_port_scans_are_counted_and_leave_no_trace(pair: Pair) -> None:
-    with sandboxed(
-        params=pair.params, constants={"REPORT_SECONDS": 1}
-    ) as sandbox:  # which asserts an empty stderr
+    # sandboxed asserts an empty stderr.
+    with sandboxed(params=pair.params, constants={"REPORT_SECONDS": 1}) as sandbox:
         for data in (
             b"",
             b"GET / HTTP/1.0\r\n\r\n",

@@ -90,32 +90,37 @@ class Sandbox:
         self.screen = Screen(quiet)
         found = load(Path(script) if script else None, Path(pack) if pack else None)
         self.descriptor: Descriptor = found.injected(constants or {}, replacements or {})
+
+        # the instance
         self.params = self.descriptor.params(
             {"longRunningPort": str(free_port()), **(params or {})}
         )
         self.container_port = container_port(self.params.get("longRunningPort"))
+
+        # the server
         self._store = open_store(
             store if store is None or str(store) == MEMORY else Path(store), instance
         )
         self._server = Server(self._store, self.faults, self.screen)
-        self._port, self._python, self._native, self._wait, self._start = (
-            port,
-            python,
-            native,
-            wait,
-            start,
-        )
+
+        # how containers are started
+        self._python = python
+        self._native = native
+        self._wait = wait
         self._heartbeat_interval = heartbeat_interval
         self._env = environment({"SANDBOX_LOCK_SECONDS": str(lock_timeout), **(env or {})})
+        self._folder = tempfile.TemporaryDirectory(prefix="sandbox-")
+
+        # what runs
+        self._start = start
+        self._port = port
         self._front: Reroute | None = None
         self._container: Container | None = None
         self._restarting = False
         self._stopped = False
-        self._life = (
-            threading.RLock()
-        )  # the page restarts the container in its own thread, and may be stopped meanwhile
+        # The page restarts the container in its own thread, and may be stopped meanwhile.
+        self._life = threading.RLock()
         self._ended: list[Container] = []
-        self._folder = tempfile.TemporaryDirectory(prefix="sandbox-")
         self._page = (
             Page(self, Path(store) if store and str(store) != MEMORY else None) if page else None
         )

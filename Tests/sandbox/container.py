@@ -125,9 +125,8 @@ class Container:
         except StrayLineError as error:
             self._stray(line, str(error))
             return
-        except (
-            Exception
-        ) as error:  # a test's fault function or the store failed: the test must fail too
+        except Exception as error:
+            # A test's fault function or the store failed: the test must fail too.
             self._stray(line, f"the sandbox failed: {error!r}")
             return
         if answer is not None:

@@ -187,12 +187,13 @@ class Upload(threading.Thread):
         observed_bytes: int,
     ) -> None:
         super().__init__(daemon=True, name="reroute-upload")
-        self.done = not (
-            head.chunked or length
-        )  # the body was read to its end: the connection can take another request
+        # Once the body was read to its end, the connection can take another request.
+        self.done = not (head.chunked or length)
         self._pieces = read_chunks(client) if head.chunked else read_exactly(client, length or 0)
         self._chunked = head.chunked
         self._container = container
+
+        # for the observer
         self._observed_bytes = observed_bytes
         self.body = bytearray()  # its first `observed_bytes`
         self.size = 0
@@ -227,9 +228,8 @@ class Upload(threading.Thread):
             self.done = True
         except (BadMessageError, OSError, ValueError):
             with contextlib.suppress(OSError):
-                self._container.shutdown(
-                    socket.SHUT_WR
-                )  # the container sees an incomplete body, as the sender cut it
+                # The container sees an incomplete body, as the sender cut it.
+                self._container.shutdown(socket.SHUT_WR)
 
     def _send(self, data: bytes) -> None:
         with contextlib.suppress(OSError):
@@ -333,9 +333,8 @@ class Handler(socketserver.StreamRequestHandler):
         with container, self.server.tracked(container):
             container.settimeout(None)
             container.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            with contextlib.suppress(
-                OSError
-            ):  # a container that closed at once may still have answered
+            # A container that closed at once may still have answered.
+            with contextlib.suppress(OSError):
                 container.sendall(self._request_head(head, path, length))
             return self._exchange(head, length, container)
 
@@ -378,9 +377,8 @@ class Handler(socketserver.StreamRequestHandler):
         Closing with unread data would reset the connection and could destroy the answer.
         """
         with contextlib.suppress(OSError):
-            container.shutdown(
-                socket.SHUT_RDWR
-            )  # an upload that is blocked by a container which reads no more now ends
+            # This ends an upload that is blocked by a container which reads no more.
+            container.shutdown(socket.SHUT_RDWR)
         with contextlib.suppress(OSError):
             self.connection.shutdown(socket.SHUT_WR)
         upload.join(DRAIN_SECONDS)
@@ -402,9 +400,8 @@ class Handler(socketserver.StreamRequestHandler):
             self._send_head(answer, declared + closing)
             return self._copy(read_exactly(stream, length), chunked=False) and persistent
         pieces = read_chunks(stream) if answer.chunked else read_rest(stream)
-        chunked = (
-            head.first[2] == "HTTP/1.1"
-        )  # HTTP/1.0 has no chunks: there the end of the connection ends the body
+        # HTTP/1.0 has no chunks: there the end of the connection ends the body.
+        chunked = head.first[2] == "HTTP/1.1"
         self._send_head(
             answer, [*closing, ("Transfer-Encoding", "chunked")] if chunked else closing
         )
@@ -482,6 +479,8 @@ class Reroute(socketserver.ThreadingTCPServer):
         self.port = container_port
         self.tls = tls
         self.page_port: int | None = None  # the port of the server's own pages
+
+        # the observer
         self.observe: Callable[[Exchange], None] | None = None
         self.observed_bytes = 0
         self.in_flight = 0  # the instance's unanswered requests, counted if there is an observer

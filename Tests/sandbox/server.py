@@ -110,10 +110,11 @@ class Faults:
     def _roll(self, chance: tuple[float, int]) -> bool:
         with self._lock:
             if self._random is None or self._seeded_with != chance:
+                # The seed makes it repeatable.
                 self._random, self._seeded_with = (
                     random.Random(chance[1]),
                     chance,
-                )  # repeatable on purpose
+                )
             return self._random.random() < chance[0]
 
 
@@ -342,14 +343,17 @@ class Server:
         self.store = store
         self.faults = faults
         self.screen = screen
+
+        # what was called and reported
         self.calls: Counter[str] = Counter()
         self.batches: list[int] = []
         self.logs: list[tuple[str, str]] = []
         self.health_history: list[tuple[float, str]] = []
         self.recent: dict[str, Incident] = {}  # the newest incidents, for the screen
-        self.observe: Callable[[str, Any], None] = lambda kind, value: (
-            None
-        )  # log, health, call, created, context
+        # Its kinds are log, health, call, created and context.
+        self.observe: Callable[[str, Any], None] = lambda kind, value: None
+
+        # how calls are answered
         self._lock = threading.Lock()
         self._commands: dict[str, Callable[[dict[str, Any], Session], Any]] = {
             "createIncidents": self._create_incidents,

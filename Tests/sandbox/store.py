@@ -178,9 +178,8 @@ class SQLiteStore:
         path.touch(mode=0o600)  # what was posted is for its owner alone
         self._db = sqlite3.connect(path, timeout=10, check_same_thread=False, isolation_level=None)
         self._db.execute("pragma journal_mode = wal")
-        self._db.execute(
-            "pragma synchronous = normal"
-        )  # a local XSOAR may lose its last second in a power cut
+        # A local XSOAR may lose its last second in a power cut.
+        self._db.execute("pragma synchronous = normal")
         self._db.executescript(SCHEMA)
 
     @contextlib.contextmanager

@@ -234,9 +234,8 @@ def variants(data: bytes) -> Iterator[bytes]:
     for number in range(VARIANTS):
         changed = bytearray(data)
         for _ in range(chance.randint(1, 3)):
-            if number % 2 and 3 < body < len(
-                data
-            ):  # within the body and of the same length: the framing stays right
+            # Within the body and of the same length: the framing stays right.
+            if number % 2 and 3 < body < len(data):
                 changed[chance.randrange(body, len(data))] = chance.choice(BODY_SPICES)
                 continue
             place = chance.randint(0, len(changed))
@@ -259,9 +258,8 @@ def parse_answers(data: bytes) -> list[int]:
         if int(status) == INTERIM:
             data = rest
             continue
-        length = (
-            0 if not rest or rest.startswith(b"HTTP/1.1 ") else int(headers["content-length"])
-        )  # 0: that was a HEAD
+        # A length of 0 is the answer to a HEAD.
+        length = 0 if not rest or rest.startswith(b"HTTP/1.1 ") else int(headers["content-length"])
         if length:
             value = Answer(int(status), headers, rest[:length]).json
             if int(status) != 200 and list(value) != ["error"]:

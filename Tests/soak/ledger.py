@@ -21,9 +21,8 @@ class Ledger:
         self.slowest = 0.0  # seconds until a good request was answered
         self._lock = threading.Lock()
         self._events = 0
-        self._acknowledged: dict[
-            str, list[int]
-        ] = {}  # incident ID: the events of the request that it was the answer to
+        # By incident ID: the events of the request that was answered with it.
+        self._acknowledged: dict[str, list[int]] = {}
         self._doubtful: set[int] = set()  # events of which nobody can say whether they exist
 
     def number(self, count: int) -> list[int]:

@@ -112,9 +112,8 @@ def connected(origin: str) -> Iterator[http.client.HTTPConnection]:
     """Connect to the front or, as that does not speak TLS, to the container itself."""
     parts = urlsplit(origin)
     host, port = parts.hostname or "", parts.port or 0
-    context = (
-        ssl._create_unverified_context() if parts.scheme == "https" else None
-    )  # the instance's own certificate
+    # The certificate is the instance's own.
+    context = ssl._create_unverified_context() if parts.scheme == "https" else None
     connection = (
         http.client.HTTPSConnection(host, port, timeout=TIMEOUT_SECONDS, context=context)
         if context

@@ -14,9 +14,8 @@ from .signing import Headers, Scheme, basic_token
 HIDDEN = "\u2022\u2022\u2022\u2022"
 SECRET_TYPES = (4, 14)  # an encrypted text, of one line and of several
 MIN_CHARACTERS = 4  # a shorter secret is part of too many words
-ESCAPED_BY_GO = {
-    ord(char): f"\\u{ord(char):04x}" for char in "<>&"
-}  # and by others whose JSON may be embedded in a page
+# Others whose JSON may be embedded in a page escape these as well.
+ESCAPED_BY_GO = {ord(char): f"\\u{ord(char):04x}" for char in "<>&"}
 MIN_WORD_CHARACTERS = 12  # of a secret of letters alone, which may be an everyday word
 
 

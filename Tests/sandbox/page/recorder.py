@@ -43,7 +43,7 @@ class Listeners:
         self._lock = threading.Lock()
         self._open: set[queue.Queue[Event | None]] = set()
 
-    def tell(self, name: str, value: Any) -> None:
+    def notify(self, name: str, value: Any) -> None:
         """Send an event to all listeners; one that has not read for long is disconnected."""
         with self._lock:
             for listener in list(self._open):
@@ -79,22 +79,26 @@ class Recorder:
     def __init__(
         self, traffic: Traffic, store: Store, secrets: Secrets, listeners: Listeners
     ) -> None:
-        self._traffic, self._store, self._secrets, self._listeners = (
-            traffic,
-            store,
-            secrets,
-            listeners,
-        )
-        self.settings: Mapping[
-            str, Any
-        ] = {}  # the mapping parameters in force, stored with each request
+        self._traffic = traffic
+        self._store = store
+        self._secrets = secrets
+        self._listeners = listeners
+        # The mapping parameters in force are stored with each request.
+        self.settings: Mapping[str, Any] = {}
+
+        # exchanges that are not stored yet
         self._waiting: deque[Exchange] = deque()
         self._bytes = 0
         self._lock = threading.Lock()
         self._arrived = threading.Event()
         self._expected: dict[int, queue.SimpleQueue[int]] = {}  # by the sender's port
         self._ended = False
-        self._second, self._told, self._left_out = 0, 0, 0
+
+        # requests of the current second
+        self._second = 0
+        self._reported = 0
+        self._left_out = 0
+
         self._thread = threading.Thread(target=self._run, daemon=True, name="page-recorder")
 
     def start(self) -> None:
@@ -151,7 +155,7 @@ class Recorder:
                     pass
             except Exception:  # a full disk, a damaged file: the next requests are tried again
                 traceback.print_exc()
-            self._tell_left_out()
+            self._report_left_out()
 
     def _take_batch(self) -> list[Exchange]:
         with self._lock:
@@ -167,7 +171,7 @@ class Recorder:
             expected = self._expected.get(exchange.port)
             if expected is not None:
                 expected.put(number)
-            self._tell({"id": number, **record.row})
+            self._report({"id": number, **record.row})
 
     def _record(self, exchange: Exchange) -> Recorded:
         created, error = outcome(exchange.answer)
@@ -202,20 +206,20 @@ class Recorder:
             self.settings,
         )
 
-    def _tell(self, row: dict[str, Any]) -> None:
-        self._tell_left_out()
-        self._told += 1
-        if self._told <= REPORTED_A_SECOND:
-            self._listeners.tell("request", row)
+    def _report(self, row: dict[str, Any]) -> None:
+        self._report_left_out()
+        self._reported += 1
+        if self._reported <= REPORTED_A_SECOND:
+            self._listeners.notify("request", row)
         else:
             self._left_out += 1
 
-    def _tell_left_out(self) -> None:
+    def _report_left_out(self) -> None:
         second = int(time.time())
         if second != self._second:
             if self._left_out:
-                self._listeners.tell("more", {"requests": self._left_out})
-            self._second, self._told, self._left_out = second, 0, 0
+                self._listeners.notify("more", {"requests": self._left_out})
+            self._second, self._reported, self._left_out = second, 0, 0
 
 
 def outcome(answer: bytes) -> tuple[list[dict[str, Any]], str]:
@@ -244,22 +248,27 @@ class Monitor:
         in_flight: Callable[[], int],
         state: Callable[[], Any],
     ) -> None:
-        self._listeners, self._secrets, self._in_flight, self._state = (
-            listeners,
-            secrets,
-            in_flight,
-            state,
-        )
+        self._listeners = listeners
+        self._secrets = secrets
+        self._in_flight = in_flight
+        self._state = state
         self._lock = threading.Lock()
-        self._seconds: list[float] = []  # of the requests since the last figures
+
+        # since the last figures
+        self._seconds: list[float] = []  # of requests
         self._batches: list[int] = []
         self._created = 0
+
+        # now
         self._calling = 0  # incidents in the createIncidents call in progress
         self._queued = 0  # incidents, as the instance's own status has them
+
+        # what is shown
         self._figures: deque[dict[str, Any]] = deque(maxlen=SECONDS_KEPT)
         self._logs: deque[dict[str, str]] = deque(maxlen=LOGS_KEPT)
         self._history: deque[list[str]] = deque(maxlen=HISTORY_KEPT)
-        self._told: dict[str, Any] = {}
+        self._reported: dict[str, Any] = {}
+
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name="page-monitor")
         self.started = now()
@@ -295,13 +304,13 @@ class Monitor:
         entry = {"time": now(), "level": level, "text": self._secrets.hide(text)[:LOG_CHARACTERS]}
         with self._lock:
             self._logs.append(entry)
-        self._listeners.tell("log", entry)
+        self._listeners.notify("log", entry)
 
     def _health(self, text: str) -> None:
         with self._lock:
             if text != (self._history[-1][1] if self._history else ""):
                 self._history.append([now(), self._secrets.hide(text)])
-        self.tell_state()
+        self.report_state()
 
     def _call(self, incidents: int) -> None:
         with self._lock:
@@ -342,19 +351,19 @@ class Monitor:
             }
         return {**self.health(), **kept}
 
-    def tell_state(self) -> None:
+    def report_state(self) -> None:
         """Send the listeners what has changed in the state."""
         state = self.health()
         for name, value in (("faults", state.pop("faults")), ("health", state)):
-            if self._told.get(name) != value:
-                self._told[name] = value
-                self._listeners.tell(name, value)
+            if self._reported.get(name) != value:
+                self._reported[name] = value
+                self._listeners.notify(name, value)
 
     def _run(self) -> None:
         while not self._ended.wait(1.0):
             figures = self._take_figures()
-            self._listeners.tell("metrics", figures)
-            self.tell_state()
+            self._listeners.notify("metrics", figures)
+            self.report_state()
 
     def _take_figures(self) -> dict[str, Any]:
         with self._lock:

@@ -70,9 +70,8 @@ class Recorded:
     body_bytes: int
     answer_headers: Headers
     answer: bytes
-    incidents: list[tuple[str, bool]] = field(
-        default_factory=list
-    )  # ID, and whether the event had been seen before
+    # Each has its ID, and whether the event had been seen before.
+    incidents: list[tuple[str, bool]] = field(default_factory=list)
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property

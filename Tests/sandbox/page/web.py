@@ -148,9 +148,8 @@ class Guard:
             environ.get("HTTP_SEC_FETCH_SITE", "none") in ("same-origin", "none"),
         )
         if method in ("GET", "HEAD"):
-            if not is_ours and environ.get("PATH_INFO", "").startswith(
-                "/api/"
-            ):  # its duration alone would reveal something
+            # Even its duration would reveal something.
+            if not is_ours and environ.get("PATH_INFO", "").startswith("/api/"):
                 raise Refusal(403, "Only the page itself may request this; open it and look there.")
             return
         if method != "POST":
@@ -200,18 +199,24 @@ class Page:
             if store_file
             else folder / "page.sqlite3"
         )
-        self.traffic = Traffic(kept, sandbox.store)
         self._path = PREFIX + quote(sandbox.instance)
+
+        # what it shows
         self._secrets = Secrets()
         self._learn(sandbox.params)
         self._listeners = Listeners()
+        self.traffic = Traffic(kept, sandbox.store)
         self._recorder = Recorder(self.traffic, sandbox.store, self._secrets, self._listeners)
         self._monitor = Monitor(self._listeners, self._secrets, self._in_flight, self._state)
         self._preview = Preview(
             sandbox.descriptor.script(), sandbox.interpreter, sandbox.environment, folder
         )
+
+        # what serves it
         self._front: Reroute | None = None
         self._server: ThreadedServer | None = None
+
+        # what it changes
         self._restarts = threading.Lock()
         self._timer: threading.Timer | None = None
 
@@ -331,11 +336,11 @@ class Page:
         with self._restarts:
             params = merged(sandbox.descriptor, sandbox.params, given.get("params"))
             self._learn(params)
-            self._monitor.tell_state()
+            self._monitor.report_state()
             sandbox.restart(params)
             self._keep_settings()
             sandbox.await_listening(START_SECONDS)
-            self._monitor.tell_state()
+            self._monitor.report_state()
         return {"ok": True}
 
     # ---- sending
@@ -359,7 +364,8 @@ class Page:
             OSError,
             HTTPException,
             ValueError,
-        ) as error:  # the text of some errors holds what was sent, in another spelling
+        ) as error:
+            # The text of some errors holds what was sent, in another spelling.
             why = (
                 error.strerror
                 if isinstance(error, OSError) and error.strerror
@@ -633,14 +639,14 @@ class Page:
             self._timer = threading.Timer(seconds, self._end_stop)
             self._timer.daemon = True
             self._timer.start()
-        self._monitor.tell_state()
+        self._monitor.report_state()
         return self.faults()
 
     def _end_stop(self) -> None:
         if self._timer:
             self._timer.cancel()
         self._sandbox.faults.stopped.clear()
-        self._monitor.tell_state()
+        self._monitor.report_state()
 
     def reset(self) -> dict[str, Any]:
         """Forget requests, incidents and the integration context."""

@@ -66,9 +66,8 @@ def chromium() -> Iterator[Chrome]:
         ):
             options.add_argument(flag)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        options.set_capability(
-            "unhandledPromptBehavior", "ignore"
-        )  # an alert is a failure, so it must stay
+        # An alert is a failure, so the driver must not close it.
+        options.set_capability("unhandledPromptBehavior", "ignore")
         chrome = Chrome(options=options, service=Service(driver))
         try:
             yield chrome
@@ -110,7 +109,7 @@ class Page:
                 value = condition()
                 if value:
                     return value
-            assert time.monotonic() < end, f"{what} did not come; the page shows:\n{self.text()}"
+            assert time.monotonic() < end, f"{what} did not appear; the page shows:\n{self.text()}"
             time.sleep(EVERY_SECONDS)
 
     def text(self) -> str:
@@ -156,9 +155,8 @@ class Page:
             element.click()
             return True
 
-        self.until(
-            clicked, f"a click on {selector} {text}"
-        )  # again if a list was redrawn in between
+        # It is repeated if a list was redrawn in between.
+        self.until(clicked, f"a click on {selector} {text}")
 
     def fill(self, selector: str, text: str) -> None:
         """Replace the text of a field by typing."""

@@ -27,7 +27,7 @@ def make_sandbox() -> Iterator[Callable[..., Sandbox]]:
     for sandbox in started:
         sandbox.stop()
     broken = [line for sandbox in started for line in sandbox.protocol_errors]
-    assert not broken, f"the container wrote to stdout what is no message: {broken}"
+    assert not broken, f"the container wrote to stdout something that is not a message: {broken}"
 
 
 # ---- the probe

@@ -34,6 +34,7 @@ SENT = (
     "prometheus-alertmanager",
     "wazuh-alert",
 )
+# These are requests per second, second by second.
 RATES = (
     6,
     9,
@@ -51,7 +52,7 @@ RATES = (
     8,
     10,
     14,
-) * 4  # requests, second by second
+) * 4
 SLOWER_FROM = 40  # seconds
 
 

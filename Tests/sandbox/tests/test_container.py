@@ -89,9 +89,8 @@ def test_a_stray_byte_on_stdout_is_recorded_and_shown(
 def test_the_log_the_health_and_the_versions(make_sandbox: Make, probe: Path) -> None:
     sandbox = make_sandbox(script=probe, instance="other one")
     ask(sandbox, "(demisto.info('a', 1), demisto.debug('b'), demisto.error('c'), print('d', 2))")
-    assert until(
-        lambda: len(sandbox.logs) == 4
-    )  # print needs no answer: it may not have arrived yet
+    # print needs no answer, so it may not have arrived yet.
+    assert until(lambda: len(sandbox.logs) == 4)
     assert sandbox.logs == [("info", "a 1"), ("debug", "b"), ("error", "c"), ("print", "d 2")]
     ask(sandbox, "(demisto.updateModuleHealth('ill'), demisto.updateModuleHealth(''))")
     assert [text for _, text in sandbox.health_history] == ["ill", ""]

@@ -85,10 +85,11 @@ def test_the_page_s_own_port_refuses_requests(api: Api) -> None:
         ({**JSON, "Origin": "http://example.com:{port}"}, 403),
         ({**JSON, "Origin": "http://127.0.0.1:1"}, 403),
         ({**JSON, "Origin": "https://127.0.0.1:{port}"}, 403),
+        # It is the same page's other name, but not the one in Host.
         (
             {**JSON, "Origin": "http://localhost:{port}"},
             403,
-        ),  # the same page's other name, but not the one in Host
+        ),
         ({**JSON, "Sec-Fetch-Site": "cross-site"}, 403),
         ({**JSON, "Sec-Fetch-Site": "same-site"}, 403),
         ({"Content-Type": "text/plain"}, 415),

@@ -15,10 +15,11 @@ from Tests.sandbox.tests.page_api import INSTANCE, SECONDS, Api, events, is_requ
 
 def test_events_stream_through_the_reroute_while_they_happen(fresh: Api) -> None:
     with events(fresh) as stream, events(fresh) as another:
+        # Each is read before the next is sent: nothing waits in a buffer.
         for name in (
             "first",
             "second",
-        ):  # each is read before the next is sent: nothing waits in a buffer
+        ):
             sent = fresh.send({"name": name})
             seen = stream.until(is_request(name))
             listed = fresh.get("/api/requests?limit=1")["requests"][0]
@@ -139,10 +140,11 @@ def test_waiting_requests_are_shown(fresh: Api) -> None:
                 f"X-Hub-Signature-256: {'0' * 64}\r\n".encode()
             )
             connection.sendall(b"Content-Length: 3\r\n\r\n{}")
+        # An earlier test's last call may still be in progress for a second.
         waits = {
             "inFlight": 3,
             "waiting": 3,
-        }  # an earlier test's last call may still be in progress for a second
+        }
         await_that(
             lambda: any(
                 waits.items() <= answer.items()

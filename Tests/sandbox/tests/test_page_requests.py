@@ -132,9 +132,8 @@ def test_an_opened_request_shows_what_arrived_and_what_became_of_it() -> None:
         assert set(second["sources"]) == {"events", "type"}
         assert api.get(f"/api/incidents/{first['id']}") == {**first, "requestId": sent["requestId"]}
         api.save(name_from="nosuch")
-        assert (
-            api.row(sent["requestId"])["incidents"][0]["sources"] == first["sources"]
-        )  # by the parameters in force then
+        # The sources follow from the parameters in force then.
+        assert api.row(sent["requestId"])["incidents"][0]["sources"] == first["sources"]
         again = api.post(f"/api/requests/{sent['requestId']}/send")
         assert [item.get("duplicate", False) for item in json.loads(again["body"])] == [True, False]
         assert api.row(again["requestId"])["incidents"][0]["duplicate"] is True

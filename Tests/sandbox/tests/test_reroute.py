@@ -88,9 +88,8 @@ def test_a_request_streams_through(shared: Sandbox) -> None:
         connection.sendall(
             f"TASTE {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nfirst".encode()
         )
-        assert b'"first"' in read_until(
-            connection, b'"first"'
-        )  # answered while the rest is still to arrive
+        # It is answered while the rest of the body is still to arrive.
+        assert b'"first"' in read_until(connection, b'"first"')
         connection.sendall(b"later")
 
 
@@ -128,9 +127,8 @@ def test_an_interim_answer_passes_the_front(shared: Sandbox) -> None:
             f"PUT {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n"
         )
         connection.sendall(head.encode())
-        assert read_until(connection, b"\r\n\r\n").startswith(
-            b"HTTP/1.1 100 "
-        )  # from the container: nothing was sent yet
+        # It is the container's own, for nothing of the body was sent yet.
+        assert read_until(connection, b"\r\n\r\n").startswith(b"HTTP/1.1 100 ")
         connection.sendall(b"abc")
         assert b'"length": 3}' in read_until(connection, b'"length": 3}')
 

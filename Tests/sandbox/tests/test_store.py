@@ -24,9 +24,8 @@ def test_incidents_and_context_outlive_the_sandbox(
     assert make_sandbox(script=probe, store=store, instance="another").context() == {}
     second.reset()
     assert (second.incidents(), second.context()) == ([], {})
-    assert (
-        ask(second, create())[0]["id"] == "4"
-    )  # an ID that occurs again would look to the integration like a second answer
+    # An ID that occurs again would look to the integration like a second answer.
+    assert ask(second, create())[0]["id"] == "4"
 
 
 def test_a_refused_call_leaves_nothing_in_sqlite(
