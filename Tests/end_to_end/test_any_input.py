@@ -189,7 +189,8 @@ def test_any_raw_json_is_whole(
             parsed = None
         raw_json = parsed if isinstance(parsed, dict | list) else raw_json
     assert whole(raw_json, incident), (raw_json, incident)
-    assert incident["name"] == (name or "Generic webhook triggered incident")
+    # A name of nothing but white space counts as absent.
+    assert incident["name"] == (name if name.strip() else "Generic webhook triggered incident")
     if extra and "envelope" not in (raw_json if isinstance(raw_json, dict) else {}):
         assert same(json.loads(incident["rawJSON"])["envelope"]) == same(extra)
 

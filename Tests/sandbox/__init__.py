@@ -42,6 +42,9 @@ __all__ = [
 LONG_RUNNING = "long-running-execution"
 STOP_SECONDS = 10.0  # as on the platform: SIGKILL follows SIGTERM after this
 ERROR_ENTRY = 4
+# Python 3.11's ast.parse fails now and then if two threads use it at once ("AST constructor
+# recursion depth mismatch"), and tests start sandboxes in parallel.
+PARSING = threading.Lock()
 
 
 class Sandbox:
@@ -89,7 +92,8 @@ class Sandbox:
         self.faults = faults or Faults()
         self.screen = Screen(quiet)
         found = load(Path(script) if script else None, Path(pack) if pack else None)
-        self.descriptor: Descriptor = found.injected(constants or {}, replacements or {})
+        with PARSING:
+            self.descriptor: Descriptor = found.injected(constants or {}, replacements or {})
 
         # the instance
         self.params = self.descriptor.params(
