@@ -59,9 +59,7 @@ def haproxy_configuration(folder: Path, port: int, instances: list[Sandbox]) -> 
 
 
 def measure(count: int, situation: Situation) -> tuple[float, float, float]:
-    """Return incidents per second, the median of incidents in a call, and the requests' p99 in
-    seconds.
-    """
+    """Return incidents per second, the median per call, and the requests' p99 in seconds."""
     body = alert(300)
     if situation.events > 1:
         body = b"[" + b",".join([body] * situation.events) + b"]"

@@ -90,9 +90,7 @@ def steadiness(row: dict[str, Any]) -> str:
 
 
 def gathering_tables(run: Run) -> list[str]:
-    """Return each version's table: requests per second, and for later versions the ratio to the
-    first.
-    """
+    """Return each version's requests per second; later ones with the ratio to the first."""
     cells = cells_of(run)
     versions = list(dict.fromkeys(cell["version"] for cell in cells))
     return [f"{version}\n{gathering_table(cells, version, versions[0])}" for version in versions]
@@ -159,8 +157,7 @@ def load_line(run: Run) -> str:
 
 
 class Model(NamedTuple):
-    """requests/s = min(CPU, connections / (latency + turn-round)), with constants from instant
-    calls alone.
+    """requests/s = min(CPU, connections / (latency + turn-round)); constants by instant calls.
 
     cpu: the highest rate. alone: one connection's turn-round in seconds. With more connections the
         turn-round is between `alone`, if all other work is done while a call is in progress, and

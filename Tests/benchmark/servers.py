@@ -160,8 +160,7 @@ class Sandboxed(Served):
         )
 
     def drain(self) -> float:
-        """Wait until the load generator's rest is done, then forget what was created; return the
-        seconds.
+        """Wait until the load's rest is done, forget what was created; return the seconds.
 
         Raises LoadError if that takes more than DRAIN_SECONDS, or replaces a replaceable sandbox by
         a new one: a call that is still in progress in the old one may bring back what was

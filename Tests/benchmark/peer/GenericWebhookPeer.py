@@ -1,5 +1,4 @@
-"""The serving pattern in common use, written for the benchmark: FastAPI, XSOAR called on the event
-loop.
+"""The common serving pattern, for the benchmark: FastAPI, XSOAR called on the event loop.
 
 Each request makes ten blocking round trips to XSOAR, seventeen with samples on: two reads of the
 integration context and seven log lines around createIncidents, then one more read and the six of a

@@ -127,8 +127,7 @@ def connected(origin: str) -> Iterator[http.client.HTTPConnection]:
 
 
 def send(connection: http.client.HTTPConnection, attempt: Attempt) -> dict[str, Any]:
-    """Send a request and return what the page shows of its answer; raises OSError and
-    HTTPException.
+    """Send a request and return its answer for the page; raises OSError and HTTPException.
 
     The request already has its credentials.
     """

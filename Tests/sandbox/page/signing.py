@@ -17,8 +17,7 @@ PREFIX = re.compile(r"[A-Za-z][\w-]*=")  # in front of a signature: sha256=, v1=
 
 
 class Signature(NamedTuple):
-    """How a scheme signs: the hash, the text before the body, the header and the format of the
-    result.
+    """How a scheme signs: its hash, the text before the body, and the format of the result.
 
     header: of the signature; empty if Username names it. identifier, timestamp: the headers of what
         else is signed.

@@ -262,9 +262,7 @@ class Page:
         return self._front.in_flight if self._front else 0
 
     def _state(self) -> tuple[str, bool, dict[str, Any], bool]:
-        """Return the container's state, whether the server is stopped, the faults, and whether
-        senders are answered early.
-        """
+        """Return container state, whether the server is stopped, faults, whether answers are early."""
         sandbox = self._sandbox
         container = "restarting" if sandbox.restarting else "up" if sandbox.alive else "ended"
         return (

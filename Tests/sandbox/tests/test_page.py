@@ -48,9 +48,7 @@ def driver() -> Iterator[Chrome]:
 
 @pytest.fixture
 def open_page(driver: Chrome, make_sandbox: Make) -> Iterator[Open]:
-    """Return a function that starts a sandbox and opens its page; the browser's console must stay
-    empty.
-    """
+    """Return a function that opens a sandbox's page; the browser's console must stay empty."""
     opened: list[Page] = []
 
     def start(params: dict[str, Any] | None = None, **arguments: Any) -> tuple[Page, Sandbox]:
