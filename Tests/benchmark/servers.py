@@ -287,9 +287,10 @@ def version(name: str, code: Path, folder: Path) -> Sandboxed:
     """
     script = folder / code.name
     shutil.copy(code, script)
-    beside = code.with_suffix(".yml")
+    descriptor = code.with_suffix(".yml")
     shutil.copy(
-        beside if beside.exists() else INTEGRATION.with_suffix(".yml"), script.with_suffix(".yml")
+        descriptor if descriptor.exists() else INTEGRATION.with_suffix(".yml"),
+        script.with_suffix(".yml"),
     )
     return Sandboxed(name, script)
 

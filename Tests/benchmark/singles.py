@@ -194,7 +194,7 @@ IDLE_CONNECTIONS = 1000
 def idle_connections(bench: Bench) -> Result:
     """Memory of 1,000 silent kept-alive connections, and throughput with and without them."""
     without: list[Window] = []
-    beside: list[Window] = []
+    with_idle: list[Window] = []
     memories: list[float] = []
     traffic = Traffic(64, bench.small)
     with ours() as server:
@@ -204,10 +204,10 @@ def idle_connections(bench: Bench) -> Result:
             without.append(bench.window(server, traffic, 2))
             with kept_alive(server, IDLE_CONNECTIONS):
                 memories.append((server.resident_kib() - before) / MIB_IN_KIB)
-                beside.append(bench.window(server, traffic, 2))
-    loss = median((1 - rate(b) / rate(a)) * 100 for a, b in zip(without, beside))
+                with_idle.append(bench.window(server, traffic, 2))
+    loss = median((1 - rate(b) / rate(a)) * 100 for a, b in zip(without, with_idle))
     rates = (
-        f"{median(map(rate, beside)):,.0f}, without them {median(map(rate, without)):,.0f} req/s"
+        f"{median(map(rate, with_idle)):,.0f}, without them {median(map(rate, without)):,.0f} req/s"
     )
     rows = [
         Row("1,000 idle connections: memory", max(memories), "MiB", 18),
@@ -218,7 +218,7 @@ def idle_connections(bench: Bench) -> Result:
         figures={
             "memory_mib": memories,
             "without": [*map(rate, without)],
-            "beside": [*map(rate, beside)],
+            "beside": [*map(rate, with_idle)],
         },
     )
 
@@ -240,11 +240,11 @@ STREAMS = {"alone": 0, "next to 64 KB": 64_000, "next to 5 MB": 5_000_000}  # by
 P99_LIMITS = {"next to 64 KB": (15, 8), "next to 5 MB": (150, 60)}  # bar and aim, ms
 
 
-def large_beside_small(bench: Bench) -> Result:
+def large_next_to_small(bench: Bench) -> Result:
     """p99 of small POSTs and GET /health: alone, next to 64 KB and next to 5 MB bodies."""
     bench.window(bench.ours, Traffic(32, alert(SMALL_BYTES)), 1)
     found, steadiness = bench.steady(
-        lambda: beside_streams(bench),
+        lambda: next_to_streams(bench),
         lambda made: [[one["small_p99_ms"] for one in made[name]] for name in P99_LIMITS],
     )
     middle = {
@@ -266,7 +266,7 @@ def large_beside_small(bench: Bench) -> Result:
     return Result(rows, figures={"large_bodies": middle})
 
 
-def beside_streams(bench: Bench) -> dict[str, list[dict[str, float]]]:
+def next_to_streams(bench: Bench) -> dict[str, list[dict[str, float]]]:
     """Return the figures of each stream, round by round."""
     found: dict[str, list[dict[str, float]]] = {name: [] for name in STREAMS}
     for _ in range(bench.rounds(3)):
@@ -301,5 +301,5 @@ SINGLES = (
     Measure("memory", 65, memory),
     Measure("start", 12, start),
     Measure("idle", 30, idle_connections),
-    Measure("large", 75, large_beside_small),
+    Measure("large", 75, large_next_to_small),
 )

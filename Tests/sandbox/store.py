@@ -45,7 +45,7 @@ class Store(Protocol):
         """Return the integration context and its version."""
 
     def set_context(self, value: Any, version: int | None = None) -> int:
-        """Replace the context and return its new version; StaleVersionError for an old `version`."""
+        """Replace the context, return its new version; StaleVersionError for an old `version`."""
 
     def reset(self) -> None:
         """Forget everything."""
@@ -127,7 +127,7 @@ class MemoryStore:
             return json.loads(self._context), self._version
 
     def set_context(self, value: Any, version: int | None = None) -> int:
-        """Replace the context and return its new version; StaleVersionError for an old `version`."""
+        """Replace the context, return its new version; StaleVersionError for an old `version`."""
         text = json.dumps(value)
         with self._lock:
             if version is not None and version != self._version:
@@ -249,7 +249,7 @@ class SQLiteStore:
         return (json.loads(row[0]), row[1]) if row else ({}, 0)
 
     def set_context(self, value: Any, version: int | None = None) -> int:
-        """Replace the context and return its new version; StaleVersionError for an old `version`."""
+        """Replace the context, return its new version; StaleVersionError for an old `version`."""
         text = json.dumps(value)
         with self._transaction() as db:
             current = self.context()[1]

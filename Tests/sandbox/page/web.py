@@ -262,7 +262,7 @@ class Page:
         return self._front.in_flight if self._front else 0
 
     def _state(self) -> tuple[str, bool, dict[str, Any], bool]:
-        """Return container state, whether the server is stopped, faults, whether answers are early."""
+        """Return container state, whether the server is stopped, faults, and early answers."""
         sandbox = self._sandbox
         container = "restarting" if sandbox.restarting else "up" if sandbox.alive else "ended"
         return (
