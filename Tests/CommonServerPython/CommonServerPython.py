@@ -1,7 +1,8 @@
-"""A small stand-in for the platform's CommonServerPython: the names this pack's integrations may use, written anew.
+"""A small stand-in for the platform's CommonServerPython: the names that this pack may use.
 
-The server prepends the real one to every script, into the same namespace. Like that one it imports `ssl`, `threading` and, where
-there is one, `requests` before the integration's first line, which is what decides how late a monkey patch comes.
+The server prepends the real one to every script, in the same namespace. Like the real one, this
+module imports `ssl`, `threading` and, if installed, `requests` before the integration's first line,
+which decides how late a monkey patch is.
 """
 
 import contextlib
@@ -13,7 +14,7 @@ import sys
 import threading  # noqa: F401 - see above
 import time
 import traceback  # noqa: F401 - scripts use it without importing it
-from typing import Any as _Any  # underscored: a script that forgot to import Any shall be found out
+from typing import Any as _Any  # underscored, so that a script which forgot to import Any fails
 
 import demistomock as demisto
 
@@ -24,13 +25,13 @@ _MODULES: dict[str, dict[str, int]] = {}
 
 
 def __line__() -> int:
-    """Return the line this is called from."""
+    """Return the line from which this is called."""
     frame = inspect.currentframe()
     return frame.f_back.f_lineno if frame and frame.f_back else 0
 
 
 def register_module_line(module_name: str, start_end: str, line: int, wrapper: int = 0) -> None:
-    """Note where in the one text a module starts or ends."""
+    """Record where a module starts or ends in the joined text."""
     _MODULES.setdefault(module_name, {})[start_end] = line - wrapper
 
 
@@ -47,7 +48,9 @@ class EntryType:
 class DemistoException(Exception):
     """An error of an integration, with what caused it."""
 
-    def __init__(self, message: _Any, exception: _Any = None, res: _Any = None, *args: _Any) -> None:
+    def __init__(
+        self, message: _Any, exception: _Any = None, res: _Any = None, *args: _Any
+    ) -> None:
         self.message = message
         self.exception = exception
         self.res = res
@@ -76,7 +79,7 @@ class CommandResults:
         self.raw_response = raw_response
 
     def to_context(self) -> dict[str, _Any]:
-        """Return the entry the server takes."""
+        """Return the entry that the server expects."""
         contents = self.raw_response if self.raw_response is not None else self.outputs
         entry: dict[str, _Any] = {
             "Type": EntryType.NOTE,
@@ -108,7 +111,14 @@ def return_error(message: _Any, error: _Any = "", outputs: _Any = None) -> None:
     """Hand over an error entry and end the script."""
     if error:
         demisto.error(f"{message}: {error}")
-    demisto.results({"Type": EntryType.ERROR, "ContentsFormat": "text", "Contents": str(message), "EntryContext": outputs})
+    demisto.results(
+        {
+            "Type": EntryType.ERROR,
+            "ContentsFormat": "text",
+            "Contents": str(message),
+            "EntryContext": outputs,
+        }
+    )
     sys.exit(0)
 
 
@@ -137,7 +147,7 @@ def argToList(arg: _Any, separator: str = ",", transform: _Any = None) -> list[_
 
 
 def arg_to_number(arg: _Any, arg_name: str | None = None, required: bool = False) -> int | None:
-    """Return an int from a number or its text, None for nothing; ValueError if it is no number."""
+    """Return an int from a number or its text, None for nothing; ValueError for other texts."""
     if arg is None or arg == "":
         if required:
             raise ValueError(f"{arg_name or 'a number'} is required")
@@ -154,7 +164,7 @@ def get_demisto_version() -> dict[str, str]:
 
 
 def is_demisto_version_ge(version: str, build_number: str = "") -> bool:
-    """Tell whether the server has at least a version."""
+    """Return whether the server has at least a version."""
 
     def numbers(text: str) -> list[int]:
         return [int(part) for part in re.findall(r"\d+", text)]
@@ -166,7 +176,7 @@ def is_demisto_version_ge(version: str, build_number: str = "") -> bool:
 
 
 def support_multithreading() -> None:
-    """Let more than one thread call the server."""
+    """Allow more than one thread to call the server."""
     demisto.enable_multithreading()
 
 
@@ -176,25 +186,35 @@ def get_integration_context(sync: bool = True, with_version: bool = False) -> _A
     return (versioned["context"], versioned["version"]) if with_version else versioned["context"]
 
 
-def set_integration_context(context: dict[str, _Any], sync: bool = True, version: _Any = -1) -> _Any:
-    """Replace the integration context; ValueError where `version` is stale."""
+def set_integration_context(
+    context: dict[str, _Any], sync: bool = True, version: _Any = -1
+) -> _Any:
+    """Replace the integration context; ValueError if `version` is stale."""
     return demisto.setIntegrationContextVersioned(context, version, sync)
 
 
 def set_to_integration_context_with_retries(
     context: dict[str, _Any], object_keys: _Any = None, sync: bool = True, max_retry_times: int = 5
 ) -> None:
-    """Merge JSON-encoded values into the integration context, again on a version clash."""
+    """Merge JSON-encoded values into the integration context; repeat after a version clash."""
     for attempt in range(1, max_retry_times + 1):
         current, version = get_integration_context(sync, with_version=True)
-        merged = {**current, **{key: value if isinstance(value, str) else json.dumps(value) for key, value in context.items()}}
+        merged = {
+            **current,
+            **{
+                key: value if isinstance(value, str) else json.dumps(value)
+                for key, value in context.items()
+            },
+        }
         try:
             set_integration_context(merged, sync, version)
             return
         except ValueError as error:
             demisto.debug(f"integration context: attempt {attempt} failed: {error}")
             time.sleep(0.05 * attempt)
-    raise DemistoException(f"The integration context could not be saved in {max_retry_times} attempts.")
+    raise DemistoException(
+        f"The integration context could not be saved in {max_retry_times} attempts."
+    )
 
 
 class IntegrationLogger:
@@ -207,8 +227,10 @@ class IntegrationLogger:
         self.replace_strs: list[str] = []
 
     def add_replace_strs(self, *secrets: _Any) -> None:
-        """Mask these from now on."""
-        self.replace_strs += sorted((str(secret) for secret in secrets if secret), key=len, reverse=True)
+        """Mask these values from now on."""
+        self.replace_strs += sorted(
+            (str(secret) for secret in secrets if secret), key=len, reverse=True
+        )
 
     def encode(self, message: _Any) -> str:
         """Return the message without secrets."""
@@ -226,7 +248,7 @@ class IntegrationLogger:
         return text
 
     def write(self, msg: str) -> None:
-        """Take a line as a file would."""
+        """Accept a line as a file would."""
         if msg.strip():
             self(msg.rstrip("\n"))
 

@@ -1,1 +1,4 @@
-"""The benchmark: ours, the peer pattern and a bare pywsgi under the same load; `python -m Tests.benchmark`."""
+"""The benchmark: ours, the peer pattern and a bare pywsgi under the same load.
+
+`python -m Tests.benchmark` runs it.
+"""

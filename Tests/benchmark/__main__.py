@@ -29,7 +29,7 @@ NAMES = [measure.name for measure in MEASURES]
 
 
 def main() -> int:
-    """Measure, print the tables and keep the figures; 1 where something could not be measured or written."""
+    """Measure, print the tables and keep the figures; return 1 if any of that failed."""
     arguments = parsed()
     if arguments.last:
         run = json.loads(FILE.read_text())
@@ -50,9 +50,21 @@ def main() -> int:
 
 def parsed() -> argparse.Namespace:
     """Return the command line's arguments."""
-    parser = argparse.ArgumentParser(prog="python -m Tests.benchmark", description="Measures the integration against its bars.")
-    parser.add_argument("--quick", action="store_true", help="one round of short windows: that everything runs, not how fast")
-    parser.add_argument("--only", action="append", choices=NAMES, metavar="NAME", help=f"one of: {', '.join(NAMES)}; repeatable")
+    parser = argparse.ArgumentParser(
+        prog="python -m Tests.benchmark", description="Measures the integration against its bars."
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="one round of short windows: that everything runs, not how fast",
+    )
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=NAMES,
+        metavar="NAME",
+        help=f"one of: {', '.join(NAMES)}; repeatable",
+    )
     parser.add_argument(
         "--compare",
         nargs="+",
@@ -61,15 +73,22 @@ def parsed() -> argparse.Namespace:
         metavar="FILE",
         help="versions of the integration for `cpu` and `gathering`",
     )
-    parser.add_argument("--document", action="store_true", help="write the figures of a whole run into docs/performance.md")
+    parser.add_argument(
+        "--document",
+        action="store_true",
+        help="write the figures of a whole run into docs/performance.md",
+    )
     parser.add_argument("--last", action="store_true", help="measure nothing, take the last run")
     return parser.parse_args()
 
 
 def written(run: report.Run) -> int:
-    """Write a run into the document; 1 where it is not a whole one."""
+    """Write a run into the document; return 1 if it is not a complete run."""
     if run["quick"] or run["failures"] or run["measures"] != NAMES:
-        print("The document takes a whole run only: all rows, none of them quick or failed.", file=sys.stderr)
+        print(
+            "The document takes a whole run only: all rows, none of them quick or failed.",
+            file=sys.stderr,
+        )
         return 1
     plots.draw_model(report.newest(run), report.PICTURES)
     report.document(run)
@@ -78,11 +97,14 @@ def written(run: report.Run) -> int:
 
 
 def prepare_process() -> None:
-    """Allow for the connections, and keep Python's collector out of the sandbox's answers."""
+    """Raise the limit of open files, and keep Python's collector out of the sandbox's answers."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65_536) if hard > 0 else 65_536, hard))
-    # The server this process plays keeps 100,000 incidents: walking them would show as a latency of what is measured.
+        resource.setrlimit(
+            resource.RLIMIT_NOFILE, (min(hard, 65_536) if hard > 0 else 65_536, hard)
+        )
+    # The server in this process keeps 100,000 incidents: a collection of them would show as
+    # latency.
     gc.freeze()
     gc.disable()
 
@@ -92,10 +114,12 @@ def measured(arguments: argparse.Namespace) -> report.Run:
     if generator() != "wrk":
         print(NO_WRK, file=sys.stderr)
     prepare_process()
-    chosen = [measure for measure in MEASURES if not arguments.only or measure.name in arguments.only]
+    chosen = [
+        measure for measure in MEASURES if not arguments.only or measure.name in arguments.only
+    ]
     before, started = os.getloadavg(), Moment.now(())
     results, failures = measure_all(chosen, arguments.quick, arguments.compare)
-    ended = Moment.now(())  # the servers have ended, so all that is ours counts as ours
+    ended = Moment.now(())  # the servers have ended, so their time counts as ours
     return {
         "measured": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": time.monotonic() - started.at,
@@ -109,18 +133,25 @@ def measured(arguments: argparse.Namespace) -> report.Run:
             "others_overall": ended.others_since(started),
             "others": {name: result.others for name, result in results.items()},
         },
-        "table": [{**asdict(row), "met": row.met} for result in results.values() for row in result.rows],
+        "table": [
+            {**asdict(row), "met": row.met} for result in results.values() for row in result.rows
+        ],
         "figures": {name: result.figures for name, result in results.items() if result.figures},
     }
 
 
-def measure_all(measures: list[Measure], quick: bool, compare: list[Path]) -> tuple[dict[str, Result], list[str]]:
-    """Run one measure after the other under a progress bar; one that fails does not end the others."""
+def measure_all(
+    measures: list[Measure], quick: bool, compare: list[Path]
+) -> tuple[dict[str, Result], list[str]]:
+    """Run one measure after the other with a progress bar; a failed one does not end the others."""
     results: dict[str, Result] = {}
     failures: list[str] = []
     layout = "{desc:<12} |{bar:30}| {percentage:3.0f}%  {elapsed}  {unit}"
     total = sum(measure.seconds for measure in measures)
-    with tqdm(total=total, bar_format=layout, file=sys.stderr, leave=False, unit="") as bar, Bench(quick, bar, compare) as bench:
+    with (
+        tqdm(total=total, bar_format=layout, file=sys.stderr, leave=False, unit="") as bar,
+        Bench(quick, bar, compare) as bench,
+    ):
         for measure in measures:
             before = bench.moment()
             try:

@@ -1,6 +1,7 @@
 """The upper limit: a stock pywsgi that reads the body and answers `[]`.
 
-Run as `python bare.py PORT [FILE]`; with a file, which holds a certificate and its key, it speaks TLS.
+Run as `python bare.py PORT [FILE]`; with a file, which holds a certificate and its key, it speaks
+TLS.
 """
 
 import socket
@@ -25,7 +26,10 @@ def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[
 
 
 def context(file: str) -> gevent.ssl.SSLContext:
-    """Return the TLS of a certificate: one for all connections, which else could not resume each other's sessions."""
+    """Return the TLS context of a certificate.
+
+    One serves all connections, or they could not resume each other's sessions.
+    """
     made = gevent.ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     made.load_cert_chain(file)
     return made
@@ -33,7 +37,9 @@ def context(file: str) -> gevent.ssl.SSLContext:
 
 def main() -> None:
     """Serve until the process is ended."""
-    gevent.get_hub().exception_stream = None  # the load generator hangs up at its window's end, in the midst of anything
+    gevent.get_hub().exception_stream = (
+        None  # the load generator disconnects when its window ends, in the middle of anything
+    )
     listener = gevent.socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted sockets inherit it

@@ -1,4 +1,4 @@
-"""What every measure works with: the servers, the rounds and their repetition, the progress bar, and what comes out."""
+"""What every measure uses: servers, rounds and their repetition, the progress bar, the results."""
 
 import contextlib
 import tempfile
@@ -17,9 +17,11 @@ from .load import Traffic, alert
 from .machine import Moment
 from .servers import Bare, Sandboxed, Served, Window, ours, ours_by_tls, peer, version
 
-STEADY = 0.2  # rounds that differ by more than this share of their median are made again
+STEADY = 0.2  # rounds that differ by more than this share of their median are repeated
 ATTEMPTS = 3  # at most; the steadiest counts
-REPEAT_SECONDS = 700  # of a run, after which nothing is made again: a whole run on a restless machine ends within 20 minutes
+# Of a run, after which nothing is repeated: a whole run on a restless machine ends within 20
+# minutes.
+REPEAT_SECONDS = 700
 T = TypeVar("T")
 S = TypeVar("S", bound=Served)
 
@@ -28,8 +30,9 @@ S = TypeVar("S", bound=Served)
 class Row:
     """One line of the table; `figure`, `bar` and `aim` are in the same unit.
 
-    spread: by how much the rounds differ, as a share of their median. attempts: how often they were made. bar: None where there
-    is nothing to reach.
+    spread: by how much the rounds differ, as a share of their median.
+    attempts: how often the rounds were made.
+    bar: None if there is nothing to reach.
     """
 
     measure: str
@@ -44,7 +47,7 @@ class Row:
 
     @property
     def met(self) -> str:
-        """What is reached of bar and aim, at the precision that is shown."""
+        """Which of bar and aim is reached, at the precision that is shown."""
         if self.bar is None:
             return ""
         if self.aim is not None and self._reaches(self.aim):
@@ -58,7 +61,7 @@ class Row:
 
 @dataclass
 class Result:
-    """What a measure found out. others: the share of all cores that other processes took meanwhile."""
+    """What a measure found. others: the share of all cores that other processes used meanwhile."""
 
     rows: list[Row] = field(default_factory=list)
     figures: dict[str, Any] = field(default_factory=dict)
@@ -67,7 +70,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Measure:
-    """A measure, its name on the command line, and about how many seconds it takes in a full run without repetition."""
+    """A measure, its command-line name, and the seconds of a full run without repetition."""
 
     name: str
     seconds: int
@@ -85,7 +88,7 @@ class Rounds:
         return median(map(of, self.windows[server.name]))
 
     def ratios(self, one: Served, other: Served, of: Callable[[Window], float]) -> list[float]:
-        """Return for each round what one server has for one of the other's."""
+        """Return the ratio of two servers for each round."""
         return [of(a) / of(b) for a, b in zip(self.windows[one.name], self.windows[other.name])]
 
     def figures(self) -> dict[str, Any]:
@@ -105,13 +108,13 @@ class Rounds:
 
 
 class Bench:
-    """The servers, each started when first asked for, and the length of everything; used as a context manager."""
+    """The servers, each started when first needed, and all durations; a context manager."""
 
     def __init__(self, quick: bool, bar: "tqdm[Any]", compare: Sequence[Path] = ()) -> None:
         self.quick = quick
         self.small = alert()
         self._bar = bar
-        self._end = 0.0  # of the measure under way, on the progress bar
+        self._end = 0.0  # of the measure in progress, on the progress bar
         self._stack = contextlib.ExitStack()
         self._started: list[Served] = []
         self._compare = compare
@@ -120,7 +123,12 @@ class Bench:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._stack.close()
 
     def _start(self, server: S) -> S:
@@ -154,21 +162,24 @@ class Bench:
 
     @cached_property
     def versions(self) -> list[Sandboxed]:
-        """The versions of the integration to compare; the integration of this tree where none are named."""
+        """The versions of the integration to compare; the one of this tree if none are named."""
         if not self._compare:
             return [self.ours]
         alike = len({code.stem for code in self._compare}) < len(self._compare)
-        return [self._start(version(str(code) if alike else code.stem, code, self._folder())) for code in self._compare]
+        return [
+            self._start(version(str(code) if alike else code.stem, code, self._folder()))
+            for code in self._compare
+        ]
 
     def _folder(self) -> Path:
         return Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
 
     def moment(self) -> Moment:
-        """Return what machine and servers have taken so far."""
+        """Return what machine and servers have used so far."""
         return Moment.now(server.pid for server in self._started)
 
     def seconds(self, full: float) -> float:
-        """Return a window's length: a fifth of it in a quick run, at least one second."""
+        """Return a window's length: a fifth in a quick run, but at least one second."""
         return max(1.0, full / 5) if self.quick else full
 
     def rounds(self, full: int) -> int:
@@ -178,13 +189,13 @@ class Bench:
     # ---- the progress bar
 
     def say(self, text: str) -> None:
-        """Show what is going on beside the progress bar."""
+        """Print a line above the progress bar."""
         self._bar.unit = text
         self._bar.refresh()
 
     @contextlib.contextmanager
     def progress(self, measure: "Measure") -> Iterator[None]:
-        """Move the bar by a measure, in small steps inside it and to its end after it."""
+        """Move the bar by a measure: in small steps during it, and to its end after it."""
         self._end = self._bar.n + measure.seconds
         self._bar.set_description_str(measure.name)
         try:
@@ -193,12 +204,19 @@ class Bench:
             self.advance(measure.seconds)
 
     def advance(self, seconds: float) -> None:
-        """Move the bar by so many seconds, at most to the end of the measure under way."""
+        """Move the bar by `seconds`, at most to the end of the measure in progress."""
         self._bar.update(max(0.0, min(seconds, self._end - self._bar.n)))
 
     # ---- windows and rounds
 
-    def window(self, server: Served, traffic: Traffic, full_seconds: float, latency: float = 0.0, requests: int = 0) -> Window:
+    def window(
+        self,
+        server: Served,
+        traffic: Traffic,
+        full_seconds: float,
+        latency: float = 0.0,
+        requests: int = 0,
+    ) -> Window:
         """Send one window of load to a server."""
         self.say(f"{server.name}, {traffic.connections} connections")
         window = server.load(traffic, self.seconds(full_seconds), latency, requests)
@@ -214,11 +232,13 @@ class Bench:
         latency: float = 0.0,
         requests: int = 0,
     ) -> Rounds:
-        """Send load to each server in turn, several rounds of it."""
+        """Send load to each server in turn, in several rounds."""
         windows: dict[str, list[Window]] = {server.name: [] for server in servers}
         for _ in range(self.rounds(rounds)):
             for server in servers:
-                windows[server.name].append(self.window(server, traffic, full_seconds, latency, requests))
+                windows[server.name].append(
+                    self.window(server, traffic, full_seconds, latency, requests)
+                )
         return Rounds(windows)
 
     def warm(self, servers: Sequence[Served], traffic: Traffic) -> None:
@@ -226,13 +246,17 @@ class Bench:
         for server in servers:
             self.window(server, traffic, 1.0)
 
-    def steady(self, attempt: Callable[[], T], figures: Callable[[T], Sequence[Sequence[float]]]) -> tuple[T, dict[str, Any]]:
-        """Make an attempt, a set of rounds, again while one of its figures differs too much between rounds, a few times at most.
+    def steady(
+        self, attempt: Callable[[], T], figures: Callable[[T], Sequence[Sequence[float]]]
+    ) -> tuple[T, dict[str, Any]]:
+        """Repeat a set of rounds while one of its figures differs too much between rounds.
 
         Returns the steadiest attempt, and its spread and the number of attempts for a Row.
         """
         attempts: list[tuple[float, T]] = []
-        while not attempts or (self._may_repeat(len(attempts)) and all(spread > STEADY for spread, _ in attempts)):
+        while not attempts or (
+            self._may_repeat(len(attempts)) and all(spread > STEADY for spread, _ in attempts)
+        ):
             made = attempt()
             attempts.append((max(map(spread_of, figures(made))), made))
         spread, steadiest = min(attempts, key=lambda pair: pair[0])
@@ -248,10 +272,10 @@ def spread_of(rounds: Sequence[float]) -> float:
 
 
 def rate(window: Window) -> float:
-    """Requests per second of a window."""
+    """Return the requests per second of a window."""
     return window.load.rate
 
 
 def p99(window: Window) -> float:
-    """99th percentile of a window's latency in seconds."""
+    """Return the 99th percentile of a window's latency in seconds."""
     return window.load.p99

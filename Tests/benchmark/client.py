@@ -1,7 +1,8 @@
-"""A load generator for a new connection with each request, by TLS with resumed sessions; it stands in where there is no wrk, too.
+"""A load generator that opens a new connection for each request, with resumed TLS sessions.
 
-wrk resumes no session, and counts as an error that pywsgi closes a connection without having said so in its answer. Run as
-`python client.py ORDER`, where ORDER is JSON as load.py writes it; SIGINT ends it early. TLS runs in memory, so that a flight of
+It also replaces wrk if that is not installed. wrk resumes no session, and counts it as an error
+that pywsgi closes a connection without announcing it. Run it as `python client.py ORDER`, where
+ORDER is JSON as load.py writes it; SIGINT ends it early. TLS runs in memory, so that a flight of
 records is one system call.
 """
 
@@ -20,22 +21,31 @@ from typing import Any
 from urllib.parse import urlsplit
 
 CHUNK_BYTES = 65_536
-WARM_SECONDS = 20.0  # at most, before the window: until each sender was answered once and has a session
+WARM_SECONDS = (
+    20.0  # at most, before the window: until each sender was answered once and has a session
+)
 PLACE = b"@request-id@"
 Steps = Generator[None, None, None]  # stops where it waits until its connection is readable
 Received = Generator[None, None, bytes]
 
 
 class Connection:
-    """A connection, by TLS where there is a context for it; `session` is what to resume."""
+    """A connection, with TLS if there is a context for it; `session` is what to resume."""
 
-    def __init__(self, address: tuple[str, int], tls: ssl.SSLContext | None, session: ssl.SSLSession | None) -> None:
-        self.socket = socket.create_connection(address)  # on one machine neither this nor sending makes anybody wait
+    def __init__(
+        self, address: tuple[str, int], tls: ssl.SSLContext | None, session: ssl.SSLSession | None
+    ) -> None:
+        # On one machine neither connecting nor sending blocks for long.
+        self.socket = socket.create_connection(address)
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.tls = tls.wrap_bio(self._in, self._out, server_hostname=address[0], session=session) if tls else None
+        self.tls = (
+            tls.wrap_bio(self._in, self._out, server_hostname=address[0], session=session)
+            if tls
+            else None
+        )
 
     def shake_hands(self) -> Steps:
-        """Bring up TLS, if there is any; what is left to send leaves with the first request."""
+        """Bring up TLS, if any; what is left to send is sent with the first request."""
         while self.tls is not None:
             try:
                 self.tls.do_handshake()
@@ -52,7 +62,7 @@ class Connection:
         self.socket.sendall(data)
 
     def receive(self) -> Received:
-        """Return what came next. Under TLS 1.3 a session's tickets come here, behind the handshake."""
+        """Return what arrived next, which in TLS 1.3 may include a session's tickets."""
         while self.tls is not None:
             with contextlib.suppress(ssl.SSLWantReadError):
                 return self.tls.read(CHUNK_BYTES)
@@ -63,7 +73,9 @@ class Connection:
         yield
         data = self.socket.recv(CHUNK_BYTES)
         if not data:
-            raise ConnectionResetError("The server closed the connection before its answer was complete.")
+            raise ConnectionResetError(
+                "The server closed the connection before its answer was complete."
+            )
         return data
 
     def read_answer(self) -> Generator[None, None, int]:
@@ -79,7 +91,7 @@ class Connection:
 
 
 class Client:
-    """Sends what an order asks for and counts what comes of it."""
+    """Sends what an order asks for and counts the results."""
 
     def __init__(self, order: dict[str, Any]) -> None:
         parts = urlsplit(order["url"])
@@ -98,7 +110,7 @@ class Client:
         self.started = self.cpu_started = 0.0
 
     def forget(self) -> None:
-        """Begin a window: of what came before only its number is kept."""
+        """Begin a window: only the number of earlier requests is kept."""
         self.before_window = len(self.latencies)
         self.latencies = []
         self.resumed = self.refused = self.broken = 0
@@ -114,18 +126,19 @@ class Client:
         self.go_on(seconds, lambda: False)
 
     def go_on(self, seconds: float, enough: Any) -> None:
-        """Let the senders send for so long, or until there is enough."""
+        """Let the senders send for `seconds`, or until there are enough requests."""
         until = time.perf_counter() + seconds
         while time.perf_counter() < until and not enough():
             for descriptor, _ in self.poll.poll(0.1):
                 next(self.senders[self.waiting[descriptor]])
 
     def sender(self, number: int) -> Steps:
-        """Send one request after the other, each over a connection of its own where the order says so."""
+        """Send one request after the other, each on its own connection if the order says so."""
         session: ssl.SSLSession | None = None
         while True:
             started = time.perf_counter()
-            connection = self.connect(number, session)  # a server that is not there ends this process
+            # A server that is not there ends this process.
+            connection = self.connect(number, session)
             try:
                 session = yield from self.exchange(number, connection, session, started)
             except OSError:
@@ -141,7 +154,7 @@ class Client:
     def exchange(
         self, number: int, connection: Connection, session: ssl.SSLSession | None, started: float
     ) -> Generator[None, None, ssl.SSLSession | None]:
-        """Send requests over a connection until it is to be closed, and return a session that can be resumed."""
+        """Send requests on a connection until it is to be closed; return a session to resume."""
         with contextlib.closing(connection.socket):
             yield from connection.shake_hands()
             while True:
@@ -155,20 +168,29 @@ class Client:
 
     def request(self) -> bytes:
         """Return the next request."""
-        return self.before if self.numbers is None else b"%b%010d%b" % (self.before, next(self.numbers), self.after)
+        return (
+            self.before
+            if self.numbers is None
+            else b"%b%010d%b" % (self.before, next(self.numbers), self.after)
+        )
 
     def count(self, seconds: float, status: int, connection: Connection) -> None:
-        """Note an answer."""
+        """Count an answer."""
         self.latencies.append(seconds)
         self.refused += status >= 400
         self.resumed += connection.tls is not None and bool(connection.tls.session_reused)
 
     def figures(self) -> dict[str, float]:
-        """Return what load.py reads, of the window."""
+        """Return the window's figures, as load.py reads them."""
         seconds, cpu = time.perf_counter() - self.started, time.process_time() - self.cpu_started
         ordered = sorted(self.latencies) or [0.0]
         p50, p99 = (ordered[int(share * (len(ordered) - 1))] for share in (0.5, 0.99))
-        counts = {"requests": len(self.latencies), "resumed": self.resumed, "refused": self.refused, "broken": self.broken}
+        counts = {
+            "requests": len(self.latencies),
+            "resumed": self.resumed,
+            "refused": self.refused,
+            "broken": self.broken,
+        }
         return {
             "seconds": seconds,
             "p50": p50,
@@ -181,23 +203,33 @@ class Client:
 
 
 def resumable(connection: Connection) -> ssl.SSLSession | None:
-    """Return a connection's session where it has a ticket; asking for it costs more than a handshake, so once a sender."""
+    """Return a connection's session if it has a ticket.
+
+    Getting it costs more than a handshake, so this is done once per sender.
+    """
     session = connection.tls.session if connection.tls is not None else None
     return session if session is not None and session.has_ticket else None
 
 
 def request_of(order: dict[str, Any], path: str) -> bytes:
-    """Return an order's request, with PLACE where a request ID of its own belongs."""
+    """Return an order's request, with PLACE for a request ID of its own."""
     body = Path(order["body"]).read_bytes()
-    headers = {"Host": urlsplit(order["url"]).netloc, **order["headers"], "Content-Length": str(len(body))}
+    headers = {
+        "Host": urlsplit(order["url"]).netloc,
+        **order["headers"],
+        "Content-Length": str(len(body)),
+    }
     if order["distinct"]:
         headers["X-Request-Id"] = f"request-{PLACE.decode()}"
-    lines = [f"{order['method']} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+    lines = [
+        f"{order['method']} {path} HTTP/1.1",
+        *(f"{name}: {value}" for name, value in headers.items()),
+    ]
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
 def unverified() -> ssl.SSLContext:
-    """Return a client's context that takes any certificate: the load goes to this machine only."""
+    """Return a client's context that accepts any certificate: the load stays on this machine."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -205,7 +237,7 @@ def unverified() -> ssl.SSLContext:
 
 
 def main() -> None:
-    """Send for the order's seconds, or until SIGINT, and print the figures as a line of JSON."""
+    """Send for the order's seconds, or until SIGINT; print the figures as a line of JSON."""
     order = json.loads(sys.argv[1])
     client = Client(order)
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,4 +1,7 @@
-"""The load generators: Debian's `wrk`, and client.py where wrk is absent or each request is to have a connection of its own."""
+"""The load generators: Debian's `wrk`, and client.py.
+
+client.py is used if wrk is absent, or if each request is to have its own connection.
+"""
 
 import base64
 import json
@@ -18,14 +21,18 @@ from urllib.parse import urlsplit
 HERE = Path(__file__).parent
 USER, PASSWORD = "webhook", "benchmark"
 AUTHORIZATION = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
-ANSWER_SECONDS = 60  # an answer slower than this counts as an error of the load generator; nothing here is
+ANSWER_SECONDS = (
+    60  # a slower answer counts as an error of the load generator; nothing here is that slow
+)
 GRACE_SECONDS = 30  # for the load generator to end by itself
 POLL_SECONDS = 0.01
 NO_WRK = (
-    "wrk is not installed (Debian: apt-get install wrk), so client.py sends the load. It takes about as much time per request as "
+    "wrk is not installed (Debian: apt-get install wrk), so client.py sends the load. "
+    "It takes about as much time per request as "
     "the server does: throughput and ratios come out too low."
 )
-# What a proxy hands on of a monitoring tool's request; with Host and Content-Length they are ten.
+# These headers of a monitoring tool's request pass a proxy; with Host and Content-Length there are
+# ten.
 HEADERS = {
     "X-Real-IP": "192.0.2.10",
     "X-Forwarded-For": "192.0.2.10",
@@ -40,7 +47,7 @@ BODY_BYTES = 800
 
 
 class LoadError(Exception):
-    """The load generator failed, or requests did."""
+    """The load generator or requests failed."""
 
 
 class SilentError(LoadError):
@@ -49,10 +56,11 @@ class SilentError(LoadError):
 
 @dataclass(frozen=True)
 class Load:
-    """What came of one window of load; times in seconds.
+    """What one window of load resulted in; times in seconds.
 
-    resumed: requests whose connection resumed a TLS session. cpu_seconds, before: client.py's processor time in the window, and
-    its requests before it; wrk does not say the one and has none of the others.
+    resumed: requests whose connection resumed a TLS session. cpu_seconds, before: client.py's
+        processor time in the window, and its requests before it; wrk does not report the former and
+        has none of the latter.
     """
 
     requests: int
@@ -72,9 +80,10 @@ class Load:
 
 @dataclass(frozen=True)
 class Traffic:
-    """What is sent over so many connections at a time, each of which sends again as soon as it is answered.
+    """What is sent on a number of connections, each of which sends again as soon as it is answered.
 
-    closing: each request has a connection of its own, by TLS with a resumed session. distinct: so has each head a request ID.
+    closing: each request has its own connection, with a resumed TLS session. distinct: each head
+        has its own request ID.
     """
 
     connections: int
@@ -96,8 +105,14 @@ def generator() -> str:
 
 
 def alert(size: int = BODY_BYTES) -> bytes:
-    """Return a JSON body of exactly `size` bytes: an envelope with events of a few fields, as monitoring sends them."""
-    event = {"host": "web-01", "disk": "/var", "used": 97, "tags": ["disk", "production"], "note": "above 95 %"}
+    """Return a JSON body of `size` bytes: the native format with events of a monitoring tool."""
+    event = {
+        "host": "web-01",
+        "disk": "/var",
+        "used": 97,
+        "tags": ["disk", "production"],
+        "note": "above 95 %",
+    }
     raw: dict[str, Any] = {"events": [], "padding": ""}
     envelope = {"name": "Disk full on web-01", "type": "Monitoring", "raw_json": raw}
     length = len(json.dumps(envelope).encode())
@@ -106,10 +121,13 @@ def alert(size: int = BODY_BYTES) -> bytes:
     return json.dumps(envelope).encode()
 
 
-def send(url: str, traffic: Traffic, seconds: float, enough: Callable[[], bool] | None = None) -> Load:
-    """Send traffic to this machine for so long, or until there was enough of it.
+def send(
+    url: str, traffic: Traffic, seconds: float, enough: Callable[[], bool] | None = None
+) -> Load:
+    """Send traffic to this machine for some seconds, or until there was enough of it.
 
-    Raises LoadError where a request was refused, a connection broke, or a new connection by TLS did not resume a session.
+    Raises LoadError if a request was refused, a connection broke, or a new TLS connection did not
+    resume a session.
     """
     if urlsplit(url).hostname != "127.0.0.1":
         raise LoadError(f"{url} is not on this machine.")
@@ -127,13 +145,22 @@ def send(url: str, traffic: Traffic, seconds: float, enough: Callable[[], bool] 
     if not load.requests:
         raise SilentError(f"{url}: no request was answered within {seconds} s.")
     if resuming and load.resumed != load.requests:
-        raise LoadError(f"{url}: only {load.resumed} of {load.requests} connections resumed a TLS session.")
+        raise LoadError(
+            f"{url}: only {load.resumed} of {load.requests} connections resumed a TLS session."
+        )
     return load
 
 
 def by_wrk(url: str, traffic: Traffic, seconds: int, file: Path) -> list[str]:
-    """Return wrk's command, with one thread: a second one would take a core from what is measured."""
-    shape = ["--threads", "1", "--connections", str(traffic.connections), "--duration", f"{seconds}s"]
+    """Return wrk's command, with one thread: a second one would take a core from the server."""
+    shape = [
+        "--threads",
+        "1",
+        "--connections",
+        str(traffic.connections),
+        "--duration",
+        f"{seconds}s",
+    ]
     script = ["--timeout", f"{ANSWER_SECONDS}s", "--script", str(HERE / "load.lua")]
     heads = "distinct" if traffic.distinct else "same"
     headers = [f"{name}: {value}" for name, value in traffic.headers.items()]
@@ -156,8 +183,12 @@ def by_client(url: str, traffic: Traffic, seconds: int, file: Path) -> list[str]
 
 
 def run_bounded(command: list[str], seconds: float, enough: Callable[[], bool] | None) -> str:
-    """Run a load generator to its end, which is when there was enough, and return what it printed; raises LoadError."""
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    """Run a load generator until it ends or there was enough, and return its output.
+
+    Raises LoadError."""
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         if enough is not None:
             interrupt_when(enough, process, seconds)
         try:
@@ -170,8 +201,10 @@ def run_bounded(command: list[str], seconds: float, enough: Callable[[], bool] |
     return printed
 
 
-def interrupt_when(enough: Callable[[], bool], process: subprocess.Popen[str], seconds: float) -> None:
-    """Interrupt a load generator, which then prints its figures, as soon as there was enough."""
+def interrupt_when(
+    enough: Callable[[], bool], process: subprocess.Popen[str], seconds: float
+) -> None:
+    """Interrupt a load generator as soon as there was enough; it then prints its figures."""
     until = time.monotonic() + seconds
     while process.poll() is None and time.monotonic() < until:
         if enough():

@@ -16,7 +16,10 @@ FINE = (0, *(10 ** (exponent / 20) for exponent in range(-20, 61)))  # ms, for t
 
 
 def draw_model(cells: list[Cell], folder: Path) -> Path:
-    """Write model.png: requests a second with the model as bands, and incidents in a call, both by createIncidents' latency."""
+    """Write model.png: requests per second with the model as bands, and incidents in a call.
+
+    Both are drawn against createIncidents' latency.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(12, 5), layout="constrained")
     model = model_of(cells)
@@ -24,11 +27,14 @@ def draw_model(cells: list[Cell], folder: Path) -> Path:
         mine = [cell for cell in cells if cell["connections"] == connections]
         points = {"color": colour, "marker": "o", "linestyle": "none"}
         left.plot(*curve(mine, lambda cell: cell["rate"]), **points, label=f"{connections:,}")
-        low, high = ([bound(ms / 1000, connections) for ms in FINE] for bound in (model.lowest, model.highest))
+        low, high = (
+            [bound(ms / 1000, connections) for ms in FINE]
+            for bound in (model.lowest, model.highest)
+        )
         left.fill_between(FINE, low, high, color=colour, alpha=0.25, linewidth=1)
         right.plot(*curve(mine, lambda cell: cell["batch"]), **{**points, "linestyle": ":"})
     left.axhline(model.cpu, color="#999999", linestyle="--", linewidth=1, label="CPU")
-    dress(left, "requests a second")
+    dress(left, "requests per second")
     dress(right, "incidents in a call (median)")
     left.legend(frameon=False, loc="lower left", title="connections")
     file = folder / "model.png"

@@ -1,4 +1,4 @@
-"""What is shown of a run and kept of it: the table on the screen, and what docs/performance.md has between its markers.
+"""What a run shows and keeps: tables on the screen, and the marked parts of docs/performance.md.
 
 A run is a dict as in results/benchmark.json, so that it can be shown again without measuring.
 """
@@ -14,12 +14,16 @@ from .load import BODY_BYTES, HEADERS, NO_WRK
 DOCUMENT = ROOT / "docs" / "performance.md"
 PICTURES = ROOT / "docs" / "performance"
 BLOCK = "<!-- measured: {} -->\n", "<!-- end of measured -->"
-CLOSE = 0.1  # a point this near to the model, as a share of it, agrees with it
-METHOD = """\
-Bodies of {body} bytes, {headers} request headers as through a proxy, Basic authentication and samples on, unless a row says
-otherwise. All servers take turns in one run. A ratio is the median of the ratios inside a round; the two figures behind it are
-medians, the integration's first. Rounds that differ by more than {steady} of their median are made again, {attempts} times in all
-at most, and the steadiest attempt counts."""
+CLOSE = 0.1  # a point that differs from the model by this share of it agrees with it
+METHOD = (
+    "Unless a row says otherwise, bodies have {body} bytes and requests {headers} headers, "
+    "as through a proxy, with Basic authentication and samples on.\n"
+    "All servers take turns in one run.\n"
+    "A ratio is the median of the ratios inside a round; "
+    "the two figures behind it are medians, the integration's first.\n"
+    "Rounds that differ by more than {steady} of their median are repeated, "
+    "for at most {attempts} attempts, and the steadiest attempt counts."
+)
 Run = dict[str, Any]
 Cell = dict[str, Any]
 
@@ -55,9 +59,20 @@ def rows_table(rows: list[dict[str, Any]]) -> str:
     lines = [("measure", "bar", "aim", "measured", "met", "rounds differ", "behind it")]
     for row in rows:
         limits = [limit(row, key) for key in ("bar", "aim")]
-        lines.append((row["measure"], *limits, number(row["figure"], row["unit"]), row["met"], steadiness(row), row["detail"]))
+        lines.append(
+            (
+                row["measure"],
+                *limits,
+                number(row["figure"], row["unit"]),
+                row["met"],
+                steadiness(row),
+                row["detail"],
+            )
+        )
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    texts = ["  ".join(text.ljust(width) for text, width in zip(line, widths)).rstrip() for line in lines]
+    texts = [
+        "  ".join(text.ljust(width) for text, width in zip(line, widths)).rstrip() for line in lines
+    ]
     return "\n".join([texts[0], "-" * max(map(len, texts)), *texts[1:]]) if rows else ""
 
 
@@ -75,7 +90,7 @@ def steadiness(row: dict[str, Any]) -> str:
 
 
 def gathering_tables(run: Run) -> list[str]:
-    """Return the table of each version: requests a second, and with another version before it the ratio to the first."""
+    """Return each version's requests per second; later ones with the ratio to the first."""
     cells = cells_of(run)
     versions = list(dict.fromkeys(cell["version"] for cell in cells))
     return [f"{version}\n{gathering_table(cells, version, versions[0])}" for version in versions]
@@ -88,27 +103,41 @@ def cells_of(run: Run) -> list[Cell]:
 
 
 def gathering_table(cells: list[Cell], version: str, first: str) -> str:
-    """Return requests a second and incidents in a call, by latency and connections."""
+    """Return requests per second and incidents in a call, by latency and connections."""
     rates = {(cell["version"], cell["latency"], cell["connections"]): cell for cell in cells}
-    latencies, connections = (sorted({cell[key] for cell in cells}) for key in ("latency", "connections"))
-    lines = [["createIncidents takes", *(f"{number_of:,} connection{'s' if number_of > 1 else ''}" for number_of in connections)]]
+    latencies, connections = (
+        sorted({cell[key] for cell in cells}) for key in ("latency", "connections")
+    )
+    lines = [
+        [
+            "createIncidents takes",
+            *(
+                f"{number_of:,} connection{'s' if number_of > 1 else ''}"
+                for number_of in connections
+            ),
+        ]
+    ]
     for latency in latencies:
         line = [f"{latency * 1000:g} ms"]
         for number_of in connections:
             mine, theirs = (rates[name, latency, number_of] for name in (version, first))
-            ratio = f" {mine['rate'] / theirs['rate']:.2f}x" if version != first and theirs["rate"] else ""
+            ratio = (
+                f" {mine['rate'] / theirs['rate']:.2f}x"
+                if version != first and theirs["rate"]
+                else ""
+            )
             line.append(f"{number(mine['rate'], '')} ({mine['batch']:,.0f}){ratio}")
         lines.append(line)
     return markdown(lines)
 
 
 def machine_line(run: Run) -> str:
-    """Return which machine a run was made on."""
+    """Return the machine on which a run was made."""
     machine = run["machine"]
     packages = ", ".join(f"{name} {number_of}" for name, number_of in machine["packages"].items())
     return (
-        f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}, Python {machine['python']}, {packages}, "
-        f"load by {machine['load_generator']}"
+        f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}, "
+        f"Python {machine['python']}, {packages}, load by {machine['load_generator']}"
     )
 
 
@@ -118,7 +147,8 @@ def load_line(run: Run) -> str:
     before, after = (" ".join(f"{value:.2f}" for value in load[key]) for key in ("before", "after"))
     busiest = max(load["others"].items(), key=lambda pair: pair[1], default=("", 0.0))
     return (
-        f"Load average {before} before and {after} after; other processes took {percent(load['others_overall'])} of the cores, "
+        f"Load average {before} before and {after} after; other processes took "
+        f"{percent(load['others_overall'])} of the cores, "
         f"and at most {percent(busiest[1])} during a row ({busiest[0]})."
     )
 
@@ -127,31 +157,34 @@ def load_line(run: Run) -> str:
 
 
 class Model(NamedTuple):
-    """requests/s = min(CPU, connections / (latency + turn-round)), with constants from instant calls alone.
+    """requests/s = min(CPU, connections / (latency + turn-round)); constants by instant calls.
 
-    cpu: the highest rate. alone: one connection's turn-round in seconds. With more of them it lies between `alone`, where all
-    other work is done while a call is under way, and `alone` and 1 / cpu for each further connection, where none is.
+    cpu: the highest rate. alone: one connection's turn-round in seconds. With more connections the
+        turn-round is between `alone`, if all other work is done while a call is in progress, and
+        `alone` and 1 / cpu for each further connection, if none is.
     """
 
     cpu: float
     alone: float
 
     def lowest(self, latency: float, connections: int) -> float:
-        """Return requests a second where nothing is done while a call is under way; never more than cpu."""
+        """Return requests per second if nothing is done during a call; at most cpu."""
         return connections / (latency + self.alone + (connections - 1) / self.cpu)
 
     def highest(self, latency: float, connections: int) -> float:
-        """Return requests a second where all work is done while calls are under way."""
+        """Return requests per second if all work is done while calls are in progress."""
         return min(self.cpu, connections / (latency + self.alone))
 
     def deviation(self, cell: Cell) -> float:
-        """Return by how much a point lies above or, negative, below the model, as a share of it; 0 inside."""
-        low, high = (bound(cell["latency"], cell["connections"]) for bound in (self.lowest, self.highest))
+        """Return by which share a point is above or (negative) below the model; 0 inside."""
+        low, high = (
+            bound(cell["latency"], cell["connections"]) for bound in (self.lowest, self.highest)
+        )
         return max(cell["rate"] / high - 1, 0.0) + min(cell["rate"] / low - 1, 0.0)
 
 
 def model_of(cells: list[Cell]) -> Model:
-    """Return the model that the cells without a latency give."""
+    """Return the model that follows from the cells without a latency."""
     instant = {cell["connections"]: cell["rate"] for cell in cells if not cell["latency"]}
     return Model(max(instant.values()), 1 / instant[1])
 
@@ -163,7 +196,7 @@ def newest(run: Run) -> list[Cell]:
 
 
 def agreement(cells: list[Cell]) -> str:
-    """Return in one sentence how near the measured points are to the model."""
+    """Return one sentence on how near the measured points are to the model."""
     model = model_of(cells)
     deviations = [model.deviation(cell) for cell in cells]
     near = sum(abs(deviation) <= CLOSE for deviation in deviations)
@@ -198,23 +231,40 @@ def model_block(run: Run) -> str:
     """Return the model's picture, its measured points and how near they are."""
     cells = newest(run)
     model = model_of(cells)
-    picture = "![requests a second and incidents in a call, by the time createIncidents takes](performance/model.png)"
-    told = (
-        "Points are measured, bands are the model. Its two constants come from instant calls alone: "
-        f"*CPU* is {model.cpu:,.0f} requests/s, and one connection's turn-round {model.alone * 1000:.2f} ms. {agreement(cells)}\n"
-        "Requests a second, and in brackets incidents in a call:"
+    picture = (
+        "![requests per second and incidents in a call, by the time createIncidents takes]"
+        "(performance/model.png)"
     )
-    return "\n\n".join([picture, told, gathering_table(cells, cells[0]["version"], cells[0]["version"])])
+    reported = (
+        "Points are measured, bands are the model.\n"
+        "Its two constants are measured with instant calls only: "
+        f"*CPU* is {model.cpu:,.0f} requests/s, "
+        f"and one connection's turn-round {model.alone * 1000:.2f} ms.\n{agreement(cells)}\n"
+        "Requests per second, and in brackets incidents in a call:"
+    )
+    return "\n\n".join(
+        [picture, reported, gathering_table(cells, cells[0]["version"], cells[0]["version"])]
+    )
 
 
 def rows_block(run: Run) -> str:
     """Return the table of rows and how it was measured."""
     heading = ["Measure", "Measured", "Behind it", "Rounds differ by"]
-    lines = [[row["measure"], number(row["figure"], row["unit"]), row["detail"], steadiness(row)] for row in run["table"]]
-    return "\n\n".join([markdown([heading, *lines]), method(run), f"{machine_line(run)}. {load_line(run)}"])
+    lines = [
+        [row["measure"], number(row["figure"], row["unit"]), row["detail"], steadiness(row)]
+        for row in run["table"]
+    ]
+    return "\n\n".join(
+        [markdown([heading, *lines]), method(run), f"{machine_line(run)}. {load_line(run)}"]
+    )
 
 
 def method(run: Run) -> str:
     """Return how the rows were measured."""
     missing = "" if run["machine"]["load_generator"] == "wrk" else f" {NO_WRK}"
-    return METHOD.format(body=BODY_BYTES, headers=len(HEADERS) + 2, steady=percent(STEADY), attempts=ATTEMPTS) + missing
+    return (
+        METHOD.format(
+            body=BODY_BYTES, headers=len(HEADERS) + 2, steady=percent(STEADY), attempts=ATTEMPTS
+        )
+        + missing
+    )

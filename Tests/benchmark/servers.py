@@ -1,6 +1,7 @@
-"""Start what is measured: versions of ours and the peer pattern in a sandbox each, and a bare pywsgi as the upper limit.
+"""Starts what is measured: our versions and the peer pattern in a sandbox each, and bare pywsgi.
 
-A sandbox's container runs Tests/sandbox/loop.py, which costs what the platform's loop costs.
+The bare pywsgi is the upper limit. A sandbox's container runs Tests/sandbox/loop.py, which costs
+what the platform's loop costs.
 """
 
 import contextlib
@@ -21,7 +22,7 @@ from typing import Any, Self
 
 from Tests.end_to_end.hostile import certificate
 from Tests.end_to_end.proxies import pem_file
-from Tests.sandbox import Sandbox
+from Tests.sandbox import Sandbox, free_port
 from Tests.sandbox.descriptor import INTEGRATION
 
 from .client import unverified
@@ -37,8 +38,11 @@ KIB = 1024
 
 @dataclass(frozen=True)
 class Window:
-    """One window of load and what it made the server do: calls to XSOAR, the incidents of each createIncidents call, and, with
-    what was left over drained, the server's processor time in seconds and the requests it took that for."""
+    """One window of load and what it made the server do.
+
+    That is: calls to XSOAR, the incidents of each createIncidents call and, with the rest that was
+        drained, the server's processor time in seconds and the number of requests for it.
+    """
 
     load: Load
     calls: Counter[str]
@@ -53,32 +57,46 @@ class Window:
 
 
 class Served:
-    """A server under measurement; used as a context manager."""
+    """A server that is measured; a context manager."""
 
     name = ""
     url = ""
     pid = 0
 
-    def load(self, traffic: Traffic, seconds: float, latency: float = 0.0, requests: int = 0) -> Window:
-        """Send one window of load, and wait until nothing of it is left; so many `requests`, where given, end it early."""
+    def load(
+        self, traffic: Traffic, seconds: float, latency: float = 0.0, requests: int = 0
+    ) -> Window:
+        """Send one window of load and wait until nothing of it is left.
+
+        `requests`, if given, end it early.
+        """
         raise NotImplementedError
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         """Stop the server."""
 
     def cpu_seconds(self) -> float:
-        """Return the processor time that the server's process has taken so far."""
+        """Return the processor time that the server's process has used so far."""
         return cpu_seconds(self.pid)
 
 
 class Sandboxed(Served):
-    """A server in a sandbox: incidents in memory, nothing printed, load straight to the container's port."""
+    """A server in a sandbox that prints nothing; the load is sent to the container's port."""
 
     def __init__(
-        self, name: str, script: Path | None = None, replaceable: bool = False, params: dict[str, Any] | None = None
+        self,
+        name: str,
+        script: Path | None = None,
+        replaceable: bool = False,
+        params: dict[str, Any] | None = None,
     ) -> None:
         self.name = name
         self.script = script
@@ -86,46 +104,75 @@ class Sandboxed(Served):
         self.params = {**PARAMS, **(params or {})}
 
     def __enter__(self) -> Self:
-        self.sandbox = Sandbox(self.params, store=":memory:", script=self.script, quiet=True, wait=START_SECONDS)
+        self.sandbox = Sandbox(
+            self.params, store=":memory:", script=self.script, quiet=True, wait=START_SECONDS
+        )
         self.sandbox.start()
         self.url, self.pid = self.sandbox.container_url, self.sandbox.pid
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.set_latency(0.0)
         self.sandbox.stop(grace=2.0)
 
     def set_latency(self, seconds: float) -> None:
-        """Let createIncidents take so long from now on."""
+        """Set createIncidents' latency from now on."""
         self.sandbox.faults.latency = {"createIncidents": seconds} if seconds else {}
 
-    def load(self, traffic: Traffic, seconds: float, latency: float = 0.0, requests: int = 0) -> Window:
-        """Send one window of load and wait until nothing of it is left; what was created is forgotten."""
+    def load(
+        self, traffic: Traffic, seconds: float, latency: float = 0.0, requests: int = 0
+    ) -> Window:
+        """Send one window of load and wait until nothing of it is left; forget what was created."""
         self.set_latency(latency)
-        calls, first, cpu, pid = Counter(self.sandbox.calls), len(self.sandbox.batches), self.cpu_seconds(), self.pid
+        calls, first, cpu, pid = (
+            Counter(self.sandbox.calls),
+            len(self.sandbox.batches),
+            self.cpu_seconds(),
+            self.pid,
+        )
         batches = self.sandbox.batches
         try:
-            load = send(f"{self.url}/", traffic, seconds, reached(batches, first, requests) if requests else None)
-            spent = Counter(self.sandbox.calls)  # before the rest of the last requests: the window's own
+            load = send(
+                f"{self.url}/",
+                traffic,
+                seconds,
+                reached(batches, first, requests) if requests else None,
+            )
+            # These are the window's own calls, before the rest of the last requests.
+            spent = Counter(self.sandbox.calls)
             spent.subtract(calls)
             within = batches[first:]
         finally:
             self.set_latency(0.0)
             self.drain()
         replaced = pid != self.pid  # the processor time went with the old process
-        return Window(load, +spent, within, 0.0 if replaced else self.cpu_seconds() - cpu, sum(batches[first:]))
+        return Window(
+            load,
+            +spent,
+            within,
+            0.0 if replaced else self.cpu_seconds() - cpu,
+            sum(batches[first:]),
+        )
 
     def drain(self) -> float:
-        """Wait until what the load generator left behind is done, then forget all that was created; return the seconds it took.
+        """Wait until the load's rest is done, forget what was created; return the seconds.
 
-        Raises LoadError where that takes more than DRAIN_SECONDS, or starts a new sandbox in place of a replaceable one: a call
-        still under way in the old one may bring back what was forgotten.
+        Raises LoadError if that takes more than DRAIN_SECONDS, or replaces a replaceable sandbox by
+        a new one: a call that is still in progress in the old one may bring back what was
+        forgotten.
         """
         started = time.monotonic()
         while not self.is_idle():
             if time.monotonic() - started > DRAIN_SECONDS:
                 if not self.replaceable:
-                    raise LoadError(f"{self.name} is still busy {DRAIN_SECONDS:.0f} s after the load's end.")
+                    raise LoadError(
+                        f"{self.name} is still busy {DRAIN_SECONDS:.0f} s after the load's end."
+                    )
                 self.sandbox.kill()
                 self.sandbox.stop()
                 self.__enter__()
@@ -134,12 +181,15 @@ class Sandboxed(Served):
         return time.monotonic() - started
 
     def is_idle(self) -> bool:
-        """Tell whether the server neither creates incidents nor computes for a moment, and then answers a GET at once."""
+        """Return whether the server is idle for a moment and then answers a GET at once."""
         created, spent = self.sandbox.calls["createIncidents"], self.cpu_seconds()
         time.sleep(0.3)
         if self.sandbox.calls["createIncidents"] != created or self.cpu_seconds() - spent > 0.05:
             return False
-        with contextlib.suppress(OSError, http.client.HTTPException), connection(self.url, timeout=1.0) as client:
+        with (
+            contextlib.suppress(OSError, http.client.HTTPException),
+            connection(self.url, timeout=1.0) as client,
+        ):
             return request(client, "GET", "/health")[0] == 200
         return False
 
@@ -176,31 +226,42 @@ class Bare(Served):
         self.__exit__(None, None, None)
         raise LoadError("The bare pywsgi did not start.")
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._stack.close()
         if self._process is not None:
             self._process.kill()
             self._process.wait()
 
-    def load(self, traffic: Traffic, seconds: float, latency: float = 0.0, requests: int = 0) -> Window:
-        """Send one window of load; it makes no calls, and nothing counts its requests, so it takes the whole window."""
+    def load(
+        self, traffic: Traffic, seconds: float, latency: float = 0.0, requests: int = 0
+    ) -> Window:
+        """Send one window of load.
+
+        There are no calls to XSOAR, and nothing counts requests, so it takes the whole window.
+        """
         cpu = self.cpu_seconds()
         load = send(f"{self.url}/", traffic, seconds)
         return Window(load, Counter(), [], self.cpu_seconds() - cpu, load.requests + load.before)
 
 
 def reached(batches: list[int], first: int, requests: int) -> Callable[[], bool]:
-    """Return a function that tells whether so many incidents were created from a call on."""
+    """Return a function that returns whether `requests` incidents were created since a call."""
     return lambda: sum(batches[first:]) >= requests
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the processor time that a process has taken so far, its threads' with it; 0 for one that has gone."""
+    """Return a process's processor time so far, threads included; 0 if it is gone."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # user and system time, proc(5)
+    # These fields are the user and system time, see proc(5).
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def ours() -> Sandboxed:
@@ -215,26 +276,26 @@ def ours_by_tls() -> Sandboxed:
 
 def peer() -> Sandboxed:
     """Return the peer pattern, not yet started."""
-    return Sandboxed("peer pattern", PEER, replaceable=True)  # samples of 5 MB keep it busy for minutes
+    # Samples of 5 MB would keep it busy for minutes.
+    return Sandboxed("peer pattern", PEER, replaceable=True)
 
 
 def version(name: str, code: Path, folder: Path) -> Sandboxed:
-    """Return another version of the integration, with the descriptor beside it or else today's; not yet started."""
+    """Return another version of the integration, not yet started.
+
+    Its descriptor is the one next to it, or else today's.
+    """
     script = folder / code.name
     shutil.copy(code, script)
-    beside = code.with_suffix(".yml")
-    shutil.copy(beside if beside.exists() else INTEGRATION.with_suffix(".yml"), script.with_suffix(".yml"))
+    descriptor = code.with_suffix(".yml")
+    shutil.copy(
+        descriptor if descriptor.exists() else INTEGRATION.with_suffix(".yml"),
+        script.with_suffix(".yml"),
+    )
     return Sandboxed(name, script)
 
 
-def free_port() -> int:
-    """Return a port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-# ---- single requests, where the time of one is what is measured
+# ---- single requests whose time is measured
 
 
 @contextlib.contextmanager
@@ -243,18 +304,23 @@ def connection(url: str, timeout: float = 30.0) -> Iterator[http.client.HTTPConn
     scheme, _, place = url.partition("://")
     host, _, port = place.partition(":")
     if scheme == "https":
-        client: http.client.HTTPConnection = http.client.HTTPSConnection(host, int(port), timeout=timeout, context=unverified())
+        client: http.client.HTTPConnection = http.client.HTTPSConnection(
+            host, int(port), timeout=timeout, context=unverified()
+        )
     else:
         client = http.client.HTTPConnection(host, int(port), timeout=timeout)
     try:
         client.connect()
-        client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # http.client sends headers and body apart
+        # http.client sends headers and body separately.
+        client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         yield client
     finally:
         client.close()
 
 
-def request(client: http.client.HTTPConnection, method: str, path: str, body: bytes | None = None) -> tuple[int, float]:
+def request(
+    client: http.client.HTTPConnection, method: str, path: str, body: bytes | None = None
+) -> tuple[int, float]:
     """Send one request and return its status and how many seconds its answer took."""
     started = time.perf_counter()
     client.request(method, path, body, HEADERS)

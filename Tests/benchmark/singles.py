@@ -1,4 +1,4 @@
-"""Rows of what is no throughput: single requests, memory, the start, idle connections, large bodies."""
+"""Rows other than throughput: single requests, memory, start, idle connections, large bodies."""
 
 import contextlib
 import socket
@@ -21,7 +21,7 @@ from .servers import PARAMS, START_SECONDS, Sandboxed, Served, Window, connectio
 MIB_IN_KIB = 1024
 ENTRY = "\n    main()\n"  # the integration's last line; without it the script only imports
 MEMORY_SECONDS = 240  # for either number of requests
-SMALL_BYTES = 300  # of the POSTs beside large bodies
+SMALL_BYTES = 300  # of the POSTs next to large bodies
 
 
 # ---- single requests
@@ -36,8 +36,10 @@ def posted(bench: Bench, client: Any) -> float:
 
 
 def lone_request(bench: Bench) -> Result:
-    """A request on an idle server, and one that follows the answers of a burst at once."""
-    idle, steadiness = bench.steady(lambda: [idle_extra(bench) for _ in range(bench.rounds(3))], lambda rounds: [rounds])
+    """A request on an idle server, and one that directly follows the answers of a burst."""
+    idle, steadiness = bench.steady(
+        lambda: [idle_extra(bench) for _ in range(bench.rounds(3))], lambda rounds: [rounds]
+    )
     bench.say("lone requests after a burst")
     bench.ours.set_latency(0.2)
     after = [(after_burst(bench) / 0.2 - 1) * 100 for _ in range(2 if bench.quick else 7)]
@@ -45,14 +47,17 @@ def lone_request(bench: Bench) -> Result:
     rows = [
         Row("a lone request, idle server: beyond its call", median(idle), "ms", 2.4, **steadiness),
         Row(
-            "a lone request after a burst: beyond its call", median(after), "%", detail=f"worst of {len(after)}: {max(after):.1f}"
+            "a lone request after a burst: beyond its call",
+            median(after),
+            "%",
+            detail=f"worst of {len(after)}: {max(after):.1f}",
         ),
     ]
     return Result(rows, figures={"idle_extra_ms": idle, "after_burst_extra_percent": after})
 
 
 def idle_extra(bench: Bench, call: float = 0.02) -> float:
-    """Return the median of what requests on an idle server take beyond their call, in ms."""
+    """Return the median of what requests on an idle server add to their call, in ms."""
     bench.say("lone requests")
     bench.ours.set_latency(call)
     extra = []
@@ -65,10 +70,13 @@ def idle_extra(bench: Bench, call: float = 0.02) -> float:
 
 
 def after_burst(bench: Bench, senders: int = 64) -> float:
-    """Let many senders post at once and one of them again as soon as it is answered; return that answer's seconds."""
+    """Let many senders post at once, one of them twice; return the seconds of its second answer."""
     with contextlib.ExitStack() as stack:
         clients = [stack.enter_context(connection(bench.ours.url)) for _ in range(senders)]
-        posting = [threading.Thread(target=posted, args=(bench, client), daemon=True) for client in clients[1:]]
+        posting = [
+            threading.Thread(target=posted, args=(bench, client), daemon=True)
+            for client in clients[1:]
+        ]
         for thread in posting:
             thread.start()
         posted(bench, clients[0])
@@ -85,7 +93,7 @@ def health(bench: Bench) -> Result:
     with connection(bench.ours.url) as sender:
         posting = threading.Thread(target=posted, args=(bench, sender), daemon=True)
         posting.start()
-        time.sleep(0.3)  # the call is under way
+        time.sleep(0.3)  # the call is in progress
         seconds = []
         for _ in range(20):
             with connection(bench.ours.url) as client:
@@ -109,12 +117,14 @@ def memory(bench: Bench) -> Result:
     with ours() as server:
         early, late = (resident_after(bench, server, target) / MIB_IN_KIB for target in (few, many))
     detail = f"{early:.1f} MiB after {few:,}, {late:.1f} MiB after {many:,}"
-    row = Row(f"memory after {many:,} requests / after {few:,}", late / early, "x", 1.02, detail=detail)
+    row = Row(
+        f"memory after {many:,} requests / after {few:,}", late / early, "x", 1.02, detail=detail
+    )
     return Result([row], figures={"early_mib": early, "late_mib": late})
 
 
 def resident_after(bench: Bench, server: Sandboxed, target: int) -> float:
-    """Load the server until it created so many incidents in all and return its resident memory in KiB."""
+    """Load the server until it has created `target` incidents; return its memory in KiB."""
     until = time.monotonic() + MEMORY_SECONDS
     while (created := sum(server.sandbox.batches)) < target:
         if time.monotonic() > until:
@@ -127,7 +137,7 @@ def resident_after(bench: Bench, server: Sandboxed, target: int) -> float:
 
 
 def start(bench: Bench) -> Result:
-    """From the container's start to an open port, less what a run that only imports takes."""
+    """From the container's start to an open port, without the time of a run that only imports."""
     bench.say("start of the container")
     whole, imports = [], []
     code = INTEGRATION.read_text(encoding="utf-8")
@@ -140,8 +150,11 @@ def start(bench: Bench) -> Result:
             imports.append(seconds_until_completed(script))
             whole.append(seconds_until_listening())
     extra = median(a - b for a, b in zip(whole, imports))
-    detail = f"{median(whole):.2f} s in all, {median(imports):.2f} s for importing"
-    return Result([Row("start to listening, on top of importing", extra, "s", detail=detail)], figures={"s": [whole, imports]})
+    detail = f"{median(whole):.2f} s in total, {median(imports):.2f} s for importing"
+    return Result(
+        [Row("start to listening, on top of importing", extra, "s", detail=detail)],
+        figures={"s": [whole, imports]},
+    )
 
 
 def seconds_until_completed(script: Path) -> float:
@@ -151,7 +164,9 @@ def seconds_until_completed(script: Path) -> float:
     with sandbox:
         while not sandbox.completed:
             if time.perf_counter() - started > START_SECONDS or sandbox.exited:
-                raise LoadError(f"A run that only imports does not end: {sandbox.logs} {sandbox.stderr}")
+                raise LoadError(
+                    f"A run that only imports does not end: {sandbox.logs} {sandbox.stderr}"
+                )
             time.sleep(0.005)
         return time.perf_counter() - started
 
@@ -163,7 +178,9 @@ def seconds_until_listening() -> float:
     with sandbox:
         while time.perf_counter() - started < START_SECONDS:
             with contextlib.suppress(OSError):
-                socket.create_connection(("127.0.0.1", sandbox.container_port or 0), timeout=0.5).close()
+                socket.create_connection(
+                    ("127.0.0.1", sandbox.container_port or 0), timeout=0.5
+                ).close()
                 return time.perf_counter() - started
             time.sleep(0.005)
     raise LoadError("The container does not listen.")
@@ -175,9 +192,9 @@ IDLE_CONNECTIONS = 1000
 
 
 def idle_connections(bench: Bench) -> Result:
-    """Memory of 1,000 kept-alive connections that are silent, and throughput with and without them."""
+    """Memory of 1,000 silent kept-alive connections, and throughput with and without them."""
     without: list[Window] = []
-    beside: list[Window] = []
+    with_idle: list[Window] = []
     memories: list[float] = []
     traffic = Traffic(64, bench.small)
     with ours() as server:
@@ -187,19 +204,28 @@ def idle_connections(bench: Bench) -> Result:
             without.append(bench.window(server, traffic, 2))
             with kept_alive(server, IDLE_CONNECTIONS):
                 memories.append((server.resident_kib() - before) / MIB_IN_KIB)
-                beside.append(bench.window(server, traffic, 2))
-    loss = median((1 - rate(b) / rate(a)) * 100 for a, b in zip(without, beside))
-    rates = f"{median(map(rate, beside)):,.0f}, without them {median(map(rate, without)):,.0f} req/s"
+                with_idle.append(bench.window(server, traffic, 2))
+    loss = median((1 - rate(b) / rate(a)) * 100 for a, b in zip(without, with_idle))
+    rates = (
+        f"{median(map(rate, with_idle)):,.0f}, without them {median(map(rate, without)):,.0f} req/s"
+    )
     rows = [
         Row("1,000 idle connections: memory", max(memories), "MiB", 18),
         Row("1,000 idle connections: loss of throughput", loss, "%", detail=rates),
     ]
-    return Result(rows, figures={"memory_mib": memories, "without": [*map(rate, without)], "beside": [*map(rate, beside)]})
+    return Result(
+        rows,
+        figures={
+            "memory_mib": memories,
+            "without": [*map(rate, without)],
+            "beside": [*map(rate, with_idle)],
+        },
+    )
 
 
 @contextlib.contextmanager
 def kept_alive(server: Served, number: int) -> Iterator[None]:
-    """Hold so many connections open, each of which has been answered once."""
+    """Hold `number` connections open, each of which has been answered once."""
     with contextlib.ExitStack() as stack:
         for _ in range(number):
             client = stack.enter_context(connection(server.url))
@@ -208,26 +234,31 @@ def kept_alive(server: Served, number: int) -> Iterator[None]:
         yield
 
 
-# ---- large bodies beside small ones
+# ---- large bodies next to small ones
 
-STREAMS = {"alone": 0, "beside 64 KB": 64_000, "beside 5 MB": 5_000_000}  # bytes
-P99_LIMITS = {"beside 64 KB": (15, 8), "beside 5 MB": (150, 60)}  # bar and aim, ms
+STREAMS = {"alone": 0, "next to 64 KB": 64_000, "next to 5 MB": 5_000_000}  # bytes
+P99_LIMITS = {"next to 64 KB": (15, 8), "next to 5 MB": (150, 60)}  # bar and aim, ms
 
 
-def large_beside_small(bench: Bench) -> Result:
-    """p99 of small POSTs and of GET /health alone, beside a stream of 64 KB bodies, and beside one of 5 MB bodies."""
+def large_next_to_small(bench: Bench) -> Result:
+    """p99 of small POSTs and GET /health: alone, next to 64 KB and next to 5 MB bodies."""
     bench.window(bench.ours, Traffic(32, alert(SMALL_BYTES)), 1)
     found, steadiness = bench.steady(
-        lambda: beside_streams(bench), lambda made: [[one["small_p99_ms"] for one in made[name]] for name in P99_LIMITS]
+        lambda: next_to_streams(bench),
+        lambda made: [[one["small_p99_ms"] for one in made[name]] for name in P99_LIMITS],
     )
-    middle = {name: {key: median(one[key] for one in rounds) for key in rounds[0]} for name, rounds in found.items()}
+    middle = {
+        name: {key: median(one[key] for one in rounds) for key in rounds[0]}
+        for name, rounds in found.items()
+    }
     rows = [
         Row(
             f"p99 of {SMALL_BYTES}-byte POSTs {name} bodies",
             middle[name]["small_p99_ms"],
             "ms",
             *limits,
-            detail=f"alone {middle['alone']['small_p99_ms']:.0f} ms; {middle[name]['large_per_second']:.1f} large ones a second",
+            detail=f"alone {middle['alone']['small_p99_ms']:.0f} ms; "
+            f"{middle[name]['large_per_second']:.1f} large ones per second",
             **steadiness,
         )
         for name, limits in P99_LIMITS.items()
@@ -235,7 +266,7 @@ def large_beside_small(bench: Bench) -> Result:
     return Result(rows, figures={"large_bodies": middle})
 
 
-def beside_streams(bench: Bench) -> dict[str, list[dict[str, float]]]:
+def next_to_streams(bench: Bench) -> dict[str, list[dict[str, float]]]:
     """Return the figures of each stream, round by round."""
     found: dict[str, list[dict[str, float]]] = {name: [] for name in STREAMS}
     for _ in range(bench.rounds(3)):
@@ -247,7 +278,7 @@ def beside_streams(bench: Bench) -> dict[str, list[dict[str, float]]]:
 
 
 def small_ones(bench: Bench, size: int) -> dict[str, float]:
-    """Measure small requests while large bodies, if any, come over two other connections."""
+    """Measure small requests while large bodies, if any, arrive on two other connections."""
     url, seconds = bench.ours.url, bench.seconds(3) + bench.seconds(2) + 2
     with ThreadPoolExecutor(1) as pool:
         stream = pool.submit(send, f"{url}/", Traffic(2, alert(size)), seconds) if size else None
@@ -270,5 +301,5 @@ SINGLES = (
     Measure("memory", 65, memory),
     Measure("start", 12, start),
     Measure("idle", 30, idle_connections),
-    Measure("large", 75, large_beside_small),
+    Measure("large", 75, large_next_to_small),
 )

@@ -1,4 +1,7 @@
-"""A stand-in for the platform's `demisto` object in unit tests: the platform's names and signatures, nothing is sent anywhere."""
+"""A stand-in for the platform's `demisto` object in unit tests.
+
+It has the platform's names and signatures, and sends nothing anywhere.
+"""
 
 import json
 import logging
@@ -7,7 +10,12 @@ from typing import Any
 
 integrationContext: dict[str, Any] = {}
 integrationContextVersion = 0
-callingContext: dict[str, Any] = {"context": {"IntegrationInstance": "webhook"}, "params": {}, "args": {}, "command": ""}
+callingContext: dict[str, Any] = {
+    "context": {"IntegrationInstance": "webhook"},
+    "params": {},
+    "args": {},
+    "command": "",
+}
 is_debug = False
 
 
@@ -41,7 +49,7 @@ def get(obj: Any, field: str, defaultParam: Any = None) -> Any:
 
 
 def uniqueFile() -> str:
-    """Return a name no other file has."""
+    """Return a name that no other file has."""
     return str(uuid.uuid4())
 
 
@@ -61,14 +69,18 @@ def setIntegrationContext(context: dict[str, Any]) -> None:
     integrationContext, integrationContextVersion = context, integrationContextVersion + 1
 
 
-def setIntegrationContextVersioned(context: dict[str, Any], version: Any, sync: bool = False) -> None:
-    """Replace the integration context if it still has the version; ValueError if not."""
+def setIntegrationContextVersioned(
+    context: dict[str, Any], version: Any, sync: bool = False
+) -> None:
+    """Replace the integration context if it still has the version; ValueError otherwise."""
     if version not in (None, -1, integrationContextVersion):
         raise ValueError("stale version")
     setIntegrationContext(context)
 
 
-def createIncidents(incidents: list[dict[str, Any]], lastRun: Any = None, userID: Any = None) -> list[dict[str, Any]]:
+def createIncidents(
+    incidents: list[dict[str, Any]], lastRun: Any = None, userID: Any = None
+) -> list[dict[str, Any]]:
     """Return the incidents as if they had been created."""
     return [{**incident, "id": str(number)} for number, incident in enumerate(incidents, 1)]
 
@@ -109,11 +121,11 @@ def log(msg: Any) -> None:
 
 
 def heartbeat(msg: Any = "") -> None:
-    """Tell the server that the container lives: nothing to tell here."""
+    """Report to the server that the container lives: there is no server here."""
 
 
 def enable_multithreading() -> None:
-    """Let more than one thread call the server: there is none."""
+    """Allow more than one thread to call the server: there is no server here."""
 
 
 def demistoVersion() -> dict[str, str]:
@@ -123,4 +135,9 @@ def demistoVersion() -> dict[str, str]:
 
 def demistoUrls() -> dict[str, str]:
     """Return the server's addresses."""
-    return {"server": "https://127.0.0.1", "evidenceBoard": "", "investigation": "", "relatedIncidents": ""}
+    return {
+        "server": "https://127.0.0.1",
+        "evidenceBoard": "",
+        "investigation": "",
+        "relatedIncidents": "",
+    }

@@ -1,4 +1,4 @@
-"""A sender that does not keep to the rules, and what measures the damage; shared by the tests of limits, faults and security."""
+"""A sender that breaks the rules, and measures of the damage; shared by several tests."""
 
 import contextlib
 import re
@@ -26,17 +26,22 @@ GET = b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
 def shell_limited(folder: Path, limit: str) -> str:
-    """Return an interpreter that runs ours under a limit of the shell's ``ulimit``, such as ``-n 160``."""
+    """Return an interpreter that runs ours under a limit of `ulimit`, such as `-n 160`."""
     wrapper = folder / "limited-python"
-    # Coverage has nothing to look for there: what it cannot write whole, its report would complain of.
-    wrapper.write_text(f'#!/bin/sh\nunset COVERAGE_PROCESS_CONFIG\nulimit {limit}\nexec "{sys.executable}" "$@"\n')
+    # Coverage is off there: its report would complain about files that it cannot write whole.
+    wrapper.write_text(
+        f'#!/bin/sh\nunset COVERAGE_PROCESS_CONFIG\nulimit {limit}\nexec "{sys.executable}" "$@"\n'
+    )
     wrapper.chmod(0o755)
     return str(wrapper)
 
 
 @contextlib.contextmanager
 def sandboxed(**arguments: Any) -> Iterator[Sandbox]:
-    """Run a sandbox; at the end the wire must be unbroken and stderr empty, for nothing a sender does belongs there."""
+    """Run a sandbox; afterwards the connection to XSOAR must be unbroken and stderr empty.
+
+    Nothing that a sender does may appear on stderr.
+    """
     if "script" not in arguments:
         arguments["pack"] = PACK
     with Sandbox(**arguments) as sandbox:
@@ -46,7 +51,10 @@ def sandboxed(**arguments: Any) -> Iterator[Sandbox]:
 
 
 def port_of(sandbox: Sandbox) -> int:
-    """Return the port the container itself listens on: the reroute would straighten out what is sent crooked."""
+    """Return the port on which the container itself listens.
+
+    The reroute would correct malformed requests.
+    """
     assert sandbox.container_port
     return sandbox.container_port
 
@@ -59,21 +67,30 @@ def connect(sandbox: Sandbox, timeout: float = 10.0) -> socket.socket:
     return socket.create_connection(("127.0.0.1", port_of(sandbox)), timeout=timeout)
 
 
-def post(body: bytes = b"{}", *headers: bytes, target: bytes = b"/", length: int | None = None) -> bytes:
-    """Return the bytes of a POST with a Content-Length, of the body unless given, and more headers."""
+def post(
+    body: bytes = b"{}", *headers: bytes, target: bytes = b"/", length: int | None = None
+) -> bytes:
+    """Return the bytes of a POST with a Content-Length, by default the body's."""
     size = len(body) if length is None else length
-    lines = [b"POST %b HTTP/1.1" % target, b"Host: a", b"Content-Length: %d" % size, *headers, b"", b""]
+    lines = [
+        b"POST %b HTTP/1.1" % target,
+        b"Host: a",
+        b"Content-Length: %d" % size,
+        *headers,
+        b"",
+        b"",
+    ]
     return b"\r\n".join(lines) + body
 
 
 def chunked(*chunks: bytes, end: bytes = b"0\r\n\r\n") -> bytes:
-    """Return the bytes of a POST whose body comes in these chunks."""
+    """Return the bytes of a POST whose body consists of these chunks."""
     head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
     return head + b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + end
 
 
 def read_answer(connection: socket.socket, method: str = "POST") -> Answer | None:
-    """Read one answer and not a byte more; None where the connection ends, or breaks, before one begins."""
+    """Read exactly one answer; None if the connection ends or breaks before it begins."""
     head = b""
     while not head.endswith(b"\r\n\r\n"):
         try:
@@ -85,7 +102,9 @@ def read_answer(connection: socket.socket, method: str = "POST") -> Answer | Non
             return None
         head += byte
     first, *lines = head.decode("latin-1").split("\r\n")[:-2]
-    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    headers = {
+        name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)
+    }
     left = int(headers.get("content-length", 0)) if method != "HEAD" else 0
     body = b""
     while len(body) < left:
@@ -95,8 +114,13 @@ def read_answer(connection: socket.socket, method: str = "POST") -> Answer | Non
     return Answer(int(first.split()[1]), headers, body)
 
 
-def answers_to(sandbox: Sandbox, data: bytes, half_close: bool = False, timeout: float = 5.0) -> list[Answer]:
-    """Send bytes on a connection of their own and return all answers up to its end; TimeoutError where it stays open."""
+def answers_to(
+    sandbox: Sandbox, data: bytes, half_close: bool = False, timeout: float = 5.0
+) -> list[Answer]:
+    """Send bytes on a new connection and return all answers up to its end.
+
+    Raises TimeoutError if the connection stays open.
+    """
     with connect(sandbox, timeout) as connection:
         with contextlib.suppress(ConnectionError):
             connection.sendall(data)
@@ -106,7 +130,7 @@ def answers_to(sandbox: Sandbox, data: bytes, half_close: bool = False, timeout:
 
 
 def ask(sandbox: Sandbox, data: bytes = GET, timeout: float = 20.0) -> Answer:
-    """Send a request on a connection of its own and return its answer."""
+    """Send a request on a new connection and return its answer."""
     with connect(sandbox, timeout) as connection:
         connection.sendall(data)
         answer = read_answer(connection)
@@ -115,7 +139,7 @@ def ask(sandbox: Sandbox, data: bytes = GET, timeout: float = 20.0) -> Answer:
 
 
 def ended(connection: socket.socket, seconds: float) -> bool:
-    """Tell whether the other side closes a connection within so many seconds; what it says before is read away."""
+    """Return whether the other side closes a connection within `seconds`; discard what it sends."""
     until = time.monotonic() + seconds
     while (left := until - time.monotonic()) > 0:
         connection.settimeout(max(left, 0.001))
@@ -133,7 +157,7 @@ def ended(connection: socket.socket, seconds: float) -> bool:
 
 
 def in_parallel(functions: list[Callable[[], Any]], seconds: float = 60.0) -> list[Any]:
-    """Run functions in a thread each and return what they returned; an exception of one is raised here."""
+    """Run functions in a thread each and return their results; raise the first exception of one."""
     results: list[Any] = [None] * len(functions)
     errors: list[BaseException] = []
 
@@ -143,7 +167,9 @@ def in_parallel(functions: list[Callable[[], Any]], seconds: float = 60.0) -> li
         except BaseException as error:
             errors.append(error)
 
-    threads = [threading.Thread(target=run, args=item, daemon=True) for item in enumerate(functions)]
+    threads = [
+        threading.Thread(target=run, args=item, daemon=True) for item in enumerate(functions)
+    ]
     until = time.monotonic() + seconds
     for thread in threads:
         thread.start()
@@ -157,7 +183,10 @@ def in_parallel(functions: list[Callable[[], Any]], seconds: float = 60.0) -> li
 
 @contextlib.contextmanager
 def watching(sandbox: Sandbox, every: float = 0.02) -> Iterator[list[float]]:
-    """Ask for the health again and again and give the seconds each answer took: a stall of the whole process shows here."""
+    """Request the health repeatedly and yield the seconds of each answer.
+
+    A stall of the whole process shows here.
+    """
     seconds: list[float] = []
     failures: list[BaseException] = []
     over = threading.Event()
@@ -199,17 +228,19 @@ def descriptors(sandbox: Sandbox) -> int:
 
 
 class Pair(NamedTuple):
-    """A certificate and its key as the instance's parameters, and a client's context that trusts it."""
+    """A certificate and key as the instance's parameters, and a client's context that trusts it."""
 
     params: Mapping[str, str]
     trusting: ssl.SSLContext
 
 
 def certificate(valid_for: timedelta = timedelta(days=90)) -> Pair:
-    """Return a certificate of a CA of our own for 127.0.0.1, which expires in so long."""
+    """Return a certificate for 127.0.0.1 from our own CA that expires after `valid_for`."""
     authority = trustme.CA()
     now = datetime.now(UTC)
-    issued = authority.issue_cert("127.0.0.1", not_before=now - timedelta(days=400), not_after=now + valid_for)
+    issued = authority.issue_cert(
+        "127.0.0.1", not_before=now - timedelta(days=400), not_after=now + valid_for
+    )
     chain = b"".join(blob.bytes() for blob in issued.cert_chain_pems).decode()
     trusting = ssl.create_default_context()
     authority.configure_trust(trusting)

@@ -1,4 +1,4 @@
-"""Debian's nginx and HAProxy as processes of their own in front of sandboxes, and senders of large bodies through them."""
+"""Debian's nginx and HAProxy as processes in front of sandboxes, and senders through them."""
 
 import base64
 import contextlib
@@ -28,7 +28,7 @@ CREDENTIALS = {"credentials": {"identifier": USER, "password": PASSWORD}}
 
 
 def configuration(name: str, changes: Mapping[str, str]) -> str:
-    """Return a configuration of docs/scaling with other addresses and paths; each has to stand in it."""
+    """Return a configuration of docs/scaling with other values; each old one must occur in it."""
     text = (CONFIGURATIONS / name).read_text(encoding="utf-8")
     for placeholder, value in changes.items():
         assert placeholder in text, f"{name} has no {placeholder}"
@@ -37,25 +37,37 @@ def configuration(name: str, changes: Mapping[str, str]) -> str:
 
 
 def program(name: str) -> str:
-    """Return a program's path; the test is skipped where it is not installed."""
-    path = os.environ.get("PATH", os.defpath) + os.pathsep + "/usr/sbin"  # Debian's place for servers
+    """Return a program's path; skip the test if it is not installed."""
+    # Debian installs servers there.
+    path = os.environ.get("PATH", os.defpath) + os.pathsep + "/usr/sbin"
     found = shutil.which(name, path=path)
     if found is None:
-        pytest.skip(f"{name} is not installed (Debian: apt-get install {name}), so nothing was sent through it.")
+        pytest.skip(
+            f"{name} is not installed (Debian: apt-get install {name}), "
+            "so nothing was sent through it."
+        )
     return found
 
 
 @contextlib.contextmanager
-def process(command: Sequence[str], ports: Sequence[int], log: Path, env: Mapping[str, str] | None = None) -> Iterator[int]:
-    """Run a server in the foreground until the block ends; gives its process ID once all its ports accept."""
+def process(
+    command: Sequence[str], ports: Sequence[int], log: Path, env: Mapping[str, str] | None = None
+) -> Iterator[int]:
+    """Run a server until the block ends; yield its process ID once its ports accept."""
     with log.open("ab") as output:
         running = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env={**os.environ, **(env or {})}
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env={**os.environ, **(env or {})},
         )
     try:
         until = time.monotonic() + START_SECONDS
         while not all(accepts_port(port) for port in ports):
-            assert running.poll() is None and time.monotonic() < until, f"{command[0]}: {log.read_text(errors='replace')}"
+            assert running.poll() is None and time.monotonic() < until, (
+                f"{command[0]}: {log.read_text(errors='replace')}"
+            )
             time.sleep(0.05)
         yield running.pid
     finally:
@@ -68,31 +80,40 @@ def process(command: Sequence[str], ports: Sequence[int], log: Path, env: Mappin
 
 
 def nginx(folder: Path, http: str, ports: Sequence[int]) -> contextlib.AbstractContextManager[int]:
-    """Run nginx with what stands in the block ``http { }`` of its configuration; its error log is nginx.log in the folder."""
+    """Run nginx with this text in its block `http { }`; nginx.log is its error log."""
     path = program("nginx")
     folder.mkdir(parents=True, exist_ok=True)
-    paths = "".join(f"{kind}_temp_path {folder}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
-    user = "user root;\n" if os.geteuid() == 0 else ""  # else its workers could not read a temporary folder of root's
+    paths = "".join(
+        f"{kind}_temp_path {folder}/{kind};\n"
+        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    # Other users' workers could not read root's temporary folder.
+    user = "user root;\n" if os.geteuid() == 0 else ""
     (folder / "nginx.conf").write_text(
-        f"{user}daemon off;\nworker_processes 1;\npid {folder}/nginx.pid;\nerror_log {folder}/nginx.log notice;\n"
+        f"{user}daemon off;\nworker_processes 1;\npid {folder}/nginx.pid;\n"
+        f"error_log {folder}/nginx.log notice;\n"
         f"events {{ worker_connections 1024; }}\nhttp {{\naccess_log off;\n{paths}{http}\n}}\n"
     )
     log = folder / "nginx.log"
-    return process([path, "-e", str(log), "-p", str(folder), "-c", str(folder / "nginx.conf")], ports, log)
+    return process(
+        [path, "-e", str(log), "-p", str(folder), "-c", str(folder / "nginx.conf")], ports, log
+    )
 
 
 def haproxy(
     folder: Path, configuration: str, ports: Sequence[int], env: Mapping[str, str] | None = None
 ) -> contextlib.AbstractContextManager[int]:
-    """Run HAProxy with a configuration; what it says is in haproxy.log in the folder."""
+    """Run HAProxy with a configuration; its output is in haproxy.log in the folder."""
     path = program("haproxy")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "haproxy.cfg").write_text(configuration)
-    return process([path, "-db", "-f", str(folder / "haproxy.cfg")], ports, folder / "haproxy.log", env)
+    return process(
+        [path, "-db", "-f", str(folder / "haproxy.cfg")], ports, folder / "haproxy.log", env
+    )
 
 
 def free_ports(count: int) -> list[int]:
-    """Return so many ports that nobody listens on."""
+    """Return `count` ports that nobody listens on."""
     ports: set[int] = set()
     while len(ports) < count:
         ports.add(free_port())
@@ -107,25 +128,40 @@ def pem_file(folder: Path, params: Mapping[str, str]) -> Path:
 
 
 def http_status(text: bytes) -> int:
-    """Return the status that curl printed; 0 where it got no answer."""
+    """Return the status that curl printed; 0 if it got no answer."""
     return int(text.strip()[-3:] or 0)
 
 
 def curl(url: str, *options: str, timeout: float = 60.0) -> int:
-    """Send a request by curl, which reads an answer while it still sends, and return its status, 0 for none."""
-    command = [program("curl"), "-sS", "-k", "-o", "/dev/null", "-w", "%{http_code}", "-H", "Expect:", *options, url]
-    return http_status(subprocess.run(command, capture_output=True, timeout=timeout, check=False).stdout)
+    """Send a request by curl, which can read an answer while it sends; return the status or 0."""
+    command = [
+        program("curl"),
+        "-sS",
+        "-k",
+        "-o",
+        "/dev/null",
+        "-w",
+        "%{http_code}",
+        "-H",
+        "Expect:",
+        *options,
+        url,
+    ]
+    return http_status(
+        subprocess.run(command, capture_output=True, timeout=timeout, check=False).stdout
+    )
 
 
 @functools.cache
 def unverified() -> ssl.SSLContext:
-    """Return a client's TLS context that takes any certificate: what is tested is the way there."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # knows no authorities: reading those takes longer than a request
+    """Return a client's TLS context that accepts any certificate: only the transport is tested."""
+    # It has no authorities: loading those takes longer than a request.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
 
 
 def reload_nginx(process_id: int) -> None:
-    """Let a running nginx read its configuration anew; its workers with the old one finish what they have."""
+    """Make a running nginx reread its configuration; old workers finish their requests."""
     os.kill(process_id, signal.SIGHUP)

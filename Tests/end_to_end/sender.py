@@ -1,4 +1,4 @@
-"""A sender of real bytes to a sandbox, and a reader of what became of them; shared by the end-to-end tests."""
+"""A sender of real bytes to a sandbox, and a reader of what they became; shared by many tests."""
 
 import contextlib
 import http.client
@@ -16,14 +16,15 @@ from urllib.parse import urlsplit
 from Tests.sandbox import Sandbox
 
 TIMEOUT_SECONDS = 20.0
-# The built zip instead of the source tree: the tests are the same.
+# The tests can also run on the built zip instead of the source tree.
 PACK = os.environ.get("GENERIC_WEBHOOK_PACK") or None
-PYTHON = os.environ.get("GENERIC_WEBHOOK_PYTHON") or sys.executable  # another one for the containers, such as the image's
+# The containers may run another Python, such as the image's.
+PYTHON = os.environ.get("GENERIC_WEBHOOK_PYTHON") or sys.executable
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a sender gets: status, headers (lower-case names) and body."""
+    """What a sender receives: status, headers (lower-case names) and body."""
 
     status: int
     headers: dict[str, str]
@@ -49,7 +50,11 @@ def send(
     method: str = "POST",
     context: ssl.SSLContext | None = None,
 ) -> Answer:
-    """Send a request with exactly these headers (and Host, and Content-Length if there is none) on a connection of its own."""
+    """Send a request with exactly these headers, in addition to Host and Content-Length.
+
+    Each request has its own connection. There is no Content-Length of ours if the headers frame the
+    body.
+    """
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or 80
     connection = (
@@ -68,20 +73,24 @@ def send(
             connection.putheader("Content-Length", str(len(body)))
         connection.endheaders(body)
         response = connection.getresponse()
-        return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, response.read())
+        return Answer(
+            response.status,
+            {name.lower(): value for name, value in response.getheaders()},
+            response.read(),
+        )
     finally:
         connection.close()
 
 
 def talk(port: int, data: bytes, wait: float = 5.0) -> bytes:
-    """Send raw bytes to a port of this machine, keep the connection open, and return the first that comes back."""
+    """Send raw bytes to a port of this machine and return what arrives first; nothing is closed."""
     with socket.create_connection(("127.0.0.1", port), timeout=wait) as connection:
         connection.sendall(data)
         return connection.recv(65536)
 
 
 def await_that(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
-    """Return the condition's value once it is true; AssertionError when it is not within so many seconds."""
+    """Return the condition's value once it is true; AssertionError if that takes over `seconds`."""
     until = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < until, f"not within {seconds} s"
@@ -90,17 +99,25 @@ def await_that(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
 
 
 class Sender:
-    """Posts to a sandbox that tests share: each looks only at its own incidents, by the IDs it was answered."""
+    """Posts to a sandbox that tests share: each reads only its own incidents, by their IDs."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
 
-    def post(self, body: bytes | str = b"", content_type: str = "", path: str = "", **headers: str | bytes) -> Answer:
+    def post(
+        self,
+        body: bytes | str = b"",
+        content_type: str = "",
+        path: str = "",
+        **headers: str | bytes,
+    ) -> Answer:
         """Post a body; a keyword `x_token` is the header x-token."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         if content_type:
             named["Content-Type"] = content_type
-        return send(self.sandbox.sender_url + path, body.encode() if isinstance(body, str) else body, named)
+        return send(
+            self.sandbox.sender_url + path, body.encode() if isinstance(body, str) else body, named
+        )
 
     def create(self, *args: Any, **kwargs: Any) -> list[dict[str, Any]]:
         """Post and return the incidents as XSOAR has them, in the order of the answer."""
@@ -110,7 +127,7 @@ class Sender:
         return [stored[created["id"]] for created in answer.json]
 
     def fields(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Post and return the one incident's fields, without those XSOAR adds."""
+        """Post and return the fields of the one incident, without those that XSOAR adds."""
         [incident] = self.create(*args, **kwargs)
         return {name: value for name, value in incident.items() if name not in ("id", "created")}
 
@@ -119,7 +136,7 @@ class Sender:
         return [raw_of(incident) for incident in self.create(*args, **kwargs)]
 
     def refused(self, *args: Any, **kwargs: Any) -> tuple[int, str]:
-        """Post and return status and sentence of an answer that is not 200, for which nothing was created."""
+        """Post and return status and sentence of a refusal, for which nothing was created."""
         before = len(self.sandbox.incidents())
         answer = self.post(*args, **kwargs)
         assert answer.status != 200, answer
@@ -137,7 +154,7 @@ def raw_of(incident: dict[str, Any]) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def running(**arguments: Any) -> Iterator[Sender]:
-    """Run a sandbox and give a sender to it; at the end the protocol must be unbroken and stderr empty."""
+    """Run a sandbox and yield its sender; the protocol must stay unbroken and stderr empty."""
     sandbox = Sandbox(**{"pack": PACK, "python": PYTHON, **arguments})
     sandbox.start()
     try:

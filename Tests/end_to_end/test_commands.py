@@ -1,4 +1,4 @@
-"""The integration's commands, each in a container of its own, beside the running one."""
+"""The integration's commands, each in its own container next to the running one."""
 
 import json
 import subprocess
@@ -22,7 +22,13 @@ def outputs(sandbox: Sandbox, command: str, **args: str) -> dict[str, Any]:
     """Return the context outputs of a command."""
     [entry] = sandbox.run(command, args)
     [(prefix, values)] = entry["EntryContext"].items()
-    assert prefix == {"generic-webhook-reset": "GenericWebhook.Reset", "generic-webhook-status": "GenericWebhook.Status"}[command]
+    assert (
+        prefix
+        == {
+            "generic-webhook-reset": "GenericWebhook.Reset",
+            "generic-webhook-status": "GenericWebhook.Status",
+        }[command]
+    )
     assert entry["HumanReadable"].startswith("### ")
     return dict(values)
 
@@ -42,8 +48,12 @@ def test_a_reset_is_obeyed_by_the_running_container(what: str) -> None:
     with sandboxed(params=PARAMS, constants=SOON) as sandbox:
         assert not is_duplicate(sandbox, 1)
         await_that(lambda: stored(sandbox, "found_ids") and stored(sandbox, "sample_events"))
-        told = outputs(sandbox, "generic-webhook-reset", what=what)
-        assert told == {"What": what, "Samples": int(what != "events"), "Events": int(what != "samples")}
+        reported = outputs(sandbox, "generic-webhook-reset", what=what)
+        assert reported == {
+            "What": what,
+            "Samples": int(what != "events"),
+            "Events": int(what != "samples"),
+        }
         await_that(lambda: "reset" not in sandbox.context())
         assert len(sandbox.run("fetch-incidents")) == (1 if what == "events" else 0)
         assert is_duplicate(sandbox, 1) == (what == "samples")
@@ -63,7 +73,9 @@ def test_a_reset_without_a_running_container_holds_for_the_next_start() -> None:
 
 
 def test_resets_and_events_at_the_same_time_lose_neither() -> None:
-    with sandboxed(params=PARAMS, constants={"KEEPER_SECONDS": 0.2, "FLUSH_SECONDS": 0.05}) as sandbox:
+    with sandboxed(
+        params=PARAMS, constants={"KEEPER_SECONDS": 0.2, "FLUSH_SECONDS": 0.05}
+    ) as sandbox:
         for number in range(10):
             assert not is_duplicate(sandbox, number)
             if number % 3 == 0:
@@ -84,14 +96,23 @@ def test_a_reset_of_something_else_is_an_error_that_names_the_choice() -> None:
         assert (entry["Type"], "no command" in entry["Contents"]) == (4, True)
 
 
-def test_the_status_tells_what_the_running_container_counts() -> None:
+def test_the_status_shows_what_the_running_container_counts() -> None:
     with sandboxed(params={**PARAMS, "credentials": "user:pass"}, constants=SOON) as sandbox:
         for number in (1, 1, 2):
-            assert ask(sandbox, post(b'{"n": "%d"}' % number, b"Authorization: Basic dXNlcjpwYXNz")).status == 200
+            assert (
+                ask(
+                    sandbox, post(b'{"n": "%d"}' % number, b"Authorization: Basic dXNlcjpwYXNz")
+                ).status
+                == 200
+            )
         assert ask(sandbox, post()).status == 401
         await_that(lambda: (stored(sandbox, "status") or {}).get("answers", {}).get("401") == 1)
         status = outputs(sandbox, "generic-webhook-status")
-        assert (status["IncidentsCreated"], status["Duplicates"], status["FailedAuthentications"]) == (2, 1, 1)
+        assert (
+            status["IncidentsCreated"],
+            status["Duplicates"],
+            status["FailedAuthentications"],
+        ) == (2, 1, 1)
         assert status["Answers"] == {"200": 3, "401": 1}
         assert (status["QueuedIncidents"], status["QueuedBytes"]) == (0, 0)
         assert status["Since"] <= status["Updated"]
@@ -115,8 +136,25 @@ def test_before_the_first_start_the_status_says_so() -> None:
 
 
 def test_the_sandboxs_command_line_runs_them(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "Tests.sandbox", "--store", str(tmp_path / "store"), "--port", "0"]
-    done = subprocess.run([*command, "reset", "--what", "all"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    command = [
+        sys.executable,
+        "-m",
+        "Tests.sandbox",
+        "--store",
+        str(tmp_path / "store"),
+        "--port",
+        "0",
+    ]
+    done = subprocess.run(
+        [*command, "reset", "--what", "all"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert (done.returncode, done.stdout.splitlines()[0]) == (0, "### Forgotten"), done
-    done = subprocess.run([*command, "status"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [*command, "status"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
     assert (done.returncode, "not been running" in done.stdout) == (0, True), done

@@ -1,11 +1,14 @@
-"""What well-known senders post, by their public documentation: each file in deliveries/ and the incidents it must become.
+"""What well-known senders post, by their public documentation, and the incidents it must become.
 
-`<name>.http` is a request: request line, headers, an empty line and the body, without the file's last newline. Host,
-Content-Length and the reroute's own headers are added. `<name>.expected.json` holds the sender's name, the parameters a person
-would choose for it, and its incidents: name, type, severity, occurred (without it the trigger time) and the duplication key (null
-for none). `raw` is what the body holds, where it is no JSON by itself.
+`deliveries/<name>.http` is a request: request line, headers, an empty line and the body, without
+the file's last newline. Host, Content-Length and the reroute's own headers are added.
+`<name>.expected.json` holds the sender's name, the parameters that somebody would choose for it,
+and its incidents: name, type, severity, occurred (if it is missing, the incident has the time of
+arrival) and the duplication key (null for none). `raw` is what the body holds, if the body is not
+JSON.
 
-Here some are posted with their parameters, and all without; test_delivery_fields.py makes the incidents of all with theirs.
+The integration's functions make incidents of all of them, with their parameters and without a
+server. Some are also posted with their parameters, and all are posted without any.
 """
 
 import json
@@ -16,8 +19,8 @@ from typing import Any
 
 import pytest
 
-from Tests.end_to_end.sender import Answer, Sender, await_that, running, send
-from Tests.sandbox.examples import read_delivery
+from Tests.end_to_end.sender import PACK, Answer, Sender, await_that, running, send
+from Tests.sandbox.page.examples import read_delivery
 
 DELIVERIES = sorted(Path(__file__).with_name("deliveries").glob("*.http"))
 
@@ -28,12 +31,21 @@ def read_expected(file: Path) -> dict[str, Any]:
 
 def deliver(sender: Sender, file: Path) -> Answer:
     method, path, headers, body = read_delivery(file)
-    return send(sender.sandbox.url.removesuffix("/instance/execute/webhook") + path, body, dict(headers), method)
+    return send(
+        sender.sandbox.url.removesuffix("/instance/execute/webhook") + path,
+        body,
+        dict(headers),
+        method,
+    )
 
 
 def fields_of(incident: dict[str, Any], since: datetime) -> dict[str, Any]:
-    """Return the fields that a file tells of a created incident."""
-    fields: dict[str, Any] = {name: incident[name] for name in ("name", "type", "severity", "occurred") if name in incident}
+    """Return the fields of a created incident that the files have."""
+    fields: dict[str, Any] = {
+        name: incident[name]
+        for name in ("name", "type", "severity", "occurred")
+        if name in incident
+    }
     if since <= datetime.fromisoformat(fields["occurred"]) <= datetime.now(UTC):
         del fields["occurred"]
     return fields
@@ -41,12 +53,14 @@ def fields_of(incident: dict[str, Any], since: datetime) -> dict[str, Any]:
 
 def without_ours(raw: dict[str, Any], file: Path) -> dict[str, Any]:
     """Return an incident's rawJSON without what is added to each."""
-    ours = {"headers", "path", "source_address", "decoded"} | ({"query"} if "?" in read_delivery(file)[1] else set())
+    ours = {"headers", "path", "source_address", "decoded"} | (
+        {"query"} if "?" in read_delivery(file)[1] else set()
+    )
     return {name: value for name, value in raw.items() if name not in ours}
 
 
 def put_back(parent: Any, path: str, elements: list[Any]) -> Any:
-    """Return a payload whose array of events, at a path of plain names, was taken out of it."""
+    """Return a payload with its array of events put back at a path of plain names."""
     name, _, rest = path.partition(".")
     return {**parent, name: put_back(parent[name], rest, elements) if rest else elements}
 
@@ -61,9 +75,63 @@ def payloads_of(raws: list[dict[str, Any]], params: dict[str, Any], file: Path) 
     return put_back(parents[0], params["events_path"], raws)
 
 
+def posted(file: Path, expected: dict[str, Any]) -> Any:
+    """Return what a delivery's body holds."""
+    return expected["raw"] if "raw" in expected else json.loads(read_delivery(file)[3])
+
+
+def is_native_format(file: Path) -> bool:
+    """Return whether a delivery is in the native format, whose details are the sender's choice."""
+    return file.stem.startswith("own-format")
+
+
 def test_there_are_at_least_60_deliveries_of_40_senders() -> None:
     assert len(DELIVERIES) >= 60
     assert len({read_expected(file)["sender"] for file in DELIVERIES}) >= 40
+
+
+def made_of(file: Path, params: dict[str, Any]) -> list[Any]:
+    """Return the incidents that the integration makes of a delivery, without a server and XSOAR."""
+    # The import needs the platform's modules.
+    from Packs.GenericWebhook.Integrations.GenericWebhook import GenericWebhook as webhook
+
+    _, path, headers, body = read_delivery(file)
+    settings = webhook.Settings.from_params({"longRunningPort": "8000", **params})
+    assert not settings.mistakes
+    named = {name.lower(): str(value) for name, value in headers}
+    place, _, query = path.removeprefix("/instance/execute/webhook").partition("?")
+    context = webhook.describe_request(
+        named, query, settings.hidden, path=place, source_address="192.0.2.1"
+    )
+    items = webhook.read_payload(
+        body,
+        named.get("content-type", ""),
+        named.get("content-encoding", ""),
+        context.query,
+        settings.keep_unreadable,
+    )
+    return list(webhook.make_incidents(items, context, settings, datetime.now(UTC).isoformat()))
+
+
+@pytest.mark.skipif(
+    PACK is not None,
+    reason="It calls the functions of the source tree, which the zip does not have.",
+)
+@pytest.mark.parametrize("file", DELIVERIES, ids=[file.stem for file in DELIVERIES])
+def test_a_delivery_becomes_its_incidents(file: Path) -> None:
+    expected = read_expected(file)
+    since = datetime.now(UTC)
+    made = made_of(file, expected["params"])
+    assert [incident.key for incident in made] == [
+        incident.pop("key") for incident in expected["incidents"]
+    ]
+    incidents = [incident.fields for incident in made]
+    assert [fields_of(incident, since) for incident in incidents] == expected["incidents"]
+    raws = [json.loads(incident["rawJSON"]) for incident in incidents]
+    assert payloads_of(raws, expected["params"], file) == posted(file, expected)
+    assert is_native_format(file) or all(
+        0 < len(incident["details"].encode()) <= 2048 for incident in incidents
+    )
 
 
 @pytest.mark.parametrize("file", DELIVERIES[::8], ids=[file.stem for file in DELIVERIES[::8]])
@@ -76,25 +144,17 @@ def test_a_delivery_over_http_becomes_its_incidents_and_its_retry_none(file: Pat
         incidents = sender.sandbox.incidents()
         again = deliver(sender, file).json
         assert sender.sandbox.health == ""
-        sender.sandbox.stop()  # flushes the events seen
+        sender.sandbox.stop()  # flushes the seen events
         context = sender.sandbox.context()
     keys = [incident.pop("key") for incident in expected["incidents"]]
     assert [fields_of(incident, since) for incident in incidents] == expected["incidents"]
     assert [created["id"] for created in answer.json] == [incident["id"] for incident in incidents]
     raws = [json.loads(incident["rawJSON"]) for incident in incidents]
     assert payloads_of(raws, expected["params"], file) == posted(file, expected)
-    assert [created.get("duplicate", False) for created in again] == [key is not None for key in keys]
+    assert [created.get("duplicate", False) for created in again] == [
+        key is not None for key in keys
+    ]
     assert list(json.loads((context or {}).get("found_ids", "{}"))) == [key for key in keys if key]
-
-
-def posted(file: Path, expected: dict[str, Any]) -> Any:
-    """Return what a delivery's body holds."""
-    return expected["raw"] if "raw" in expected else json.loads(read_delivery(file)[3])
-
-
-def own_format(file: Path) -> bool:
-    """Tell whether a delivery is an envelope of ours, whose details are its own affair."""
-    return file.stem.startswith("own-format")
 
 
 def test_the_mapping_wizard_gets_what_was_created() -> None:
@@ -107,7 +167,13 @@ def test_the_mapping_wizard_gets_what_was_created() -> None:
             for incident in sender.sandbox.incidents()
         ]
         wanted = min(len(created), 20)
-        await_that(lambda: len(json.loads((sender.sandbox.context() or {}).get("sample_events", "[]"))) == wanted, 30.0)
+        await_that(
+            lambda: (
+                len(json.loads((sender.sandbox.context() or {}).get("sample_events", "[]")))
+                == wanted
+            ),
+            30.0,
+        )
         assert sender.sandbox.run("fetch-incidents") == created[-20:]
 
 

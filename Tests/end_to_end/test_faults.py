@@ -1,4 +1,7 @@
-"""XSOAR is slow, refuses, lies, hangs or dies, and so does the machine: nothing acknowledged is lost, nothing is made twice."""
+"""XSOAR is slow, refuses, lies, hangs or dies, and so does the machine.
+
+Nothing acknowledged is lost, and nothing is created twice.
+"""
 
 import ast
 import contextlib
@@ -43,11 +46,11 @@ LOOP = Path(__file__).resolve().parents[1] / "sandbox" / "loop.py"
 OUTAGE_SECONDS = (1, 5)  # and 20 in the soak
 
 
-# ---- senders who keep account
+# ---- senders that keep account
 
 
 class Account:
-    """Senders that post numbered events, each on a connection of its own, and what each of them was answered."""
+    """Senders of numbered events, each on its own connection, and their answers."""
 
     def __init__(self, sandbox: Sandbox, senders: int = 16) -> None:
         self.sandbox = sandbox
@@ -88,13 +91,16 @@ class Account:
             connection.close()
 
     def start(self, most: int = 1_000_000) -> None:
-        """Post up to so many events in the background."""
-        self._threads = [threading.Thread(target=self._send, args=(most,), daemon=True) for _ in range(self._senders)]
+        """Post up to `most` events in the background."""
+        self._threads = [
+            threading.Thread(target=self._send, args=(most,), daemon=True)
+            for _ in range(self._senders)
+        ]
         for thread in self._threads:
             thread.start()
 
     def finish(self, stop: bool = True, seconds: float = 90) -> None:
-        """Wait until the events are posted, or, to stop, for the answers of those under way."""
+        """Wait until the events are posted or, to stop, until those in progress are answered."""
         if stop:
             self._over.set()
         until = time.monotonic() + seconds
@@ -107,17 +113,24 @@ class Account:
         return Counter(answer.status if answer else 0 for answer in self.answers.values())
 
     def acknowledged(self) -> set[int]:
-        """Return the events answered 200; each answer must be the sender's own incident."""
-        stored = {incident["id"]: json.loads(incident["rawJSON"])["n"] for incident in self.sandbox.incidents()}
+        """Return the events answered 200; each answer must name the sender's own incident."""
+        stored = {
+            incident["id"]: json.loads(incident["rawJSON"])["n"]
+            for incident in self.sandbox.incidents()
+        }
         for number, answer in self.answers.items():
             if answer and answer.status == 200:
                 [created] = answer.json
                 assert stored[created["id"]] == number, "somebody else's incident"
-        return {number for number, answer in self.answers.items() if answer and answer.status == 200}
+        return {
+            number for number, answer in self.answers.items() if answer and answer.status == 200
+        }
 
     def created(self) -> set[int]:
         """Return the events whose incident exists, none of them twice."""
-        numbers = Counter(json.loads(incident["rawJSON"])["n"] for incident in self.sandbox.incidents())
+        numbers = Counter(
+            json.loads(incident["rawJSON"])["n"] for incident in self.sandbox.incidents()
+        )
         assert not [number for number, count in numbers.items() if count > 1], "created twice"
         return set(numbers)
 
@@ -134,7 +147,7 @@ def shared() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def webhook(shared: Sandbox) -> Iterator[Sandbox]:
-    """Return the shared sandbox, empty and without faults, and leave it so."""
+    """Return the shared sandbox, empty and without faults before and after."""
     shared.reset()
     yield shared
     for name, value in vars(Faults()).items():
@@ -187,7 +200,10 @@ def test_the_queue_is_bounded_in_bytes_too() -> None:
         sandbox.faults.hang.set()
         large = post(json.dumps({"text": "x" * MIB}).encode())
         results: list[int] = []
-        threads = [threading.Thread(target=lambda: results.append(ask(sandbox, large, 30).status)) for _ in range(8)]
+        threads = [
+            threading.Thread(target=lambda: results.append(ask(sandbox, large, 30).status))
+            for _ in range(8)
+        ]
         for thread in threads:
             thread.start()
         await_that(lambda: results.count(503) >= 5)
@@ -214,19 +230,26 @@ def test_what_xsoar_did_not_get_in_time_is_withdrawn_and_what_it_has_is_awaited(
             answer = read_answer(in_flight)
             assert answer and answer.status == 200
         time.sleep(0.3)
-        assert numbers_of(sandbox.incidents()) == [1]  # what was withdrawn is not sent behind the sender's back
+        assert numbers_of(sandbox.incidents()) == [1]  # what was withdrawn is not sent later
 
 
 def test_the_part_of_an_array_that_xsoar_did_not_get_in_time_is_withdrawn() -> None:
-    constants = {"WITHDRAW_SECONDS": 1, "MAX_CALL_BYTES": 1 * MIB}  # two calls, for what is one request
+    # One request needs two calls.
+    constants = {
+        "WITHDRAW_SECONDS": 1,
+        "MAX_CALL_BYTES": 1 * MIB,
+    }
     with sandboxed(constants=constants) as sandbox, connect(sandbox) as connection:
         sandbox.faults.hang.set()
-        connection.sendall(post(json.dumps([{"n": number, "text": "x" * MIB} for number in (1, 2)]).encode()))
+        connection.sendall(
+            post(json.dumps([{"n": number, "text": "x" * MIB} for number in (1, 2)]).encode())
+        )
         await_that(lambda: sandbox.calls["createIncidents"])
         time.sleep(2.5)
         sandbox.faults.hang.clear()
         answer = read_answer(connection)
-        assert answer and answer.status == 502  # sent again as a whole, the first one would be there twice
+        # If it were sent again as a whole, the first one would exist twice.
+        assert answer and answer.status == 502
         assert answer.error.startswith("[1]: XSOAR did not get to it in time. Created: 1. Request ")
         assert "retry-after" not in answer.headers
         assert ask(sandbox, post(numbered(3))).status == 200
@@ -242,9 +265,12 @@ def test_a_hanging_xsoar_does_not_fill_the_memory() -> None:
             large = post(json.dumps({"text": "x" * (10 * MIB)}).encode())
             after = []
             for _ in range(3):
-                assert set(in_parallel([lambda: ask(sandbox, large, 30).status for _ in range(6)])) == {503}
+                assert set(
+                    in_parallel([lambda: ask(sandbox, large, 30).status for _ in range(6)])
+                ) == {503}
                 after.append(memory_mib(sandbox))
-            assert after[-1] - after[0] < 55, after  # a queue that keeps what was withdrawn grows by 40 MiB each time
+            # A queue that kept what was withdrawn would grow by 40 MiB each time.
+            assert after[-1] - after[0] < 55, after
             sandbox.faults.hang.clear()
             answer = read_answer(first)
             assert answer and answer.status == 200
@@ -302,11 +328,14 @@ def test_when_the_first_of_an_event_is_refused_the_next_request_with_it_is_creat
 
 
 def test_a_thousand_equal_events_of_one_request_cost_one_call() -> None:
-    with sandboxed(params={"duplication_key": "n"}, constants={"LONE_RETRY_SECONDS": 0.5}) as sandbox:
+    with sandboxed(
+        params={"duplication_key": "n"}, constants={"LONE_RETRY_SECONDS": 0.5}
+    ) as sandbox:
         sandbox.faults.reject = lambda incident: True
         answer = ask(sandbox, post(json.dumps([{"n": 1}] * 1000).encode()))
         assert answer.status in (502, 503)
-        assert sandbox.calls["createIncidents"] <= 20  # a lone refused one is tried again for LONE_RETRY_SECONDS
+        # A lone refused one is tried again for LONE_RETRY_SECONDS.
+        assert sandbox.calls["createIncidents"] <= 20
         sandbox.faults.reject = None
         assert len(ask(sandbox, post(json.dumps([{"n": 1}, {"n": 1}]).encode())).json) == 2
         assert numbers_of(sandbox.incidents()) == [1]
@@ -317,7 +346,12 @@ def test_a_502_can_be_looked_up_by_its_request_id(webhook: Sandbox) -> None:
     answer = ask(webhook, post(b'[{"name": "bad"}, {"name": "good"}]'))
     found = re.search(r"Request ([0-9a-f]{12})\.$", answer.error)
     assert answer.status == 502 and found
-    await_that(lambda: any(f"Request {found[1]} was answered 502. [0]: XSOAR refuses it." in text for _, text in webhook.logs))
+    await_that(
+        lambda: any(
+            f"Request {found[1]} was answered 502. [0]: XSOAR refuses it." in text
+            for _, text in webhook.logs
+        )
+    )
 
 
 def test_a_large_array_of_bad_ones_holds_up_nobody(webhook: Sandbox) -> None:
@@ -334,7 +368,7 @@ def test_a_large_array_of_bad_ones_holds_up_nobody(webhook: Sandbox) -> None:
             slowest = max(slowest, time.monotonic() - started)
         answer = read_answer(connection)
     assert answer and answer.status == 502
-    assert slowest < 2.0  # to find all of them bad takes 800 calls, 8 s and more
+    assert slowest < 2.0  # finding all bad ones takes 800 calls, 8 s and more
 
 
 def test_a_good_incident_behind_an_array_of_bad_ones_is_created(webhook: Sandbox) -> None:
@@ -368,7 +402,7 @@ def test_a_lone_refused_incident_is_503_after_a_few_seconds() -> None:
         assert answer.status == 503
         assert int(answer.headers["retry-after"])
         time.sleep(1.2)
-        await_that(lambda: sandbox.health)  # whoever looks now is told, for nothing has worked since
+        await_that(lambda: sandbox.health)  # health shows it already, for nothing has worked since
         sandbox.faults.outage = False
         assert ask(sandbox, post(numbered(2))).status == 200
         await_that(lambda: not sandbox.health)
@@ -376,7 +410,9 @@ def test_a_lone_refused_incident_is_503_after_a_few_seconds() -> None:
 
 
 @pytest.mark.parametrize("seconds", OUTAGE_SECONDS)
-def test_an_outage_under_load_loses_nothing_and_shows_in_the_health(webhook: Sandbox, seconds: int) -> None:
+def test_an_outage_under_load_loses_nothing_and_shows_in_the_health(
+    webhook: Sandbox, seconds: int
+) -> None:
     account = Account(webhook, senders=24)
     account.start()
     time.sleep(0.3)
@@ -389,17 +425,20 @@ def test_an_outage_under_load_loses_nothing_and_shows_in_the_health(webhook: San
     ended = time.monotonic()
     last = max(account.answers)
     await_that(lambda: max(account.answers) > last + 24, 5)
-    assert time.monotonic() - ended < 3.5  # the pauses grow, yet not beyond 2 s
+    assert time.monotonic() - ended < 3.5  # the pauses grow, but not beyond 2 s
     time.sleep(0.3)
     account.finish()
-    assert account.statuses()[503] + account.statuses()[502] == 0, account.statuses()  # it ended within their deadline
-    assert attempts < 30 * seconds + 20  # no hammering
+    # The outage ended within their deadline.
+    assert account.statuses()[503] + account.statuses()[502] == 0, account.statuses()
+    assert attempts < 30 * seconds + 20  # few calls
     account.balances()
     await_that(lambda: not webhook.health)
 
 
 def test_arrivals_do_not_wait_for_the_retries_of_others() -> None:
-    with sandboxed(constants={"RETRY_PAUSE_SECONDS": 3.0, "MAX_RETRY_PAUSE_SECONDS": 3.0}) as sandbox:
+    with sandboxed(
+        constants={"RETRY_PAUSE_SECONDS": 3.0, "MAX_RETRY_PAUSE_SECONDS": 3.0}
+    ) as sandbox:
         sandbox.faults.reject = is_number(1)
         with connect(sandbox, timeout=30) as bad:
             bad.sendall(post(numbered(1)))
@@ -408,7 +447,8 @@ def test_arrivals_do_not_wait_for_the_retries_of_others() -> None:
             started = time.monotonic()
             assert ask(sandbox, post(numbered(2))).status == 200
             answer = read_answer(bad)
-            assert time.monotonic() - started < 2.5  # the first success of anybody makes the refused one bad
+            # The first success of anybody proves the refused one bad.
+            assert time.monotonic() - started < 2.5
             assert answer and answer.status == 502
 
 
@@ -419,7 +459,7 @@ def test_random_failures_over_thousands_of_requests_balance(webhook: Sandbox) ->
     account.finish(stop=False)
     assert set(account.statuses()) <= {200, 502, 503}
     assert account.statuses()[200] > 500
-    assert account.statuses()[502] > 0  # else the faults did not reach anybody
+    assert account.statuses()[502] > 0  # or the faults would not have reached anybody
     account.balances()
 
 
@@ -436,7 +476,11 @@ def test_random_drops_rejects_and_outages_balance(webhook: Sandbox) -> None:
         time.sleep(chance.uniform(0, 0.3))
     account.finish()
     webhook.faults.drop = webhook.faults.reject = None
-    dropped = {number for number, answer in account.answers.items() if answer and answer.status == 200 and answer.json == []}
+    dropped = {
+        number
+        for number, answer in account.answers.items()
+        if answer and answer.status == 200 and answer.json == []
+    }
     assert dropped and all(number % 7 == 0 for number in dropped)
     for number in dropped:
         del account.answers[number]
@@ -447,7 +491,9 @@ def test_random_drops_rejects_and_outages_balance(webhook: Sandbox) -> None:
 # ---- strange answers
 
 
-def answered(sandbox: Sandbox, rewrite: Callable[[list[Incident]], Any], events: int = 40) -> Account:
+def answered(
+    sandbox: Sandbox, rewrite: Callable[[list[Incident]], Any], events: int = 40
+) -> Account:
     """Post events together while createIncidents' answers are rewritten."""
     sandbox.faults.latency["createIncidents"] = 0.05  # so that many of them share a call
     sandbox.faults.answer = rewrite
@@ -461,36 +507,56 @@ def answered(sandbox: Sandbox, rewrite: Callable[[list[Incident]], Any], events:
 REWRITES: dict[str, Callable[[list[Incident]], Any]] = {
     "reordered": lambda created: created[::-1],
     "shuffled": lambda created: random.Random(1).sample(created, len(created)),
-    "longer": lambda created: [*created, {"id": "9999", "name": "a stranger", "rawJSON": '{"n": -1}'}],
-    "longer in front": lambda created: [{"id": "9999", "name": "a stranger", "rawJSON": '{"n": -1}'}, *created],
+    "longer": lambda created: [
+        *created,
+        {"id": "9999", "name": "a stranger", "rawJSON": '{"n": -1}'},
+    ],
+    "longer in front": lambda created: [
+        {"id": "9999", "name": "a stranger", "rawJSON": '{"n": -1}'},
+        *created,
+    ],
     "without rawJSON": lambda created: [{**incident, "rawJSON": ""} for incident in created[::-1]],
     "without names": lambda created: [{**incident, "name": ""} for incident in created[::-1]],
-    "ids and names": lambda created: [{"id": incident["id"], "name": incident["name"]} for incident in created[::-1]],
+    "ids and names": lambda created: [
+        {"id": incident["id"], "name": incident["name"]} for incident in created[::-1]
+    ],
 }
 
 
 @pytest.mark.parametrize("rewrite", REWRITES.values(), ids=REWRITES)
-def test_each_sender_gets_exactly_its_own_incident(webhook: Sandbox, rewrite: Callable[[list[Incident]], Any]) -> None:
+def test_each_sender_gets_exactly_its_own_incident(
+    webhook: Sandbox, rewrite: Callable[[list[Incident]], Any]
+) -> None:
     account = answered(webhook, rewrite)
     assert account.statuses() == {200: 40}
-    ids = {number: incident["id"] for incident, number in zip(webhook.incidents(), numbers_of(webhook.incidents()))}
-    assert {number: [created["id"] for created in answer.json] for number, answer in account.answers.items() if answer} == {
-        number: [ids[number]] for number in account.answers
+    ids = {
+        number: incident["id"]
+        for incident, number in zip(webhook.incidents(), numbers_of(webhook.incidents()))
     }
+    assert {
+        number: [created["id"] for created in answer.json]
+        for number, answer in account.answers.items()
+        if answer
+    } == {number: [ids[number]] for number in account.answers}
 
 
-def test_only_the_sender_whose_incident_a_rule_dropped_gets_an_empty_array(webhook: Sandbox) -> None:
+def test_only_the_sender_whose_incident_a_rule_dropped_gets_an_empty_array(
+    webhook: Sandbox,
+) -> None:
     webhook.faults.drop = lambda incident: json.loads(incident["rawJSON"])["n"] % 3 == 0
     account = answered(webhook, lambda created: created[::-1])
-    stored = {incident["id"]: number for incident, number in zip(webhook.incidents(), numbers_of(webhook.incidents()))}
+    stored = {
+        incident["id"]: number
+        for incident, number in zip(webhook.incidents(), numbers_of(webhook.incidents()))
+    }
     for number, answer in account.answers.items():
         assert answer and answer.status == 200
-        told = [stored[created["id"]] for created in answer.json]
-        assert told == ([] if number % 3 == 0 else [number])
+        numbers = [stored[created["id"]] for created in answer.json]
+        assert numbers == ([] if number % 3 == 0 else [number])
 
 
 UNREADABLE: dict[str, Callable[[list[Incident]], Any]] = {
-    "text": lambda _: "this is no JSON",
+    "text": lambda _: "this is not JSON",
     "nested too deep": lambda _: "[" * 100_000,
     "half an array": lambda created: json.dumps(created)[:-20],
     "an empty line": lambda _: "",
@@ -510,7 +576,9 @@ def test_an_answer_that_says_nothing_is_502_and_nothing_is_sent_again(
 ) -> None:
     account = answered(webhook, rewrite, events=20)
     assert account.statuses() == {502: 20}
-    assert all("may have been created" in answer.error for answer in account.answers.values() if answer)
+    assert all(
+        "may have been created" in answer.error for answer in account.answers.values() if answer
+    )
     assert len(account.created()) == 20  # each once
 
 
@@ -536,7 +604,9 @@ def test_what_nothing_tells_apart_is_not_guessed(webhook: Sandbox) -> None:
     assert len(webhook.incidents()) == 3
 
 
-def test_twins_of_which_one_is_dropped_are_not_both_acknowledged_with_an_id(webhook: Sandbox) -> None:
+def test_twins_of_which_one_is_dropped_are_not_both_acknowledged_with_an_id(
+    webhook: Sandbox,
+) -> None:
     seen: list[Incident] = []
 
     def first_only(incident: Incident) -> bool:
@@ -554,12 +624,33 @@ def test_twins_of_which_one_is_dropped_are_not_both_acknowledged_with_an_id(webh
 # ---- the server's error marker
 
 
-def test_the_error_marker_anywhere_is_no_error_and_stays_whole_in_raw_json(webhook: Sandbox) -> None:
+def test_the_error_marker_anywhere_is_no_error_and_stays_whole_in_raw_json(
+    webhook: Sandbox,
+) -> None:
     posts = [
-        post(json.dumps({"name": f"a {MARKER} b", "type": MARKER, MARKER: [MARKER, {"x": MARKER * 2}]}).encode()),
-        post(json.dumps({"name": MARKER, "details": MARKER, "owner": MARKER, "raw_json": {"x": MARKER}}).encode()),
-        post(json.dumps({"raw_json": json.dumps({"x": MARKER}), "labels": [{"type": MARKER, "value": MARKER}]}).encode()),
-        post(json.dumps({"raw_json": {"x": MARKER}, "customFields": {MARKER: {MARKER: [MARKER]}}}).encode()),
+        post(
+            json.dumps(
+                {"name": f"a {MARKER} b", "type": MARKER, MARKER: [MARKER, {"x": MARKER * 2}]}
+            ).encode()
+        ),
+        post(
+            json.dumps(
+                {"name": MARKER, "details": MARKER, "owner": MARKER, "raw_json": {"x": MARKER}}
+            ).encode()
+        ),
+        post(
+            json.dumps(
+                {
+                    "raw_json": json.dumps({"x": MARKER}),
+                    "labels": [{"type": MARKER, "value": MARKER}],
+                }
+            ).encode()
+        ),
+        post(
+            json.dumps(
+                {"raw_json": {"x": MARKER}, "customFields": {MARKER: {MARKER: [MARKER]}}}
+            ).encode()
+        ),
         post(json.dumps({"x": "[\\ud83d\\ude00" + MARKER}).encode()),
         post(('{"x": "\\\\' + MARKER + '"}').encode()),
         post(b"{}", b"X-Marker: " + MARKER.encode(), target=b"/?q=" + MARKER.encode()),
@@ -576,7 +667,7 @@ def test_the_error_marker_anywhere_is_no_error_and_stays_whole_in_raw_json(webho
     assert webhook.health == ""
 
 
-# ---- the wire
+# ---- the connection to XSOAR
 
 
 def test_heartbeats_go_on_after_a_call_that_killed_the_platforms() -> None:
@@ -587,7 +678,8 @@ def test_heartbeats_go_on_after_a_call_that_killed_the_platforms() -> None:
         assert ask(sandbox, post()).status == 200
         beats = sandbox.calls["heartbeat"]
         await_that(lambda: sandbox.calls["heartbeat"] >= beats + 2, 20)
-        assert any("RuntimeError" in line for line in sandbox.stderr)  # the platform's thread is dead, as it would be
+        # The platform's thread is dead, as it would be.
+        assert any("RuntimeError" in line for line in sandbox.stderr)
         assert not sandbox.protocol_errors
 
 
@@ -598,7 +690,7 @@ def last_words(sandbox: Sandbox) -> str:
     return line
 
 
-def test_a_wire_that_closes_while_idle_ends_the_process_with_a_word() -> None:
+def test_a_connection_that_closes_while_idle_ends_the_process_with_a_sentence() -> None:
     with Sandbox() as sandbox:
         started = time.monotonic()
         sandbox.break_pipe()
@@ -606,7 +698,7 @@ def test_a_wire_that_closes_while_idle_ends_the_process_with_a_word() -> None:
         assert time.monotonic() - started < 5
 
 
-def test_a_wire_that_closes_in_a_call_answers_502_and_ends_the_process() -> None:
+def test_a_connection_that_closes_in_a_call_answers_502_and_ends_the_process() -> None:
     with Sandbox() as sandbox:
         sandbox.faults.hang.set()
         with connect(sandbox) as connection:
@@ -620,14 +712,23 @@ def test_a_wire_that_closes_in_a_call_answers_502_and_ends_the_process() -> None
 
 
 @contextlib.contextmanager
-def bare_wire() -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """Run the integration without a sandbox until it listens, and give its process and its port."""
+def bare_connection() -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """Run the integration without a sandbox; yield its process and port once it listens."""
     port = free_port()
     descriptor = load()
     params = descriptor.params({"longRunningPort": str(port)})
-    command = {"script": descriptor.script(), "command": "long-running-execution", "params": params, "integration": True}
+    command = {
+        "script": descriptor.script(),
+        "command": "long-running-execution",
+        "params": params,
+        "integration": True,
+    }
     with subprocess.Popen(
-        [sys.executable, "-P", str(LOOP)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-P", str(LOOP)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
         try:
             assert process.stdin and process.stdout
@@ -643,8 +744,8 @@ def bare_wire() -> Iterator[tuple[subprocess.Popen[str], int]]:
             process.kill()
 
 
-def test_a_wire_whose_other_half_closes_ends_the_process_too() -> None:
-    with bare_wire() as (process, port):
+def test_a_connection_whose_other_half_closes_ends_the_process_too() -> None:
+    with bare_connection() as (process, port):
         assert process.stdout and process.stderr
         process.stdout.close()  # stdin stays open
         with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
@@ -660,7 +761,10 @@ def test_a_wire_whose_other_half_closes_ends_the_process_too() -> None:
 
 DAMAGES: dict[str, Any] = {
     "no object": [1, 2],
-    "wrong values": {"sample_events": '[{"rawJSON": 5, "name": []}]', "found_ids": '{"n:1": {"deep": [1]}}'},
+    "wrong values": {
+        "sample_events": '[{"rawJSON": 5, "name": []}]',
+        "found_ids": '{"n:1": {"deep": [1]}}',
+    },
     "bottomless": {"sample_events": "[" * 100_000, "found_ids": '{"a":' * 50_000},
     "huge": {
         "sample_events": json.dumps([{"name": "x" * 1000}] * 500),
@@ -671,7 +775,9 @@ DAMAGES: dict[str, Any] = {
 
 def survive(damage: Any) -> None:
     with sandboxed(
-        constants={"FLUSH_SECONDS": 0.2}, context=damage, params={"store_samples": True, "duplication_key": "n"}
+        constants={"FLUSH_SECONDS": 0.2},
+        context=damage,
+        params={"store_samples": True, "duplication_key": "n"},
     ) as sandbox:
         for number in (50_001, 50_002):
             assert ask(sandbox, post(b'{"name": "new", "n": %d}' % number)).status == 200
@@ -680,11 +786,15 @@ def survive(damage: Any) -> None:
 
         def replaced() -> bool:
             context = sandbox.context()
-            if not isinstance(context, dict) or not all(isinstance(text, str) for text in context.values()):
+            if not isinstance(context, dict) or not all(
+                isinstance(text, str) for text in context.values()
+            ):
                 return False
             with contextlib.suppress(ValueError, RecursionError, AttributeError):
                 names = [sample.get("name") for sample in json.loads(context["sample_events"])]
-                return names[-2:] == ["new", "new"] and "n,json:50002" in json.loads(context["found_ids"])
+                return names[-2:] == ["new", "new"] and "n,json:50002" in json.loads(
+                    context["found_ids"]
+                )
             return False
 
         await_that(replaced, 30)
@@ -760,7 +870,7 @@ def test_sigterm_in_the_middle_of_load_cuts_nobody_off() -> None:
         assert not sandbox.stderr
 
 
-def test_sigterm_answers_who_waits_for_the_first_of_his_event_too() -> None:
+def test_sigterm_also_answers_requests_that_wait_for_the_first_of_their_event() -> None:
     with sandboxed(constants={"DRAIN_SECONDS": 1}, params={"duplication_key": "n"}) as sandbox:
         sandbox.faults.hang.set()
         with connect(sandbox) as first, connect(sandbox) as second:
@@ -772,7 +882,7 @@ def test_sigterm_answers_who_waits_for_the_first_of_his_event_too() -> None:
             answers = [read_answer(first), read_answer(second)]
         assert [answer and answer.status for answer in answers] == [502, 502]
         assert all(answer and "may have been created" in answer.error for answer in answers)
-        sandbox.faults.hang.clear()  # XSOAR's answer finds nobody who waits for it
+        sandbox.faults.hang.clear()  # nobody waits for XSOAR's answer
         assert sandbox.wait_exit(5) == 0
         assert numbers_of(sandbox.incidents()) == [1]
 
@@ -806,7 +916,13 @@ def test_sigkill_loses_at_most_what_was_not_answered() -> None:
 def test_a_sender_that_breaks_off_is_not_our_failure(webhook: Sandbox) -> None:
     before = len(webhook.logs)
     reset = struct.pack("ii", 1, 0)
-    for data in (b"", b"POST / HT", post(b'{"a": ', length=99), post(b"{}", b"X: " + b"x" * 100), post(b"", length=10**9)):
+    for data in (
+        b"",
+        b"POST / HT",
+        post(b'{"a": ', length=99),
+        post(b"{}", b"X: " + b"x" * 100),
+        post(b"", length=10**9),
+    ):
         for _ in range(4):
             connection = connect(webhook)
             connection.sendall(data)
@@ -823,14 +939,27 @@ def test_a_sender_that_breaks_off_is_not_our_failure(webhook: Sandbox) -> None:
 
 def test_without_a_place_for_temporary_files_everything_that_can_work_works(tmp_path: Path) -> None:
     nowhere = str(tmp_path / "nowhere")
-    with sandboxed(env={"TMPDIR": nowhere}, python=shell_limited(tmp_path, "-f 0"), params={"store_samples": True}) as sandbox:
+    with sandboxed(
+        env={"TMPDIR": nowhere},
+        python=shell_limited(tmp_path, "-f 0"),
+        params={"store_samples": True},
+    ) as sandbox:
         for data in (post(), post(b"x" * (5 * MIB), b"Content-Type: text/plain")):
             assert ask(sandbox, data).status == 200
-        upload = b'--x\r\nContent-Disposition: form-data; name="f"; filename="f"\r\n\r\n' + b"y" * MIB + b"\r\n--x--\r\n"
-        assert ask(sandbox, post(upload, b"Content-Type: multipart/form-data; boundary=x")).status == 200
+        upload = (
+            b'--x\r\nContent-Disposition: form-data; name="f"; filename="f"\r\n\r\n'
+            + b"y" * MIB
+            + b"\r\n--x--\r\n"
+        )
+        assert (
+            ask(sandbox, post(upload, b"Content-Type: multipart/form-data; boundary=x")).status
+            == 200
+        )
 
 
-def test_a_full_disk_says_so_for_a_certificate_and_recovery_needs_no_restart(tmp_path: Path) -> None:
+def test_a_full_disk_says_so_for_a_certificate_and_recovery_needs_no_restart(
+    tmp_path: Path,
+) -> None:
     pair = certificate()
     blocked = tmp_path / "tmp"
     blocked.write_text("in the way")  # no folder: nothing can be written in it
@@ -848,17 +977,22 @@ def test_a_full_disk_says_so_for_a_certificate_and_recovery_needs_no_restart(tmp
 
 
 def test_a_certificate_is_looked_at_again_while_the_webhook_runs(tmp_path: Path) -> None:
-    later = tmp_path / "ten days later"  # once it exists, the clock in the container runs ten days ahead
+    # Once this file exists, the container's clock runs ten days ahead.
+    later = tmp_path / "ten days later"
     shifted = f"lambda: original() + (864000 if os.path.exists({str(later)!r}) else 0)"
     params = certificate(timedelta(days=20)).params
-    with sandboxed(constants={"CERTIFICATE_CHECK_SECONDS": 1}, replacements={"time.time": shifted}, params=params) as sandbox:
+    with sandboxed(
+        constants={"CERTIFICATE_CHECK_SECONDS": 1},
+        replacements={"time.time": shifted},
+        params=params,
+    ) as sandbox:
         await_that(lambda: any("listens" in text for _, text in sandbox.logs))
         assert not sandbox.health
         later.touch()
         await_that(lambda: "expires in" in sandbox.health, 30)
 
 
-# ---- failures of ours
+# ---- our own failures
 
 
 def test_a_failure_over_a_request_is_500_and_its_place_is_logged() -> None:
@@ -868,16 +1002,22 @@ def test_a_failure_over_a_request_is_500_and_its_place_is_logged() -> None:
         assert failed.status == 500
         assert "its log says why" in failed.error
         assert ask(sandbox, post(b"no JSON")).status == 200
-        logged = re.compile(r"A request failed in read_payload, line (\d+): (?:Attribute|Type)Error")
-        [line] = await_that(lambda: [int(found[1]) for _, text in sandbox.logs if (found := logged.fullmatch(text))])
+        logged = re.compile(
+            r"A request failed in read_payload, line (\d+): (?:Attribute|Type)Error"
+        )
+        [line] = await_that(
+            lambda: [int(found[1]) for _, text in sandbox.logs if (found := logged.fullmatch(text))]
+        )
         assert PACK or line in lines_of("read_payload")
         assert "confidence" not in str(sandbox.logs)
 
 
 def lines_of(function: str) -> range:
-    """Return the numbers of the integration's lines that a function takes."""
+    """Return the numbers of the integration's lines that a function occupies."""
     module = ast.parse(INTEGRATION.read_text(encoding="utf-8"))
-    [found] = [node for node in module.body if isinstance(node, ast.FunctionDef) and node.name == function]
+    [found] = [
+        node for node in module.body if isinstance(node, ast.FunctionDef) and node.name == function
+    ]
     return range(found.lineno, (found.end_lineno or 0) + 1)
 
 
@@ -895,8 +1035,13 @@ def test_a_failure_of_the_writer_costs_the_incidents_it_was_at() -> None:
 
 
 def test_a_server_that_ends_is_started_again() -> None:
-    stopped = "lambda self, first=iter([1]): (original(self), next(first, 0) and gevent.spawn_later(1, self.stop))"
+    stopped = (
+        "lambda self, first=iter([1]): "
+        "(original(self), next(first, 0) and gevent.spawn_later(1, self.stop))"
+    )
     with sandboxed(replacements={"Server.start": stopped}) as sandbox:
-        await_that(lambda: ("error", "The server ended unexpectedly and is started again.") in sandbox.logs)
+        await_that(
+            lambda: ("error", "The server ended unexpectedly and is started again.") in sandbox.logs
+        )
         await_that(lambda: "Server: recovered" in str(sandbox.logs))
         assert ask(sandbox, post()).status == 200

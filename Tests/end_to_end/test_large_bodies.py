@@ -1,7 +1,8 @@
-"""The largest and worst bodies within the limits: none stops the others, and none fills the memory.
+"""The largest and worst bodies within the limits: none stops others, and none fills the memory.
 
-Each has a webhook of its own. The container's peak memory (VmHWM) is the system's figure; how long others wait is measured by
-a process beside it that asks for the health every 20 ms. docs/bodies.md has the figures.
+Each has its own webhook. The container's peak memory (VmHWM) is the system's figure; a separate
+process requests the health every 20 ms and so measures how long others wait. docs/bodies.md has the
+figures.
 """
 
 import contextlib
@@ -26,14 +27,17 @@ MULTIPART = b"Content-Type: multipart/form-data; boundary=zzz; boundary=B"
 
 def folded_header() -> bytes:
     head = b'--b\r\nContent-Disposition: form-data; name="f"\r\nx: a' + b"\r\n b" * 600_000
-    return packed(head + b"\r\n\r\n1\r\n--b--\r\n", b"Content-Type: multipart/form-data; boundary=b")
+    return packed(
+        head + b"\r\n\r\n1\r\n--b--\r\n", b"Content-Type: multipart/form-data; boundary=b"
+    )
 
 
 def packed(body: bytes, kind: bytes) -> bytes:
     return post(gzip.compress(body, 6, mtime=0), kind, GZIP)
 
 
-# name: request, status, most seconds that others wait (0.5 on an idle machine; these have other work), most MiB
+# name: request, status, longest wait of others in seconds (0.5 on an idle machine; these have other
+# work), peak in MiB
 BODIES: dict[str, tuple[Callable[[], bytes], int, float, int]] = {
     "a part whose header is folded 600,000 times": (folded_header, 400, 1.5, 400),
     "400,000 parts behind two boundaries": (
@@ -42,32 +46,67 @@ BODIES: dict[str, tuple[Callable[[], bytes], int, float, int]] = {
         1.5,
         400,
     ),
-    "a form of 8.7 million escapes": (lambda: packed(b"a=" + b"%41" * 8_700_000, FORM), 200, 1.5, 400),
+    "a form of 8.7 million escapes": (
+        lambda: packed(b"a=" + b"%41" * 8_700_000, FORM),
+        200,
+        1.5,
+        400,
+    ),
     "an object of two million keys": (
-        lambda: post(b"{" + b",".join(b'"%d":1' % number for number in range(2_000_000)) + b"}", JSON),
+        lambda: post(
+            b"{" + b",".join(b'"%d":1' % number for number in range(2_000_000)) + b"}", JSON
+        ),
         400,
         1.5,
         500,
     ),
     "an object of 450,000 keys": (
-        lambda: post(b"{" + b",".join(b'"%d":1' % number for number in range(450_000)) + b"}", JSON),
+        lambda: post(
+            b"{" + b",".join(b'"%d":1' % number for number in range(450_000)) + b"}", JSON
+        ),
         200,
         1.5,
         500,
     ),
-    "a date of 25 MB": (lambda: post(b'{"raw_json":{},"occurred":"' + b"2" * (25 * MIB - 100) + b'"}', JSON), 400, 1.5, 500),
-    "900,000 empty objects": (lambda: post(b'{"a":[' + b"{}," * 900_000 + b"1]}", JSON), 200, 1.5, 500),
-    "25 million quotes": (lambda: post(b'"' * (25 * MIB - 100), b"Content-Type: text/plain"), 200, 1.5, 500),
+    "a date of 25 MB": (
+        lambda: post(b'{"raw_json":{},"occurred":"' + b"2" * (25 * MIB - 100) + b'"}', JSON),
+        400,
+        1.5,
+        500,
+    ),
+    "900,000 empty objects": (
+        lambda: post(b'{"a":[' + b"{}," * 900_000 + b"1]}", JSON),
+        200,
+        1.5,
+        500,
+    ),
+    "25 million quotes": (
+        lambda: post(b'"' * (25 * MIB - 100), b"Content-Type: text/plain"),
+        200,
+        1.5,
+        500,
+    ),
     "25 million bytes that are no text": (lambda: post(b"\xff" * (25 * MIB - 100)), 200, 1.5, 500),
-    "25 million quotes within JSON": (lambda: post(b'{"a":"' + b'\\"' * 13_000_000 + b'"}', JSON), 200, 1.5, 500),
+    "25 million quotes within JSON": (
+        lambda: post(b'{"a":"' + b'\\"' * 13_000_000 + b'"}', JSON),
+        200,
+        1.5,
+        500,
+    ),
 }
 
 
 @contextlib.contextmanager
 def watched(sandbox: Sandbox) -> Iterator[list[float]]:
-    """Ask for the health every 20 ms meanwhile; at the end the list holds the longest seconds that took."""
-    command = [sys.executable, str(Path(__file__).with_name("watcher.py")), sandbox.container_url.rpartition(":")[2]]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as watcher:
+    """Request the health every 20 ms; in the end the list holds the longest wait in seconds."""
+    command = [
+        sys.executable,
+        str(Path(__file__).with_name("watcher.py")),
+        sandbox.container_url.rpartition(":")[2],
+    ]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as watcher:
         assert watcher.stdout and watcher.stdout.readline() == "ready\n"
         longest: list[float] = []
         try:
@@ -79,7 +118,7 @@ def watched(sandbox: Sandbox) -> Iterator[list[float]]:
 
 
 def peak_mib(sandbox: Sandbox) -> int:
-    """Return the container's highest resident memory so far."""
+    """Return the container's peak resident memory so far."""
     status = Path(f"/proc/{sandbox.pid}/status").read_text(encoding="ascii")
     return int(status.partition("VmHWM:")[2].split()[0]) // 1024
 
@@ -98,11 +137,19 @@ def test_no_body_stops_the_others(name: str) -> None:
 
 
 def test_many_large_bodies_at_once_stay_within_the_container() -> None:
-    request = post(json.dumps(["a"] * (23 * MIB // 4), separators=(",", ":")).replace("[", '{"a":[', 1).encode() + b"}", JSON)
+    request = post(
+        json.dumps(["a"] * (23 * MIB // 4), separators=(",", ":"))
+        .replace("[", '{"a":[', 1)
+        .encode()
+        + b"}",
+        JSON,
+    )
     with sandboxed() as sandbox:
         with watched(sandbox) as longest:
             statuses = in_parallel([lambda: ask(sandbox, request, 120).status for _ in range(9)])
-        print(f"nine bodies of tiny strings: {statuses}, {longest[0]:.2f} s, {peak_mib(sandbox)} MiB")
+        print(
+            f"nine bodies of tiny strings: {statuses}, {longest[0]:.2f} s, {peak_mib(sandbox)} MiB"
+        )
         assert set(statuses) <= {200, 503}
         assert 200 in statuses
         assert peak_mib(sandbox) < 600

@@ -1,4 +1,7 @@
-"""Whatever is too large, too many, too slow or ambiguous is refused in JSON, and nobody else notices: raw sockets, no mercy."""
+"""Whatever is too large, too many, too slow or ambiguous is refused in JSON, over raw sockets.
+
+Nobody else notices.
+"""
 
 import contextlib
 import gzip
@@ -40,7 +43,7 @@ from Tests.end_to_end.sender import await_that
 from Tests.sandbox import Faults, Sandbox
 from Tests.sandbox.descriptor import INTEGRATION
 
-LIMITS = {  # as the README tells them
+LIMITS = {  # as the README has them
     "MAX_BODY_BYTES": "25 * MIB",
     "MAX_ITEMS": "10_000",
     "MAX_NESTING": "200",
@@ -62,12 +65,14 @@ LIMITS = {  # as the README tells them
 }
 BODY_BYTES = 25 * MIB
 REFUSING_MIB = 150  # while an upload of 200 MB is refused
-WORST_BODY_MIB = 500  # for the most expensive 25 MiB we could think of
-STALL_SECONDS = 1.0  # the longest that anybody else may wait meanwhile, on two noisy cores
-WORST_STALL_SECONDS = 3.0  # while 25 MiB of the most expensive kind are read: 0.5 on an idle machine, more on a busy one
+WORST_BODY_MIB = 500  # for the most expensive 25 MiB that we know
+STALL_SECONDS = 1.0  # the longest wait of others meanwhile, on two busy cores
+# While 25 MiB of the most expensive kind are read: 0.5 on an idle machine, more on a busy one.
+WORST_STALL_SECONDS = 3.0
 REQUEST_SECONDS = 2
 IDLE_SECONDS = 2
-SWEEP_SECONDS = 2.5  # time limits are looked at once a second, and the second look is the hard one
+# Time limits are checked once a second, and the second check is the difficult one.
+SWEEP_SECONDS = 2.5
 HALF_OPEN = 400
 
 
@@ -79,7 +84,7 @@ def webhook() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def own() -> Iterator[Sandbox]:
-    """Return a sandbox of the test's own, for its memory is measured."""
+    """Return the test's own sandbox, for its memory is measured."""
     with sandboxed() as sandbox:
         yield sandbox
 
@@ -91,7 +96,7 @@ def pair() -> Pair:
 
 @pytest.fixture(scope="module")
 def hasty() -> Iterator[Sandbox]:
-    """Return a sandbox whose time limits are short."""
+    """Return a sandbox with short time limits."""
     constants = {"REQUEST_SECONDS": REQUEST_SECONDS, "IDLE_SECONDS": IDLE_SECONDS}
     with sandboxed(constants=constants) as sandbox:
         yield sandbox
@@ -99,7 +104,7 @@ def hasty() -> Iterator[Sandbox]:
 
 @pytest.fixture(scope="module")
 def hasty_tls(pair: Pair) -> Iterator[Sandbox]:
-    """Return a sandbox whose time limits are short and which speaks TLS."""
+    """Return a sandbox with short time limits that speaks TLS."""
     constants = {"REQUEST_SECONDS": REQUEST_SECONDS, "IDLE_SECONDS": IDLE_SECONDS}
     with sandboxed(constants=constants, params=pair.params) as sandbox:
         yield sandbox
@@ -107,7 +112,9 @@ def hasty_tls(pair: Pair) -> Iterator[Sandbox]:
 
 @pytest.mark.parametrize(("name", "value"), LIMITS.items(), ids=LIMITS)
 def test_the_limits_are_the_documented_ones(name: str, value: str) -> None:
-    assert re.findall(rf"^{name} = ([^#\n]*?) *(?:#.*)?$", INTEGRATION.read_text(), re.MULTILINE) == [value]
+    assert re.findall(
+        rf"^{name} = ([^#\n]*?) *(?:#.*)?$", INTEGRATION.read_text(), re.MULTILINE
+    ) == [value]
 
 
 # ---- sizes: the body
@@ -128,7 +135,7 @@ def test_a_body_of_exactly_25_mib_is_an_incident(webhook: Sandbox) -> None:
 
 
 def upload(sandbox: Sandbox, head: bytes, piece: bytes, pieces: int) -> int:
-    """Send a head and pieces until the answer comes or the connection breaks, and return the answer's status."""
+    """Send a head and pieces until an answer arrives or the connection breaks."""
     with connect(sandbox) as connection:
         connection.sendall(head)
         with contextlib.suppress(OSError):
@@ -155,9 +162,17 @@ def test_200_mb_are_refused_in_little_memory_whatever_their_framing(own: Sandbox
     assert len(own.incidents()) == 1
 
 
-def test_packed_bodies_are_counted_unpacked(webhook: Sandbox) -> None:
+def test_compressed_bodies_count_with_their_unpacked_size(webhook: Sandbox) -> None:
     for text, status in ((b"x" * BODY_BYTES, 200), (b"x" * (BODY_BYTES + 1), 413)):
-        assert ask(webhook, post(gzip.compress(text, 1), b"Content-Encoding: gzip", b"Content-Type: text/plain")).status == status
+        assert (
+            ask(
+                webhook,
+                post(
+                    gzip.compress(text, 1), b"Content-Encoding: gzip", b"Content-Type: text/plain"
+                ),
+            ).status
+            == status
+        )
 
 
 def test_large_bodies_leave_nothing_behind(own: Sandbox) -> None:
@@ -165,13 +180,24 @@ def test_large_bodies_leave_nothing_behind(own: Sandbox) -> None:
     for _ in range(15):
         assert ask(own, post(refused, b"Content-Type: application/json")).status == 400
         assert ask(own, post(text, b"Content-Type: text/plain")).status == 200
-    assert memory_mib(own, peak=True) < WORST_BODY_MIB / 2  # each kept until Python's collector comes: 300 MiB and more
+    # If each were kept until Python's collector runs, they would take over 300 MiB.
+    assert memory_mib(own, peak=True) < WORST_BODY_MIB / 2
 
 
-def test_many_packed_bodies_at_once_are_unpacked_one_by_one(own: Sandbox) -> None:
-    packed = gzip.compress(b"[" + b"{}," * 200_000 + b"{}]")  # under a KiB, and 15 MiB once it is parsed
-    statuses = in_parallel([lambda: ask(own, post(packed, b"Content-Encoding: gzip"), timeout=60).status for _ in range(20)])
-    assert set(statuses) <= {413, 503}  # on a slow machine the last ones wait for longer than PARSER_SECONDS
+def test_many_compressed_bodies_at_once_are_unpacked_one_by_one(own: Sandbox) -> None:
+    # Each is under a KiB, and 15 MiB once it is parsed.
+    packed = gzip.compress(b"[" + b"{}," * 200_000 + b"{}]")
+    statuses = in_parallel(
+        [
+            lambda: ask(own, post(packed, b"Content-Encoding: gzip"), timeout=60).status
+            for _ in range(20)
+        ]
+    )
+    # On a slow machine the last ones wait longer than PARSER_SECONDS.
+    assert set(statuses) <= {
+        413,
+        503,
+    }
     assert statuses.count(413) >= 5
     assert memory_mib(own, peak=True) < REFUSING_MIB
 
@@ -181,20 +207,26 @@ def test_large_bodies_are_bounded_all_together_and_small_ones_always_pass() -> N
     with sandboxed(constants={"MAX_BODIES_BYTES": 4 * MIB}) as sandbox:
         with contextlib.ExitStack() as stack:
             for _ in range(2):
-                stack.enter_context(connect(sandbox)).sendall(post(b"x" * (MIB + MIB // 2), length=2 * MIB))
+                stack.enter_context(connect(sandbox)).sendall(
+                    post(b"x" * (MIB + MIB // 2), length=2 * MIB)
+                )
             time.sleep(0.3)
             answer = ask(sandbox, large)
             assert answer.status == 503
             assert int(answer.headers["retry-after"])
             assert ask(sandbox, post()).status == 200
-        await_that(lambda: ask(sandbox, large).status == 200)  # those who held the room are gone
+        await_that(lambda: ask(sandbox, large).status == 200)  # the holders of the memory are gone
 
 
 def test_a_gzip_of_many_empty_members_costs_no_time(webhook: Sandbox) -> None:
     member = gzip.compress(b"")
     started = time.monotonic()
-    assert ask(webhook, post(member * (2 * MIB // len(member)), b"Content-Encoding: gzip")).status == 400
-    assert time.monotonic() - started < 1.5  # with a copy of the rest for each member it is 3 s, and 7 minutes at 25 MiB
+    assert (
+        ask(webhook, post(member * (2 * MIB // len(member)), b"Content-Encoding: gzip")).status
+        == 400
+    )
+    # With a copy of the rest for each member it would be 3 s, and 7 minutes at 25 MiB.
+    assert time.monotonic() - started < 1.5
 
 
 HOSTILE_BODIES = {
@@ -208,10 +240,14 @@ HOSTILE_BODIES = {
 
 
 @pytest.mark.parametrize(("body", "content_type"), HOSTILE_BODIES.values(), ids=HOSTILE_BODIES)
-def test_the_most_expensive_bodies_take_bounded_memory_and_stall_nobody(own: Sandbox, body: bytes, content_type: bytes) -> None:
+def test_the_most_expensive_bodies_take_bounded_memory_and_stall_nobody(
+    own: Sandbox, body: bytes, content_type: bytes
+) -> None:
     packed = gzip.compress(body, 6)  # 25 MiB that cost their sender some KB
     with watching(own) as waits:
-        status = ask(own, post(packed, b"Content-Encoding: gzip", b"Content-Type: " + content_type)).status
+        status = ask(
+            own, post(packed, b"Content-Encoding: gzip", b"Content-Type: " + content_type)
+        ).status
     assert status in (200, 400, 413)
     assert memory_mib(own, peak=True) < WORST_BODY_MIB
     assert max(waits) < WORST_STALL_SECONDS
@@ -225,7 +261,13 @@ def fields(count: int) -> bytes:
 
 
 def parts(count: int) -> bytes:
-    return b"".join(b'--x\r\nContent-Disposition: form-data; name="f%d"\r\n\r\n1\r\n' % n for n in range(count)) + b"--x--\r\n"
+    return (
+        b"".join(
+            b'--x\r\nContent-Disposition: form-data; name="f%d"\r\n\r\n1\r\n' % n
+            for n in range(count)
+        )
+        + b"--x--\r\n"
+    )
 
 
 JSON = b"Content-Type: application/json"
@@ -237,11 +279,23 @@ MULTIPART = b"Content-Type: multipart/form-data; boundary=x"
     ("content_type", "fits", "too_much", "status", "sentence"),
     [
         (JSON, b"[" * 200 + b"]" * 200, b"[" * 201 + b"]" * 201, 400, "200 levels"),
-        (JSON, b'{"a":' * 200 + b"1" + b"}" * 200, b'{"a":' * 201 + b"1" + b"}" * 201, 400, "200 levels"),
+        (
+            JSON,
+            b'{"a":' * 200 + b"1" + b"}" * 200,
+            b'{"a":' * 201 + b"1" + b"}" * 201,
+            400,
+            "200 levels",
+        ),
         (FORM, fields(1000), fields(1001), 413, "1000 fields"),
         (MULTIPART, parts(1000), parts(1001), 413, "1000 parts"),
         (JSON, b"[" + b"1," * 9_999 + b"1]", b"[" + b"1," * 10_000 + b"1]", 413, "10000 events"),
-        (b"Content-Type: application/x-ndjson", b"{}\n" * 10_000, b"{}\n" * 10_001, 413, "10000 events"),
+        (
+            b"Content-Type: application/x-ndjson",
+            b"{}\n" * 10_000,
+            b"{}\n" * 10_001,
+            413,
+            "10000 events",
+        ),
     ],
     ids=["arrays", "objects", "form", "multipart", "events", "lines"],
 )
@@ -260,7 +314,11 @@ def test_the_deepest_nesting_does_not_end_the_process(webhook: Sandbox) -> None:
     for body in (b"[" * 60_000, b'{"a":' * 10_000, b"[" * 20_000_000, b'{"a":' * 4_000_000):
         assert ask(webhook, post(body, JSON)).status == 400
     deep = json.dumps({"raw_json": "[" * 100_000}).encode()
-    assert ask(webhook, post(deep, JSON)).status in (200, 400)  # text of somebody's that is no JSON is kept as text
+    # Text that is not JSON is kept as text.
+    assert ask(webhook, post(deep, JSON)).status in (
+        200,
+        400,
+    )
     assert not webhook.exited
 
 
@@ -271,8 +329,16 @@ def test_the_deepest_nesting_does_not_end_the_process(webhook: Sandbox) -> None:
     ("fits", "too_much", "status"),
     [
         (post(target=b"/?" + b"q" * (8 * KIB - 18)), post(target=b"/?" + b"q" * (8 * KIB)), 414),
-        (post(b"{}", b"X-Long: " + b"x" * (31 * KIB)), post(b"{}", b"X-Long: " + b"x" * (32 * KIB)), 431),
-        (post(b"{}", *[b"X-%d: 1" % n for n in range(98)]), post(b"{}", *[b"X-%d: 1" % n for n in range(99)]), 431),
+        (
+            post(b"{}", b"X-Long: " + b"x" * (31 * KIB)),
+            post(b"{}", b"X-Long: " + b"x" * (32 * KIB)),
+            431,
+        ),
+        (
+            post(b"{}", *[b"X-%d: 1" % n for n in range(98)]),
+            post(b"{}", *[b"X-%d: 1" % n for n in range(99)]),
+            431,
+        ),
     ],
     ids=["request line", "bytes of headers", "number of headers"],
 )
@@ -297,9 +363,19 @@ HUNDRED_LINES = post(b"{}", *[b"X-%d: 1" % n for n in range(98)])
         (b"\r\n" + post(target=b"/?" + b"q" * (8 * KIB)), 414),
         (b"\r\n\r\n" + post(), 400),
     ],
-    ids=["number of headers", "request line", "bytes of headers", "trailers", "empty line", "long line", "two empty lines"],
+    ids=[
+        "number of headers",
+        "request line",
+        "bytes of headers",
+        "trailers",
+        "empty line",
+        "long line",
+        "two empty lines",
+    ],
 )
-def test_what_is_exactly_at_a_limit_passes_however_it_is_cut(webhook: Sandbox, data: bytes, status: int) -> None:
+def test_what_is_exactly_at_a_limit_passes_however_it_is_cut(
+    webhook: Sandbox, data: bytes, status: int
+) -> None:
     end = data.find(b"\r\n\r\n", 4) if b"chunked" not in data else data.rfind(b"\r\n\r\n")
     line = data.find(b"\r\n", 2)
     for cut in (0, 1, line, line + 1, end, end + 1, end + 2, end + 3, end + 4):
@@ -318,13 +394,16 @@ def test_an_empty_line_behind_a_request_begins_no_other() -> None:
         connection.sendall(post() + b"\r\n")
         answer = read_answer(connection)
         assert answer is not None and answer.status == 200
-        time.sleep(2.6)  # longer than a request may take, far shorter than a connection may be idle
+        # Longer than a request may take, much shorter than a connection may be idle.
+        time.sleep(2.6)
         connection.sendall(GET)
         answer = read_answer(connection)
         assert answer is not None and answer.status == 200
 
 
-@pytest.mark.parametrize("data", [post(b"{}", b"Connection: close"), b"POST / HTTP/1.0\r\nContent-Length: 2\r\n\r\n{}"])
+@pytest.mark.parametrize(
+    "data", [post(b"{}", b"Connection: close"), b"POST / HTTP/1.0\r\nContent-Length: 2\r\n\r\n{}"]
+)
 def test_an_answer_reaches_a_sender_who_goes_on_sending(webhook: Sandbox, data: bytes) -> None:
     with connect(webhook) as connection:
         connection.sendall(data + bytes(60 * KIB))
@@ -334,7 +413,7 @@ def test_an_answer_reaches_a_sender_who_goes_on_sending(webhook: Sandbox, data: 
 
 
 @pytest.mark.parametrize("status", [414, 431])
-def test_an_endless_head_is_refused_while_it_still_comes(webhook: Sandbox, status: int) -> None:
+def test_an_endless_head_is_refused_while_it_still_arrives(webhook: Sandbox, status: int) -> None:
     begin = b"POST /" if status == 414 else b"POST / HTTP/1.1\r\nX: "
     assert upload(webhook, begin, b"x" * KIB, 64) == status
 
@@ -347,15 +426,18 @@ def test_a_hostile_content_type_keeps_nobody_waiting(webhook: Sandbox) -> None:
     ):
         started = time.monotonic()
         assert ask(webhook, post(b"x", b"Content-Type: " + header)).status in (200, 400, 431)
-        assert time.monotonic() - started < 0.3  # the standard library's reader takes 0.6 s of the only thread
+        # The standard library's reader takes 0.6 s of the only thread.
+        assert time.monotonic() - started < 0.3
 
 
 def test_a_million_charset_names_would_not_fill_the_memory(own: Sandbox) -> None:
     ask(own, post())
     before = memory_mib(own)
     with connect(own) as connection:
-        for number in range(1000):  # Python remembers every name it has ever been asked for: 8 MiB here
-            connection.sendall(post(b"x", b"Content-Type: text/plain; charset=%b%d" % (b"q" * 8000, number)))
+        for number in range(1000):  # Python caches every charset name it was ever given: 8 MiB here
+            connection.sendall(
+                post(b"x", b"Content-Type: text/plain; charset=%b%d" % (b"q" * 8000, number))
+            )
             answer = read_answer(connection)
             assert answer is not None and answer.status == 200
     assert memory_mib(own) - before < 5
@@ -375,8 +457,13 @@ def test_a_million_charset_names_would_not_fill_the_memory(own: Sandbox) -> None
         b"b*99=1; b*0=2",
     ],
 )
-@pytest.mark.parametrize("kind", [b"a", b"application/json", b"multipart/form-data", b"application/x-www-form-urlencoded"])
-def test_broken_parameters_of_a_content_type_are_nobodys_failure(webhook: Sandbox, kind: bytes, parameters: bytes) -> None:
+@pytest.mark.parametrize(
+    "kind",
+    [b"a", b"application/json", b"multipart/form-data", b"application/x-www-form-urlencoded"],
+)
+def test_broken_parameters_of_a_content_type_are_nobodys_failure(
+    webhook: Sandbox, kind: bytes, parameters: bytes
+) -> None:
     answer = ask(webhook, post(b'{"a": 1}', b"Content-Type: %b; %b" % (kind, parameters)))
     assert answer.status == 200  # JSON is JSON under any type
 
@@ -393,14 +480,17 @@ HALVES = {
 }
 
 
-def test_hundreds_of_half_open_connections_delay_nobody_and_are_gone_in_time(hasty: Sandbox) -> None:
+def test_hundreds_of_half_open_connections_delay_nobody_and_are_gone_in_time(
+    hasty: Sandbox,
+) -> None:
     before = descriptors(hasty)
     with contextlib.ExitStack() as stack:
         opened = [stack.enter_context(connect(hasty)) for _ in range(HALF_OPEN)]
         started = time.monotonic()
         for number, connection in enumerate(opened):
             connection.sendall(list(HALVES.values())[number % len(HALVES)])
-        # All are open, or on a slow machine the first ones are gone by now. "before" may count connections that are just closing.
+        # All are open; on a slow machine the first ones may be gone already. "before" may count
+        # connections that are just closing.
         counts = [descriptors(hasty)]
         while counts[-1] < HALF_OPEN and time.monotonic() - started < REQUEST_SECONDS:
             counts.append(descriptors(hasty))
@@ -437,13 +527,18 @@ def test_a_trickle_of_bytes_wins_no_time(hasty: Sandbox) -> None:
             return time.monotonic() - started
 
     begins = (b"POST / HTTP/1.1\r\nX: ", post(b"", length=1000), chunked(end=b"ffff\r\n"))
-    assert max(in_parallel([partial(trickle, begin) for begin in begins])) < REQUEST_SECONDS + SWEEP_SECONDS
+    assert (
+        max(in_parallel([partial(trickle, begin) for begin in begins]))
+        < REQUEST_SECONDS + SWEEP_SECONDS
+    )
 
 
 TLS_HALVES = (b"", b"\x16\x03\x01\x02\x00\x01", b"\x16\x03\x01\x40\x00" + b"x" * 500)
 
 
-def test_hundreds_of_half_open_tls_connections_delay_nobody_and_are_gone_in_time(hasty_tls: Sandbox, pair: Pair) -> None:
+def test_hundreds_of_half_open_tls_connections_delay_nobody_and_are_gone_in_time(
+    hasty_tls: Sandbox, pair: Pair
+) -> None:
     before = descriptors(hasty_tls)
     with contextlib.ExitStack() as stack:
         opened = [stack.enter_context(connect(hasty_tls)) for _ in range(HALF_OPEN)]
@@ -462,7 +557,9 @@ def test_hundreds_of_half_open_tls_connections_delay_nobody_and_are_gone_in_time
 
 def test_half_a_request_over_tls_is_gone_in_time(hasty_tls: Sandbox, pair: Pair) -> None:
     def stop_half_way(half: bytes) -> None:
-        with pair.trusting.wrap_socket(connect(hasty_tls), server_hostname="127.0.0.1") as connection:
+        with pair.trusting.wrap_socket(
+            connect(hasty_tls), server_hostname="127.0.0.1"
+        ) as connection:
             connection.sendall(half)
             answer = read_answer(connection) if half else None
             assert answer is None or answer.status == 408, half
@@ -476,9 +573,12 @@ def test_connections_that_reset_before_tls_begins_leave_nothing_behind(pair: Pai
     with sandboxed(constants={"MAX_CONNECTIONS": 16}, params=pair.params) as sandbox:
         for _ in range(60):
             with connect(sandbox) as connection:
-                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closing resets
+                # With this option, closing resets the connection.
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         for _ in range(3):
-            with pair.trusting.wrap_socket(connect(sandbox), server_hostname="127.0.0.1") as connection:
+            with pair.trusting.wrap_socket(
+                connect(sandbox), server_hostname="127.0.0.1"
+            ) as connection:
                 connection.sendall(GET)
                 answer = read_answer(connection)
                 assert answer is not None and answer.status == 200
@@ -490,7 +590,7 @@ def test_an_idle_connection_is_closed_and_a_used_one_is_not(hasty: Sandbox) -> N
             connection.sendall(GET)
             answer = read_answer(connection)
             assert answer is not None and answer.status == 200
-            time.sleep(0.7)  # longer in all than either limit
+            time.sleep(0.7)  # longer in total than either limit
         started = time.monotonic()
         assert read_answer(connection) is None
         assert time.monotonic() - started < IDLE_SECONDS + SWEEP_SECONDS
@@ -558,8 +658,10 @@ CROOKED = {
     "endless length": HOST + b"Content-Length: " + b"9" * 400 + b"\r\n\r\n",
     "unknown coding": HOST + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
     "two codings": HOST + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
-    "chunked twice": HOST + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    "chunked and identity": HOST + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n",
+    "chunked twice": HOST
+    + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "chunked and identity": HOST
+    + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n",
     "coding with a vertical tab": HOST + b"Transfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n",
     "chunks in HTTP/1.0": b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "space before the colon": HOST + b"Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
@@ -582,17 +684,25 @@ CROOKED = {
     "two spaces": b"POST  / HTTP/1.1\r\nHost: a\r\n\r\n",
     "a space in the target": b"POST /a b HTTP/1.1\r\nHost: a\r\n\r\n",
     "a control character in the target": b"POST /\x01 HTTP/1.1\r\nHost: a\r\n\r\n",
-    "a method that is no token": b"PO(ST / HTTP/1.1\r\nHost: a\r\n\r\n",
+    "a method that is not a token": b"PO(ST / HTTP/1.1\r\nHost: a\r\n\r\n",
     "a target without a slash": post(target=b"foo"),
     "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n",
-    "chunk size that is no number": HOST + b"Transfer-Encoding: chunked\r\n\r\ng\r\n{}\r\n0\r\n\r\n",
+    "chunk size that is not a number": HOST
+    + b"Transfer-Encoding: chunked\r\n\r\ng\r\n{}\r\n0\r\n\r\n",
     "negative chunk": HOST + b"Transfer-Encoding: chunked\r\n\r\n-2\r\n{}\r\n0\r\n\r\n",
     "chunk size with 0x": HOST + b"Transfer-Encoding: chunked\r\n\r\n0x2\r\n{}\r\n0\r\n\r\n",
     "chunk size after a space": HOST + b"Transfer-Encoding: chunked\r\n\r\n 2\r\n{}\r\n0\r\n\r\n",
     "no chunk size": HOST + b"Transfer-Encoding: chunked\r\n\r\n\r\n{}\r\n0\r\n\r\n",
-    "chunk size of 17 digits": HOST + b"Transfer-Encoding: chunked\r\n\r\n" + b"0" * 16 + b"2\r\n{}\r\n0\r\n\r\n",
-    "chunk size that wraps": HOST + b"Transfer-Encoding: chunked\r\n\r\n10000000000000002\r\n{}\r\n0\r\n\r\n",
-    "endless chunk extension": HOST + b"Transfer-Encoding: chunked\r\n\r\n2;" + b"x" * 4000 + b"\r\n{}\r\n0\r\n\r\n",
+    "chunk size of 17 digits": HOST
+    + b"Transfer-Encoding: chunked\r\n\r\n"
+    + b"0" * 16
+    + b"2\r\n{}\r\n0\r\n\r\n",
+    "chunk size that wraps": HOST
+    + b"Transfer-Encoding: chunked\r\n\r\n10000000000000002\r\n{}\r\n0\r\n\r\n",
+    "endless chunk extension": HOST
+    + b"Transfer-Encoding: chunked\r\n\r\n2;"
+    + b"x" * 4000
+    + b"\r\n{}\r\n0\r\n\r\n",
     "NUL in a chunk extension": HOST + b"Transfer-Encoding: chunked\r\n\r\n2;\0\r\n{}\r\n0\r\n\r\n",
     "chunk longer than it says": HOST + b"Transfer-Encoding: chunked\r\n\r\n1\r\n{}\r\n0\r\n\r\n",
     "chunk with a line feed": HOST + b"Transfer-Encoding: chunked\r\n\r\n2\n{}\n0\n\n",
@@ -601,7 +711,9 @@ CROOKED = {
 
 
 @pytest.mark.parametrize("data", CROOKED.values(), ids=CROOKED)
-def test_crooked_framing_is_one_400_and_the_end_of_the_connection(webhook: Sandbox, data: bytes) -> None:
+def test_malformed_framing_is_one_400_and_the_end_of_the_connection(
+    webhook: Sandbox, data: bytes
+) -> None:
     before = len(webhook.incidents())
     [answer] = answers_to(webhook, data + SMUGGLED)
     assert answer.status == 400
@@ -610,9 +722,13 @@ def test_crooked_framing_is_one_400_and_the_end_of_the_connection(webhook: Sandb
     assert len(webhook.incidents()) == before
 
 
-@pytest.mark.parametrize("data", [b"\x16\x03\x01\r\n", b"HELO a\r\n", b"POST / HTTP/1.1\n"], ids=["TLS", "mail", "line feed"])
-def test_what_is_no_http_is_told_so_at_once(webhook: Sandbox, data: bytes) -> None:
-    assert ask(webhook, data, timeout=5).status == 400  # though the head might go on
+@pytest.mark.parametrize(
+    "data",
+    [b"\x16\x03\x01\r\n", b"HELO a\r\n", b"POST / HTTP/1.1\n"],
+    ids=["TLS", "mail", "line feed"],
+)
+def test_what_is_not_http_is_refused_at_once(webhook: Sandbox, data: bytes) -> None:
+    assert ask(webhook, data, timeout=5).status == 400  # though the head might continue
 
 
 @pytest.mark.parametrize(
@@ -626,7 +742,7 @@ def test_what_is_no_http_is_told_so_at_once(webhook: Sandbox, data: bytes) -> No
     ],
     ids=["body", "between chunks", "chunk", "after the last chunk", "headers"],
 )
-def test_what_is_cut_short_is_400(webhook: Sandbox, data: bytes) -> None:
+def test_an_incomplete_request_is_400(webhook: Sandbox, data: bytes) -> None:
     before = len(webhook.incidents())
     [answer] = answers_to(webhook, data, half_close=True)
     assert answer.status == 400
@@ -654,9 +770,13 @@ def test_a_body_in_many_tiny_chunks_is_whole(webhook: Sandbox) -> None:
 
 def test_requests_in_one_piece_are_answered_in_order(webhook: Sandbox) -> None:
     with connect(webhook) as connection:
-        connection.sendall(b"\r\n" + b"".join(post(b'{"name": "%d"}' % number) for number in range(50)))
+        connection.sendall(
+            b"\r\n" + b"".join(post(b'{"name": "%d"}' % number) for number in range(50))
+        )
         answers = [read_answer(connection) for _ in range(50)]
-    assert [answer and answer.json[0]["name"] for answer in answers] == [str(number) for number in range(50)]
+    assert [answer and answer.json[0]["name"] for answer in answers] == [
+        str(number) for number in range(50)
+    ]
 
 
 def test_trailers_are_no_headers(webhook: Sandbox) -> None:
@@ -666,7 +786,7 @@ def test_trailers_are_no_headers(webhook: Sandbox) -> None:
     assert "sneaky" not in webhook.incidents()[-1]["rawJSON"]
 
 
-def test_a_head_before_a_crooked_request_does_not_eat_its_answer(webhook: Sandbox) -> None:
+def test_a_head_request_before_a_malformed_one_does_not_take_its_answer(webhook: Sandbox) -> None:
     with connect(webhook) as connection:
         connection.sendall(GET.replace(b"GET", b"HEAD"))
         assert read_answer(connection, "HEAD")
@@ -682,7 +802,7 @@ CONTINUE = b"Expect: 100-continue"
 
 
 def interim_of(sandbox: Sandbox, head: bytes, body: bytes) -> tuple[list[int], int]:
-    """Send a head, then, once told to continue, the body; return the interim answers' status codes and the last one's."""
+    """Send a head and, after 100 Continue, the body; return interim statuses and the final one."""
     interim = []
     with connect(sandbox) as connection:
         connection.sendall(head)
@@ -711,7 +831,9 @@ def test_continue_is_said_once_and_before_the_body(webhook: Sandbox) -> None:
     ],
     ids=["413", "404", "405", "415", "400", "twice"],
 )
-def test_continue_is_not_said_to_what_is_refused_anyway(webhook: Sandbox, head: bytes, status: int) -> None:
+def test_continue_is_not_said_to_what_is_refused_anyway(
+    webhook: Sandbox, head: bytes, status: int
+) -> None:
     assert interim_of(webhook, head, b"{}") == ([], status)
 
 
@@ -727,7 +849,7 @@ FEW = 24
 
 @pytest.fixture
 def crowded() -> Iterator[Sandbox]:
-    """Return a sandbox that takes few connections."""
+    """Return a sandbox that accepts few connections."""
     with sandboxed(constants={"MAX_CONNECTIONS": FEW}) as sandbox:
         yield sandbox
 
@@ -736,8 +858,10 @@ def is_open(connection: socket.socket) -> bool:
     return not ended(connection, 0.02)
 
 
-def fill(sandbox: Sandbox, stack: contextlib.ExitStack, number: int, data: bytes) -> list[socket.socket]:
-    """Open connections one after the other, send the data on each, and read an answer where one is due."""
+def fill(
+    sandbox: Sandbox, stack: contextlib.ExitStack, number: int, data: bytes
+) -> list[socket.socket]:
+    """Open connections one by one, send the data on each, and read an answer if one is due."""
     opened = []
     for _ in range(number):
         connection = stack.enter_context(connect(sandbox))
@@ -762,7 +886,9 @@ def test_when_full_the_oldest_without_headers_goes_then_the_longest_idle(crowded
         assert not is_open(idle[0])
 
 
-def test_connections_at_work_are_never_closed_and_what_exceeds_them_is_503(crowded: Sandbox) -> None:
+def test_active_connections_are_never_closed_and_further_ones_are_503(
+    crowded: Sandbox,
+) -> None:
     crowded.faults.hang.set()
     with contextlib.ExitStack() as stack:
         working = fill(crowded, stack, FEW, post())
@@ -771,13 +897,18 @@ def test_connections_at_work_are_never_closed_and_what_exceeds_them_is_503(crowd
         assert answer.status == 503
         assert int(answer.headers["retry-after"]) > 0
         crowded.faults.hang.clear()
-        assert [(got := read_answer(connection)) and got.status for connection in working] == [200] * FEW
+        assert [(got := read_answer(connection)) and got.status for connection in working] == [
+            200
+        ] * FEW
     assert len(crowded.incidents()) == FEW
     assert ask(crowded, post()).status == 200
 
 
 def test_the_limit_of_descriptors_is_kept_clear_of(tmp_path: Path) -> None:
-    with sandboxed(python=shell_limited(tmp_path, "-n 140")) as sandbox, contextlib.ExitStack() as stack:
+    with (
+        sandboxed(python=shell_limited(tmp_path, "-n 140")) as sandbox,
+        contextlib.ExitStack() as stack,
+    ):
         opened = fill(sandbox, stack, 200, b"POST / HT")
         assert ask(sandbox, post()).status == 200
         assert descriptors(sandbox) < 100
@@ -812,7 +943,7 @@ def test_a_refused_sender_over_tls_sees_the_answer(hasty_tls: Sandbox, pair: Pai
         assert answer is not None and answer.status == 413
 
 
-# ---- the sandbox's faults stay out of it
+# ---- limits and the sandbox's faults
 
 
 def test_limits_hold_while_xsoar_is_slow() -> None:

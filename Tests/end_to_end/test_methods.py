@@ -36,11 +36,14 @@ def test_a_method_is_handled_as_post_where_the_instance_says_so(method: str) -> 
 def test_without_a_body_the_query_is_the_incident() -> None:
     with sandboxed(params={"other_methods": "GET"}) as sandbox:
         for method in ("POST", "GET"):
-            assert send(f"{sandbox.container_url}/?id=down&value=true", b"", {}, method).status == 200
+            assert (
+                send(f"{sandbox.container_url}/?id=down&value=true", b"", {}, method).status == 200
+            )
             assert last(sandbox)["id"] == "down"
             assert last(sandbox)["query"] == {"id": "down", "value": "true"}
         assert send(f"{sandbox.container_url}/", b"", {}, "POST").status == 400
-        assert send(f"{sandbox.container_url}/?token=secret", b"", {}, "POST").status == 400  # and what proves is no event
+        # Credentials are not part of an event.
+        assert send(f"{sandbox.container_url}/?token=secret", b"", {}, "POST").status == 400
 
 
 def test_what_cannot_be_read_is_kept_where_the_instance_says_so() -> None:
@@ -56,24 +59,48 @@ def test_an_event_is_new_again_after_a_while() -> None:
     with sandboxed(params={"duplication_key": "n", "duplicate_hours": "0.0005"}) as sandbox:
         assert "duplicate" not in ask(sandbox, post(b'{"n": "1"}')).json[0]
         assert ask(sandbox, post(b'{"n": "1"}')).json[0]["duplicate"] is True
-        sandbox.restart()  # the time is remembered, too
+        sandbox.restart()  # the time is remembered too
         await_that(lambda: "duplicate" not in ask(sandbox, post(b'{"n": "1"}')).json[0])
         assert len(sandbox.incidents()) == 2
         assert set(json.loads(sandbox.context()["found_times"])) == {"n:1"}
 
 
-def test_paths_that_find_nothing_are_told_once() -> None:
+def test_paths_that_find_nothing_are_reported_once() -> None:
     params = {"duplication_key": "id", "severity_from": "level", "name_from": "rule.name"}
     with sandboxed(params=params) as sandbox:
         for number in range(3):
             body = json.dumps([{"rule": {"name": "r"}, "level": None}] * 99).encode()
-            assert ask(sandbox, post(body if number else b'[{"rule": {"name": "r"}, "level": "high", "id": "1"}]')).status == 200
+            assert (
+                ask(
+                    sandbox,
+                    post(
+                        body if number else b'[{"rule": {"name": "r"}, "level": "high", "id": "1"}]'
+                    ),
+                ).status
+                == 200
+            )
         await_that(lambda: any("the last 100 events" in text for _, text in sandbox.logs))
-        told = [text for _, texts in sandbox.logs for text in texts.splitlines() if "the last 100 events" in text]
-        assert sorted(text.partition(":")[0] for text in told) == ["Duplication key", "Severity from"]
+        reported = [
+            text
+            for _, texts in sandbox.logs
+            for text in texts.splitlines()
+            if "the last 100 events" in text
+        ]
+        assert sorted(text.partition(":")[0] for text in reported) == [
+            "Duplication key",
+            "Severity from",
+        ]
 
 
 def test_duplicates_and_events_without_a_key_are_in_the_minutes_line() -> None:
     with sandboxed(params={"duplication_key": "n"}, constants={"REPORT_SECONDS": 1}) as sandbox:
-        assert ask(sandbox, post(b'[{"n": "1"}, {"n": "1"}, {"m": 1}, {"m": 2}, {"m": 3}]')).status == 200
-        await_that(lambda: any("1 duplicates" in text and "3 events without a key" in text for _, text in sandbox.logs))
+        assert (
+            ask(sandbox, post(b'[{"n": "1"}, {"n": "1"}, {"m": 1}, {"m": 2}, {"m": 3}]')).status
+            == 200
+        )
+        await_that(
+            lambda: any(
+                "1 duplicates" in text and "3 events without a key" in text
+                for _, text in sandbox.logs
+            )
+        )

@@ -13,11 +13,18 @@ IMAGE = yaml.safe_load(INTEGRATION.with_suffix(".yml").read_text())["script"]["d
 
 
 @pytest.mark.parametrize("module", ["bottle", "gevent"])
-def test_a_missing_module_is_a_sentence_in_the_health_and_in_test(tmp_path: Path, module: str) -> None:
-    Path(tmp_path, f"{module}.py").write_text(f"raise ModuleNotFoundError(\"No module named '{module}'\", name={module!r})\n")
+def test_a_missing_module_is_a_sentence_in_the_health_and_in_test(
+    tmp_path: Path, module: str
+) -> None:
+    Path(tmp_path, f"{module}.py").write_text(
+        f"raise ModuleNotFoundError(\"No module named '{module}'\", name={module!r})\n"
+    )
     with Sandbox(env={"PYTHONPATH": str(tmp_path)}, wait=0) as sandbox:
         await_that(lambda: sandbox.health)
-        assert f"cannot run in this instance's Docker image: No module named '{module}'." in sandbox.health
+        assert (
+            f"cannot run in this instance's Docker image: No module named '{module}'."
+            in sandbox.health
+        )
         assert f"Choose {IMAGE}, or another image" in sandbox.health
         results = str(sandbox.run("test-module"))
         assert f"cannot run in this instance's Docker image: No module named '{module}'." in results

@@ -1,4 +1,7 @@
-"""Whatever a sender posts, over real HTTP: bodies, fields, duplicates and mirroring; the whole tables are the unit tests'."""
+"""What a sender posts, over real HTTP: bodies, fields, duplicates and mirroring.
+
+Unit tests have the complete tables.
+"""
 
 import base64
 import gzip
@@ -30,9 +33,22 @@ def webhook() -> Iterator[Sender]:
 
 
 @pytest.mark.parametrize(
-    "content_type", ["", JSON, "text/plain", "text/html", FORM, "application/octet-stream", "image/png", "nonsense", ";"]
+    "content_type",
+    [
+        "",
+        JSON,
+        "text/plain",
+        "text/html",
+        FORM,
+        "application/octet-stream",
+        "image/png",
+        "nonsense",
+        ";",
+    ],
 )
-def test_a_json_object_is_one_item_under_any_content_type_or_none(webhook: Sender, content_type: str) -> None:
+def test_a_json_object_is_one_item_under_any_content_type_or_none(
+    webhook: Sender, content_type: str
+) -> None:
     assert webhook.raws(b'{"alert": "disk full", "n": [1, {"x": null}]}', content_type) == [
         {"alert": "disk full", "n": [1, {"x": None}]}
     ]
@@ -45,7 +61,9 @@ def test_an_array_is_one_incident_per_element_in_order_and_in_one_call(webhook: 
     assert webhook.sandbox.batches[calls:] == [25]
 
 
-def test_ten_thousand_items_are_taken_in_calls_of_a_thousand_and_one_more_is_413(webhook: Sender) -> None:
+def test_ten_thousand_items_are_taken_in_calls_of_a_thousand_and_one_more_is_413(
+    webhook: Sender,
+) -> None:
     calls = len(webhook.sandbox.batches)
     incidents = webhook.create(json.dumps([{"n": number} for number in range(10_000)]), JSON)
     assert [raw_of(incident)["n"] for incident in incidents] == list(range(10_000))
@@ -67,10 +85,20 @@ def test_a_large_array_is_cut_into_calls_and_answered_in_order(webhook: Sender) 
 
 
 @pytest.mark.parametrize(
-    "content_type", ["application/x-ndjson", "application/jsonl", "application/x-ndjson; charset=utf-8", "text/plain", "", FORM]
+    "content_type",
+    [
+        "application/x-ndjson",
+        "application/jsonl",
+        "application/x-ndjson; charset=utf-8",
+        "text/plain",
+        "",
+        FORM,
+    ],
 )
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
-def test_json_lines_are_one_incident_per_line(webhook: Sender, content_type: str, newline: str) -> None:
+def test_json_lines_are_one_incident_per_line(
+    webhook: Sender, content_type: str, newline: str
+) -> None:
     body = newline.join(['{"n":1}', "", '{"n":2,"text":"a\\nb"}', '{"n":3}', ""])
     assert webhook.raws(body, content_type) == [{"n": 1}, {"n": 2, "text": "a\nb"}, {"n": 3}]
 
@@ -80,11 +108,17 @@ def test_json_lines_are_one_incident_per_line(webhook: Sender, content_type: str
 
 def test_form_fields_are_an_object_and_repeated_ones_lists(webhook: Sender) -> None:
     body = b"user=amy&role=admin&role=auditor&empty=&text=a+b%26%C3%A9%0A&role=x"
-    assert webhook.raws(body, FORM) == [{"user": "amy", "role": ["admin", "auditor", "x"], "empty": "", "text": "a b&é\n"}]
+    assert webhook.raws(body, FORM) == [
+        {"user": "amy", "role": ["admin", "auditor", "x"], "empty": "", "text": "a b&é\n"}
+    ]
 
 
 def part(name: str, value: bytes, more: str = "") -> bytes:
-    return f'--xyz\r\nContent-Disposition: form-data; name="{name}"{more}\r\n\r\n'.encode() + value + b"\r\n"
+    return (
+        f'--xyz\r\nContent-Disposition: form-data; name="{name}"{more}\r\n\r\n'.encode()
+        + value
+        + b"\r\n"
+    )
 
 
 MULTIPART = 'multipart/form-data; boundary="xyz"'
@@ -96,7 +130,11 @@ def test_a_multipart_form_holds_fields_and_files(webhook: Sender) -> None:
         + part("role", b"a")
         + part("role", b"b")
         + part("log", "eine Zeile ü\n".encode(), '; filename="log.txt"\r\nContent-Type: text/plain')
-        + part("old", b"gr\xfc\xdfe", '; filename="old.txt"\r\nContent-Type: text/plain; charset=latin-1')
+        + part(
+            "old",
+            b"gr\xfc\xdfe",
+            '; filename="old.txt"\r\nContent-Type: text/plain; charset=latin-1',
+        )
         + part("image", b"\x89PNG\r\n\x00\x01", '; filename="a b.png"\r\nContent-Type: image/png')
         + b"--xyz--\r\n"
     )
@@ -105,7 +143,8 @@ def test_a_multipart_form_holds_fields_and_files(webhook: Sender) -> None:
         "user": "grüße",
         "role": ["a", "b"],
         "log": {"name": "log.txt", "type": "text/plain", "size": 14, "body": "eine Zeile ü\n"},
-        "old": {"name": "old.txt", "type": "text/plain", "size": 5, "body": "grüße"} | {"type": raw["old"]["type"]},
+        "old": {"name": "old.txt", "type": "text/plain", "size": 5, "body": "grüße"}
+        | {"type": raw["old"]["type"]},
         "image": {
             "name": "a b.png",
             "type": "image/png",
@@ -127,12 +166,14 @@ TEXTS = [
 
 
 @pytest.mark.parametrize("content_type, text", TEXTS)
-def test_any_other_text_is_kept_whole_as_body(webhook: Sender, content_type: str, text: str) -> None:
+def test_any_other_text_is_kept_whole_as_body(
+    webhook: Sender, content_type: str, text: str
+) -> None:
     assert webhook.raws(text, content_type) == [{"body": text}]
 
 
 @pytest.mark.parametrize("content_type", ["", "image/jpeg"])
-def test_bytes_that_are_no_text_are_base64(webhook: Sender, content_type: str) -> None:
+def test_bytes_that_are_not_text_are_base64(webhook: Sender, content_type: str) -> None:
     body = bytes(range(256))
     assert webhook.raws(body, content_type) == [{"body_base64": base64.b64encode(body).decode()}]
 
@@ -140,8 +181,11 @@ def test_bytes_that_are_no_text_are_base64(webhook: Sender, content_type: str) -
 # ---- bodies: content encoding
 
 
-def packed(data: bytes) -> bytes:
-    """Return a gzip stream that is the same each time: it is part of a test's name, and workers have to agree on that."""
+def compressed(data: bytes) -> bytes:
+    """Return a gzip stream that is always the same: it is part of a test's name.
+
+    All workers have to agree on that name.
+    """
     return gzip.compress(data, mtime=0)
 
 
@@ -153,15 +197,19 @@ def raw_deflate(data: bytes) -> bytes:
 @pytest.mark.parametrize(
     "pack, encoding",
     [
-        (packed, "gzip"),
-        (packed, "x-gzip"),
+        (compressed, "gzip"),
+        (compressed, "x-gzip"),
         (zlib.compress, "deflate"),
         (raw_deflate, "deflate"),
         (bytes, "identity"),
     ],
 )
-def test_a_packed_body_is_unpacked_first(webhook: Sender, pack: Callable[[bytes], bytes], encoding: str) -> None:
-    assert webhook.raws(pack(b'{"packed":true}'), JSON, content_encoding=encoding) == [{"packed": True}]
+def test_a_compressed_body_is_unpacked_first(
+    webhook: Sender, pack: Callable[[bytes], bytes], encoding: str
+) -> None:
+    assert webhook.raws(pack(b'{"packed":true}'), JSON, content_encoding=encoding) == [
+        {"packed": True}
+    ]
     assert webhook.raws(pack(b"a=1"), FORM, content_encoding=encoding) == [{"a": "1"}]
 
 
@@ -183,17 +231,25 @@ def test_an_error_holds_nothing_of_what_was_posted(webhook: Sender) -> None:
 
 @pytest.mark.parametrize(
     "number, kept",
-    [("NaN", "NaN"), ("-1e999", "-1e999"), ("9" * 5000, "9" * 5000), ("9" * 300, int("9" * 300)), ("-0.0", -0.0)],
+    [
+        ("NaN", "NaN"),
+        ("-1e999", "-1e999"),
+        ("9" * 5000, "9" * 5000),
+        ("9" * 300, int("9" * 300)),
+        ("-0.0", -0.0),
+    ],
 )
-def test_every_number_is_kept_as_json_xsoar_can_read(webhook: Sender, number: str, kept: Any) -> None:
-    """NaN, Infinity and what no double can hold stay as their text; the sandbox's server refuses them as numbers."""
+def test_every_number_is_kept_as_json_xsoar_can_read(
+    webhook: Sender, number: str, kept: Any
+) -> None:
+    """NaN, Infinity and what no double can hold stay text: XSOAR's server refuses such numbers."""
     for body in (f'{{"n":{number}}}', f'[{{"n":{number}}}]'):
         [raw] = webhook.raws(body, JSON)
         assert raw["n"] == kept
         assert type(raw["n"]) is type(kept)
 
 
-# ---- fields: the envelope
+# ---- fields: the native format
 
 
 def test_every_field_of_the_envelope_reaches_xsoar(webhook: Sender) -> None:
@@ -213,8 +269,12 @@ def test_every_field_of_the_envelope_reaches_xsoar(webhook: Sender) -> None:
     assert fields == {**envelope, "severity": 3}
 
 
-@pytest.mark.parametrize("name, value", [("name", 5), ("occurred", "yesterday"), ("severity", "urgent")])
-def test_a_wrong_field_is_400_by_its_name_and_place_and_nothing_is_created(webhook: Sender, name: str, value: Any) -> None:
+@pytest.mark.parametrize(
+    "name, value", [("name", 5), ("occurred", "yesterday"), ("severity", "urgent")]
+)
+def test_a_wrong_field_is_400_by_its_name_and_place_and_nothing_is_created(
+    webhook: Sender, name: str, value: Any
+) -> None:
     bad = {"raw_json": {}, name: value}
     status, error = webhook.refused(json.dumps(bad))
     assert status == 400
@@ -224,20 +284,37 @@ def test_a_wrong_field_is_400_by_its_name_and_place_and_nothing_is_created(webho
     assert error.startswith(f"[1].{name}: ")
 
 
-@pytest.mark.parametrize("name, value", [("details", {"text": "x"}), ("labels", [{"type": "a", "value": 1}])])
-def test_details_owner_and_labels_of_another_shape_are_kept_beside(webhook: Sender, name: str, value: Any) -> None:
+@pytest.mark.parametrize(
+    "name, value", [("details", {"text": "x"}), ("labels", [{"type": "a", "value": 1}])]
+)
+def test_details_owner_and_labels_of_another_shape_are_kept_in_raw_json(
+    webhook: Sender, name: str, value: Any
+) -> None:
     fields = webhook.fields(json.dumps({"raw_json": {"a": 1}, name: value}))
     assert name not in fields
     assert raw_of(fields) == {"a": 1, "envelope": {name: value}}
 
 
-# ---- fields: headers and query
+# ---- fields: headers and the query string
 
 
 def test_headers_are_kept_in_lower_case_without_secrets(webhook: Sender) -> None:
-    hidden = {"Authorization": "Bearer XXX", "Cookie": "a=b", "X-Hub-Signature-256": "sha256=00", "X-HMAC-Value": "00"}
-    hidden |= {"Proxy-Authorization": "Basic x", "Signature-Input": "sig1=x", "X-Slack-Signature": "v0=00"}
-    [incident] = webhook.create(b"{}", "application/json", **{"X-GitHub-Event": "push", "X-Note": "grüße".encode(), **hidden})
+    hidden = {
+        "Authorization": "Bearer XXX",
+        "Cookie": "a=b",
+        "X-Hub-Signature-256": "sha256=00",
+        "X-HMAC-Value": "00",
+    }
+    hidden |= {
+        "Proxy-Authorization": "Basic x",
+        "Signature-Input": "sig1=x",
+        "X-Slack-Signature": "v0=00",
+    }
+    [incident] = webhook.create(
+        b"{}",
+        "application/json",
+        **{"X-GitHub-Event": "push", "X-Note": "grüße".encode(), **hidden},
+    )
     headers = json.loads(incident["rawJSON"])["headers"]
     assert headers["x-github-event"] == "push"
     assert headers["x-note"] == "grüße"
@@ -274,7 +351,9 @@ def test_an_error_marker_of_the_platform_is_only_text(webhook: Sender) -> None:
 
 @pytest.fixture(scope="module")
 def keyed() -> Iterator[Sender]:
-    with running(params={"duplication_key": "incidentId, data.alert.id, headers.x-github-delivery"}) as sender:
+    with running(
+        params={"duplication_key": "incidentId, data.alert.id, headers.x-github-delivery"}
+    ) as sender:
         yield sender
 
 
@@ -284,7 +363,10 @@ def keyed() -> Iterator[Sender]:
         ({"incidentId": "i-1"}, {"incidentId": "i-1", "more": True}),
         ({"incidentId": 17}, {"incidentId": 17}),
         ({"data": {"alert": {"id": "a-1"}}}, {"data": {"alert": {"id": "a-1"}}, "x": 1}),
-        ({"incidentId": None, "data": {"alert": {"id": "a-2"}}}, {"incidentId": "", "data": {"alert": {"id": "a-2"}}}),
+        (
+            {"incidentId": None, "data": {"alert": {"id": "a-2"}}},
+            {"incidentId": "", "data": {"alert": {"id": "a-2"}}},
+        ),
         ({"raw_json": {"incidentId": "i-2"}}, {"incidentId": "i-2"}),
     ],
 )
@@ -309,7 +391,13 @@ def test_an_event_is_identified_by_a_header_too(keyed: Sender) -> None:
 
 def test_duplicates_inside_one_array_are_one_incident(keyed: Sender) -> None:
     before = len(keyed.sandbox.incidents())
-    body = [{"incidentId": "arr-1"}, {"incidentId": "arr-2"}, {"incidentId": "arr-1"}, {"x": 1}, {"incidentId": "arr-1"}]
+    body = [
+        {"incidentId": "arr-1"},
+        {"incidentId": "arr-2"},
+        {"incidentId": "arr-1"},
+        {"x": 1},
+        {"incidentId": "arr-1"},
+    ]
     answer = keyed.post(json.dumps(body)).json
     assert len(keyed.sandbox.incidents()) == before + 3
     assert len(answer) == 5
@@ -398,12 +486,23 @@ def test_mirroring_fields_are_added_when_a_direction_is_set() -> None:
     with running(params=params) as sender:
         for body in (b'{"a":1}', b'{"raw_json":{"a":1}}'):
             assert sender.raws(body) == [
-                {"a": 1, "mirror_direction": "Both", "mirror_instance": "tickets", "mirror_tags": ["comments", "work notes"]}
+                {
+                    "a": 1,
+                    "mirror_direction": "Both",
+                    "mirror_instance": "tickets",
+                    "mirror_tags": ["comments", "work notes"],
+                }
             ]
 
 
 def test_brackets_in_a_list_parameter_do_not_end_the_service() -> None:
-    sandbox = Sandbox(params={"duplication_key": "[incidentId]", "mirror_direction": "Incoming", "mirror_tags": "[soc],[urgent]"})
+    sandbox = Sandbox(
+        params={
+            "duplication_key": "[incidentId]",
+            "mirror_direction": "Incoming",
+            "mirror_tags": "[soc],[urgent]",
+        }
+    )
     try:
         sandbox.start()
         assert len(Sender(sandbox).create(b'{"a":1}')) == 1

@@ -1,4 +1,4 @@
-"""A refusal reaches its sender, who is still sending, directly and through the proxies that people put in front."""
+"""A refusal reaches its sender while it is still sending, directly and through common proxies."""
 
 import contextlib
 import socket
@@ -29,11 +29,11 @@ from Tests.end_to_end.sender import send
 from Tests.sandbox import Sandbox
 
 TRIES = 30
-AT_ONCE = 6  # tries that are under way at a time
+AT_ONCE = 6  # concurrent attempts
 
 
 class Refusal(NamedTuple):
-    """A request that is refused while its body is on its way: its size in bytes, and all that makes it refused."""
+    """A request that is refused while its body is arriving: its size in bytes, and the reason."""
 
     status: int
     size: int
@@ -49,7 +49,9 @@ REFUSALS = {
     "another path": Refusal(404, 2_000_000, path="/health/elsewhere"),
     "another method": Refusal(405, 2_000_000, method="PUT"),
     "too many large bodies": Refusal(503, 2_000_000),
-    "another coding": Refusal(415, 2_000_000, headers={"Authorization": GOOD, "Content-Encoding": "br"}),
+    "another coding": Refusal(
+        415, 2_000_000, headers={"Authorization": GOOD, "Content-Encoding": "br"}
+    ),
 }
 
 NGINX_SERVER = """
@@ -80,30 +82,30 @@ backend webhook
 """
 
 
-class Road(NamedTuple):
-    """A way to the webhook: what it is called, its scheme, and HTTP/2 where curl is to speak it."""
+class Route(NamedTuple):
+    """A route to the webhook: its name, its scheme, and whether curl is to speak HTTP/2."""
 
     name: str
     scheme: str = "http"
     http2: bool = False
 
 
-ROADS = [
-    Road("direct"),
-    Road("direct, TLS", "https"),
-    Road("nginx, buffered, HTTP/1.0"),
-    Road("nginx, buffered, HTTP/1.1"),
-    Road("nginx, unbuffered, HTTP/1.0"),
-    Road("nginx, unbuffered, HTTP/1.1"),
-    Road("nginx, TLS", "https"),
-    Road("nginx, TLS, HTTP/2", "https", True),
-    Road("haproxy"),
-    Road("haproxy, TLS", "https"),
-    Road("haproxy, TLS, HTTP/2", "https", True),
+ROUTES = [
+    Route("direct"),
+    Route("direct, TLS", "https"),
+    Route("nginx, buffered, HTTP/1.0"),
+    Route("nginx, buffered, HTTP/1.1"),
+    Route("nginx, unbuffered, HTTP/1.0"),
+    Route("nginx, unbuffered, HTTP/1.1"),
+    Route("nginx, TLS", "https"),
+    Route("nginx, TLS, HTTP/2", "https", True),
+    Route("haproxy"),
+    Route("haproxy, TLS", "https"),
+    Route("haproxy, TLS, HTTP/2", "https", True),
 ]
 
 
-# One body of two megabytes is too much at once, and no failed login is delayed.
+# One body of two megabytes is too many at once, and failed logins are not delayed.
 LIMITS = {"MAX_BODIES_BYTES": MIB, "FREE_FAILURES": 1_000_000}
 
 
@@ -120,11 +122,13 @@ def secure_webhook() -> Iterator[Sandbox]:
 
 
 @pytest.fixture(scope="module")
-def nginx_ports(webhook: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, int]]:
-    """Run an nginx with a port for each of its roads."""
+def nginx_ports(
+    webhook: Sandbox, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, int]]:
+    """Run an nginx with a port for each of its routes."""
     folder = tmp_path_factory.mktemp("nginx")
     pem = proxies.pem_file(folder, certificate().params)
-    names = [road.name for road in ROADS if road.name.startswith("nginx")]
+    names = [route.name for route in ROUTES if route.name.startswith("nginx")]
     ports = dict(zip(names, proxies.free_ports(len(names))))
     servers = [f"ssl_certificate {pem};", f"ssl_certificate_key {pem};"]
     for name, port in ports.items():
@@ -142,7 +146,9 @@ def nginx_ports(webhook: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 @pytest.fixture(scope="module")
-def haproxy_ports(webhook: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, int]]:
+def haproxy_ports(
+    webhook: Sandbox, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, int]]:
     """Run a HAProxy with a plain port and one for TLS."""
     folder = tmp_path_factory.mktemp("haproxy")
     plain, secure = proxies.free_ports(2)
@@ -152,44 +158,52 @@ def haproxy_ports(webhook: Sandbox, tmp_path_factory: pytest.TempPathFactory) ->
         yield {"haproxy": plain, "haproxy, TLS": secure, "haproxy, TLS, HTTP/2": secure}
 
 
-def port_on(road: Road, request: pytest.FixtureRequest) -> int:
-    """Return the port where a road begins."""
-    if road.name.startswith("direct"):
-        return port_of(request.getfixturevalue("secure_webhook" if "TLS" in road.name else "webhook"))
-    ports: dict[str, int] = request.getfixturevalue(road.name.split(",")[0] + "_ports")
-    return ports[road.name]
+def port_on(route: Route, request: pytest.FixtureRequest) -> int:
+    """Return the port where a route begins."""
+    if route.name.startswith("direct"):
+        return port_of(
+            request.getfixturevalue("secure_webhook" if "TLS" in route.name else "webhook")
+        )
+    ports: dict[str, int] = request.getfixturevalue(route.name.split(",")[0] + "_ports")
+    return ports[route.name]
 
 
-@pytest.fixture(params=ROADS, ids=lambda road: road.name)
-def road_url(request: pytest.FixtureRequest) -> tuple[Road, str]:
-    road: Road = request.param
-    return road, f"{road.scheme}://127.0.0.1:{port_on(road, request)}"
+@pytest.fixture(params=ROUTES, ids=lambda route: route.name)
+def route_url(request: pytest.FixtureRequest) -> tuple[Route, str]:
+    route: Route = request.param
+    return route, f"{route.scheme}://127.0.0.1:{port_on(route, request)}"
 
 
 def send_whole(url: str, refusal: Refusal, file: Path) -> int:
-    """Send a request as most programs do, the whole body before the answer is read; return the status, 0 for none."""
+    """Send the whole body before reading the answer, as most programs do; 0 for no answer."""
     context = proxies.unverified() if url.startswith("https") else None
     try:
-        return send(url + refusal.path, file.read_bytes(), refusal.headers, refusal.method, context).status
+        return send(
+            url + refusal.path, file.read_bytes(), refusal.headers, refusal.method, context
+        ).status
     except OSError:
         return 0
 
 
 def send_http2(url: str, refusal: Refusal, file: Path) -> int:
     """Send a request over HTTP/2."""
-    headers = [part for name, value in refusal.headers.items() for part in ("-H", f"{name}: {value}")]
-    return proxies.curl(url + refusal.path, "--http2", "-X", refusal.method, *headers, "--data-binary", f"@{file}")
+    headers = [
+        part for name, value in refusal.headers.items() for part in ("-H", f"{name}: {value}")
+    ]
+    return proxies.curl(
+        url + refusal.path, "--http2", "-X", refusal.method, *headers, "--data-binary", f"@{file}"
+    )
 
 
 @contextlib.contextmanager
 def good_sender(url: str) -> Iterator[Counter[int]]:
-    """Post small bodies with the right password meanwhile, and give the counts of what they were answered."""
+    """Post small bodies with the right password, and yield the counts of their statuses."""
     statuses: Counter[int] = Counter()
     over = threading.Event()
     good = Refusal(200, 2)
     context = proxies.unverified() if url.startswith("https") else None
 
-    def post() -> None:
+    def keep_posting() -> None:
         while True:
             try:
                 statuses[send(url + "/", b"{}", good.headers, context=context).status] += 1
@@ -198,7 +212,7 @@ def good_sender(url: str) -> Iterator[Counter[int]]:
             if over.wait(0.02):
                 return
 
-    thread = threading.Thread(target=post, daemon=True)
+    thread = threading.Thread(target=keep_posting, daemon=True)
     thread.start()
     try:
         yield statuses
@@ -208,15 +222,17 @@ def good_sender(url: str) -> Iterator[Counter[int]]:
 
 
 def many(once: Callable[[], int], tries: int = TRIES) -> Counter[int]:
-    """Do something so many times, AT_ONCE at a time, and count what it returned."""
+    """Do something `tries` times, AT_ONCE at a time, and count the results."""
     shares = [len(range(start, tries, AT_ONCE)) for start in range(AT_ONCE)]
-    results = in_parallel([lambda share=share: [once() for _ in range(share)] for share in shares], 120)
+    results = in_parallel(
+        [lambda share=share: [once() for _ in range(share)] for share in shares], 120
+    )
     return Counter(status for statuses in results for status in statuses)
 
 
 @pytest.fixture(scope="module")
 def bodies(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
-    """Return a function that gives a file of so many bytes."""
+    """Return a function that returns a file of `size` bytes."""
     folder = tmp_path_factory.mktemp("bodies")
 
     def make(size: int) -> Path:
@@ -229,22 +245,28 @@ def bodies(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
 
 
 @pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS)
-def test_each_refusal_reaches_its_sender(refusal: Refusal, road_url: tuple[Road, str], bodies: Callable[[int], Path]) -> None:
-    road, url = road_url
+def test_each_refusal_reaches_its_sender(
+    refusal: Refusal, route_url: tuple[Route, str], bodies: Callable[[int], Path]
+) -> None:
+    route, url = route_url
     file = bodies(refusal.size)
-    one = send_http2 if road.http2 else send_whole
+    one = send_http2 if route.http2 else send_whole
     with good_sender(url) as good:
         statuses = many(lambda: one(url, refusal, file), refusal.tries)
     assert statuses == {refusal.status: refusal.tries}
     assert set(good) == {200}
 
 
-@pytest.mark.parametrize("road_url", [ROADS[0], ROADS[1]], ids=lambda road: road.name, indirect=True)
+@pytest.mark.parametrize(
+    "route_url", [ROUTES[0], ROUTES[1]], ids=lambda route: route.name, indirect=True
+)
 def test_a_huge_upload_is_refused_before_it_is_sent_and_costs_no_memory(
-    road_url: tuple[Road, str], request: pytest.FixtureRequest, bodies: Callable[[int], Path]
+    route_url: tuple[Route, str], request: pytest.FixtureRequest, bodies: Callable[[int], Path]
 ) -> None:
-    road, url = road_url
-    sandbox: Sandbox = request.getfixturevalue("secure_webhook" if road.scheme == "https" else "webhook")
+    route, url = route_url
+    sandbox: Sandbox = request.getfixturevalue(
+        "secure_webhook" if route.scheme == "https" else "webhook"
+    )
     file = bodies(200_000_000)
     before = memory_mib(sandbox, peak=True)
     started = time.monotonic()
@@ -256,13 +278,18 @@ def test_a_huge_upload_is_refused_before_it_is_sent_and_costs_no_memory(
 def test_wrong_passwords_with_large_bodies_leave_two_nginx_upstreams_in_service(
     webhook: Sandbox, tmp_path: Path, bodies: Callable[[int], Path]
 ) -> None:
-    """With max_fails at its default, one upload that breaks off takes an upstream out of service for 10 s."""
+    """With the default max_fails, one broken upload takes an upstream out of service for 10 s."""
     file = bodies(2_000_000)
     [port] = proxies.free_ports(1)
     refusal = REFUSALS["a wrong password"]
     with sandboxed(params=CREDENTIALS) as second:
-        upstream = f"upstream webhooks {{ server 127.0.0.1:{port_of(webhook)}; server 127.0.0.1:{port_of(second)}; }}"
-        server = NGINX_SERVER.format(port=port, upstream="0", listen="", version="1.1", buffering="on")
+        upstream = (
+            f"upstream webhooks {{ server 127.0.0.1:{port_of(webhook)}; "
+            f"server 127.0.0.1:{port_of(second)}; }}"
+        )
+        server = NGINX_SERVER.format(
+            port=port, upstream="0", listen="", version="1.1", buffering="on"
+        )
         server = server.replace("http://127.0.0.1:0", "http://webhooks")
         url = f"http://127.0.0.1:{port}"
         with proxies.nginx(tmp_path, upstream + server, [port]), good_sender(url) as good:
@@ -272,17 +299,21 @@ def test_wrong_passwords_with_large_bodies_leave_two_nginx_upstreams_in_service(
     assert "no live upstreams" not in (tmp_path / "nginx.log").read_text()
 
 
-# ---- what a refused sender costs while its bytes are thrown away
+# ---- what a refused sender costs while its bytes are discarded
 
 REFUSED_HEAD = post(b"", b"Authorization: " + WRONG.encode(), length=30_000_000)
 
 
 @contextlib.contextmanager
 def refused(sandbox: Sandbox, count: int = 1) -> Iterator[list[socket.socket]]:
-    """Open connections whose request was refused, as the answer told, and whose body has hardly begun."""
+    """Open connections whose request was refused and whose body has hardly begun."""
     with contextlib.ExitStack() as stack:
         connections = []
-        for _ in range(count):  # one by one: whoever looked whether the sandbox listens has gone before they are too many
+        for _ in range(
+            count
+            # One by one, so that the check whether the sandbox listens is over before they are too
+            # many.
+        ):
             connection = stack.enter_context(connect(sandbox))
             connection.sendall(REFUSED_HEAD + b"x" * 1000)
             answer = read_answer(connection)
@@ -292,7 +323,7 @@ def refused(sandbox: Sandbox, count: int = 1) -> Iterator[list[socket.socket]]:
 
 
 def still_reads(connection: socket.socket, seconds: float) -> bool:
-    """Tell whether the other side takes bytes for so long."""
+    """Return whether the other side takes bytes for `seconds`."""
     until = time.monotonic() + seconds
     try:
         while time.monotonic() < until:
@@ -313,7 +344,10 @@ def test_a_refused_sender_is_read_on_for_a_while_and_not_longer() -> None:
 
 
 def test_of_a_refused_body_so_much_is_read_and_not_more() -> None:
-    with sandboxed(params=CREDENTIALS, constants={"DISCARD_BYTES": 2 * MIB}) as sandbox, refused(sandbox) as [connection]:
+    with (
+        sandboxed(params=CREDENTIALS, constants={"DISCARD_BYTES": 2 * MIB}) as sandbox,
+        refused(sandbox) as [connection],
+    ):
         connection.sendall(b"x" * MIB)
         assert still_reads(connection, 0.2)
         with pytest.raises(OSError):
@@ -322,19 +356,32 @@ def test_of_a_refused_body_so_much_is_read_and_not_more() -> None:
 
 
 def test_only_so_many_refused_senders_are_read_on() -> None:
-    with sandboxed(params=CREDENTIALS, constants={"MAX_DISCARDING": 2}) as sandbox, refused(sandbox, 3) as connections:
-        assert sorted(in_parallel([lambda one=one: still_reads(one, 3) for one in connections])) == [False, True, True]
+    with (
+        sandboxed(params=CREDENTIALS, constants={"MAX_DISCARDING": 2}) as sandbox,
+        refused(sandbox, 3) as connections,
+    ):
+        assert sorted(
+            in_parallel([lambda one=one: still_reads(one, 3) for one in connections])
+        ) == [False, True, True]
 
 
 def test_refused_senders_make_room_for_others() -> None:
     constants = {"MAX_CONNECTIONS": 16, "FREE_FAILURES": 16}
     with sandboxed(params=CREDENTIALS, constants=constants) as sandbox, refused(sandbox, 16):
         for _ in range(3):
-            assert ask(sandbox, post(b"{}", b"Authorization: " + GOOD.encode(), b"Connection: close")).status == 200
+            assert (
+                ask(
+                    sandbox, post(b"{}", b"Authorization: " + GOOD.encode(), b"Connection: close")
+                ).status
+                == 200
+            )
 
 
 def test_a_refused_sender_does_not_keep_the_webhook_from_stopping() -> None:
-    with sandboxed(params=CREDENTIALS, constants={"READING_SECONDS": 6.0}) as sandbox, refused(sandbox):
+    with (
+        sandboxed(params=CREDENTIALS, constants={"READING_SECONDS": 6.0}) as sandbox,
+        refused(sandbox),
+    ):
         started = time.monotonic()
         sandbox.terminate()
         assert sandbox.wait_exit() == 0
@@ -342,7 +389,7 @@ def test_a_refused_sender_does_not_keep_the_webhook_from_stopping() -> None:
 
 
 def test_a_refused_sender_over_tls_reads_its_answer_to_the_end(secure_webhook: Sandbox) -> None:
-    """The answer ends in a close_notify (RFC 8446, 6.1), while the rest of the body is still on its way."""
+    """The answer ends in a close_notify (RFC 8446, 6.1) while the body still arrives."""
     plain = connect(secure_webhook)
     with proxies.unverified().wrap_socket(plain, suppress_ragged_eofs=False) as connection:
         connection.sendall(REFUSED_HEAD + b"x" * 500_000)

@@ -1,4 +1,7 @@
-"""A queue on disk in front, by syslog-ng with the configuration of docs/scaling: for senders that never repeat."""
+"""A queue on disk in front, for senders that never repeat.
+
+It is syslog-ng with the configuration of docs/scaling.
+"""
 
 import contextlib
 import json
@@ -26,7 +29,7 @@ BATCH = 100  # the configuration's batch-lines
 
 
 class Queue:
-    """A syslog-ng on a port and a folder of its own, which can be killed and started again on what it has on disk."""
+    """A syslog-ng with its own port and folder; after a kill it continues with what is on disk."""
 
     def __init__(self, folder: Path, webhook: Sandbox, authority: Path) -> None:
         [self.port] = proxies.free_ports(1)
@@ -41,7 +44,13 @@ class Queue:
         self._log = folder / "syslog-ng.log"
         files = {"-f": "syslog-ng.conf", "-R": "persist", "-p": "pid", "-c": "control"}
         options = [part for option, name in files.items() for part in (option, str(folder / name))]
-        self._command = [proxies.program("syslog-ng"), "--foreground", "--no-caps", "--stderr", *options]
+        self._command = [
+            proxies.program("syslog-ng"),
+            "--foreground",
+            "--no-caps",
+            "--stderr",
+            *options,
+        ]
 
     def running(self) -> contextlib.AbstractContextManager[int]:
         return proxies.process(self._command, [self.port], self._log)
@@ -54,12 +63,14 @@ def trusted() -> Pair:
 
 @pytest.fixture
 def webhook(trusted: Pair) -> Iterator[Sandbox]:
-    with sandboxed(params={**CREDENTIALS, **trusted.params, "duplication_key": "event_id"}) as sandbox:
+    with sandboxed(
+        params={**CREDENTIALS, **trusted.params, "duplication_key": "event_id"}
+    ) as sandbox:
         yield sandbox
 
 
 def send_lines(port: int, first: int, count: int) -> None:
-    """Send numbered events, one a line, as a sender that never repeats; return once the queue has read the last one."""
+    """Send numbered events, one per line, only once; return when the queue has read the last."""
     with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
         for number in range(first, first + count):
             connection.sendall(b'{"n":%d,"alert":"disk full"}\n' % number)
@@ -78,12 +89,18 @@ def numbers_without_key(webhook: Sandbox) -> set[int]:
     """Return the numbers of events whose keys are not in the integration context."""
     context = json.dumps(webhook.context())
     events = [json.loads(incident["rawJSON"]) for incident in webhook.incidents()]
-    return {json.loads(event["message"])["n"] for event in events if event["event_id"] not in context}
+    return {
+        json.loads(event["message"])["n"] for event in events if event["event_id"] not in context
+    }
 
 
-def test_nothing_is_lost_while_webhook_xsoar_and_queue_fail_in_turn(tmp_path: Path, webhook: Sandbox, trusted: Pair) -> None:
+def test_nothing_is_lost_while_webhook_xsoar_and_queue_fail_in_turn(
+    tmp_path: Path, webhook: Sandbox, trusted: Pair
+) -> None:
     authority = tmp_path / "authority.pem"
-    authority.write_text("".join(map(ssl.DER_cert_to_PEM_cert, trusted.trusting.get_ca_certs(binary_form=True))))
+    authority.write_text(
+        "".join(map(ssl.DER_cert_to_PEM_cert, trusted.trusting.get_ca_certs(binary_form=True)))
+    )
     queue = Queue(tmp_path, webhook, authority)
     with queue.running() as process_id:
         sender = threading.Thread(target=send_lines, args=(queue.port, 0, EVENTS // 2), daemon=True)
@@ -91,13 +108,15 @@ def test_nothing_is_lost_while_webhook_xsoar_and_queue_fail_in_turn(tmp_path: Pa
         await_that(lambda: webhook.incidents(), 30)
         webhook.kill()
         webhook.wait_exit()
-        forgotten = numbers_without_key(webhook)  # created just before: their keys were lost with the process
+        # They were created just before the end: their keys were lost with the process.
+        forgotten = numbers_without_key(webhook)
         time.sleep(DOWN_SECONDS)
         webhook.restart()
         await_that(lambda: len(webhook.incidents()) > EVENTS // 4, 30)
         webhook.faults.outage = True
         sender.join(30)
-        send_lines(queue.port, EVENTS // 2, EVENTS // 2)  # however long the restart took, these meet the outage
+        # However long the restart took, these meet the outage.
+        send_lines(queue.port, EVENTS // 2, EVENTS // 2)
         assert len(webhook.incidents()) < EVENTS
         os.kill(process_id, signal.SIGKILL)
     with queue.running():
@@ -109,5 +128,6 @@ def test_nothing_is_lost_while_webhook_xsoar_and_queue_fail_in_turn(tmp_path: Pa
     order = list(dict.fromkeys(created))
     assert sorted(order) == list(range(EVENTS))
     assert {number for number in order if created.count(number) > 1} <= forgotten
-    # The order is that of arrival, but for events of one POST some of which XSOAR refused at first.
+    # The order is that of arrival, except for events of one POST of which XSOAR refused some at
+    # first.
     assert max(abs(place - number) for place, number in enumerate(order)) < BATCH

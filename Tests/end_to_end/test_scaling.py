@@ -1,4 +1,7 @@
-"""Three instances behind the HAProxy and nginx configurations of docs/scaling, as they stand but for addresses and paths."""
+"""Three instances behind the HAProxy and nginx configurations of docs/scaling.
+
+Only addresses and paths are changed in them.
+"""
 
 import contextlib
 import json
@@ -22,7 +25,9 @@ from Tests.soak.ledger import event_of
 
 INSTANCES = ("one", "two", "three")
 PLACEHOLDERS = ("192.0.2.11:8000", "192.0.2.12:8000", "192.0.2.13:8000")
-FLUSH_SECONDS = 3.5  # the integration context has every key that is older, see FLUSH_SECONDS of the integration
+FLUSH_SECONDS = (
+    3.5  # the integration context has every older key, see the integration's FLUSH_SECONDS
+)
 DOUBTFUL = (502, 504)  # the sender cannot know whether an incident was created
 UNACKNOWLEDGED = (502, 503, 504)
 WORKERS = 6
@@ -31,7 +36,7 @@ SEED = 20260821
 
 @dataclass
 class Edge:
-    """A load balancer in front: its address, how an instance is taken out of and put back into it, and its log."""
+    """A load balancer in front: its address, its log, and how an instance leaves and returns."""
 
     url: str
     drain: Callable[[str], None]
@@ -48,7 +53,10 @@ def haproxy_edge(folder: Path, instances: list[Sandbox]) -> Iterator[Edge]:
         "/etc/haproxy/webhook.pem": str(proxies.pem_file(folder, certificate().params)),
         "/run/haproxy/admin.sock": str(folder / "admin.sock"),
     }
-    changes |= {placeholder: f"127.0.0.1:{port_of(sandbox)}" for placeholder, sandbox in zip(PLACEHOLDERS, instances)}
+    changes |= {
+        placeholder: f"127.0.0.1:{port_of(sandbox)}"
+        for placeholder, sandbox in zip(PLACEHOLDERS, instances)
+    }
 
     def set_state(instance: str, state: str) -> None:
         with socket.socket(socket.AF_UNIX) as admin:
@@ -73,7 +81,10 @@ def nginx_edge(folder: Path, instances: list[Sandbox]) -> Iterator[Edge]:
         "listen 443": f"listen 127.0.0.1:{port}",
         "/etc/nginx/webhook.pem": str(proxies.pem_file(folder, certificate().params)),
     }
-    changes |= {placeholder: f"127.0.0.1:{port_of(sandbox)}" for placeholder, sandbox in zip(PLACEHOLDERS, instances)}
+    changes |= {
+        placeholder: f"127.0.0.1:{port_of(sandbox)}"
+        for placeholder, sandbox in zip(PLACEHOLDERS, instances)
+    }
     text = configuration("nginx.conf", changes)
     main = folder / "nginx.conf"
 
@@ -82,11 +93,18 @@ def nginx_edge(folder: Path, instances: list[Sandbox]) -> Iterator[Edge]:
         proxies.reload_nginx(process_id)
 
     with proxies.nginx(folder, text, [port]) as process_id:
-        servers = {name: f"server 127.0.0.1:{port_of(sandbox)} " for name, sandbox in zip(INSTANCES, instances)}
+        servers = {
+            name: f"server 127.0.0.1:{port_of(sandbox)} "
+            for name, sandbox in zip(INSTANCES, instances)
+        }
         yield Edge(
             f"https://127.0.0.1:{port}",
-            lambda name: reload_with(lambda text: text.replace(servers[name], servers[name] + "down "), process_id),
-            lambda name: reload_with(lambda text: text.replace(servers[name] + "down ", servers[name]), process_id),
+            lambda name: reload_with(
+                lambda text: text.replace(servers[name], servers[name] + "down "), process_id
+            ),
+            lambda name: reload_with(
+                lambda text: text.replace(servers[name] + "down ", servers[name]), process_id
+            ),
             folder / "nginx.log",
             keeps_keys=False,
         )
@@ -103,17 +121,19 @@ def instances() -> Iterator[list[Sandbox]]:
 
 
 @pytest.fixture(params=EDGES)
-def edge(request: pytest.FixtureRequest, tmp_path: Path, instances: list[Sandbox]) -> Iterator[Edge]:
+def edge(
+    request: pytest.FixtureRequest, tmp_path: Path, instances: list[Sandbox]
+) -> Iterator[Edge]:
     with EDGES[request.param](tmp_path, instances) as edge:
         yield edge
 
 
-# ---- a ledger of what senders were told
+# ---- a ledger of what senders were answered
 
 
 @dataclass
 class Delivery:
-    """One attempt to deliver an event: when it began and ended (monotonic seconds), and what it was answered."""
+    """One attempt to deliver an event: begin and end (monotonic seconds), and its answer."""
 
     begun: float
     ended: float
@@ -145,17 +165,21 @@ class Ledger:
         return status
 
     def acknowledged(self) -> set[int]:
-        return {event for event, deliveries in self.deliveries.items() if any(one.status == 200 for one in deliveries)}
+        return {
+            event
+            for event, deliveries in self.deliveries.items()
+            if any(one.status == 200 for one in deliveries)
+        }
 
     def statuses(self) -> Counter[int]:
         return Counter(one.status for deliveries in self.deliveries.values() for one in deliveries)
 
 
 def deliver(url: str, ledger: Ledger, event: int) -> int:
-    """Deliver an event once and return the status, 0 where there was no answer."""
+    """Deliver an event once and return the status, 0 if there was no answer."""
     headers = {"Authorization": GOOD, "Content-Type": "application/json"}
     target = "/"
-    if event not in ledger.unkeyed:  # half of them bear their key in the query string
+    if event not in ledger.unkeyed:  # half of them have their key in the query string
         if event % 2:
             headers["X-Event-Id"] = f"event-{event}"
         else:
@@ -175,7 +199,7 @@ def persist(url: str, ledger: Ledger, event: int, over: threading.Event) -> None
 
 
 def work(url: str, ledger: Ledger, over: threading.Event, seed: int) -> None:
-    """Send new events, some without a key, and repeat old ones, until it is over."""
+    """Send new events, some without a key, and repeat old ones, until the test is over."""
     choose = random.Random(seed)
     known: list[int] = []
     while not over.wait(0.04):
@@ -189,10 +213,12 @@ def work(url: str, ledger: Ledger, over: threading.Event, seed: int) -> None:
 
 
 def attack(url: str, statuses: Counter[int], over: threading.Event) -> None:
-    """Send two megabytes with a wrong password, again and again, all of it before the answer is read."""
+    """Send two megabytes with a wrong password repeatedly, all of it before the answer is read."""
     while not over.wait(0.25):
         try:
-            answer = send(url + "/", b"x" * 2_000_000, {"Authorization": WRONG}, context=proxies.unverified())
+            answer = send(
+                url + "/", b"x" * 2_000_000, {"Authorization": WRONG}, context=proxies.unverified()
+            )
             statuses[answer.status] += 1
         except OSError:
             statuses[0] += 1
@@ -200,14 +226,17 @@ def attack(url: str, statuses: Counter[int], over: threading.Event) -> None:
 
 @dataclass
 class Times:
-    """When what happened to the instances, in monotonic seconds: an event's deliveries may span a change or not."""
+    """What happened to the instances, and when in monotonic seconds.
+
+    An event's deliveries may span such a change.
+    """
 
     changes: list[tuple[float, float]] = field(default_factory=list)
     killed: float = 0.0
 
     @contextlib.contextmanager
     def change(self, settle: float) -> Iterator[None]:
-        """Note a change, and that it takes so many seconds until the edge has noticed."""
+        """Record a change, and how many seconds pass until the edge has noticed."""
         begun = time.monotonic()
         yield
         time.sleep(settle)
@@ -219,17 +248,19 @@ class Times:
 
 
 def may_be_there_twice(deliveries: list[Delivery], times: Times, keeps_keys: bool) -> bool:
-    """Tell whether docs/scaling.md allows that an event with these deliveries has two incidents."""
+    """Return whether docs/scaling.md allows two incidents for an event with these deliveries."""
     if any(one.status in DOUBTFUL for one in deliveries):
         return True
     accepted = [one.ended for one in deliveries if one.status == 200]
     if any(times.killed - FLUSH_SECONDS < ended < times.killed + 0.5 for ended in accepted):
-        return True  # the instance may have been killed before its key was in the integration context
+        return (
+            True  # the instance may have been killed before its key was in the integration context
+        )
     return not keeps_keys and times.spans_a_change(deliveries)
 
 
 def misfortunes(edge: Edge, instances: list[Sandbox], times: Times) -> None:
-    """Kill one instance and bring it back, drain one, and let the XSOAR of one hang."""
+    """Kill one instance and restart it, drain one, and let the XSOAR of one hang."""
     one, two, three = instances
     time.sleep(4)
     with times.change(settle=3):
@@ -251,7 +282,9 @@ def misfortunes(edge: Edge, instances: list[Sandbox], times: Times) -> None:
     time.sleep(1)
 
 
-def test_no_acknowledged_incident_is_missing_and_none_is_there_twice(edge: Edge, instances: list[Sandbox]) -> None:
+def test_no_acknowledged_incident_is_missing_and_none_is_there_twice(
+    edge: Edge, instances: list[Sandbox]
+) -> None:
     ledger, times, over = Ledger(), Times(), threading.Event()
     attackers: Counter[int] = Counter()
     print("seed", SEED)
@@ -262,27 +295,43 @@ def test_no_acknowledged_incident_is_missing_and_none_is_there_twice(edge: Edge,
         finally:
             over.set()
 
-    senders = [lambda seed=SEED + number: work(edge.url, ledger, over, seed) for number in range(WORKERS)]
+    senders = [
+        lambda seed=SEED + number: work(edge.url, ledger, over, seed) for number in range(WORKERS)
+    ]
     in_parallel([*senders, *[lambda: attack(edge.url, attackers, over)] * 2, fate], 120)
 
-    stored = Counter(event_of(incident["rawJSON"]) for sandbox in instances for incident in sandbox.incidents())
+    stored = Counter(
+        event_of(incident["rawJSON"]) for sandbox in instances for incident in sandbox.incidents()
+    )
     statuses = ledger.statuses()
     print(dict(statuses), dict(attackers))
     assert not ledger.acknowledged() - stored.keys()
     assert statuses.keys() <= {200, *UNACKNOWLEDGED}
     twice = {event for event, count in stored.items() if count > 1}
-    keyed = {event: ledger.deliveries[event] for event in ledger.deliveries if event not in ledger.unkeyed}
+    keyed = {
+        event: ledger.deliveries[event]
+        for event in ledger.deliveries
+        if event not in ledger.unkeyed
+    }
     wrong = {
         event: ledger.deliveries[event]
         for event in twice
-        if not may_be_there_twice(ledger.deliveries[event], times, edge.keeps_keys) or event not in ledger.deliveries
+        if not may_be_there_twice(ledger.deliveries[event], times, edge.keeps_keys)
+        or event not in ledger.deliveries
     }
     assert not wrong
-    # Not for want of trying: most repeated deliveries were told to be duplicates, also across a change where keys are kept.
-    repeated = [event for event, deliveries in keyed.items() if sum(one.status == 200 for one in deliveries) > 1]
+    # Not for want of trying: most repeated deliveries were answered as duplicates, also across a
+    # change where keys are kept.
+    repeated = [
+        event
+        for event, deliveries in keyed.items()
+        if sum(one.status == 200 for one in deliveries) > 1
+    ]
     assert sum(any(one.duplicate for one in keyed[event]) for event in repeated) > len(repeated) / 2
     if edge.keeps_keys:
-        across = [event for event in repeated if times.spans_a_change(keyed[event]) and event not in twice]
+        across = [
+            event for event in repeated if times.spans_a_change(keyed[event]) and event not in twice
+        ]
         assert len(across) > 20
     assert set(attackers) <= {401, *UNACKNOWLEDGED}
     assert attackers[401] > 0.8 * attackers.total() > 10
@@ -291,8 +340,13 @@ def test_no_acknowledged_incident_is_missing_and_none_is_there_twice(edge: Edge,
 
 def test_a_body_over_the_limit_is_413_for_every_sender(edge: Edge) -> None:
     body = b"x" * 30_000_000
-    once = lambda: send(edge.url + "/", body, {"Authorization": GOOD}, context=proxies.unverified()).status  # noqa: E731
-    assert in_parallel([lambda: [once() for _ in range(3)]] * 4) == [[413] * 3] * 4
+
+    def thrice() -> list[int]:
+        good = {"Authorization": GOOD}
+        context = proxies.unverified()
+        return [send(edge.url + "/", body, good, context=context).status for _ in range(3)]
+
+    assert in_parallel([thrice] * 4) == [[413] * 3] * 4
 
 
 def test_http2_senders_are_served_and_metrics_are_not(edge: Edge) -> None:
@@ -301,7 +355,7 @@ def test_http2_senders_are_served_and_metrics_are_not(edge: Edge) -> None:
     assert proxies.curl(edge.url + "/metrics", *credentials) == 404
 
 
-def test_the_instances_are_told_who_sent_it(edge: Edge, instances: list[Sandbox]) -> None:
+def test_the_instances_learn_who_sent_it(edge: Edge, instances: list[Sandbox]) -> None:
     forged = {"Authorization": GOOD, "X-Forwarded-For": "198.51.100.7"}
     assert send(edge.url + "/", b"{}", forged, context=proxies.unverified()).status == 200
     [incident] = [incident for sandbox in instances for incident in sandbox.incidents()]
@@ -311,7 +365,10 @@ def test_the_instances_are_told_who_sent_it(edge: Edge, instances: list[Sandbox]
 def test_the_events_of_one_key_go_to_one_instance(edge: Edge, instances: list[Sandbox]) -> None:
     keys = [f"delivery-{number}" for number in range(30)] * 3
     headers = {"Authorization": GOOD}
-    assert {send(f"{edge.url}/?key={key}", b"{}", headers, context=proxies.unverified()).status for key in keys} == {200}
+    assert {
+        send(f"{edge.url}/?key={key}", b"{}", headers, context=proxies.unverified()).status
+        for key in keys
+    } == {200}
     counts = [len(sandbox.incidents()) for sandbox in instances]
     assert sum(counts) == 30
     assert all(counts)
@@ -320,7 +377,9 @@ def test_the_events_of_one_key_go_to_one_instance(edge: Edge, instances: list[Sa
 def test_an_instance_that_is_stopping_takes_itself_out_of_service() -> None:
     with sandboxed(params=CREDENTIALS) as sandbox:
         sandbox.faults.hang.set()
-        waiting = threading.Thread(target=send, args=(sandbox.container_url + "/", b"{}", {"Authorization": GOOD}))
+        waiting = threading.Thread(
+            target=send, args=(sandbox.container_url + "/", b"{}", {"Authorization": GOOD})
+        )
         waiting.start()
         await_that(lambda: sandbox.calls["createIncidents"])
         health = lambda: send(sandbox.container_url + "/health", method="GET")  # noqa: E731
@@ -336,16 +395,29 @@ def test_an_instance_that_is_stopping_takes_itself_out_of_service() -> None:
 def repeat(edge: Edge, keys: list[str]) -> dict[str, str]:
     """Post an event of each key and return what became of it: new, duplicate or the status."""
 
-    def post(key: str) -> str:
-        answer = send(f"{edge.url}/?key={key}", b"{}", {"Authorization": GOOD}, context=proxies.unverified())
-        return str(answer.status) if answer.status != 200 else "duplicate" if answer.json[0].get("duplicate") else "new"
+    def outcome(key: str) -> str:
+        answer = send(
+            f"{edge.url}/?key={key}", b"{}", {"Authorization": GOOD}, context=proxies.unverified()
+        )
+        return (
+            str(answer.status)
+            if answer.status != 200
+            else "duplicate"
+            if answer.json[0].get("duplicate")
+            else "new"
+        )
 
-    return {key: post(key) for key in keys}
+    return {key: outcome(key) for key in keys}
 
 
-def test_repeated_events_while_an_instance_is_dead_and_after(edge: Edge, instances: list[Sandbox]) -> None:
+def test_repeated_events_while_an_instance_is_dead_and_after(
+    edge: Edge, instances: list[Sandbox]
+) -> None:
     """As the table of docs/scaling.md has it, for either load balancer."""
-    before, meanwhile = [f"before-{number}" for number in range(30)], [f"meanwhile-{number}" for number in range(30)]
+    before, meanwhile = (
+        [f"before-{number}" for number in range(30)],
+        [f"meanwhile-{number}" for number in range(30)],
+    )
     assert set(repeat(edge, before).values()) == {"new"}
     of_one = len(instances[0].incidents())
     assert of_one

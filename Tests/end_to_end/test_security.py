@@ -1,4 +1,4 @@
-"""Nobody gets in without the credentials, nobody learns anything from being refused, and no secret leaves the instance."""
+"""Only credentials are accepted, refusals reveal nothing, and no secret leaves the instance."""
 
 import base64
 import contextlib
@@ -68,7 +68,7 @@ def tls(pair: Pair) -> Iterator[Sandbox]:
         yield sandbox
 
 
-# ---- who gets in
+# ---- authentication
 
 NOT_HIS = {
     "nothing": b"X: y",
@@ -82,17 +82,19 @@ NOT_HIS = {
     "another user": basic(username="Sender"),
     "an empty password": basic(password=""),
     "only the password": basic(username=""),
-    "Latin-1": b"Authorization: Basic " + base64.b64encode(f"{USERNAME}:{PASSWORD}".encode("latin-1")),
+    "Latin-1": b"Authorization: Basic "
+    + base64.b64encode(f"{USERNAME}:{PASSWORD}".encode("latin-1")),
     "twice": basic() + b"\r\n" + basic(),
     "of a proxy": b"Proxy-" + basic(),
     "an underscore": basic().replace(b"Authorization", b"HTTP_AUTHORIZATION"),
     "text behind": basic() + b" x",
-    "a NUL behind": b"Authorization: Basic " + base64.b64encode(f"{USERNAME}:{PASSWORD}\0".encode()),
+    "a NUL behind": b"Authorization: Basic "
+    + base64.b64encode(f"{USERNAME}:{PASSWORD}\0".encode()),
 }
 
 
 @pytest.mark.parametrize("header", NOT_HIS.values(), ids=NOT_HIS)
-def test_who_does_not_prove_it_is_401_and_creates_nothing(guarded: Sandbox, header: bytes) -> None:
+def test_wrong_credentials_are_401_and_create_nothing(guarded: Sandbox, header: bytes) -> None:
     before = len(guarded.incidents())
     answer = ask(guarded, post(b'{"name": "bad"}', header))
     assert answer.status == 401
@@ -101,9 +103,14 @@ def test_who_does_not_prove_it_is_401_and_creates_nothing(guarded: Sandbox, head
     assert len(guarded.incidents()) == before
 
 
-def test_who_proves_it_gets_in(guarded: Sandbox) -> None:
+def test_right_credentials_are_accepted(guarded: Sandbox) -> None:
     assert ask(guarded, GOOD).status == 200
-    assert ask(guarded, GOOD.replace(b"Basic", b"bAsIc").replace(b"Authorization", b"AUTHORIZATION")).status == 200
+    assert (
+        ask(
+            guarded, GOOD.replace(b"Basic", b"bAsIc").replace(b"Authorization", b"AUTHORIZATION")
+        ).status
+        == 200
+    )
 
 
 @pytest.mark.parametrize(
@@ -156,7 +163,8 @@ def test_guesses_are_delayed_by_a_second_at_most_and_the_right_sender_never() ->
         assert delays[-1] > 0.5
         assert max(delays) < 1.4
         started = time.monotonic()
-        assert ask(sandbox, GOOD).status == 200  # from the same address: behind the reroute all senders share one
+        # The address is the same: behind the reroute all senders share one.
+        assert ask(sandbox, GOOD).status == 200
         assert time.monotonic() - started < 0.3
         with watching(sandbox) as waits:
             statuses = in_parallel([lambda: ask(sandbox, BAD).status for _ in range(100)])
@@ -167,7 +175,9 @@ def test_guesses_are_delayed_by_a_second_at_most_and_the_right_sender_never() ->
 def test_of_many_guessers_the_one_silent_longest_is_forgotten() -> None:
     def seconds(address: str) -> float:
         started = time.monotonic()
-        with socket.create_connection(("127.0.0.1", port_of(sandbox)), 10, (address, 0)) as connection:
+        with socket.create_connection(
+            ("127.0.0.1", port_of(sandbox)), 10, (address, 0)
+        ) as connection:
             connection.sendall(post(b"", basic(password=WRONG)))
             answer = read_answer(connection)
         assert answer and answer.status == 401
@@ -195,7 +205,8 @@ def test_a_crowd_of_guessers_does_not_keep_the_right_sender_out() -> None:
             while time.monotonic() < over:
                 try:
                     statuses.append(ask(sandbox, GOOD).status)
-                except (OSError, AssertionError):  # among a crowd a connection may make room before its first byte is here
+                except (OSError, AssertionError):
+                    # A crowded instance may close a connection before its first byte arrives.
                     statuses.append(0)
             return statuses
 
@@ -210,13 +221,17 @@ def test_guesses_are_one_log_line_with_counts() -> None:
 
         def counts() -> list[int]:
             lines = [text for _, text in sandbox.logs if "authentication" in text]
-            return [int(count) for line in lines for count in re.findall(r"(\d+) failed authentications", line)]
+            return [
+                int(count)
+                for line in lines
+                for count in re.findall(r"(\d+) failed authentications", line)
+            ]
 
         await_that(lambda: sum(counts()) == 25, 30)
-        assert len(counts()) <= 2  # the report may have come in the middle
+        assert len(counts()) <= 2  # the report may have been written in the middle
 
 
-# ---- what an answer tells
+# ---- what an answer reveals
 
 REFUSED: dict[str, tuple[int, bytes]] = {
     "broken JSON": (400, post(b'{"secret-echo": ', b"Content-Type: application/json", basic())),
@@ -226,7 +241,10 @@ REFUSED: dict[str, tuple[int, bytes]] = {
     "a bad header": (400, b"POST / HTTP/1.1\r\nsecret-echo\r\n\r\n"),
     "unauthorized": (401, post(b"secret-echo", b"X-Secret: secret-echo")),
     "another path": (404, post(b"{}", basic(), target=b"/health/secret-echo")),
-    "another path with markup": (404, post(b"{}", basic(), target=b"/health<script>secret-echo</script>")),
+    "another path with markup": (
+        404,
+        post(b"{}", basic(), target=b"/health<script>secret-echo</script>"),
+    ),
     "another method": (405, post(b"{}", basic()).replace(b"POST", b"PATCH")),
     "a method of their own": (405, post(b"{}", basic()).replace(b"POST", b"SECRETECHO")),
     "too large": (413, post(b"", basic(), length=10**9)),
@@ -234,7 +252,10 @@ REFUSED: dict[str, tuple[int, bytes]] = {
     "unsupported": (415, post(b"{}", basic(), b"Content-Encoding: secret-echo")),
     "too many headers": (431, post(b"{}", *[b"X-%d: secret-echo" % n for n in range(200)])),
 }
-REVEALING = re.compile(rb"Traceback|\.py\b|line \d+, in|python|bottle|gevent|pywsgi|CPython|<html|secret-?echo", re.IGNORECASE)
+REVEALING = re.compile(
+    rb"Traceback|\.py\b|line \d+, in|python|bottle|gevent|pywsgi|CPython|<html|secret-?echo",
+    re.IGNORECASE,
+)
 
 
 def assert_discreet(answer: Answer) -> None:
@@ -246,7 +267,9 @@ def assert_discreet(answer: Answer) -> None:
 
 
 @pytest.mark.parametrize(("status", "data"), REFUSED.values(), ids=REFUSED)
-def test_a_refusal_is_json_that_reveals_and_echoes_nothing(guarded: Sandbox, status: int, data: bytes) -> None:
+def test_a_refusal_is_json_that_reveals_and_echoes_nothing(
+    guarded: Sandbox, status: int, data: bytes
+) -> None:
     answer = ask(guarded, data)
     assert answer.status == status
     assert answer.error
@@ -273,7 +296,9 @@ def test_refusals_by_xsoar_reveal_nothing_of_its_words(open_to_all: Sandbox) -> 
 
 def test_a_200_is_xsoars_own_objects_and_discreet(open_to_all: Sandbox) -> None:
     answer = ask(open_to_all, post(b'{"name": "good"}'))
-    [stored] = [incident for incident in open_to_all.incidents() if incident["id"] == answer.json[0]["id"]]
+    [stored] = [
+        incident for incident in open_to_all.incidents() if incident["id"] == answer.json[0]["id"]
+    ]
     assert answer.json == [{name: value for name, value in stored.items() if name != "rawJSON"}]
     assert_discreet(answer)
     assert_discreet(ask(open_to_all, b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n"))
@@ -289,22 +314,24 @@ def test_posted_line_breaks_do_not_become_headers(open_to_all: Sandbox) -> None:
 
 
 def handshake(sandbox: Sandbox, *options: str) -> str:
-    """Return what openssl's client tells of a handshake; it is a real client that knows all versions and ciphers."""
+    """Return the output of openssl's client, which knows all versions and ciphers."""
     command = ["openssl", "s_client", "-connect", f"127.0.0.1:{port_of(sandbox)}", *options]
-    done = subprocess.run(command, input="", capture_output=True, text=True, timeout=10, check=False)
+    done = subprocess.run(
+        command, input="", capture_output=True, text=True, timeout=10, check=False
+    )
     return done.stdout + done.stderr
 
 
-def succeeded(told: str) -> bool:
-    return bool(re.search(r"New, TLSv1\.[23], Cipher is (?!\(NONE\))", told))
+def succeeded(output: str) -> bool:
+    return bool(re.search(r"New, TLSv1\.[23], Cipher is (?!\(NONE\))", output))
 
 
 @pytest.mark.parametrize("version", ["tls1_2", "tls1_3"])
 def test_modern_tls_is_spoken(tls: Sandbox, version: str) -> None:
-    told = handshake(tls, f"-{version}")
-    assert succeeded(told), told
-    assert "Compression: NONE" in told
-    assert re.search(r"Cipher is (ECDHE-\S*(GCM|CHACHA20)|TLS_)", told), told
+    output = handshake(tls, f"-{version}")
+    assert succeeded(output), output
+    assert "Compression: NONE" in output
+    assert re.search(r"Cipher is (ECDHE-\S*(GCM|CHACHA20)|TLS_)", output), output
 
 
 @pytest.mark.parametrize(
@@ -336,14 +363,16 @@ WEAK = (
 
 @pytest.mark.parametrize("ciphers", WEAK)
 def test_weak_ciphers_are_refused(tls: Sandbox, ciphers: str) -> None:
-    told = handshake(tls, "-tls1_2", "-cipher", f"{ciphers}:@SECLEVEL=0")
-    assert not succeeded(told), told
+    output = handshake(tls, "-tls1_2", "-cipher", f"{ciphers}:@SECLEVEL=0")
+    assert not succeeded(output), output
 
 
 def test_neither_compression_nor_renegotiation(tls: Sandbox) -> None:
     assert "Compression: NONE" in handshake(tls, "-tls1_2", "-comp")
     command = ["openssl", "s_client", "-tls1_2", "-connect", f"127.0.0.1:{port_of(tls)}"]
-    done = subprocess.run(command, input="R\n", capture_output=True, text=True, timeout=10, check=False)
+    done = subprocess.run(
+        command, input="R\n", capture_output=True, text=True, timeout=10, check=False
+    )
     assert "RENEGOTIATING" in done.stdout + done.stderr
     assert re.search(r"no renegotiation|error|closed", done.stdout + done.stderr, re.IGNORECASE)
     assert ask_tls_is_fine(tls)
@@ -354,57 +383,92 @@ def ask_tls_is_fine(sandbox: Sandbox) -> bool:
 
 
 def test_a_client_that_verifies_is_content(tls: Sandbox, pair: Pair) -> None:
-    answer = send(tls.container_url, b'{"name": "over TLS"}', {"Authorization": basic()[15:].decode()}, context=pair.trusting)
+    answer = send(
+        tls.container_url,
+        b'{"name": "over TLS"}',
+        {"Authorization": basic()[15:].decode()},
+        context=pair.trusting,
+    )
     assert answer.status == 200
     with pytest.raises(ssl.SSLCertVerificationError):
         send(tls.container_url, b"{}", context=ssl.create_default_context())
 
 
 def test_port_scans_are_counted_and_leave_no_trace(pair: Pair) -> None:
-    with sandboxed(params=pair.params, constants={"REPORT_SECONDS": 1}) as sandbox:  # which asserts an empty stderr
-        for data in (b"", b"GET / HTTP/1.0\r\n\r\n", b"\x16\x03\x01\x00\x05hello", b"\x80\x2e\x01\x00\x02", bytes(1000)):
+    # sandboxed asserts an empty stderr.
+    with sandboxed(params=pair.params, constants={"REPORT_SECONDS": 1}) as sandbox:
+        for data in (
+            b"",
+            b"GET / HTTP/1.0\r\n\r\n",
+            b"\x16\x03\x01\x00\x05hello",
+            b"\x80\x2e\x01\x00\x02",
+            bytes(1000),
+        ):
             with connect(sandbox) as connection:
                 connection.sendall(data)
                 time.sleep(0.05)
         handshake(sandbox, "-tls1_2", "-cipher", "AES128-SHA:@SECLEVEL=0")
-        await_that(lambda: any(re.search(r"\d failed TLS handshakes", text) for _, text in sandbox.logs), 30)
+        await_that(
+            lambda: any(re.search(r"\d failed TLS handshakes", text) for _, text in sandbox.logs),
+            30,
+        )
         assert not [text for level, text in sandbox.logs if level == "error"]
 
 
 # ---- secrets
 
 
-def everything_told(sandbox: Sandbox) -> str:
-    """Return all that left the instance: logs, health, stderr, incidents, integration context, samples."""
+def everything_reported(sandbox: Sandbox) -> str:
+    """Return all that left the instance: logs, health, stderr, incidents, context, samples."""
     samples: list[Any] = sandbox.run("fetch-incidents")
-    told = [sandbox.logs, sandbox.health_history, sandbox.stderr, sandbox.incidents(), sandbox.context(), samples]
-    return json.dumps(told, ensure_ascii=False)
+    output = [
+        sandbox.logs,
+        sandbox.health_history,
+        sandbox.stderr,
+        sandbox.incidents(),
+        sandbox.context(),
+        samples,
+    ]
+    return json.dumps(output, ensure_ascii=False)
 
 
 def spellings(secret: str) -> list[str]:
-    encoded = [base64.b64encode(f"{USERNAME}:{secret}".encode()).decode(), base64.b64encode(secret.encode()).decode()]
+    encoded = [
+        base64.b64encode(f"{USERNAME}:{secret}".encode()).decode(),
+        base64.b64encode(secret.encode()).decode(),
+    ]
     return [secret, json.dumps(secret)[1:-1], secret.encode().decode("latin-1"), *encoded]
 
 
 @pytest.mark.parametrize("identifier", [USERNAME, "_header:X-Token", "_header:Authorization"])
-def test_no_secret_is_ever_told(pair: Pair, identifier: str) -> None:
+def test_no_secret_is_ever_revealed(pair: Pair, identifier: str) -> None:
     secret = PASSWORD if identifier == USERNAME else TOKEN
-    header = basic() if identifier == USERNAME else f"{identifier.removeprefix('_header:')}: {TOKEN}".encode()
+    header = (
+        basic()
+        if identifier == USERNAME
+        else f"{identifier.removeprefix('_header:')}: {TOKEN}".encode()
+    )
     others = {
         b"Proxy-Authorization": "0ther-proxy-secret",
         b"Cookie": "session=0ther-cookie-secret",
         b"X-Hub-Signature-256": "sha256=0ther-signature",
         b"X-Slack-Signature": "v0=0ther-slack-signature",
     }
-    params = {"credentials": {"identifier": identifier, "password": secret}, "store_samples": True, "duplication_key": "id"}
+    params = {
+        "credentials": {"identifier": identifier, "password": secret},
+        "store_samples": True,
+        "duplication_key": "id",
+    }
     constants = {"REPORT_SECONDS": 1, "FLUSH_SECONDS": 0.2, "LONE_RETRY_SECONDS": 0.3}
     answers = b""
     with sandboxed(params={**params}, constants=constants) as sandbox:
         more = [name + b": " + value.encode() for name, value in others.items()]
-        for number, body in enumerate((b'{"id": 1}', b"text", b'{"raw_json": {"id": 2}}', b"[broken", b'{"id": 1}')):
+        for number, body in enumerate(
+            (b'{"id": 1}', b"text", b'{"raw_json": {"id": 2}}', b"[broken", b'{"id": 1}')
+        ):
             answers += ask(sandbox, post(body, header, *more)).body
             answers += ask(sandbox, post(body, header + b"x", *more, b"X-Number: %d" % number)).body
-        sandbox.faults.outage = True  # an error of the server that quotes what it was sent, as far as it was sent
+        sandbox.faults.outage = True  # an error of the server that quotes as much as it received
         answers += in_parallel([lambda: ask(sandbox, post(b'{"id": 3}', header, *more)).body])[0]
         sandbox.faults.outage = False
         sandbox.faults.answer = lambda _: secret
@@ -412,13 +476,13 @@ def test_no_secret_is_ever_told(pair: Pair, identifier: str) -> None:
         sandbox.faults.answer = None
         await_that(lambda: sandbox.context().get("sample_events"))
         time.sleep(1.2)
-        told = everything_told(sandbox) + answers.decode()
-    assert "failed authentications" in told  # the log was written, and the incidents are in what is looked at
+        output = everything_reported(sandbox) + answers.decode()
+    assert "failed authentications" in output  # the log was written, and the incidents are searched
     for secret_text in [*spellings(secret), *others.values()]:
-        assert secret_text not in told
+        assert secret_text not in output
 
 
-def test_the_private_key_is_never_told(pair: Pair) -> None:
+def test_the_private_key_is_never_revealed(pair: Pair) -> None:
     lines = [line for line in pair.params["key"].splitlines() if line and "---" not in line]
     broken = {**pair.params, "key": pair.params["key"].replace(lines[0], lines[0][::-1])}
     other = {**pair.params, "key": certificate().params["key"]}
@@ -427,19 +491,19 @@ def test_the_private_key_is_never_told(pair: Pair) -> None:
         sandbox.start()
         try:
             await_that(partial(getattr, sandbox, "health"))
-            told = everything_told(sandbox)
+            output = everything_reported(sandbox)
         finally:
             sandbox.stop()
-        assert "Private Key" in told or "Certificate" in told
+        assert "Private Key" in output or "Certificate" in output
         for line in params["key"].splitlines():
-            assert "---" in line or not line or line not in told
+            assert "---" in line or not line or line not in output
 
 
 def test_a_secret_that_xsoar_quotes_is_masked_in_log_and_health() -> None:
     with sandboxed(params=CREDENTIALS, constants={"LONE_RETRY_SECONDS": 1.5}) as sandbox:
         sandbox.faults.answer = lambda _: f"{MARKER} the password was {PASSWORD}"
         assert ask(sandbox, GOOD).status == 503
-        told = everything_told(sandbox)
-        assert "the password was <secret>" in told
-        assert PASSWORD not in told
+        output = everything_reported(sandbox)
+        assert "the password was <secret>" in output
+        assert PASSWORD not in output
         await_that(lambda: "<secret>" in sandbox.health)

@@ -1,4 +1,7 @@
-"""Senders that cannot wait: 202 after a while, and the incidents are created however long XSOAR is away."""
+"""Senders that cannot wait: 202 after a while, and the incidents are created later.
+
+It does not matter how long XSOAR is away.
+"""
 
 import json
 import time
@@ -16,7 +19,7 @@ def numbers(sandbox: Sandbox) -> list[int]:
 
 
 def accepted(sandbox: Sandbox, body: bytes) -> dict[str, Any]:
-    """Post while XSOAR is away and return the answer of 202."""
+    """Post while XSOAR is away and return the 202."""
     started = time.monotonic()
     answer = ask(sandbox, post(body), 20)
     assert answer.status == 202, answer
@@ -24,7 +27,7 @@ def accepted(sandbox: Sandbox, body: bytes) -> dict[str, Any]:
     return dict(answer.json)
 
 
-def test_who_is_answered_in_time_gets_200_as_ever() -> None:
+def test_a_sender_that_is_answered_in_time_gets_200() -> None:
     with sandboxed(params=PARAMS) as sandbox:
         assert ask(sandbox, post(b'{"n": 1}')).status == 200
         time.sleep(0.8)
@@ -38,13 +41,15 @@ def test_after_its_time_a_sender_gets_202_and_the_incidents_follow() -> None:
         answer = accepted(sandbox, b'[{"n": 2}, {"n": 3}]')
         assert (first["accepted"], answer["accepted"]) == (1, 2)
         assert first["request"] != answer["request"]
-        time.sleep(2.5)  # without the promise they would have been withdrawn by now
+        time.sleep(2.5)  # otherwise they would have been withdrawn by now
         sandbox.faults.hang.clear()
         await_that(lambda: numbers(sandbox) == [1, 2, 3])
 
 
 def test_an_outage_of_any_length_loses_nothing_that_was_answered_202() -> None:
-    with sandboxed(params=PARAMS, constants={"WITHDRAW_SECONDS": 1, "LONE_RETRY_SECONDS": 1}) as sandbox:
+    with sandboxed(
+        params=PARAMS, constants={"WITHDRAW_SECONDS": 1, "LONE_RETRY_SECONDS": 1}
+    ) as sandbox:
         sandbox.faults.outage = True
         accepted(sandbox, b'{"n": 1}')
         time.sleep(3)
@@ -65,7 +70,10 @@ def test_a_retry_meets_the_duplication_key_while_the_first_one_is_queued() -> No
 
 
 def test_what_was_promised_survives_a_stop_and_is_created_once() -> None:
-    with sandboxed(params={**PARAMS, "duplication_key": "n"}, constants={"DRAIN_SECONDS": 1, "FLUSH_SECONDS": 0.2}) as sandbox:
+    with sandboxed(
+        params={**PARAMS, "duplication_key": "n"},
+        constants={"DRAIN_SECONDS": 1, "FLUSH_SECONDS": 0.2},
+    ) as sandbox:
         sandbox.faults.outage = True
         names = [accepted(sandbox, b'{"n": %d}' % number)["request"] for number in (1, 2)]
         sandbox.terminate()
@@ -95,7 +103,7 @@ def test_what_does_not_fit_in_the_context_is_named_in_the_log() -> None:
         assert any(level == "error" and lost in text for level, text in sandbox.logs)
 
 
-def test_a_promise_that_cannot_be_kept_is_told_in_health_and_log() -> None:
+def test_a_promise_that_cannot_be_kept_is_reported_in_health_and_log() -> None:
     with sandboxed(params=PARAMS) as sandbox:
         sandbox.faults.hang.set()
         sandbox.faults.reject = "bad"

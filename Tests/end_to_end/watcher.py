@@ -1,7 +1,7 @@
-"""Asks for a container's health every 20 ms until its stdin ends, then prints the longest seconds any answer took.
+"""Requests a container's health every 20 ms until stdin ends; prints the longest wait in seconds.
 
-A process of its own: the sandbox's end of the wire lies in the tests' process, and reading a line of 100 MB there
-would make this clock tell of stalls that no sender met.
+It is a separate process: the sandbox's end of the connection is in the tests' process, where
+    reading a line of 100 MB would look like a stall that no sender met.
 """
 
 import socket
@@ -14,7 +14,7 @@ GET = b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
 def watch(port: int, over: threading.Event) -> float:
-    """Return the longest seconds of an answer on one kept-alive connection, until ``over`` is set."""
+    """Return the longest wait in seconds on one kept-alive connection, until `over` is set."""
     longest = 0.0
     with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

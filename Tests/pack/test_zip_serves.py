@@ -16,10 +16,11 @@ PARAMS = {"store_samples": True, "credentials": "user:pass:word", "duplication_k
 
 
 @pytest.fixture(scope="module", params=[("GenericWebhook.zip",), ("GenericWebhookPlus.zip", "--beside")], ids=["own", "beside"])
-def webhook(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
+def webhook(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     name, *options = request.param
-    subprocess.run([sys.executable, "Tests/pack/build.py", *options], cwd=ROOT, check=True)
-    with Sandbox(pack=ROOT / "dist" / name, params=PARAMS) as sandbox:
+    pack = tmp_path_factory.mktemp("zip") / name
+    subprocess.run([sys.executable, "Tests/pack/build.py", "--output", pack, *options], cwd=ROOT, check=True)
+    with Sandbox(pack=pack, params=PARAMS) as sandbox:
         yield sandbox
         assert not sandbox.protocol_errors
 

@@ -1,6 +1,6 @@
-"""A local XSOAR: runs the integration over the platform's own protocol, keeps what it creates, and reroutes HTTP to it.
+"""A local XSOAR: runs the integration over the platform's protocol, keeps incidents, reroutes HTTP.
 
-`python -m Tests.sandbox` for people; for tests and benchmarks:
+`python -m Tests.sandbox` is its command line; tests and benchmarks use it like this:
 
     with Sandbox(params={"store_samples": True}) as sandbox:
         requests.post(sandbox.url, json={"name": "hello"})
@@ -25,29 +25,44 @@ from typing import Any, Self
 from .container import CommandError, Container, ContainerError, environment
 from .descriptor import Descriptor, DescriptorError, load
 from .injection import InjectionError
+from .page.web import Page
 from .reroute import Reroute
 from .server import Faults, Screen, Server, Session
 from .store import MEMORY, Store, open_store
-from .web import Page
 
-__all__ = ["CommandError", "ContainerError", "DescriptorError", "Faults", "InjectionError", "Sandbox"]
+__all__ = [
+    "CommandError",
+    "ContainerError",
+    "DescriptorError",
+    "Faults",
+    "InjectionError",
+    "Sandbox",
+]
 
 LONG_RUNNING = "long-running-execution"
-STOP_SECONDS = 10.0  # the platform's: SIGKILL follows SIGTERM after this
+STOP_SECONDS = 10.0  # as on the platform: SIGKILL follows SIGTERM after this
 ERROR_ENTRY = 4
+# Python 3.11's ast.parse fails now and then if two threads use it at once ("AST constructor
+# recursion depth mismatch"), and tests start sandboxes in parallel.
+PARSING = threading.Lock()
 
 
 class Sandbox:
     """One instance of the integration in a local XSOAR.
 
-    params: as on the command line, text as typed in the form; longRunningPort is a free port unless given.
-    store: None or ":memory:", or a SQLite file. context: the integration context to start with, damaged ones too.
+    params: as on the command line, text as typed in the form; longRunningPort is a free port unless
+        given.
+    store: None or ":memory:", or a SQLite file.
+    context: the integration context to start with, which may be a damaged one.
     wait: seconds until the container's port must accept (ContainerError after that), 0 not to wait.
-    heartbeat_interval: seconds, 0 for none. lock_timeout: seconds until a busy line to the server ends a waiting thread.
-    constants: values other than the integration's own, such as {"MAX_ITEMS": 5}. replacements: expressions in the place of its
-    functions and methods, such as {"make_incidents": "lambda *_: 1 / 0"}; `original` is the function itself.
-    env: added to the container's environment; None takes a name away. start: False opens no port and starts nothing but `run`s.
-    page: serve the page for people beside the instance, see web.py.
+    heartbeat_interval: seconds, 0 for none.
+    lock_timeout: seconds after which a thread that waits for the connection to the server ends.
+    constants: values that replace the integration's own, such as {"MAX_ITEMS": 5}.
+    replacements: expressions that replace functions and methods, such as {"make_incidents": "lambda
+        *_: 1 / 0"}; `original` is the function itself.
+    env: added to the container's environment; None removes a name.
+    start: False opens no port and starts nothing but the containers of `run`.
+    page: also serve the page for a browser, see page/web.py.
     """
 
     def __init__(
@@ -77,22 +92,42 @@ class Sandbox:
         self.faults = faults or Faults()
         self.screen = Screen(quiet)
         found = load(Path(script) if script else None, Path(pack) if pack else None)
-        self.descriptor: Descriptor = found.injected(constants or {}, replacements or {})
-        self.params = self.descriptor.params({"longRunningPort": str(free_port()), **(params or {})})
+        with PARSING:
+            self.descriptor: Descriptor = found.injected(constants or {}, replacements or {})
+
+        # the instance
+        self.params = self.descriptor.params(
+            {"longRunningPort": str(free_port()), **(params or {})}
+        )
         self.container_port = container_port(self.params.get("longRunningPort"))
-        self._store = open_store(store if store is None or str(store) == MEMORY else Path(store), instance)
+
+        # the server
+        self._store = open_store(
+            store if store is None or str(store) == MEMORY else Path(store), instance
+        )
         self._server = Server(self._store, self.faults, self.screen)
-        self._port, self._python, self._native, self._wait, self._start = port, python, native, wait, start
+
+        # how containers are started
+        self._python = python
+        self._native = native
+        self._wait = wait
         self._heartbeat_interval = heartbeat_interval
         self._env = environment({"SANDBOX_LOCK_SECONDS": str(lock_timeout), **(env or {})})
+        self._folder = tempfile.TemporaryDirectory(prefix="sandbox-")
+
+        # what runs
+        self._start = start
+        self._port = port
         self._front: Reroute | None = None
         self._container: Container | None = None
         self._restarting = False
         self._stopped = False
-        self._life = threading.RLock()  # the page restarts the container in a thread of its own, and may be stopped meanwhile
+        # The page restarts the container in its own thread, and may be stopped meanwhile.
+        self._life = threading.RLock()
         self._ended: list[Container] = []
-        self._folder = tempfile.TemporaryDirectory(prefix="sandbox-")
-        self._page = Page(self, Path(store) if store and str(store) != MEMORY else None) if page else None
+        self._page = (
+            Page(self, Path(store) if store and str(store) != MEMORY else None) if page else None
+        )
         if context is not None:
             self.set_context(context)
 
@@ -102,7 +137,12 @@ class Sandbox:
         self.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.stop()
 
     def start(self) -> Self:
@@ -113,7 +153,9 @@ class Sandbox:
         try:
             self._front = self._open_front()
             if not self.screen.quiet:
-                self._front.observe_by(lambda exchange: self.screen.request(exchange, self._server.recent))
+                self._front.set_observer(
+                    lambda exchange: self.screen.request(exchange, self._server.recent)
+                )
             if self._page:
                 self._page.start(self._front)
             self._front.start()
@@ -124,7 +166,10 @@ class Sandbox:
         return self
 
     def stop(self, grace: float = STOP_SECONDS) -> None:
-        """Stop the container as the platform does, then the front; what was created can still be read from a memory store."""
+        """Stop the container as the platform does, then the front.
+
+        What was created can still be read from a memory store.
+        """
         self.faults.stopped.clear()
         with self._life:
             self._stopped = True
@@ -139,9 +184,10 @@ class Sandbox:
         self._folder.cleanup()
 
     def restart(self, params: Mapping[str, Any] | None = None) -> None:
-        """Replace the container by a new one on the same store, with other parameters where there are any.
+        """Replace the container by a new one on the same store, with other parameters if given.
 
-        params: all of them, as `demisto.params()` shall return them. A changed port moves the reroute; the front stays.
+        params: all of them, as `demisto.params()` is to return them. A changed port moves the
+            reroute; the front stays.
         """
         with self._life:
             if self._stopped:
@@ -173,14 +219,14 @@ class Sandbox:
         self._living.send_signal(signal.SIGKILL)
 
     def wait_exit(self, timeout: float = STOP_SECONDS) -> int | None:
-        """Return the container's exit code, negative for a signal; None if it still runs after `timeout` seconds."""
+        """Return the container's exit code, negative for a signal; None after `timeout` seconds."""
         return self._living.wait_exit(timeout)
 
     def break_pipe(self) -> None:
         """Close the server's end of the container's stdin."""
         self._living.break_pipe()
 
-    # ---- commands in a container of their own
+    # ---- commands, each in its own container
 
     def run(
         self,
@@ -189,17 +235,28 @@ class Sandbox:
         timeout: float = 60.0,
         params: Mapping[str, Any] | None = None,
     ) -> list[Any]:
-        """Run a command as the Test button or the mapping wizard would, with other parameters than the instance's if given.
+        """Run a command as the Test button or the mapping wizard would.
 
-        Returns the incidents of fetch-incidents, the result entries (dicts with Type and Contents) of anything else. Raises
-        CommandError with the exception's text; fetch-incidents raises it for an error entry too.
+        params: used instead of the instance's if given. Returns the incidents of fetch-incidents,
+            the result entries (dicts with Type and Contents) of any other command. Raises
+            CommandError with the exception's text; fetch-incidents raises it for an error entry
+            too.
         """
         session = Session(command, has_context=command != "test-module")
         container = self._new_container(session)
         try:
-            container.run({**self._command(command, args or {}, heartbeat=False), "params": dict(params or self.params)})
+            container.run(
+                {
+                    **self._command(command, args or {}, heartbeat=False),
+                    "params": dict(params or self.params),
+                }
+            )
             until = time.monotonic() + timeout
-            while not session.completed.wait(0.01) and not session.exited.is_set() and time.monotonic() < until:
+            while (
+                not session.completed.wait(0.01)
+                and not session.exited.is_set()
+                and time.monotonic() < until
+            ):
                 pass
         finally:
             container.break_pipe()  # end of file: the loop waits for no further command
@@ -212,11 +269,11 @@ class Sandbox:
             raise CommandError(f"{command} did not complete.\n" + "\n".join(container.stderr))
         return fetched(session.results) if command == "fetch-incidents" else session.results
 
-    # ---- what there is to see
+    # ---- what a test or the page can look at
 
     @property
     def url(self) -> str:
-        """The address senders post to."""
+        """The address that senders post to."""
         if self._front is None:
             raise ContainerError("The sandbox does not run, so it has no address.")
         return f"http://127.0.0.1:{self._front.server_address[1]}/instance/execute/{self.instance}"
@@ -228,19 +285,19 @@ class Sandbox:
 
     @property
     def sender_url(self) -> str:
-        """The address that works for a sender: the container's own where a certificate rules the reroute out."""
+        """The address for senders: the container's own if a certificate rules out the reroute."""
         return self.container_url if self._tls else self.url
 
     @property
     def page_url(self) -> str:
-        """The address of the page for people."""
+        """The address of the page."""
         if self._front is None or self._page is None:
             raise ContainerError("The sandbox serves no page.")
         return f"http://127.0.0.1:{self._front.server_address[1]}/"
 
     @property
     def store(self) -> Store:
-        """What XSOAR keeps."""
+        """What XSOAR stores."""
         return self._store
 
     @property
@@ -260,17 +317,17 @@ class Sandbox:
 
     @property
     def exited(self) -> bool:
-        """Whether the container's process has ended, and no other is to take its place."""
+        """Whether the container's process has ended and no other is about to replace it."""
         return not self._restarting and self._living.session.exited.is_set()
 
     @property
     def alive(self) -> bool:
-        """Whether there is a container, and its process runs."""
+        """Whether there is a container and its process runs."""
         return self._container is not None and not self._container.session.exited.is_set()
 
     @property
     def folder(self) -> str:
-        """The containers' working directory, which goes with the sandbox."""
+        """The containers' working directory, which is removed with the sandbox."""
         return self._folder.name
 
     @property
@@ -295,12 +352,12 @@ class Sandbox:
 
     @property
     def logs(self) -> list[tuple[str, str]]:
-        """Log lines as (level, text); besides info, debug and error there are `print` and `exception`."""
+        """Log lines as (level, text); `print` and `exception` are levels too."""
         return self._server.logs
 
     @property
     def calls(self) -> Counter[str]:
-        """How often each call was made."""
+        """How often each call was made, by name."""
         return self._server.calls
 
     @property
@@ -315,16 +372,16 @@ class Sandbox:
 
     @property
     def protocol_errors(self) -> list[str]:
-        """Lines the containers wrote to stdout that are no message."""
+        """Lines the containers wrote to stdout that are not messages of the protocol."""
         return [line for container in self._containers() for line in container.protocol_errors]
 
     @property
     def completed(self) -> bool:
-        """Whether the long-running script has come to its end."""
+        """Whether the long-running script has reached its end."""
         return self._living.session.completed.is_set()
 
     def incidents(self) -> list[dict[str, Any]]:
-        """Return the incidents as stored, by ID."""
+        """Return the stored incidents by ID."""
         return self._store.incidents()
 
     def context(self) -> Any:
@@ -336,12 +393,12 @@ class Sandbox:
         self._store.set_context(value)
 
     def reset(self) -> None:
-        """Forget all incidents, all integration context, and the requests the page shows."""
+        """Forget all incidents, the integration context, and the requests that the page shows."""
         self._store.reset()
         if self._page:
             self._page.traffic.reset()
 
-    # ---- inside
+    # ---- internals
 
     @property
     def _living(self) -> Container:
@@ -357,8 +414,14 @@ class Sandbox:
         try:
             return Reroute(self._port, self.instance, self.container_port, self._tls)
         except OSError as error:
-            why = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
-            raise ContainerError(f"Port {self._port} {why}: choose another one with --port.") from error
+            why = (
+                "is in use"
+                if error.errno == errno.EADDRINUSE
+                else f"cannot be used ({error.strerror})"
+            )
+            raise ContainerError(
+                f"Port {self._port} {why}: choose another one with --port."
+            ) from error
 
     def _containers(self) -> list[Container]:
         return self._ended + ([self._container] if self._container else [])
@@ -373,21 +436,30 @@ class Sandbox:
             self._await_port(self.container_port)
 
     def await_listening(self, seconds: float) -> bool:
-        """Tell whether the container accepts on its port within so many seconds; not if it ends before."""
+        """Return whether the container accepts on its port within `seconds`, before it ends."""
         port, session = self.container_port, self._living.session
         until = time.monotonic() + seconds
-        while time.monotonic() < until and port and not session.exited.is_set() and not session.completed.is_set():
+        while (
+            time.monotonic() < until
+            and port
+            and not session.exited.is_set()
+            and not session.completed.is_set()
+        ):
             if accepts(port):
                 return True
             time.sleep(0.02)
         return False
 
     def _await_port(self, port: int) -> None:
-        """Return once the container accepts on its port; ContainerError with all that is known if it does not."""
+        """Wait until the container accepts on its port; else raise ContainerError with logs."""
         if self.await_listening(self._wait):
             return
         self._living.wait_exit(0.0)
-        known = [*(f"{level}: {text}" for level, text in self.logs), f"health: {self.health}", *self.stderr]
+        known = [
+            *(f"{level}: {text}" for level, text in self.logs),
+            f"health: {self.health}",
+            *self.stderr,
+        ]
         raise ContainerError(f"The container does not listen on port {port}.\n" + "\n".join(known))
 
     def _command(self, command: str, args: Mapping[str, Any], heartbeat: bool) -> dict[str, Any]:
@@ -398,7 +470,11 @@ class Sandbox:
             "command": command,
             "params": self.params,
             "args": dict(args),
-            "context": {"IsDebug": False, "IntegrationInstance": self.instance, "IntegrationBrand": "Generic Webhook"},
+            "context": {
+                "IsDebug": False,
+                "IntegrationInstance": self.instance,
+                "IntegrationBrand": "Generic Webhook",
+            },
             "is_running_heartbeat": heartbeat,
             "heartbeat_interval": self._heartbeat_interval,
             "code_version": "",
@@ -416,15 +492,17 @@ def fetched(results: list[Any]) -> list[Any]:
 
 
 def container_port(text: Any) -> int | None:
-    """Return the port inside the container of `8000` or `host:container`; None where there is none."""
+    """Return the container's port of `8000` or `host:container`; None if there is none."""
     number = str(text or "").rpartition(":")[2].strip()
-    return int(number) if number.isascii() and number.isdecimal() and 0 < int(number) < 65536 else None
+    return (
+        int(number) if number.isascii() and number.isdecimal() and 0 < int(number) < 65536 else None
+    )
 
 
 def free_port() -> int:
-    """Return a port nobody listens on, outside the range clients are given theirs from."""
+    """Return a port that nobody listens on, outside the range from which clients get theirs."""
     while True:
-        port = random.randint(20000, 32000)  # any will do
+        port = random.randint(20000, 32000)  # not for cryptography: any port will do
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -435,7 +513,7 @@ def free_port() -> int:
 
 
 def accepts(port: int) -> bool:
-    """Tell whether somebody accepts connections on a port of this machine."""
+    """Return whether something accepts connections on a port of this machine."""
     with socket.socket() as probe:
         probe.settimeout(0.5)
         return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -1,4 +1,7 @@
-"""The sandbox's command line, `python -m Tests.sandbox` from the repository's root; `--help` lists its commands."""
+"""The sandbox's command line.
+
+Run `python -m Tests.sandbox` in the repository's root; `--help` lists the commands.
+"""
 
 import argparse
 import json
@@ -36,14 +39,19 @@ INTEGRATION_COMMANDS = {"reset": "generic-webhook-reset", "status": "generic-web
 
 
 def main() -> int:
-    """Run the command line and return the exit code: 0 fine, 1 the integration failed, 2 the command line is wrong."""
+    """Run the command line; return 1 if the integration failed, 2 if the command line is wrong."""
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal without UTF-8 must not end a serve
+        # A terminal without UTF-8 must not end the process.
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr]
     options = parse_options(sys.argv[1:])
     try:
         sandbox = build(options)
         if options.command in INTEGRATION_COMMANDS:
-            return command(sandbox, INTEGRATION_COMMANDS[options.command], {"what": options.what} if options.what else {})
+            return command(
+                sandbox,
+                INTEGRATION_COMMANDS[options.command],
+                {"what": options.what} if options.what else {},
+            )
         if options.command == "incidents":
             return incidents(sandbox, options.last, options.pretty)
         return {"serve": serve, "test": test, "samples": samples}[options.command](sandbox)
@@ -56,33 +64,73 @@ def main() -> int:
 
 
 def parse_options(words: list[str]) -> argparse.Namespace:
-    """Return the parsed command line; ends the process with a sentence where it is wrong."""
-    parser = argparse.ArgumentParser("python -m Tests.sandbox", description="A local XSOAR for the Generic Webhook integration.")
+    """Return the parsed command line; end the process with a sentence if it is wrong."""
+    parser = argparse.ArgumentParser(
+        "python -m Tests.sandbox", description="A local XSOAR for the Generic Webhook integration."
+    )
     add = parser.add_argument
-    add("command", nargs="?", choices=("serve", "test", "samples", "incidents", *INTEGRATION_COMMANDS), default="serve",
-        help="serve (default): run the instance, and a page that shows it; test: the Test button; samples: what the mapping "
-        "wizard fetches; incidents: all stored ones; reset, status: the integration's commands, beside a running instance on the "
-        "same store too")  # fmt: skip
-    add("--last", type=count, metavar="5", help="of the incidents, only so many of the newest")
-    add("--pretty", action="store_true", help="incidents with line breaks, and their raw JSON as JSON")
+    add(
+        "command",
+        nargs="?",
+        choices=("serve", "test", "samples", "incidents", *INTEGRATION_COMMANDS),
+        default="serve",
+        help="serve (default): run the instance, and a page that shows it; test: the Test button; "
+        "samples: what the mapping wizard fetches; incidents: all stored ones; reset, status: "
+        "the integration's commands, which also work while an instance runs on the same store",
+    )
+    add("--last", type=count, metavar="5", help="print only this many of the newest incidents")
+    add(
+        "--pretty",
+        action="store_true",
+        help="print incidents indented, with their raw JSON parsed",
+    )
     add("--what", choices=("samples", "events", "all"), help="what reset forgets (default: all)")
-    add("--param", action="append", default=[], type=pair, metavar="NAME=VALUE", help="a parameter of the instance; NAME=@FILE "
-        "reads a file; credentials=USER:PASSWORD or credentials=_header:NAME:VALUE")  # fmt: skip
+    add(
+        "--param",
+        action="append",
+        default=[],
+        type=pair,
+        metavar="NAME=VALUE",
+        help="a parameter of the instance; NAME=@FILE reads a file; "
+        "credentials=USER:PASSWORD or credentials=_header:NAME:VALUE",
+    )
     add("--instance", default="webhook", help="the instance's name (default: %(default)s)")
     add("--port", type=int, default=8080, help="where the sandbox listens (default: %(default)s)")
-    add("--latency", action="append", default=[], type=latency, metavar="CALL=20ms", help="how long XSOAR takes over a call")
-    add("--fail", action="append", default=[], type=failures, metavar="CALL=2", help="how many of the next calls XSOAR refuses")
+    add(
+        "--latency",
+        action="append",
+        default=[],
+        type=latency,
+        metavar="CALL=20ms",
+        help="how long XSOAR takes for a call",
+    )
+    add(
+        "--fail",
+        action="append",
+        default=[],
+        type=failures,
+        metavar="CALL=2",
+        help="how many of the next calls XSOAR refuses",
+    )
     add("--pack", type=Path, help="run a built pack (zip) instead of the source tree")
     add("--reset", action="store_true", help="forget all incidents and integration context first")
-    add("--store", default=str(STORE), help=f"the SQLite file, or {MEMORY} (default: .sandbox/ in the repository)")
-    add("--native", action="store_true", help="run the loop as on an engine without containers: it ends with the script")
+    add(
+        "--store",
+        default=str(STORE),
+        help=f"the SQLite file, or {MEMORY} (default: .sandbox/ in the repository)",
+    )
+    add(
+        "--native",
+        action="store_true",
+        help="run the loop as on an engine without containers: it ends with the script",
+    )
     return parser.parse_args(words)
 
 
 def count(text: str) -> int:
     """Return a number above 0."""
     if not re.fullmatch(r"[1-9][0-9]{0,8}", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
     return int(text)
 
 
@@ -99,28 +147,30 @@ def latency(text: str) -> tuple[str, float]:
     name, value = call(text)
     found = re.fullmatch(r"(\d+(?:\.\d+)?)(us|ms|s)", value)
     if not found:
-        raise argparse.ArgumentTypeError(f"{value!r} is no duration; write 500us, 20ms or 1.5s")
+        raise argparse.ArgumentTypeError(f"{value!r} is not a duration; write 500us, 20ms or 1.5s")
     return name, float(found[1]) * UNITS[found[2]]
 
 
 def failures(text: str) -> tuple[str, int]:
-    """Return a call and how often it shall fail."""
+    """Return a call and how often it is to fail."""
     name, value = call(text)
     if not re.fullmatch(r"[0-9]{1,9}", value):
-        raise argparse.ArgumentTypeError(f"{value!r} is no count")
+        raise argparse.ArgumentTypeError(f"{value!r} is not a count")
     return name, int(value)
 
 
 def call(text: str) -> tuple[str, str]:
-    """Split CALL=VALUE, CALL being one the integration can make."""
+    """Split CALL=VALUE, where CALL is one that the integration can make."""
     name, value = pair(text)
     if name not in CALLS:
-        raise argparse.ArgumentTypeError(f"there is no call {name!r}; the calls are {', '.join(CALLS)}")
+        raise argparse.ArgumentTypeError(
+            f"there is no call {name!r}; the calls are {', '.join(CALLS)}"
+        )
     return name, value
 
 
 def build(options: argparse.Namespace) -> Sandbox:
-    """Return the sandbox the options describe, not started."""
+    """Return the sandbox that the options describe, not started."""
     if options.store == str(STORE):
         STORE.parent.mkdir(exist_ok=True)
         (STORE.parent / ".gitignore").write_text("*\n")
@@ -133,7 +183,7 @@ def build(options: argparse.Namespace) -> Sandbox:
         pack=options.pack,
         native=options.native,
         quiet=options.command != "serve",
-        wait=0,  # a person watches: what is wrong is shown as it is reported
+        wait=0,  # somebody watches: problems are shown as they are reported
         page=options.command == "serve",
     )
     if options.reset:
@@ -145,7 +195,7 @@ def build(options: argparse.Namespace) -> Sandbox:
 
 
 def serve(sandbox: Sandbox) -> int:
-    """Run the instance until ctrl-C or SIGTERM; 1 if the container ended by itself."""
+    """Run the instance until ctrl-C or SIGTERM; return 1 if the container ended by itself."""
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
@@ -154,7 +204,9 @@ def serve(sandbox: Sandbox) -> int:
         while not stopping.wait(0.1) and not sandbox.exited:
             pass
         if not stopping.is_set():
-            sandbox.screen.show(f"The container ended by itself (exit code {sandbox.wait_exit(1.0)}).", "red")
+            sandbox.screen.show(
+                f"The container ended by itself (exit code {sandbox.wait_exit(1.0)}).", "red"
+            )
             return 1
         sandbox.screen.show("Stopping the container ...")
     sandbox.screen.show("Stopped.")
@@ -162,19 +214,28 @@ def serve(sandbox: Sandbox) -> int:
 
 
 def ready(sandbox: Sandbox, stopping: threading.Event) -> None:
-    """Print the address and a line to paste, once the container listens or has had its time."""
+    """Print the address and a line to paste once the container listens, or after READY_SECONDS."""
     until = time.monotonic() + READY_SECONDS
     port = sandbox.container_port
-    while port and not accepts(port) and time.monotonic() < until and not sandbox.exited and not stopping.wait(0.05):
+    while (
+        port
+        and not accepts(port)
+        and time.monotonic() < until
+        and not sandbox.exited
+        and not stopping.wait(0.05)
+    ):
         pass
     if not sandbox.exited and not stopping.is_set():
         place = f"{sandbox.sender_url} (ctrl-C stops it)"
-        sandbox.screen.show(f"The instance {plain(sandbox.instance)} listens at {place}. See it at {sandbox.page_url} or try:")
+        sandbox.screen.show(
+            f"The instance {plain(sandbox.instance)} listens at {place}. "
+            f"See it at {sandbox.page_url} or try:"
+        )
         sandbox.screen.show(curl_line(sandbox))
 
 
 def curl_line(sandbox: Sandbox) -> str:
-    """Return a line that creates an incident, ready to paste."""
+    """Return a curl line that creates an incident, ready to paste."""
     words = ["curl", "-X", "POST", sandbox.sender_url]
     if sandbox.sender_url.startswith("https:"):
         words.insert(1, "--insecure")
@@ -184,11 +245,19 @@ def curl_line(sandbox: Sandbox) -> str:
         words += ["-H", f"{identifier.removeprefix('_header:')}: {password}"]
     elif identifier:
         words += ["-u", f"{identifier}:{password}"]
-    return shlex.join([*words, "-H", "Content-Type: application/json", "-d", json.dumps(EXAMPLE, separators=(",", ":"))])
+    return shlex.join(
+        [
+            *words,
+            "-H",
+            "Content-Type: application/json",
+            "-d",
+            json.dumps(EXAMPLE, separators=(",", ":")),
+        ]
+    )
 
 
 def test(sandbox: Sandbox) -> int:
-    """Press the Test button: print its answer; 1 unless that is ok."""
+    """Press the Test button and print the answer; return 1 unless it is ok."""
     try:
         entries = sandbox.run("test-module")
     except CommandError as error:
@@ -196,7 +265,9 @@ def test(sandbox: Sandbox) -> int:
     finally:
         sandbox.stop()
     failed = not entries or bool(sandbox.protocol_errors)
-    for entry in entries or [{"Contents": "The integration answered nothing.", "Type": ERROR_ENTRY}]:
+    for entry in entries or [
+        {"Contents": "The integration answered nothing.", "Type": ERROR_ENTRY}
+    ]:
         bad = entry.get("Type") == ERROR_ENTRY or entry.get("Contents") != "ok"
         failed = failed or bad
         for line in str(entry.get("Contents")).splitlines():
@@ -216,12 +287,14 @@ def samples(sandbox: Sandbox) -> int:
         sandbox.stop()
     print(json.dumps(fetched, indent=2))
     if not fetched and str(sandbox.params.get("store_samples") or "false").lower() == "false":
-        Screen(out=sys.stderr).show("The instance keeps no sample events: start it with --param store_samples=true.", "dim")
+        Screen(out=sys.stderr).show(
+            "The instance keeps no sample events: start it with --param store_samples=true.", "dim"
+        )
     return int(bool(sandbox.protocol_errors))
 
 
 def command(sandbox: Sandbox, name: str, args: dict[str, str]) -> int:
-    """Run a command of the integration and print what it tells; 1 where it failed."""
+    """Run a command of the integration and print its output; return 1 if it failed."""
     try:
         entries = sandbox.run(name, args)
     except CommandError as error:
@@ -235,7 +308,7 @@ def command(sandbox: Sandbox, name: str, args: dict[str, str]) -> int:
 
 
 def incidents(sandbox: Sandbox, last: int | None = None, pretty: bool = False) -> int:
-    """Print the stored incidents as JSON, one a line, or with line breaks and their raw JSON as JSON."""
+    """Print the stored incidents as JSON, one per line, or indented with their raw JSON parsed."""
     for incident in sandbox.incidents()[-last if last else None :]:
         if pretty:
             incident = {**incident, "rawJSON": json.loads(incident.get("rawJSON") or "null")}

@@ -1,4 +1,4 @@
-"""The container: a process that runs loop.py, and the server's end of the wire to it."""
+"""The container: a process that runs loop.py, and the server's end of its connection to XSOAR."""
 
 import contextlib
 import json
@@ -15,29 +15,33 @@ from .server import Server, Session, StrayLineError, plain
 
 LOOP = Path(__file__).with_name("loop.py")
 PING_SECONDS = 10.0
-CUT_OFF = b'{"type"'  # a message without its end, of a process that was stopped while it wrote: no stray text
+# The beginning of a message whose process was stopped while it wrote: not stray text.
+CUT_OFF = b'{"type"'
 
 
 class ContainerError(Exception):
-    """The container did not come up."""
+    """The container did not start."""
 
 
 class CommandError(Exception):
-    """A command ended with an exception, or with an error where a result was wanted."""
+    """A command ended with an exception, or with an error instead of a result."""
 
 
 class Container:
-    """One container, from its first ping to its end; its calls are answered by a thread of its own."""
+    """One container, from its first ping to its end; its own thread answers its calls."""
 
-    def __init__(self, server: Server, session: Session, python: str, env: Mapping[str, str], folder: Path) -> None:
+    def __init__(
+        self, server: Server, session: Session, python: str, env: Mapping[str, str], folder: Path
+    ) -> None:
         self.session = session
         self.stderr: list[str] = []
         self.protocol_errors: list[str] = []
         self._server = server
         self._writing = threading.Lock()
-        # -P: without it Python would put the sandbox's own folder on the integration's path. A session of its own: a terminal's
-        # ctrl-C is for the sandbox, which then stops the container as the platform does.
-        self._process = subprocess.Popen(  # the interpreter the caller chose
+        # -P keeps the sandbox's own folder off the integration's path. The container gets its own
+        # session, so that ctrl-C in a terminal reaches only the sandbox, which then stops the
+        # container as the platform does.
+        self._process = subprocess.Popen(  # the interpreter is the caller's choice
             [python, "-P", str(LOOP)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -60,18 +64,20 @@ class Container:
 
     @property
     def returncode(self) -> int | None:
-        """How the process ended; None while it lives."""
+        """How the process ended; None while it runs."""
         return self._process.poll()
 
     def run(self, command: dict[str, Any]) -> None:
         """Ping the loop, then hand it a command."""
         self.write(b"ping\n")
         if not self.session.pong.wait(PING_SECONDS):
-            raise ContainerError("The container's loop does not answer a ping.\n" + "\n".join(self.stderr))
+            raise ContainerError(
+                "The container's loop does not answer a ping.\n" + "\n".join(self.stderr)
+            )
         self.write(json.dumps(command).encode() + b"\n")
 
     def write(self, line: bytes) -> None:
-        """Write a line to the container; a broken wire is not an error, the container's end says it."""
+        """Write a line to the container; a broken connection shows in the container's end."""
         with self._writing, contextlib.suppress(OSError, ValueError):
             stdin = self._pipe(self._process.stdin)
             stdin.write(line)
@@ -83,15 +89,15 @@ class Container:
             self._pipe(self._process.stdin).close()
 
     def send_signal(self, number: signal.Signals) -> None:
-        """Send a signal to the process, if it lives."""
+        """Send a signal to the process if it runs."""
         self._process.send_signal(number)
 
     def wait_exit(self, timeout: float) -> int | None:
-        """Return how the process ended, or None if it has not within `timeout` seconds."""
+        """Return how the process ended, or None if it is still running after `timeout` seconds."""
         if not self.session.exited.wait(timeout):
             return None
         for thread in self._threads:
-            thread.join(1.0)  # what it wrote last is to be seen
+            thread.join(1.0)  # so that its last lines are read
         return self.returncode
 
     def stop(self, grace: float) -> None:
@@ -104,7 +110,7 @@ class Container:
 
     @staticmethod
     def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
-        assert pipe is not None  # each was asked for as a pipe
+        assert pipe is not None  # all three were opened as pipes
         return pipe
 
     def _serve(self) -> None:
@@ -119,18 +125,26 @@ class Container:
         except StrayLineError as error:
             self._stray(line, str(error))
             return
-        except Exception as error:  # a test's fault function or the store: no silence, the test is to fail
+        except Exception as error:
+            # A test's fault function or the store failed: the test must fail too.
             self._stray(line, f"the sandbox failed: {error!r}")
             return
         if answer is not None:
             self.write(answer)
 
     def _stray(self, line: bytes, reason: str) -> None:
-        """Record a line that breaks the protocol, and show it in red: here it is a failure, on the platform a mystery."""
+        """Record a line that breaks the protocol and show it in red.
+
+        Here it is a failure; on the platform nobody would learn the reason.
+        """
         text = plain(line[:500].decode("utf-8", "replace").rstrip("\n"))
         self.protocol_errors.append(text)
         colour, end = ("\x1b[31m", "\x1b[0m") if sys.stderr.isatty() else ("", "")
-        print(f"{colour}protocol broken by the container's stdout ({plain(reason)}): {text}{end}", file=sys.stderr, flush=True)
+        print(
+            f"{colour}protocol broken by the container's stdout ({plain(reason)}): {text}{end}",
+            file=sys.stderr,
+            flush=True,
+        )
 
     def _collect_stderr(self) -> None:
         with self._pipe(self._process.stderr) as stderr:
@@ -146,7 +160,8 @@ class Container:
 
 
 def environment(extra: Mapping[str, str | None]) -> dict[str, str]:
-    """Return the container's environment: ours with `extra`, where None takes a name away."""
-    # PYTHONUNBUFFERED of whoever runs the tests would make each fragment of a line a write: a fifth of the throughput.
+    """Return the container's environment: ours with `extra`, where None removes a name."""
+    # With PYTHONUNBUFFERED in the environment of whoever runs the tests, each fragment of a line
+    # would be a write, and throughput a fifth.
     merged: dict[str, str | None] = {**os.environ, "PYTHONUNBUFFERED": None, **extra}
     return {name: value for name, value in merged.items() if value is not None}

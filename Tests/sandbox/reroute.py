@@ -1,6 +1,7 @@
-"""The server's HTTP front: forwards /instance/execute/<instance>[/path] to the container's port, streaming both ways.
+"""The server's HTTP front: streams requests for an instance to the container's port and back.
 
-Where the server has pages of its own, on a port of theirs, every other path is forwarded to that port, as it is.
+It serves /instance/execute/<instance>[/path]. If the server has pages on their own port, every
+other path is forwarded to that port unchanged.
 """
 
 import contextlib
@@ -19,10 +20,12 @@ from urllib.parse import unquote
 
 PREFIX = "/instance/execute/"
 PIECE = 64 * 1024  # bytes moved at a time: a body is never held whole
-OBSERVED_BYTES = 64 * 1024  # of a body and of an answer, for whoever observes, unless they want more
+OBSERVED_BYTES = 64 * 1024  # of a body and of an answer for the observer, unless it wants more
 LINE_BYTES = 1024 * 1024  # Go's limit for a request's head
-DRAIN_SECONDS = 2.0  # how long an early answer (401, 413) is given to reach a sender that is still sending
-# RFC 9110, section 7.6.1, with the two older names proxies drop as well
+DRAIN_SECONDS = (
+    2.0  # how long an early answer (401, 413) has to reach a sender that is still sending
+)
+# RFC 9110, section 7.6.1, and the two older names that proxies drop as well
 HOP_BY_HOP = frozenset(
     {
         "connection",
@@ -54,40 +57,52 @@ class Head:
     headers: Headers
 
     def values(self, name: str) -> list[str]:
-        """Return the values of a header, a list's members apart."""
+        """Return the values of a header, with the members of a list separated."""
         found = (value for key, value in self.headers if key.lower() == name)
         return [member.strip() for value in found for member in value.split(",") if member.strip()]
 
     def end_to_end(self) -> Headers:
-        """Return the headers that concern not only this connection."""
-        dropped = HOP_BY_HOP | {name.lower() for name in self.values("connection")} | {"content-length"}
+        """Return the headers that are not only for this connection."""
+        dropped = (
+            HOP_BY_HOP | {name.lower() for name in self.values("connection")} | {"content-length"}
+        )
         return [(name, value) for name, value in self.headers if name.lower() not in dropped]
 
     def length(self) -> int | None:
-        """Return the body's length, None for a chunked or undeclared one; BadMessageError for anything ambiguous."""
-        lengths, codings = set(self.values("content-length")), [coding.lower() for coding in self.values("transfer-encoding")]
+        """Return the body's length, None if it is chunked or undeclared.
+
+        Raises BadMessageError for anything ambiguous.
+        """
+        lengths, codings = (
+            set(self.values("content-length")),
+            [coding.lower() for coding in self.values("transfer-encoding")],
+        )
         if codings and (lengths or codings != ["chunked"]):
             raise BadMessageError("ambiguous framing")
         if not lengths:
             return None
         text = lengths.pop()
         if lengths or not re.fullmatch(r"[0-9]{1,18}", text):
-            raise BadMessageError("a Content-Length that is no length")
+            raise BadMessageError("an invalid Content-Length")
         return int(text)
 
     @property
     def status(self) -> int:
-        """The status of an answer; 0 where the first line has none."""
-        return int(self.first[1]) if len(self.first) > 1 and re.fullmatch(r"[1-9][0-9]{2}", self.first[1]) else 0
+        """The status of an answer; 0 if the first line has none."""
+        return (
+            int(self.first[1])
+            if len(self.first) > 1 and re.fullmatch(r"[1-9][0-9]{2}", self.first[1])
+            else 0
+        )
 
     @property
     def chunked(self) -> bool:
-        """Whether the body comes in chunks."""
+        """Whether the body is chunked."""
         return bool(self.values("transfer-encoding"))
 
 
 def read_head(stream: BufferedReader) -> Head | None:
-    """Read a head; None where the other side closed instead."""
+    """Read a head; None if the other side closed instead."""
     first = read_line(stream)
     if not first:
         return None
@@ -111,22 +126,22 @@ def read_line(stream: BufferedReader, limit: int = LINE_BYTES) -> str:
 
 
 def read_exactly(stream: BufferedReader, size: int) -> Iterator[bytes]:
-    """Yield `size` bytes as they come."""
+    """Yield `size` bytes as they arrive."""
     while size > 0:
         piece = stream.read1(min(size, PIECE))
         if not piece:
-            raise BadMessageError("a body cut short")
+            raise BadMessageError("an incomplete body")
         size -= len(piece)
         yield piece
 
 
 def local_path(target: str) -> str:
-    """Return path and query string of a request's target, which may name the server as well."""
+    """Return path and query string of a request's target, which may also name the server."""
     return re.sub(r"^https?://[^/?]*", "", target, flags=re.IGNORECASE)
 
 
 def read_chunks(stream: BufferedReader) -> Iterator[bytes]:
-    """Yield the content of a chunked body as it comes; trailers are dropped."""
+    """Yield the content of a chunked body as it arrives; trailers are dropped."""
     while True:
         size = read_line(stream).partition(";")[0].strip()
         if not re.fullmatch(r"[0-9A-Fa-f]{1,15}", size):
@@ -157,37 +172,51 @@ def as_chunk(piece: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(piece), piece)
 
 
-# ---- one request on its way through
+# ---- the life of one request
 
 
 class Upload(threading.Thread):
-    """Sends the request's body to the container while its answer may already be coming."""
+    """Sends the request's body to the container, whose answer may already be arriving."""
 
     def __init__(
-        self, head: Head, length: int | None, client: BufferedReader, container: socket.socket, observed_bytes: int
+        self,
+        head: Head,
+        length: int | None,
+        client: BufferedReader,
+        container: socket.socket,
+        observed_bytes: int,
     ) -> None:
         super().__init__(daemon=True, name="reroute-upload")
-        self.done = not (head.chunked or length)  # the body was read to its end: the connection can take another request
+        # Once the body was read to its end, the connection can take another request.
+        self.done = not (head.chunked or length)
         self._pieces = read_chunks(client) if head.chunked else read_exactly(client, length or 0)
         self._chunked = head.chunked
         self._container = container
+
+        # for the observer
         self._observed_bytes = observed_bytes
         self.body = bytearray()  # its first `observed_bytes`
         self.size = 0
 
     def start(self) -> None:
-        """Move the body in a thread, if there is one."""
+        """Move the body in a thread, if there is a body."""
         if not self.done:
             super().start()
 
     def finished(self) -> bool:
-        """Tell whether the body was read to its end, granting the last bytes a moment where the answer overtook them."""
+        """Return whether the body was read to its end.
+
+        The last bytes get a moment, for the answer may have overtaken them.
+        """
         if self.is_alive():
             self.join(0.05)
         return self.done
 
     def run(self) -> None:
-        """Move the body; once the container takes no more, read the rest away so that the sender gets to the answer."""
+        """Move the body; discard the rest once the container takes no more.
+
+        Otherwise the sender would not get to read the answer.
+        """
         try:
             for piece in self._pieces:
                 if self._observed_bytes:
@@ -199,7 +228,8 @@ class Upload(threading.Thread):
             self.done = True
         except (BadMessageError, OSError, ValueError):
             with contextlib.suppress(OSError):
-                self._container.shutdown(socket.SHUT_WR)  # the container sees a body cut short, as the sender cut it
+                # The container sees an incomplete body, as the sender cut it.
+                self._container.shutdown(socket.SHUT_WR)
 
     def _send(self, data: bytes) -> None:
         with contextlib.suppress(OSError):
@@ -207,13 +237,13 @@ class Upload(threading.Thread):
 
 
 class Exchange(NamedTuple):
-    """A request as it came, and how it was answered."""
+    """A request as it arrived, and how it was answered."""
 
     sender: str
     method: str
     path: str
     content_type: str
-    begins: bytes  # the body, up to the bound of whoever observes
+    begins: bytes  # the body, up to the observer's limit
     status: int
     answer: bytes  # its beginning
     seconds: float
@@ -242,13 +272,15 @@ class Handler(socketserver.StreamRequestHandler):
                 self._refuse(HTTPStatus.BAD_REQUEST, f"The request cannot be understood: {error}.")
 
     def _forward(self, head: Head) -> bool:
-        """Forward one request and tell whether the connection can take another; whoever observes is told of it."""
+        """Forward one request, report it to the observer, and return whether another can follow."""
         self._status, self._answer, self._answer_head, self._upload = 0, bytearray(), None, None
         if len(head.first) != 3 or not head.first[2].startswith("HTTP/1."):
             raise BadMessageError("no HTTP/1 request line")
         path = local_path(head.first[1])
-        if self.server.elsewhere is not None and not path.startswith(PREFIX):
-            return self._forward_to(self.server.elsewhere, head, path, "The server's own pages do not answer.")
+        if self.server.page_port is not None and not path.startswith(PREFIX):
+            return self._forward_to(
+                self.server.page_port, head, path, "The server's own pages do not answer."
+            )
         observe = self.server.observe
         if observe is None:
             return self._forward_to_container(head, path)
@@ -260,7 +292,11 @@ class Handler(socketserver.StreamRequestHandler):
                 observe(self._observed(head, time.perf_counter() - started))
 
     def _observed(self, head: Head, seconds: float) -> Exchange:
-        kind, upload, answer = ", ".join(head.values("content-type")), self._upload, self._answer_head
+        kind, upload, answer = (
+            ", ".join(head.values("content-type")),
+            self._upload,
+            self._answer_head,
+        )
         return Exchange(
             sender=self.client_address[0],
             method=head.first[0],
@@ -277,10 +313,13 @@ class Handler(socketserver.StreamRequestHandler):
         )
 
     def _forward_to_container(self, head: Head, path: str) -> bool:
-        head.length()  # what is framed ambiguously is refused before anything else
+        head.length()  # ambiguous framing is refused before anything else
         route = self.server.route(path)
         if route is None:
-            return self._refuse(HTTPStatus.NOT_FOUND, f"No instance answers here, but at {PREFIX}{self.server.instance}.")
+            return self._refuse(
+                HTTPStatus.NOT_FOUND,
+                f"No instance answers here; post to {PREFIX}{self.server.instance}.",
+            )
         if self.server.port is None or self.server.tls:
             return self._refuse(HTTPStatus.BAD_GATEWAY, self.server.unreachable())
         return self._forward_to(self.server.port, head, route, self.server.unreachable())
@@ -294,13 +333,16 @@ class Handler(socketserver.StreamRequestHandler):
         with container, self.server.tracked(container):
             container.settimeout(None)
             container.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            with contextlib.suppress(OSError):  # a container that closed at once may still have answered
+            # A container that closed at once may still have answered.
+            with contextlib.suppress(OSError):
                 container.sendall(self._request_head(head, path, length))
             return self._exchange(head, length, container)
 
     def _request_head(self, head: Head, path: str, length: int | None) -> bytes:
         before = [value for name, value in head.headers if name.lower() == "x-forwarded-for"]
-        headers = [(name, value) for name, value in head.end_to_end() if name.lower() != "x-forwarded-for"]
+        headers = [
+            (name, value) for name, value in head.end_to_end() if name.lower() != "x-forwarded-for"
+        ]
         headers.append(("X-Forwarded-For", ", ".join([*before, self.client_address[0]])))
         if head.chunked:
             headers.append(("Transfer-Encoding", "chunked"))
@@ -309,33 +351,43 @@ class Handler(socketserver.StreamRequestHandler):
         return write_head(f"{head.first[0]} {path} HTTP/1.1", [*headers, ("Connection", "close")])
 
     def _exchange(self, head: Head, length: int | None, container: socket.socket) -> bool:
-        """Send the body, relay the answer, and tell whether the sender's connection can take another request."""
-        upload = self._upload = Upload(head, length, self.rfile, container, self.server.observed_bytes)
+        """Send the body, relay the answer, and return whether another request can follow."""
+        upload = self._upload = Upload(
+            head, length, self.rfile, container, self.server.observed_bytes
+        )
         upload.start()
         with container.makefile("rb") as stream:
             try:
                 reusable = self._relay(head, stream, upload)
             except AnswerMissingError:
-                self._send_error(HTTPStatus.BAD_GATEWAY, "The container closed the connection without an answer.")
+                self._send_error(
+                    HTTPStatus.BAD_GATEWAY, "The container closed the connection without an answer."
+                )
                 reusable = False
         if upload.done:
-            return reusable and "close" not in [option.lower() for option in head.values("connection")]
+            return reusable and "close" not in [
+                option.lower() for option in head.values("connection")
+            ]
         self._drain(upload, container)
         return False
 
     def _drain(self, upload: Upload, container: socket.socket) -> None:
-        """Let an early answer arrive: closing with unread data would reset the connection and could destroy it."""
+        """Let an early answer arrive.
+
+        Closing with unread data would reset the connection and could destroy the answer.
+        """
         with contextlib.suppress(OSError):
-            container.shutdown(socket.SHUT_RDWR)  # an upload blocked by a container that reads no more goes on, into the void
+            # This ends an upload that is blocked by a container which reads no more.
+            container.shutdown(socket.SHUT_RDWR)
         with contextlib.suppress(OSError):
             self.connection.shutdown(socket.SHUT_WR)
         upload.join(DRAIN_SECONDS)
         with contextlib.suppress(OSError):
             self.connection.shutdown(socket.SHUT_RDWR)
-        upload.join()  # two threads must not use one stream: the shutdown has woken it
+        upload.join()  # two threads must not use one stream: the shutdown has woken the upload
 
     def _relay(self, head: Head, stream: BufferedReader, upload: Upload) -> bool:
-        """Relay the answer, interim ones before it; tell whether the connection can take another request."""
+        """Relay the answer and any interim ones, and return whether another request can follow."""
         while (answer := self._read_answer(stream)).status < 200:
             self._send_head(answer, [])
         length, persistent = answer.length(), head.first[2] == "HTTP/1.1" and upload.finished()
@@ -348,13 +400,16 @@ class Handler(socketserver.StreamRequestHandler):
             self._send_head(answer, declared + closing)
             return self._copy(read_exactly(stream, length), chunked=False) and persistent
         pieces = read_chunks(stream) if answer.chunked else read_rest(stream)
-        chunked = head.first[2] == "HTTP/1.1"  # HTTP/1.0 knows no chunks: there the end of the connection ends the body
-        self._send_head(answer, [*closing, ("Transfer-Encoding", "chunked")] if chunked else closing)
+        # HTTP/1.0 has no chunks: there the end of the connection ends the body.
+        chunked = head.first[2] == "HTTP/1.1"
+        self._send_head(
+            answer, [*closing, ("Transfer-Encoding", "chunked")] if chunked else closing
+        )
         return self._copy(pieces, chunked) and persistent
 
     @staticmethod
     def _read_answer(stream: BufferedReader) -> Head:
-        """Read an answer's head; AnswerMissingError where none can be made out."""
+        """Read an answer's head; raise AnswerMissingError if there is none."""
         try:
             answer = read_head(stream)
             if answer is None or answer.status == 0:
@@ -366,10 +421,12 @@ class Handler(socketserver.StreamRequestHandler):
 
     def _send_head(self, answer: Head, framing: Headers) -> None:
         self._status, self._answer_head = answer.status, answer
-        self.connection.sendall(write_head(" ".join(["HTTP/1.1", *answer.first[1:]]), [*answer.end_to_end(), *framing]))
+        self.connection.sendall(
+            write_head(" ".join(["HTTP/1.1", *answer.first[1:]]), [*answer.end_to_end(), *framing])
+        )
 
     def _copy(self, pieces: Iterator[bytes], chunked: bool) -> bool:
-        """Copy the answer's body piece by piece; False where the container broke off."""
+        """Copy the answer's body piece by piece; False if the container broke off."""
         try:
             for piece in pieces:
                 self._answer += piece[: max(0, self.server.observed_bytes - len(self._answer))]
@@ -384,11 +441,17 @@ class Handler(socketserver.StreamRequestHandler):
         """Answer in the server's own name."""
         body = json.dumps({"error": error}).encode()
         self._status, self._answer = status.value, bytearray(body)
-        headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body))), ("Connection", "close")]
-        self.connection.sendall(write_head(f"HTTP/1.1 {status.value} {status.phrase}", headers) + body)
+        headers = [
+            ("Content-Type", "application/json"),
+            ("Content-Length", str(len(body))),
+            ("Connection", "close"),
+        ]
+        self.connection.sendall(
+            write_head(f"HTTP/1.1 {status.value} {status.phrase}", headers) + body
+        )
 
     def _refuse(self, status: HTTPStatus, error: str) -> bool:
-        """Answer in the server's own name, and close: the body was not read."""
+        """Answer in the server's own name, and close, because the body was not read."""
         self._send_error(status, error)
         with contextlib.suppress(OSError):
             self.connection.shutdown(socket.SHUT_WR)
@@ -399,11 +462,11 @@ class Handler(socketserver.StreamRequestHandler):
 
 
 class AnswerMissingError(Exception):
-    """The container closed, or wrote no HTTP."""
+    """The container closed the connection, or did not write HTTP."""
 
 
 class Reroute(socketserver.ThreadingTCPServer):
-    """The front on 127.0.0.1; `port` 0 takes a free one."""
+    """The front on 127.0.0.1; `port` 0 chooses a free one."""
 
     daemon_threads = True
     block_on_close = False
@@ -415,20 +478,24 @@ class Reroute(socketserver.ThreadingTCPServer):
         self.instance = instance
         self.port = container_port
         self.tls = tls
-        self.elsewhere: int | None = None  # the port of the server's own pages
+        self.page_port: int | None = None  # the port of the server's own pages
+
+        # the observer
         self.observe: Callable[[Exchange], None] | None = None
         self.observed_bytes = 0
-        self.in_flight = 0  # requests for the instance that have no answer yet, where somebody observes
+        self.in_flight = 0  # the instance's unanswered requests, counted if there is an observer
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
-        self._thread = threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True, name="reroute")
+        self._thread = threading.Thread(
+            target=self.serve_forever, args=(0.05,), daemon=True, name="reroute"
+        )
 
     def start(self) -> None:
         """Accept connections."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Accept nothing more and cut what is open."""
+        """Accept nothing more and cut open connections."""
         self.shutdown()
         self.server_close()
         with self._lock:
@@ -439,7 +506,7 @@ class Reroute(socketserver.ThreadingTCPServer):
 
     @contextlib.contextmanager
     def tracked(self, connection: socket.socket) -> Iterator[None]:
-        """Keep a connection known while it is in use, for `stop`."""
+        """Remember a connection while it is in use, for `stop`."""
         with self._lock:
             self._open.add(connection)
         try:
@@ -448,13 +515,18 @@ class Reroute(socketserver.ThreadingTCPServer):
             with self._lock:
                 self._open.discard(connection)
 
-    def observe_by(self, observe: Callable[[Exchange], None], most_bytes: int = OBSERVED_BYTES) -> None:
-        """Tell a function of each exchange from now on, with the first `most_bytes` of its body and its answer."""
+    def set_observer(
+        self, observe: Callable[[Exchange], None], most_bytes: int = OBSERVED_BYTES
+    ) -> None:
+        """Call a function with each exchange from now on.
+
+        most_bytes: how much of a body and of an answer it gets.
+        """
         self.observe, self.observed_bytes = observe, most_bytes
 
     @contextlib.contextmanager
     def counted(self) -> Iterator[None]:
-        """Count a request in while it is on its way."""
+        """Count a request while it is in progress."""
         with self._lock:
             self.in_flight += 1
         try:
@@ -464,7 +536,7 @@ class Reroute(socketserver.ThreadingTCPServer):
                 self.in_flight -= 1
 
     def route(self, target: str) -> str | None:
-        """Return the path at the container for a request's path and query string; None for another instance's."""
+        """Return the container's path for a request's path; None for another instance's."""
         path, question, query = target.partition("?")
         if not path.startswith(PREFIX):
             return None
@@ -472,10 +544,11 @@ class Reroute(socketserver.ThreadingTCPServer):
         return f"/{rest}{question}{query}" if unquote(instance) == self.instance else None
 
     def unreachable(self) -> str:
-        """Tell why the container cannot be reached."""
+        """Say why the container cannot be reached."""
         if self.tls:
             return (
-                "The server's reroute speaks plain HTTP only and this instance has a certificate: post to its own port by HTTPS."
+                "The server's reroute speaks plain HTTP only and this instance has a certificate: "
+                "post to its own port by HTTPS."
             )
         if self.port is None:
             return "The instance has no Listen Port: nothing can be rerouted to it."

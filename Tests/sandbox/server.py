@@ -1,4 +1,4 @@
-"""What XSOAR does with each call of the container, and the faults that can be put in its way."""
+"""What XSOAR does with each call of the container, and the faults that can be set for it."""
 
 import copy
 import json
@@ -28,11 +28,11 @@ class MarkedError(Exception):
 
 
 class StrayLineError(Exception):
-    """The container wrote a line that is no message of the protocol."""
+    """The container wrote a line that is not a message of the protocol."""
 
 
 class RawLine(str):
-    """An answer that goes over the wire as it is."""
+    """An answer that is sent to the container unchanged."""
 
 
 # ---- faults
@@ -40,19 +40,21 @@ class RawLine(str):
 
 @dataclass
 class Faults:
-    """What goes wrong, changeable at any time from any thread.
+    """What goes wrong; any thread may change it at any time.
 
     latency: seconds by call name.
     fail: how many of the next calls of that name are refused.
-    outage: every createIncidents is refused.
-    reject, drop: a call with such an incident is refused whole; a pre-processing rule drops such incidents. Both take a function
-        of the incident or a text to be found in its rawJSON or name.
+    outage: every createIncidents call is refused.
+    reject: a call with such an incident is refused whole.
+    drop: a pre-processing rule drops such incidents. Like reject, it takes a function of the
+        incident, or a text to be found in its rawJSON or name.
     answer: rewrites createIncidents' answer; a str is sent as the line itself.
-    wire: rewrites the bytes of createIncidents' answer, its line end among them: there may be more lines than one.
-    random_failure: (probability, seed) of refusing a createIncidents.
+    wire: rewrites the bytes of createIncidents' answer and its line end, also into more lines than
+        one.
+    random_failure: (probability, seed) of refusing a createIncidents call.
     hang: while set, createIncidents does not answer.
     stopped: while set, nothing is answered: the server is down.
-    stale: how many of the next setIntegrationContext meet a version clash.
+    stale: how many of the next setIntegrationContext calls meet a version clash.
     """
 
     latency: dict[str, float] = field(default_factory=dict)
@@ -72,8 +74,11 @@ class Faults:
         self._random: random.Random | None = None
         self._seeded_with: tuple[float, int] | None = None
 
-    def strike(self, name: str, exited: threading.Event) -> None:
-        """Delay a call and raise MarkedError where it is to be refused; a dead container is not waited for."""
+    def apply(self, name: str, exited: threading.Event) -> None:
+        """Delay a call and raise MarkedError if it is to be refused.
+
+        The delay ends when the container does.
+        """
         delay = self.latency.get(name)
         if delay:
             exited.wait(delay)
@@ -84,13 +89,13 @@ class Faults:
                 pass
             if self.outage:
                 raise MarkedError("createIncidents: the database does not answer (50)")
-            if self.random_failure and self._unlucky(self.random_failure):
+            if self.random_failure and self._roll(self.random_failure):
                 raise MarkedError("createIncidents: failed at random (51)")
         if self.fail and self._count_down(name):
             raise MarkedError(f"{name}: failed on demand (52)")
 
     def clashes(self) -> bool:
-        """Tell whether this setIntegrationContext shall meet a version clash."""
+        """Return whether this setIntegrationContext call is to meet a version clash."""
         with self._lock:
             self.stale, clash = max(self.stale - 1, 0), self.stale > 0
         return clash
@@ -102,15 +107,19 @@ class Faults:
                 self.fail[name] = left - 1
             return left > 0
 
-    def _unlucky(self, chance: tuple[float, int]) -> bool:
+    def _roll(self, chance: tuple[float, int]) -> bool:
         with self._lock:
             if self._random is None or self._seeded_with != chance:
-                self._random, self._seeded_with = random.Random(chance[1]), chance  # repeatable is the point
+                # The seed makes it repeatable.
+                self._random, self._seeded_with = (
+                    random.Random(chance[1]),
+                    chance,
+                )
             return self._random.random() < chance[0]
 
 
 def matches(match: Match, incident: Incident) -> bool:
-    """Tell whether a fault is meant for an incident."""
+    """Return whether a fault is meant for an incident."""
     if callable(match):
         return bool(match(incident))
     return match in (incident.get("rawJSON") or "") or match in (incident.get("name") or "")
@@ -133,22 +142,35 @@ RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)",
 
 
 def check_incident(incident: Any) -> None:
-    """Raise MarkedError for an incident that Go would not decode; null is the zero value of anything, as in Go."""
+    """Raise MarkedError for an incident that Go would not decode.
+
+    null is the zero value of any type, as in Go.
+    """
     if not isinstance(incident, dict):
-        raise MarkedError(f"json: cannot unmarshal {type(incident).__name__} into Go value of type incident (53)")
+        raise MarkedError(
+            f"json: cannot unmarshal {type(incident).__name__} into Go value of type incident (53)"
+        )
     for name, types in FIELD_TYPES.items():
         value = incident.get(name)
         if value is not None and (not isinstance(value, types) or isinstance(value, bool)):
-            raise MarkedError(f"json: cannot unmarshal {type(value).__name__} into Go struct field incident.{name} (53)")
+            raise MarkedError(
+                f"json: cannot unmarshal {type(value).__name__} "
+                f"into Go struct field incident.{name} (53)"
+            )
     if incident.get("occurred") is not None and not is_rfc3339(incident["occurred"]):
         raise MarkedError("json: incident.occurred: cannot parse it as RFC 3339 (54)")
     for label in incident.get("labels") or ():
-        if not isinstance(label, dict) or not all(isinstance(label.get(key, ""), str) for key in ("type", "value")):
-            raise MarkedError("json: cannot unmarshal into Go struct field incident.labels: type and value are strings (53)")
+        if not isinstance(label, dict) or not all(
+            isinstance(label.get(key, ""), str) for key in ("type", "value")
+        ):
+            raise MarkedError(
+                "json: cannot unmarshal into Go struct field incident.labels: "
+                "type and value are strings (53)"
+            )
 
 
 def is_rfc3339(text: str) -> bool:
-    """Tell whether Go's time.Time takes the text."""
+    """Return whether Go's time.Time accepts the text."""
     if not RFC3339.fullmatch(text):
         return False
     try:
@@ -159,7 +181,7 @@ def is_rfc3339(text: str) -> bool:
 
 
 class BadNumberError(ValueError):
-    """A number JSON does not have, or none that fits a float64."""
+    """A number that JSON does not have, or that does not fit a float64."""
 
 
 def refuse_constant(text: str) -> Any:
@@ -176,7 +198,7 @@ def finite(text: str) -> float:
 
 
 def whole(text: str) -> int:
-    """Return an integer, refusing one too long for a float64."""
+    """Return an integer, refusing one too large for a float64."""
     if len(text) > 309:
         raise BadNumberError("json: a number does not fit a float64 (55)")
     return int(text)
@@ -188,7 +210,10 @@ ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def decode(line: bytes) -> tuple[Any, str]:
-    """Return a line's value and, where Go would not take it, the reason; StrayLineError if it is no JSON at all."""
+    """Return a line's value and the reason why Go would refuse it, if it would.
+
+    Raises StrayLineError if the line is not JSON at all.
+    """
     try:
         text = line.decode("utf-8")
         try:
@@ -219,7 +244,7 @@ class Session:
     has_context: bool = True  # test-module has none
     results: list[Any] = field(default_factory=list)
     exception: str = ""
-    asked: float = 0.0  # when the call in hand arrived, by the performance counter
+    asked: float = 0.0  # when the current call arrived, by the performance counter
     pong: threading.Event = field(default_factory=threading.Event)
     completed: threading.Event = field(default_factory=threading.Event)
     exited: threading.Event = field(default_factory=threading.Event)
@@ -229,22 +254,25 @@ COLOURS = {"red": "\x1b[31m", "green": "\x1b[32m", "yellow": "\x1b[33m", "dim": 
 
 
 class Screen:
-    """What a person sees of a running sandbox; colour only on a terminal."""
+    """What somebody sees of a running sandbox; colour only on a terminal."""
 
     def __init__(self, quiet: bool = False, out: TextIO | None = None) -> None:
         self.quiet = quiet
         self._out = out
 
     def show(self, text: str, colour: str = "") -> None:
-        """Print one line; text of strangers goes through `plain` first."""
+        """Print one line; text from outside goes through `plain` first."""
         out = self._out or sys.stdout
         if colour and out.isatty():
             text = f"{COLOURS[colour]}{text}\x1b[0m"
         print(text, file=out, flush=True)
 
     def request(self, exchange: Exchange, known: Mapping[str, Incident]) -> None:
-        """Print a line for a request: when, what, how it was answered, its incidents, who sent it, and how long it took."""
-        made, read = told(exchange, known)
+        """Print one line for a request.
+
+        It says when, what, how it was answered, its incidents, who sent it and how long it took.
+        """
+        made, read = summarise_answer(exchange, known)
         words = [
             time.strftime("%H:%M:%S"),
             f"{exchange.method} {exchange.path}",
@@ -254,7 +282,13 @@ class Screen:
             f"from {exchange.sender}",
             f"{exchange.seconds * 1000:.1f} ms",
         ]
-        colour = "green" if exchange.status in (200, 202) else "yellow" if 400 <= exchange.status < 500 else "red"
+        colour = (
+            "green"
+            if exchange.status in (200, 202)
+            else "yellow"
+            if 400 <= exchange.status < 500
+            else "red"
+        )
         self.show("  ".join(plain(word) for word in words if word), colour)
 
     def health(self, text: str) -> None:
@@ -262,8 +296,8 @@ class Screen:
         self.show(f"health: {plain(text)}" if text else "health: ok", "yellow" if text else "green")
 
 
-def told(exchange: Exchange, known: Mapping[str, Incident]) -> tuple[str, str]:
-    """Return what a request's answer tells of incidents or of a refusal, and what its body was read as."""
+def summarise_answer(exchange: Exchange, known: Mapping[str, Incident]) -> tuple[str, str]:
+    """Return what an answer says about incidents or a refusal, and the body's kind."""
     try:
         answer = json.loads(exchange.answer or b"null")
     except ValueError:
@@ -273,16 +307,19 @@ def told(exchange: Exchange, known: Mapping[str, Incident]) -> tuple[str, str]:
     if not isinstance(answer, list) or not all(isinstance(item, dict) for item in answer):
         return "", ""
     items = [
-        f"#{item.get('id')} {item.get('type') or '-'} {item.get('name') or '-'}{' (duplicate)' if item.get('duplicate') else ''}"
+        f"#{item.get('id')} {item.get('type') or '-'} {item.get('name') or '-'}"
+        + (" (duplicate)" if item.get("duplicate") else "")
         for item in answer
     ]
     more = f" and {len(items) - MAX_SHOWN} more" if len(items) > MAX_SHOWN else ""
     first = known.get(str(answer[0].get("id"))) if answer else None
-    return (", ".join(items[:MAX_SHOWN]) + more) or "no incident: a rule dropped it", read_as(first, exchange)
+    return (", ".join(items[:MAX_SHOWN]) + more) or "no incident: a rule dropped it", body_kind(
+        first, exchange
+    )
 
 
-def read_as(incident: Incident | None, exchange: Exchange) -> str:
-    """Return what a body was read as, by the incident that came of it."""
+def body_kind(incident: Incident | None, exchange: Exchange) -> str:
+    """Return what kind of body was read, judging by the incident that it became."""
     raw = json.loads((incident or {}).get("rawJSON") or "{}")
     if not raw:
         return ""
@@ -295,7 +332,7 @@ def read_as(incident: Incident | None, exchange: Exchange) -> str:
 
 
 def plain(text: object) -> str:
-    """Return text that cannot command a terminal: what is not printable becomes a visible stand-in."""
+    """Return text that cannot control a terminal: U+FFFD replaces what is not printable."""
     return "".join(char if char.isprintable() else "\ufffd" for char in str(text))
 
 
@@ -306,12 +343,17 @@ class Server:
         self.store = store
         self.faults = faults
         self.screen = screen
+
+        # what was called and reported
         self.calls: Counter[str] = Counter()
         self.batches: list[int] = []
         self.logs: list[tuple[str, str]] = []
         self.health_history: list[tuple[float, str]] = []
         self.recent: dict[str, Incident] = {}  # the newest incidents, for the screen
-        self.observe: Callable[[str, Any], None] = lambda kind, value: None  # log, health, call, created, context
+        # Its kinds are log, health, call, created and context.
+        self.observe: Callable[[str, Any], None] = lambda kind, value: None
+
+        # how calls are answered
         self._lock = threading.Lock()
         self._commands: dict[str, Callable[[dict[str, Any], Session], Any]] = {
             "createIncidents": self._create_incidents,
@@ -321,7 +363,12 @@ class Server:
         }
         self._questions: dict[str, Any] = {
             "demistoVersion": {"version": "6.14.0", "buildNumber": "1000000", "platform": "xsoar"},
-            "demistoUrls": {"server": "https://127.0.0.1", "evidenceBoard": "", "investigation": "", "relatedIncidents": ""},
+            "demistoUrls": {
+                "server": "https://127.0.0.1",
+                "evidenceBoard": "",
+                "investigation": "",
+                "relatedIncidents": "",
+            },
         }
 
     @property
@@ -335,7 +382,7 @@ class Server:
         self.observe("health", text)
 
     def handle(self, line: bytes, session: Session) -> bytes | None:
-        """Do what a line of the container asks and return the line that answers it, if it wants one."""
+        """Execute a line of the container and return the line that answers it, if it needs one."""
         session.asked = time.perf_counter()
         message, refusal = decode(line)
         if not isinstance(message, dict):
@@ -350,8 +397,10 @@ class Server:
             self.calls[name] += 1
         return self._answer(kind, name, args, session, refusal) if answered else None
 
-    def _note(self, kind: Any, name: str, message: dict[str, Any], args: dict[str, Any], session: Session) -> bool:
-        """Take in the messages that want no answer, and tell whether this is one that does."""
+    def _note(
+        self, kind: Any, name: str, message: dict[str, Any], args: dict[str, Any], session: Session
+    ) -> bool:
+        """Handle the messages that need no answer, and return whether this one does."""
         if kind in ("executeCommand", "log") or kind in self._questions:
             return name != "heartbeat"
         if kind == "pong":
@@ -363,20 +412,24 @@ class Server:
         elif kind == "entryLog":
             self._log("print", [args.get("message", "")])
         elif kind == "exception":
-            session.exception = "\n".join(map(str, args.get("exception") or ["an exception without a text"]))
+            session.exception = "\n".join(
+                map(str, args.get("exception") or ["an exception without a text"])
+            )
             self._log("exception", [session.exception])
         else:
             raise StrayLineError(f"a message of the unknown type {name!r}")
         return False
 
-    def _answer(self, kind: Any, name: str, args: dict[str, Any], session: Session, refusal: str) -> bytes:
+    def _answer(
+        self, kind: Any, name: str, args: dict[str, Any], session: Session, refusal: str
+    ) -> bytes:
         calling = name == "createIncidents"
         if calling:
             self.observe("call", len(args.get("incidents") or ()))
         try:
             if refusal:
                 raise MarkedError(refusal)
-            self.faults.strike(name, session.exited)
+            self.faults.apply(name, session.exited)
             answer = self._do(kind, name, args, session)
         except MarkedError as error:
             return f"{ERROR_MARKER} {error}\n".encode("utf-8", "replace")
@@ -407,7 +460,9 @@ class Server:
         self.observe("log", (level, text))
         if not self.screen.quiet and level != "debug":
             for line in text.splitlines():
-                self.screen.show(f"{level}: {plain(line)}", "dim" if level in ("print", "info") else "red")
+                self.screen.show(
+                    f"{level}: {plain(line)}", "dim" if level in ("print", "info") else "red"
+                )
 
     def _create_incidents(self, args: dict[str, Any], session: Session) -> Any:
         incidents = args.get("incidents") or []
@@ -436,7 +491,10 @@ class Server:
     def _get_context(self, args: dict[str, Any], session: Session) -> Any:
         self._require_context(session)
         context, version = self.store.context()
-        return {"context": context, "version": {"version": version, "sequenceNumber": version, "primaryTerm": 1}}
+        return {
+            "context": context,
+            "version": {"version": version, "sequenceNumber": version, "primaryTerm": 1},
+        }
 
     def _set_context(self, args: dict[str, Any], session: Session) -> Any:
         self._require_context(session)
@@ -452,7 +510,10 @@ class Server:
             self.store.set_context(value, None if number in (None, -1) else number)
             self.observe("context", value)
         except StaleVersionError:
-            raise MarkedError("integration context: the version is stale, somebody else saved in the meantime (59)") from None
+            raise MarkedError(
+                "integration context: the version is stale, "
+                "somebody else saved in the meantime (59)"
+            ) from None
         return {}
 
     @staticmethod

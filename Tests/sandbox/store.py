@@ -1,4 +1,7 @@
-"""What XSOAR keeps: incidents with integer IDs and the versioned integration context, in SQLite or in memory."""
+"""What XSOAR stores: incidents with integer IDs and the versioned integration context.
+
+It is kept in SQLite or in memory.
+"""
 
 import contextlib
 import json
@@ -21,7 +24,7 @@ class Store(Protocol):
     """What the server needs of a store; one instance's view of it."""
 
     def create(self, incidents: list[Incident]) -> list[Incident]:
-        """Keep the incidents, all or none, and return them with `id` and `created`."""
+        """Store the incidents, all or none, and return them with `id` and `created`."""
 
     def incidents(self) -> list[Incident]:
         """Return all incidents by ID."""
@@ -42,13 +45,13 @@ class Store(Protocol):
         """Return the integration context and its version."""
 
     def set_context(self, value: Any, version: int | None = None) -> int:
-        """Replace the context and return its new version; StaleVersionError when `version` is not the current one."""
+        """Replace the context, return its new version; StaleVersionError for an old `version`."""
 
     def reset(self) -> None:
         """Forget everything."""
 
     def close(self) -> None:
-        """Let go of files."""
+        """Close files."""
 
 
 def open_store(where: str | Path | None, instance: str) -> Store:
@@ -74,11 +77,14 @@ class MemoryStore:
         self._version = 0
 
     def create(self, incidents: list[Incident]) -> list[Incident]:
-        """Keep the incidents, all or none, and return them with `id` and `created`."""
+        """Store the incidents, all or none, and return them with `id` and `created`."""
         created = now()
         with self._lock:
             first = self._forgotten + len(self._incidents) + 1
-            made = [{**incident, "id": str(number), "created": created} for number, incident in enumerate(incidents, first)]
+            made = [
+                {**incident, "id": str(number), "created": created}
+                for number, incident in enumerate(incidents, first)
+            ]
             self._incidents += made
         return made
 
@@ -91,13 +97,19 @@ class MemoryStore:
         """Return the incidents with these IDs that exist, in the order asked for."""
         with self._lock:
             places = [number - self._forgotten - 1 for number in numbers]
-            return [dict(self._incidents[place]) for place in places if 0 <= place < len(self._incidents)]
+            return [
+                dict(self._incidents[place])
+                for place in places
+                if 0 <= place < len(self._incidents)
+            ]
 
     def page(self, before: int, limit: int) -> list[Incident]:
         """Return the newest incidents with an ID below `before`, the newest first."""
         with self._lock:
             end = max(min(before - 1 - self._forgotten, len(self._incidents)), 0)
-            return [dict(incident) for incident in reversed(self._incidents[max(end - limit, 0) : end])]
+            return [
+                dict(incident) for incident in reversed(self._incidents[max(end - limit, 0) : end])
+            ]
 
     def after(self, number: int, limit: int) -> list[Incident]:
         """Return the oldest incidents with an ID above `number`, the oldest first."""
@@ -115,7 +127,7 @@ class MemoryStore:
             return json.loads(self._context), self._version
 
     def set_context(self, value: Any, version: int | None = None) -> int:
-        """Replace the context and return its new version; StaleVersionError when `version` is not the current one."""
+        """Replace the context, return its new version; StaleVersionError for an old `version`."""
         text = json.dumps(value)
         with self._lock:
             if version is not None and version != self._version:
@@ -125,18 +137,25 @@ class MemoryStore:
             return self._version
 
     def reset(self) -> None:
-        """Forget everything but the last ID: an ID that comes again would tell a running integration of a second answer."""
+        """Forget everything but the last ID.
+
+        An ID that occurs again would look to a running integration like a second answer.
+        """
         with self._lock:
             self._forgotten += len(self._incidents)
             self._incidents, self._context, self._version = [], "{}", 0
 
     def close(self) -> None:
-        """Nothing to let go of; what was created can still be read."""
+        """Do nothing; what was created can still be read."""
 
 
 SCHEMA = """
-create table if not exists incident (id integer primary key autoincrement, created text not null, body text not null);
-create table if not exists context (instance text primary key, value text not null, version integer not null);
+create table if not exists incident (
+    id integer primary key autoincrement, created text not null, body text not null
+);
+create table if not exists context (
+    instance text primary key, value text not null, version integer not null
+);
 """
 
 
@@ -146,16 +165,17 @@ def as_incident(row: tuple[int, str, str]) -> Incident:
 
 
 class SQLiteStore:
-    """Keeps everything in a file, so that a later run finds it; several processes may share the file."""
+    """Keeps everything in a file for later runs; several processes may share it."""
 
     def __init__(self, path: Path, instance: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._instance = instance
         self._lock = threading.RLock()
-        path.touch(mode=0o600)  # what was posted is nobody else's
+        path.touch(mode=0o600)  # what was posted is for its owner alone
         self._db = sqlite3.connect(path, timeout=10, check_same_thread=False, isolation_level=None)
         self._db.execute("pragma journal_mode = wal")
-        self._db.execute("pragma synchronous = normal")  # a local XSOAR may lose its last second to a power cut
+        # A local XSOAR may lose its last second in a power cut.
+        self._db.execute("pragma synchronous = normal")
         self._db.executescript(SCHEMA)
 
     @contextlib.contextmanager
@@ -170,12 +190,15 @@ class SQLiteStore:
             self._db.execute("commit")
 
     def create(self, incidents: list[Incident]) -> list[Incident]:
-        """Keep the incidents in one transaction and return them with `id` and `created`."""
+        """Store the incidents in one transaction and return them with `id` and `created`."""
         created = now()
         made = []
         with self._transaction() as db:
             for incident in incidents:
-                row = db.execute("insert into incident (created, body) values (?, ?)", (created, json.dumps(incident)))
+                row = db.execute(
+                    "insert into incident (created, body) values (?, ?)",
+                    (created, json.dumps(incident)),
+                )
                 made.append({**incident, "id": str(row.lastrowid), "created": created})
         return made
 
@@ -202,34 +225,44 @@ class SQLiteStore:
 
     def _rows(self, clause: str, *values: int) -> list[Incident]:
         with self._lock:
-            rows = self._db.execute(f"select id, created, body from incident {clause}", values).fetchall()
+            rows = self._db.execute(
+                f"select id, created, body from incident {clause}", values
+            ).fetchall()
         return [as_incident(row) for row in rows]
 
     def count(self) -> int:
-        """Return how many incidents there are; their IDs are without gaps."""
+        """Return how many incidents there are; their IDs have no gaps."""
         with self._lock:
             return (
-                self._db.execute("select (select max(id) from incident) - (select min(id) from incident) + 1").fetchone()[0] or 0
+                self._db.execute(
+                    "select (select max(id) from incident) - (select min(id) from incident) + 1"
+                ).fetchone()[0]
+                or 0
             )
 
     def context(self) -> tuple[Any, int]:
         """Return the integration context and its version."""
         with self._lock:
-            row = self._db.execute("select value, version from context where instance = ?", (self._instance,)).fetchone()
+            row = self._db.execute(
+                "select value, version from context where instance = ?", (self._instance,)
+            ).fetchone()
         return (json.loads(row[0]), row[1]) if row else ({}, 0)
 
     def set_context(self, value: Any, version: int | None = None) -> int:
-        """Replace the context and return its new version; StaleVersionError when `version` is not the current one."""
+        """Replace the context, return its new version; StaleVersionError for an old `version`."""
         text = json.dumps(value)
         with self._transaction() as db:
             current = self.context()[1]
             if version is not None and version != current:
                 raise StaleVersionError
-            db.execute("insert or replace into context values (?, ?, ?)", (self._instance, text, current + 1))
+            db.execute(
+                "insert or replace into context values (?, ?, ?)",
+                (self._instance, text, current + 1),
+            )
         return current + 1
 
     def reset(self) -> None:
-        """Forget everything, of every instance, but the last ID, for the reason above."""
+        """Forget everything of every instance except the last ID, for the reason above."""
         with self._transaction() as db:
             db.execute("delete from incident")
             db.execute("delete from context")

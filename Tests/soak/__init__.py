@@ -1,4 +1,4 @@
-"""The long tests: minutes of mixed traffic with faults, and a great many fuzzed requests.
+"""The long tests: minutes of mixed traffic with faults, and many fuzzed requests.
 
-`python -m Tests.soak` runs both and ends by itself; `--minutes` and `--inputs` say how much of each.
+`python -m Tests.soak` runs both and ends by itself; `--minutes` and `--inputs` set the amounts.
 """

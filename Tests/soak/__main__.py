@@ -11,7 +11,7 @@ from .traffic import Traffic
 
 
 def say(text: str) -> None:
-    """Show how it goes."""
+    """Print progress."""
     print(text, flush=True)
 
 
@@ -37,18 +37,38 @@ def fuzz(inputs: int, seed: int) -> list[str]:
 
 
 def main() -> int:
-    """Run what the arguments ask for; 1 when anything went wrong."""
+    """Run what the arguments ask for; 1 if anything went wrong."""
     parser = argparse.ArgumentParser(prog="python -m Tests.soak", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=10, help="of mixed traffic with faults (default: 10, 0 for none)")
-    parser.add_argument("--inputs", type=int, default=100_000, help="fuzzed requests (default: 100,000, 0 for none)")
-    parser.add_argument("--seed", type=int, default=int(time.time()) % 10**6, help="for the same senders and faults again")
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=10,
+        help="of mixed traffic with faults (default: 10, 0 for none)",
+    )
+    parser.add_argument(
+        "--inputs", type=int, default=100_000, help="fuzzed requests (default: 100,000, 0 for none)"
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=int(time.time()) % 10**6,
+        help="repeats the senders and faults of an earlier run",
+    )
     options = parser.parse_args()
-    if options.minutes < 0 or options.inputs < 0 or options.minutes > 24 * 60 or options.inputs > 10**8:
+    if (
+        options.minutes < 0
+        or options.inputs < 0
+        or options.minutes > 24 * 60
+        or options.inputs > 10**8
+    ):
         parser.error("minutes are 0 to 1440, inputs 0 to 100,000,000")
     say(f"seed {options.seed}")
     wrong: list[str] = []
     if options.minutes:
-        say(f"Traffic: {options.minutes:g} minutes of good, bad, slow and cut-off senders while XSOAR fails at random.")
+        say(
+            f"Traffic: {options.minutes:g} minutes of good, bad, slow and interrupted senders "
+            "while XSOAR fails at random."
+        )
         wrong += soak(options.minutes, options.seed)
     if options.inputs:
         say(f"Fuzzing: {options.inputs} inputs on sockets.")

@@ -1,4 +1,4 @@
-"""Mixed traffic: senders that are good, bad, slow and cut off, while XSOAR fails at random."""
+"""Mixed traffic: good, bad, slow and interrupted senders, while XSOAR fails at random."""
 
 import contextlib
 import gzip
@@ -11,10 +11,21 @@ import struct
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from Tests.end_to_end.hostile import KIB, MIB, ask, chunked, connect, ended, memory_mib, post, read_answer
+from Tests.end_to_end.hostile import (
+    KIB,
+    MIB,
+    ask,
+    chunked,
+    connect,
+    ended,
+    memory_mib,
+    post,
+    read_answer,
+)
 from Tests.end_to_end.sender import Answer
 from Tests.sandbox import Sandbox
 
@@ -25,16 +36,21 @@ BAD_SENDERS = 2
 SLOW_SENDERS = 12
 CUT_OFF_SENDERS = 2
 OUTAGE_SECONDS = 20.0  # the longest
-PAUSE_SECONDS = 0.06  # of a good sender between two requests: 100 a second in all, so that the sandbox's own memory stays small
+# Of a good sender between two requests: 100 a second in total, so that the sandbox's own memory
+# stays small.
+PAUSE_SECONDS = 0.06
 SETTLE_SECONDS = 65.0  # until every request is answered once the faults are over
 GROWTH_MIB = 40.0  # from the second quarter to the last, where memory should be flat
-# What the log may say while XSOAR fails, and of the senders; anything else at level error is ours to explain.
-EXPECTED_ERRORS = re.compile(r"XSOAR refuses to create incidents|[Ii]ntegration context|createIncidents of \d+ incidents: ")
+# The log may say this while XSOAR fails, and about senders; any other line at level error is our
+# fault.
+EXPECTED_ERRORS = re.compile(
+    r"XSOAR refuses to create incidents|[Ii]ntegration context|createIncidents of \d+ incidents: "
+)
 
 
 @dataclass
 class Traffic:
-    """A run of so many seconds against one sandbox."""
+    """A run of some seconds against one sandbox."""
 
     sandbox: Sandbox
     seconds: float
@@ -47,14 +63,22 @@ class Traffic:
     _over: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> list[str]:
-        """Run everything, say how it goes, and return what went wrong."""
-        roles = [self._good] * GOOD_SENDERS + [self._bad] * BAD_SENDERS + [self._slow] * SLOW_SENDERS
+        """Run everything, report progress, and return what went wrong."""
+        roles = (
+            [self._good] * GOOD_SENDERS + [self._bad] * BAD_SENDERS + [self._slow] * SLOW_SENDERS
+        )
         roles += [self._cut_off] * CUT_OFF_SENDERS
         threads = [
-            threading.Thread(target=self._keep_on, args=(role, random.Random(self.seed * 1000 + place)), daemon=True)
+            threading.Thread(
+                target=self._keep_on,
+                args=(role, random.Random(self.seed * 1000 + place)),
+                daemon=True,
+            )
             for place, role in enumerate(roles)
         ]
-        threads.append(threading.Thread(target=self._fail, args=(random.Random(self.seed),), daemon=True))
+        threads.append(
+            threading.Thread(target=self._fail, args=(random.Random(self.seed),), daemon=True)
+        )
         for thread in threads:
             thread.start()
         self._watch()
@@ -73,8 +97,13 @@ class Traffic:
             self.memory.append(memory_mib(self.sandbox))
             if passed - said >= min(10.0, self.seconds / 5):
                 said = passed
-                counts = ", ".join(f"{count} x {status}" for status, count in sorted(self.ledger.statuses.items()))
-                self.say(f"{passed:5.0f} s of {self.seconds:.0f}: good {counts}; memory {self.memory[-1]:.0f} MiB")
+                counts = ", ".join(
+                    f"{count} x {status}" for status, count in sorted(self.ledger.statuses.items())
+                )
+                self.say(
+                    f"{passed:5.0f} s of {self.seconds:.0f}: good {counts}; "
+                    f"memory {self.memory[-1]:.0f} MiB"
+                )
             time.sleep(min(1.0, self.seconds / 60))
 
     def _verdict(self) -> list[str]:
@@ -85,9 +114,14 @@ class Traffic:
             wrong.append("no incident can be created after the faults")
         wrong += self.ledger.balance(self.sandbox)
         quarter = len(self.memory) // 4
-        before, after = statistics.median(self.memory[quarter : 2 * quarter]), statistics.median(self.memory[-quarter:])
+        before, after = (
+            statistics.median(self.memory[quarter : 2 * quarter]),
+            statistics.median(self.memory[-quarter:]),
+        )
         if after - before > GROWTH_MIB:
-            wrong.append(f"memory grows: {before:.0f} MiB in the second quarter, {after:.0f} MiB in the last")
+            wrong.append(
+                f"memory grows: {before:.0f} MiB in the second quarter, {after:.0f} MiB in the last"
+            )
         wrong += [f"stderr: {line}" for line in self.sandbox.stderr[:5]]
         wrong += [f"protocol: {line}" for line in self.sandbox.protocol_errors[:5]]
         unexplained = [
@@ -100,18 +134,23 @@ class Traffic:
         return wrong + [f"log: {line[:300]}" for line in unexplained[:5]]
 
     def figures(self) -> list[str]:
-        """Return what the run came to, a line each."""
+        """Return the results, a line each."""
         good = self.ledger.statuses
         quarter = len(self.memory) // 4
-        halves = [statistics.median(part) for part in (self.memory[quarter : 2 * quarter], self.memory[-quarter:])]
+        halves = [
+            statistics.median(part)
+            for part in (self.memory[quarter : 2 * quarter], self.memory[-quarter:])
+        ]
         return [
-            f"good requests: {good.total()} ({', '.join(f'{count} x {status}' for status, count in sorted(good.items()))})",
-            f"incidents acknowledged: {self.ledger.acknowledged}, existing: {len(self.sandbox.incidents())}"
-            f" (and {self.ledger.doubtful} events whose senders did not wait, or were told that nobody knows)",
+            f"good requests: {good.total()} ({counted(good)})",
+            f"incidents acknowledged: {self.ledger.acknowledged}, "
+            f"existing: {len(self.sandbox.incidents())} "
+            f"(and {self.ledger.doubtful} events of which their senders cannot know)",
             f"slowest good answer: {self.ledger.slowest:.1f} s",
-            f"bad requests refused: {self.bad.total()} ({', '.join(f'{n} x {s}' for s, n in sorted(self.bad.items()))})",
-            f"faults: {', '.join(f'{count} x {name}' for name, count in sorted(self.faults.items()))}",
-            f"memory: {halves[0]:.0f} MiB early, {halves[1]:.0f} MiB late, {max(self.memory):.0f} MiB at the most",
+            f"bad requests refused: {self.bad.total()} ({counted(self.bad)})",
+            f"faults: {counted(self.faults)}",
+            f"memory: {halves[0]:.0f} MiB early, {halves[1]:.0f} MiB late, "
+            f"at most {max(self.memory):.0f} MiB",
         ]
 
     # ---- senders
@@ -128,7 +167,7 @@ class Traffic:
                 self.ledger.mistake(f"{role.__name__}: {error!r}")
 
     def _good(self, chance: random.Random) -> None:
-        """A few requests on one connection, each waiting for its answer."""
+        """Send a few requests on one connection, and wait for each answer."""
         with connect(self.sandbox, timeout=SETTLE_SECONDS) as connection:
             for _ in range(chance.choice((1, 1, 5, 20))):
                 events = self.ledger.number(chance.choice((1, 1, 1, 1, 2, 7)))
@@ -136,7 +175,11 @@ class Traffic:
                 connection.sendall(good_request(chance, events))
                 answer = read_answer(connection)
                 self.ledger.answered(events, answer, time.monotonic() - started)
-                if answer is None or answer.headers.get("connection") == "close" or self._over.is_set():
+                if (
+                    answer is None
+                    or answer.headers.get("connection") == "close"
+                    or self._over.is_set()
+                ):
                     return
                 time.sleep(chance.uniform(0, 2 * PAUSE_SECONDS))
 
@@ -149,7 +192,7 @@ class Traffic:
         time.sleep(chance.uniform(0, 0.2))
 
     def _slow(self, chance: random.Random) -> None:
-        """A request that comes in drops; some come to their end."""
+        """Send a request drop by drop; some are complete in the end."""
         events = self.ledger.number(1)
         data = good_request(chance, events, large=False)
         patience = chance.uniform(0.5, 20)
@@ -165,7 +208,7 @@ class Traffic:
             self.ledger.answered(events, read_answer(connection), 0)
 
     def _cut_off(self, chance: random.Random) -> None:
-        """A request that ends anywhere, politely or not, and nobody waits for the answer."""
+        """Send a request that ends anywhere, politely or not, and do not wait for the answer."""
         events = self.ledger.number(1)
         self.ledger.unanswered(events)
         data = good_request(chance, events)
@@ -185,10 +228,21 @@ class Traffic:
 
     def _fail(self, chance: random.Random) -> None:
         scale = min(self.seconds / 120, 1.0)  # a short run has short faults
-        long_outage = self.seconds > 4 * OUTAGE_SECONDS  # one at least is as long as they get
+        long_outage = self.seconds > 4 * OUTAGE_SECONDS  # at least one is as long as possible
         while not self._over.wait(chance.uniform(0.2, 3) * max(scale, 0.2)):
             seconds = chance.uniform(0.1, 6) * scale
-            name = chance.choice(("latency", "failures", "outage", "reject", "hang", "unreadable", "context", "clash"))
+            name = chance.choice(
+                (
+                    "latency",
+                    "failures",
+                    "outage",
+                    "reject",
+                    "hang",
+                    "unreadable",
+                    "context",
+                    "clash",
+                )
+            )
             if long_outage:
                 long_outage, name, seconds = False, "outage", OUTAGE_SECONDS
             self.faults[name] += 1
@@ -210,9 +264,17 @@ class Traffic:
         elif name == "hang":
             faults.hang.set()
         elif name == "unreadable":
-            faults.answer = chance.choice((lambda _: "no JSON", lambda created: [None for _ in created], lambda _: {"data": 1}))
+            faults.answer = chance.choice(
+                (
+                    lambda _: "no JSON",
+                    lambda created: [None for _ in created],
+                    lambda _: {"data": 1},
+                )
+            )
         elif name == "context":
-            faults.fail.update(getIntegrationContext=3, setIntegrationContext=3, info=1, updateModuleHealth=1)
+            faults.fail.update(
+                getIntegrationContext=3, setIntegrationContext=3, info=1, updateModuleHealth=1
+            )
         elif name == "clash":
             faults.stale = 3
 
@@ -224,17 +286,26 @@ class Traffic:
         faults.hang.clear()
 
 
+def counted(counts: Mapping[Any, int]) -> str:
+    """Return counts in the order of their names, such as `3 x 200, 1 x 503`."""
+    return ", ".join(f"{count} x {name}" for name, count in sorted(counts.items()))
+
+
 def event_ends_with(incident: dict[str, object], digit: int) -> bool:
-    """Tell whether the number of an event ends with a digit."""
+    """Return whether the number of an event ends with a digit."""
     return str(json.loads(str(incident["rawJSON"])).get("n", "")).endswith(str(digit))
 
 
 def good_request(chance: random.Random, events: list[int], large: bool = True) -> bytes:
     """Return the bytes of a request that deserves a 200, in any of the shapes senders use."""
-    size = chance.choice((0, 0, 0, 500, 5 * KIB, *((100 * KIB, MIB) if large and chance.random() < 0.1 else ())))
+    size = chance.choice(
+        (0, 0, 0, 500, 5 * KIB, *((100 * KIB, MIB) if large and chance.random() < 0.1 else ()))
+    )
     items = [{"n": event, "text": "x" * size, "host": f"host-{event % 7}"} for event in events]
     if len(events) == 1 and not size and chance.random() < 0.2:
-        return post(b"n=%d&form=yes" % events[0], b"Content-Type: application/x-www-form-urlencoded")
+        return post(
+            b"n=%d&form=yes" % events[0], b"Content-Type: application/x-www-form-urlencoded"
+        )
     lines = chance.random() < 0.1
     if lines:
         body = b"\n".join(json.dumps(item).encode() for item in items) + b"\n"
@@ -273,5 +344,9 @@ BAD_REQUESTS: list[tuple[tuple[int, ...], bytes]] = [
 
 
 def is_discreet(answer: Answer) -> bool:
-    """Tell whether a refusal is the JSON we promise, without a trace."""
-    return bool(answer.error) and "Traceback" not in answer.error and answer.headers.get("cache-control") == "no-store"
+    """Return whether a refusal is the JSON that we promise, without a traceback."""
+    return (
+        bool(answer.error)
+        and "Traceback" not in answer.error
+        and answer.headers.get("cache-control") == "no-store"
+    )

@@ -1,7 +1,8 @@
-"""The serving pattern people use today, written for the benchmark: FastAPI on uvicorn, XSOAR called on the event loop.
+"""The common serving pattern, for the benchmark: FastAPI, XSOAR called on the event loop.
 
-Each request makes ten blocking round trips to XSOAR, seventeen with samples on: two reads of the integration context and seven
-log lines around createIncidents, then one more read and the six of a versioned write with the platform's helper.
+Each request makes ten blocking round trips to XSOAR, seventeen with samples on: two reads of the
+integration context and seven log lines around createIncidents, then one more read and the six of a
+versioned write with the platform's helper.
 """
 
 import json
@@ -36,42 +37,56 @@ def authenticated(given: HTTPBasicCredentials | None) -> bool:
     expected = demisto.params().get("credentials") or {}
     return given is not None and all(
         secrets.compare_digest(ours.encode(), theirs.encode())
-        for ours, theirs in ((expected["identifier"], given.username), (expected["password"], given.password))
+        for ours, theirs in (
+            (expected["identifier"], given.username),
+            (expected["password"], given.password),
+        )
     )
 
 
 def save_sample(incident: dict[str, Any]) -> None:
-    """Put the incident into the integration context's samples: seven round trips, as with the platform's retrying helper."""
-    samples = deque(json.loads(demisto.getIntegrationContext().get("sample_events") or "[]"), maxlen=SAMPLES)
+    """Add the incident to the integration context's samples in seven round trips.
+
+    The platform's retrying helper makes as many.
+    """
+    samples = deque(
+        json.loads(demisto.getIntegrationContext().get("sample_events") or "[]"), maxlen=SAMPLES
+    )
     samples.append(incident)
     demisto.debug(f"storing {len(samples)} sample events")
     versioned = demisto.getIntegrationContextVersioned(True)
     demisto.debug(f"updating the integration context with version {versioned['version']}")
     demisto.debug("setting the integration context")
     demisto.setIntegrationContextVersioned(
-        {**versioned["context"], "sample_events": json.dumps(list(samples))}, versioned["version"], True
+        {**versioned["context"], "sample_events": json.dumps(list(samples))},
+        versioned["version"],
+        True,
     )
     demisto.debug("the integration context is updated")
 
 
 @app.get("/health")
 async def report_alive() -> dict[str, str]:
-    """Answer that the server lives."""
+    """Answer that the server runs."""
     return {"status": "ok"}
 
 
 @app.post("/")
 async def receive(
-    incident: Incident, request: Request, credentials: Annotated[HTTPBasicCredentials | None, Depends(basic_auth)]
+    incident: Incident,
+    request: Request,
+    credentials: Annotated[HTTPBasicCredentials | None, Depends(basic_auth)],
 ) -> Any:
-    """Make one incident of one request, blocking the event loop meanwhile."""
+    """Create one incident for one request, blocking the event loop meanwhile."""
     demisto.debug("received a request")
     if not authenticated(credentials):
         demisto.debug("the credentials are wrong")
         return Response(status_code=status.HTTP_401_UNAUTHORIZED, content="Authorization failed.")
     demisto.debug("the sender is authenticated")
     raw_json = incident.raw_json or await request.json()
-    raw_json["headers"] = {name: value for name, value in request.headers.items() if name != "authorization"}
+    raw_json["headers"] = {
+        name: value for name, value in request.headers.items() if name != "authorization"
+    }
     fields = {
         "name": incident.name or "incident triggered",
         "type": incident.type or demisto.params().get("incidentType") or "",
@@ -93,7 +108,7 @@ def main() -> None:
     """Serve until the container is stopped."""
     if demisto.command() == "long-running-execution":
         port = int(demisto.params()["longRunningPort"].rpartition(":")[2])
-        # The protocol's stdout belongs to XSOAR, so uvicorn logs nothing.
+        # stdout belongs to the protocol, so uvicorn logs nothing.
         uvicorn.run(app, host="0.0.0.0", port=port, log_level="critical", access_log=False)
 
 

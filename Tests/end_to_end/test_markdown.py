@@ -1,0 +1,260 @@
+"""What the documents show and name is true.
+
+That is: curl lines, links, limits, health sentences, log lines and mapping examples.
+"""
+
+import ast
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from Packs.GenericWebhook.Integrations.GenericWebhook import GenericWebhook as integration
+from Tests.end_to_end.sender import Sender, running
+from Tests.sandbox.descriptor import INTEGRATION, ROOT
+
+ADDRESS = "http://127.0.0.1:8080/instance/execute/webhook"
+DOCUMENTS = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *ROOT.glob("docs/**/*.md"),
+        *ROOT.glob("Packs/**/*.md"),
+        *ROOT.glob("Tests/*/README.md"),
+    ]
+)
+OPERATIONS = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+ANSWERED = re.compile(r"# answered ([1-5][0-9]{2})")
+LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
+
+
+# ---- curl lines
+
+
+def curl_lines(text: str) -> list[tuple[str, int]]:
+    """Return the curl lines of fenced sh blocks, each with its status by the comment below it."""
+    lines: list[tuple[str, int]] = []
+    for block in re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        for line in block.splitlines():
+            answered = ANSWERED.fullmatch(line.strip())
+            if answered:
+                lines[-1] = (lines[-1][0], int(answered[1]))
+            elif "curl " in line and ADDRESS in line:
+                lines.append((line, 200))
+    return lines
+
+
+def test_the_lines_are_found_as_a_reader_copies_them() -> None:
+    text = (
+        f"```sh\ncurl {ADDRESS} -d 1\nprintf x | curl {ADDRESS} -d @-\n"
+        f"# answered 400\n```\ncurl {ADDRESS} -d prose\n"
+    )
+    assert curl_lines(text) == [
+        (f"curl {ADDRESS} -d 1", 200),
+        (f"printf x | curl {ADDRESS} -d @-", 400),
+    ]
+
+
+LINES = [
+    line
+    for name in ("README.md", "docs/bodies.md")
+    for line in curl_lines((ROOT / name).read_text(encoding="utf-8"))
+]
+
+
+@pytest.fixture(scope="module")
+def webhook() -> Iterator[Sender]:
+    with running() as sender:
+        yield sender
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+@pytest.mark.parametrize(("line", "status"), LINES)
+def test_a_curl_line_does_what_it_shows(webhook: Sender, line: str, status: int) -> None:
+    command = line.replace(ADDRESS, webhook.sandbox.url).replace(
+        "curl ", "curl -sS -w '\\n%{http_code}' ", 1
+    )
+    before = len(webhook.sandbox.incidents())
+    done = subprocess.run(
+        ["sh", "-c", command], capture_output=True, text=True, timeout=30, check=True
+    )
+    assert int(done.stdout.rpartition("\n")[2]) == status, done.stdout
+    assert (len(webhook.sandbox.incidents()) > before) == (status == 200)
+
+
+def test_there_are_enough_lines() -> None:
+    assert len(LINES) >= 20
+
+
+# ---- links
+
+
+def anchors(document: Path) -> set[str]:
+    """Return the anchors of a document's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", document.read_text(encoding="utf-8"), re.MULTILINE)
+    return {
+        re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in headings
+    }
+
+
+@pytest.mark.parametrize(
+    "document", DOCUMENTS, ids=lambda document: str(document.relative_to(ROOT))
+)
+def test_links_lead_somewhere(document: Path) -> None:
+    text = re.sub(r"```.*?```", "", document.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for link in LINK.findall(text):
+        if link.startswith(("http:", "https:", "mailto:")):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (document.parent / path).resolve() if path else document
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_the_readme_can_be_read_in_one_sitting() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 130
+
+
+# ---- limits, health and log
+
+
+def shown(value: float) -> set[str]:
+    """Return the ways in which a document may write a limit: a count, bytes or seconds."""
+    ways = {f"{value:,}", f"{value:,} s", f"{value:g} s"}
+    for unit, size in (("KiB", 1024), ("MiB", 1024 * 1024)):
+        if value % size == 0:
+            ways.add(f"{value // size:,} {unit}")
+    return ways
+
+
+LIMITS = [
+    (cells[1], cells[2], re.findall(r"`([A-Z_]+)`", cells[4]))
+    for cells in (row.split("|") for row in OPERATIONS.splitlines())
+    if len(cells) == 6 and "`" in cells[4]
+]
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "constants"), LIMITS, ids=[limit.strip() for limit, *_ in LIMITS]
+)
+def test_a_limit_is_that_of_the_code(limit: str, value: str, constants: list[str]) -> None:
+    for constant in constants:
+        words = re.split(r", (?=[a-z])|, | or |(?<=\d) (?=levels|lines|connections)", value.strip())
+        number = getattr(integration, constant)
+        assert any(
+            way in word.split(" of ")[0] or way in word
+            for word in [value, *words]
+            for way in shown(number)
+        ), constant
+
+
+def sentences() -> list[str]:
+    """Return how each sentence in health or log begins: the part before the first variable."""
+    begins = []
+    for node in ast.walk(ast.parse(INTEGRATION.read_text(encoding="utf-8"))):
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr in ("report", "info", "error")
+        ):
+            text = node.args[-1] if node.args else None
+            if isinstance(text, ast.Subscript):
+                text = text.value
+            if (
+                isinstance(text, ast.JoinedStr)
+                and text.values
+                and isinstance(text.values[0], ast.Constant)
+            ):
+                begins.append(str(text.values[0].value))
+            elif isinstance(text, ast.Constant) and text.value:
+                begins.append(str(text.value))
+    return begins
+
+
+@pytest.mark.parametrize("sentence", sentences())
+def test_a_sentence_of_health_or_log_is_explained(sentence: str) -> None:
+    words = sentence.split()[:4]
+    assert any(
+        " ".join(words[:count]) in OPERATIONS
+        for count in range(len(words), min(len(words), 2) - 1, -1)
+    ), sentence
+
+
+def test_sentences_are_found() -> None:
+    assert len(sentences()) > 10
+
+
+# ---- mapping: each row of a table in docs/mapping.md, with the payload above it
+
+
+MAPPING = (ROOT / "docs/mapping.md").read_text(encoding="utf-8")
+ROW = re.compile(r"\| `(\w+)` \| (`.+`) \| `(\w+)` \| (`.+`) \|")
+NO_REQUEST = integration.RequestContext({}, {})
+NOW = "2024-05-01T12:00:00Z"
+BLOCK_OR_ROW = re.compile(
+    r"```json\n(?P<payload>.*?)```|^(?P<row>\| `\w+` \| `[^\n]*\|)$", re.DOTALL | re.MULTILINE
+)
+
+
+def examples() -> list[tuple[str, dict[str, str], str, list[str]]]:
+    """Return payload, parameters, field and its value in each incident, for every row."""
+    payload, found = "", []
+    for match in BLOCK_OR_ROW.finditer(MAPPING):
+        if match["payload"]:
+            payload = match["payload"]
+            continue
+        row = ROW.fullmatch(match["row"])
+        assert row, match["row"]
+        text, *more = re.findall(r"`([^`]+)`", row[2])
+        params = {row[1]: text, **dict(zip(more[::2], more[1::2]))}
+        found.append((payload, params, row[3], re.findall(r"`([^`]+)`", row[4])))
+    return found
+
+
+EXAMPLES = examples()
+
+
+def test_the_examples_are_found() -> None:
+    assert len(EXAMPLES) >= 20
+
+
+def fields_of(payload: str, params: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the fields of each incident that the integration makes of a payload."""
+    settings = integration.Settings.from_params({"longRunningPort": "8000", **params})
+    assert not settings.mistakes
+    items = integration.read_payload(payload.encode(), "application/json", "", {}, False)
+    return [
+        incident.fields for incident in integration.make_incidents(items, NO_REQUEST, settings, NOW)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("payload", "params", "field", "expected"), EXAMPLES, ids=[str(row[1]) for row in EXAMPLES]
+)
+def test_a_row_is_true(
+    payload: str, params: dict[str, Any], field: str, expected: list[str]
+) -> None:
+    assert [str(fields[field]) for fields in fields_of(payload, params)] == expected
+    json.loads(payload)
+
+
+def test_the_first_row_is_true_over_http() -> None:
+    payload, params, field, expected = EXAMPLES[0]
+    with running(params=params) as sender:
+        incidents = sender.create(payload, "application/json")
+        assert [str(incident[field]) for incident in incidents] == expected
+        assert sender.sandbox.health == ""
+
+
+def test_the_severity_table_is_the_integration_s() -> None:
+    rows = re.findall(r"^\| ([0-9.]+), \w+ \| ([a-z0-9 ]+) \|$", MAPPING, re.MULTILINE)
+    assert len(rows) == 6
+    words = [(word, float(number)) for number, words in rows for word in words.split()]
+    incidents = fields_of(
+        json.dumps([{"level": word, "x": 1} for word, _ in words]), {"severity_from": "level"}
+    )
+    assert [incident["severity"] for incident in incidents] == [number for _, number in words]

@@ -1,0 +1,394 @@
+"""Stores what passes the reroute and what the server sees, and sends it to the page's listeners."""
+
+import contextlib
+import json
+import queue
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from ..reroute import Exchange
+from ..server import body_kind
+from ..store import Store
+from .masking import Secrets
+from .traffic import MAX_SHOWN, Recorded, Traffic, is_number, now
+
+OBSERVED_BYTES = 4 * 1024 * 1024  # of a body, and of an answer
+MAX_WAITING = 10_000  # requests to be stored
+MAX_WAITING_BYTES = 256 * 1024 * 1024
+WRITTEN_AT_A_TIME = 100
+REPORTED_A_SECOND = 50  # requests; of more than that, listeners get only the number
+# Events of a listener that reads too slowly: it is disconnected, and connects again.
+MAX_UNREAD = 1000
+SECONDS_KEPT = 120
+LOGS_KEPT = 200
+HISTORY_KEPT = 50
+LOG_CHARACTERS = 4000
+
+
+class Event(NamedTuple):
+    """What listeners get: a name, and a JSON value."""
+
+    name: str
+    value: Any
+
+
+class Listeners:
+    """Everybody who gets events as they happen."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: set[queue.Queue[Event | None]] = set()
+
+    def notify(self, name: str, value: Any) -> None:
+        """Send an event to all listeners; one that has not read for long is disconnected."""
+        with self._lock:
+            for listener in list(self._open):
+                if listener.qsize() >= MAX_UNREAD:
+                    self._open.discard(listener)
+                    listener.put(None)
+                else:
+                    listener.put(Event(name, value))
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator["queue.Queue[Event | None]"]:
+        """Yield a queue of events; None in it is the end."""
+        listener: queue.Queue[Event | None] = queue.Queue()
+        with self._lock:
+            self._open.add(listener)
+        try:
+            yield listener
+        finally:
+            with self._lock:
+                self._open.discard(listener)
+
+    def close(self) -> None:
+        """Disconnect all listeners."""
+        with self._lock:
+            for listener in self._open:
+                listener.put(None)
+            self._open.clear()
+
+
+class Recorder:
+    """Receives exchanges from the reroute's threads and stores them in its own."""
+
+    def __init__(
+        self, traffic: Traffic, store: Store, secrets: Secrets, listeners: Listeners
+    ) -> None:
+        self._traffic = traffic
+        self._store = store
+        self._secrets = secrets
+        self._listeners = listeners
+        # The mapping parameters in force are stored with each request.
+        self.settings: Mapping[str, Any] = {}
+
+        # exchanges that are not stored yet
+        self._waiting: deque[Exchange] = deque()
+        self._bytes = 0
+        self._lock = threading.Lock()
+        self._arrived = threading.Event()
+        self._expected: dict[int, queue.SimpleQueue[int]] = {}  # by the sender's port
+        self._ended = False
+
+        # requests of the current second
+        self._second = 0
+        self._reported = 0
+        self._left_out = 0
+
+        self._thread = threading.Thread(target=self._run, daemon=True, name="page-recorder")
+
+    def start(self) -> None:
+        """Begin to store."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Store what is left, and end."""
+        self._ended = True
+        self._arrived.set()
+        if self._thread.is_alive():
+            self._thread.join(5)
+
+    def take(self, exchange: Exchange) -> None:
+        """Receive an exchange; the oldest are left out if more arrive than can be stored."""
+        size = len(exchange.begins) + len(exchange.answer)
+        with self._lock:
+            self._waiting.append(exchange)
+            self._bytes += size
+            while len(self._waiting) > MAX_WAITING or (
+                self._bytes > MAX_WAITING_BYTES and len(self._waiting) > 1
+            ):
+                left_out = self._waiting.popleft()
+                self._bytes -= len(left_out.begins) + len(left_out.answer)
+        self._arrived.set()
+
+    @contextlib.contextmanager
+    def expecting(self, port: int) -> Iterator[Callable[[], int | None]]:
+        """Yield a function that waits for the number of the request from a port of this machine.
+
+        It returns None if the request does not arrive.
+        """
+        found: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._expected[port] = found
+
+        def number() -> int | None:
+            with contextlib.suppress(queue.Empty):
+                return found.get(timeout=5)
+            return None
+
+        try:
+            yield number
+        finally:
+            self._expected.pop(port, None)
+
+    def _run(self) -> None:
+        while not self._ended or self._waiting:
+            self._arrived.wait(0.5)
+            self._arrived.clear()
+            try:
+                while batch := self._take_batch():
+                    self._write(batch)
+                while self._traffic.index_incidents() and not self._ended and not self._waiting:
+                    pass
+            except Exception:  # a full disk, a damaged file: the next requests are tried again
+                traceback.print_exc()
+            self._report_left_out()
+
+    def _take_batch(self) -> list[Exchange]:
+        with self._lock:
+            batch = [
+                self._waiting.popleft() for _ in range(min(len(self._waiting), WRITTEN_AT_A_TIME))
+            ]
+            self._bytes -= sum(len(exchange.begins) + len(exchange.answer) for exchange in batch)
+        return batch
+
+    def _write(self, batch: list[Exchange]) -> None:
+        records = [self._record(exchange) for exchange in batch]
+        for number, exchange, record in zip(self._traffic.add(records), batch, records):
+            expected = self._expected.get(exchange.port)
+            if expected is not None:
+                expected.put(number)
+            self._report({"id": number, **record.row})
+
+    def _record(self, exchange: Exchange) -> Recorded:
+        created, error = outcome(exchange.answer)
+        path, headers = self._secrets.hide_proof(exchange.path, list(exchange.headers))
+        known = (
+            self._store.find([int(created[0]["id"])])
+            if created and is_number(created[0]["id"])
+            else []
+        )
+        row = {
+            "time": now(),
+            "method": exchange.method,
+            "path": path,
+            "status": exchange.status,
+            "readAs": body_kind(known[0], exchange) if known else "",
+            "sender": exchange.sender,
+            "milliseconds": round(exchange.seconds * 1000, 2),
+            "incidents": created[:MAX_SHOWN],
+            "incidentCount": len(created),
+            "error": error,
+        }
+        incidents = [(item["id"], item["duplicate"]) for item in created]
+        answer_headers = list(exchange.answer_headers)
+        return Recorded(
+            row,
+            headers,
+            exchange.begins,
+            exchange.size,
+            answer_headers,
+            exchange.answer,
+            incidents,
+            self.settings,
+        )
+
+    def _report(self, row: dict[str, Any]) -> None:
+        self._report_left_out()
+        self._reported += 1
+        if self._reported <= REPORTED_A_SECOND:
+            self._listeners.notify("request", row)
+        else:
+            self._left_out += 1
+
+    def _report_left_out(self) -> None:
+        second = int(time.time())
+        if second != self._second:
+            if self._left_out:
+                self._listeners.notify("more", {"requests": self._left_out})
+            self._second, self._reported, self._left_out = second, 0, 0
+
+
+def outcome(answer: bytes) -> tuple[list[dict[str, Any]], str]:
+    """Return the incidents that an answer names, and the sentence of a refusal."""
+    try:
+        value = json.loads(answer or b"null")
+    except ValueError:
+        return [], ""
+    if isinstance(value, dict):
+        return [], str(value.get("error") or "")
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        return [], ""
+    names = [{name: str(item.get(name) or "") for name in ("id", "name", "type")} for item in value]
+    return [
+        {**named, "duplicate": bool(item.get("duplicate"))} for named, item in zip(names, value)
+    ], ""
+
+
+class Monitor:
+    """The instance's health: its logs, its reports, and figures for each second."""
+
+    def __init__(
+        self,
+        listeners: Listeners,
+        secrets: Secrets,
+        in_flight: Callable[[], int],
+        state: Callable[[], Any],
+    ) -> None:
+        self._listeners = listeners
+        self._secrets = secrets
+        self._in_flight = in_flight
+        self._state = state
+        self._lock = threading.Lock()
+
+        # since the last figures
+        self._seconds: list[float] = []  # of requests
+        self._batches: list[int] = []
+        self._created = 0
+
+        # now
+        self._calling = 0  # incidents in the createIncidents call in progress
+        self._queued = 0  # incidents, as the instance's own status has them
+
+        # what is shown
+        self._figures: deque[dict[str, Any]] = deque(maxlen=SECONDS_KEPT)
+        self._logs: deque[dict[str, str]] = deque(maxlen=LOGS_KEPT)
+        self._history: deque[list[str]] = deque(maxlen=HISTORY_KEPT)
+        self._reported: dict[str, Any] = {}
+
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True, name="page-monitor")
+        self.started = now()
+
+    def start(self) -> None:
+        """Begin to send figures, once a second."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop sending figures."""
+        self._ended.set()
+        if self._thread.is_alive():
+            self._thread.join(5)
+
+    def count(self, exchange: Exchange) -> None:
+        """Count a request."""
+        with self._lock:
+            self._seconds.append(exchange.seconds)
+
+    def see(self, kind: str, value: Any) -> None:
+        """Record what the server has seen."""
+        takers: dict[str, Callable[[Any], None]] = {
+            "log": self._log,
+            "health": self._health,
+            "call": self._call,
+            "created": self._count,
+            "context": self._context,
+        }
+        takers[kind](value)
+
+    def _log(self, line: tuple[str, str]) -> None:
+        level, text = line
+        entry = {"time": now(), "level": level, "text": self._secrets.hide(text)[:LOG_CHARACTERS]}
+        with self._lock:
+            self._logs.append(entry)
+        self._listeners.notify("log", entry)
+
+    def _health(self, text: str) -> None:
+        with self._lock:
+            if text != (self._history[-1][1] if self._history else ""):
+                self._history.append([now(), self._secrets.hide(text)])
+        self.report_state()
+
+    def _call(self, incidents: int) -> None:
+        with self._lock:
+            self._calling = incidents
+            if incidents:
+                self._batches.append(incidents)
+
+    def _count(self, incidents: int) -> None:
+        with self._lock:
+            self._created += incidents
+
+    def _context(self, value: Mapping[str, str]) -> None:
+        with contextlib.suppress(ValueError, AttributeError):
+            self._queued = int(
+                (json.loads(value.get("status") or "{}") or {}).get("queued_incidents") or 0
+            )
+
+    def health(self) -> dict[str, Any]:
+        """Return the instance's state."""
+        with self._lock:
+            since, text = self._history[-1] if self._history else (self.started, "")
+        container, stopped, faults, _ = self._state()
+        return {
+            "health": text,
+            "since": since,
+            "container": container,
+            "serverStopped": stopped,
+            "faults": faults,
+        }
+
+    def everything(self) -> dict[str, Any]:
+        """Return the state with figures, log lines and reports."""
+        with self._lock:
+            kept = {
+                "metrics": list(self._figures),
+                "logs": list(self._logs),
+                "history": list(self._history),
+            }
+        return {**self.health(), **kept}
+
+    def report_state(self) -> None:
+        """Send the listeners what has changed in the state."""
+        state = self.health()
+        for name, value in (("faults", state.pop("faults")), ("health", state)):
+            if self._reported.get(name) != value:
+                self._reported[name] = value
+                self._listeners.notify(name, value)
+
+    def _run(self) -> None:
+        while not self._ended.wait(1.0):
+            figures = self._take_figures()
+            self._listeners.notify("metrics", figures)
+            self.report_state()
+
+    def _take_figures(self) -> dict[str, Any]:
+        with self._lock:
+            seconds, self._seconds = sorted(self._seconds), []
+            batches, self._batches = self._batches, []
+            created, self._created = self._created, 0
+            in_flight = self._in_flight()
+            promised = self._queued if self._state()[3] else 0
+            figures = {
+                "t": int(time.time()),
+                "requests": len(seconds),
+                "p50": percentile(seconds, 50),
+                "p99": percentile(seconds, 99),
+                "batches": batches,
+                "incidents": created,
+                "inFlight": in_flight,
+                "waiting": max(in_flight - self._calling, promised, 0),
+            }
+            self._figures.append(figures)
+        return figures
+
+
+def percentile(seconds: list[float], percent: int) -> float:
+    """Return a percentile of sorted times, in milliseconds; 0 if there are none."""
+    if not seconds:
+        return 0.0
+    place = max(0, -(-len(seconds) * percent // 100) - 1)
+    return round(seconds[place] * 1000, 2)

@@ -1,0 +1,363 @@
+/* Requests: the list of them or of the incidents, live, next to the one that is open. */
+
+import { get, post } from "./api.js";
+import {
+  answerLine,
+  answerParts,
+  headerTable,
+  hexadecimal,
+  incidentCard,
+  incidentRow,
+  pretty,
+  requestRow,
+  statusTag,
+  textBlock,
+} from "./incident.js";
+import {
+  announce,
+  busy,
+  button,
+  clock,
+  copyButton,
+  count,
+  debounced,
+  duration,
+  fill,
+  h,
+  messagePlace,
+  panel,
+  size,
+  showMessage,
+  throttled,
+} from "./dom.js";
+
+const PAGE = 50;
+const MAX_ROWS = 500; // Load older shows the rest again
+const LIVE_MS = 500; // between two readings of a filtered list while requests arrive
+const LISTS = {
+  requests: { path: "/api/requests", row: requestRow, noun: "request" },
+  incidents: { path: "/api/incidents", row: incidentRow, noun: "incident" },
+};
+const FILTERS = [
+  ["all", "All"],
+  ["2xx", "2xx: accepted"],
+  ["4xx", "4xx: refused"],
+  ["5xx", "5xx: failed"],
+  ["duplicate", "Duplicates"],
+];
+
+/** Fill the section; returns a function that shows a request by its ID, or an incident by `incident-` and its ID. */
+export function requestsView(section, app) {
+  const detail = h("div", { class: "detail", id: "detail" });
+  const list = requestList(app);
+  const master = h("div", { class: "master" }, list.element, detail);
+  section.append(master);
+  let open = null;
+
+  return (id) => {
+    master.dataset.open = String(Boolean(id));
+    list.mark(id);
+    if (id === open) return;
+    open = id;
+    if (id) showDetail(detail, id, () => open === id);
+    else fill(detail, h("p", { class: "hint padded" }, "Open a request to see what arrived and what became of it."));
+  };
+}
+
+// ---- the list
+
+function requestList(app) {
+  const search = h("input", {
+    type: "search",
+    id: "search",
+    placeholder: "Search",
+    autocomplete: "off",
+    spellcheck: "false",
+    "aria-label": "Search",
+  });
+  const status = h(
+    "select",
+    { id: "filter", "aria-label": "Status" },
+    FILTERS.map(([value, label]) => h("option", { value }, label)),
+  );
+  const total = h("p", { class: "total muted", role: "status", "aria-live": "polite" });
+  const rows = h("ul", { class: "rows", id: "rows", "aria-label": "Newest first" });
+  const message = messagePlace();
+  const older = button("Load older", () => busy(older, message, loadOlder), { class: "quiet", hidden: true });
+  const forget = button("Forget all", () => busy(forget, message, forgetAll), { class: "quiet" });
+  let kind = "requests";
+  let number = 0;
+  let asked = 0;
+  let marked = "";
+  let waiting = [];
+
+  const filters = () => ({ q: search.value.trim(), status: kind === "requests" ? status.value : null });
+  const narrowed = () => search.value.trim() !== "" || kind !== "requests" || status.value !== "all";
+  const ask = (before = null) => get(LISTS[kind].path, { limit: PAGE, before, ...filters() });
+
+  async function reload() {
+    const turn = ++asked;
+    const found = await ask();
+    if (turn !== asked) return; // a later request is in progress
+    waiting = [];
+    number = found.total;
+    const focused = rows.contains(document.activeElement) ? document.activeElement.dataset.id : null;
+    fill(rows, found[kind].map(item));
+    if (focused) rows.querySelector(`[data-id="${focused}"]`)?.focus();
+    older.hidden = !found.more;
+    showTotal();
+  }
+
+  async function loadOlder() {
+    const found = await ask(rows.lastElementChild?.firstElementChild.dataset.before);
+    rows.append(...found[kind].map(item));
+    older.hidden = !found.more;
+    announce(`${count(found[kind].length, `older ${LISTS[kind].noun}`)} loaded`);
+  }
+
+  async function forgetAll() {
+    await post("/api/reset");
+    await reload();
+    app.dispatchEvent(new Event("reset"));
+    location.hash = "#/requests";
+    showMessage(message, "Requests, incidents and the integration context are forgotten.", "ok");
+  }
+
+  function item(row) {
+    const link = LISTS[kind].row(row);
+    if (link.dataset.id === marked) link.setAttribute("aria-current", "true");
+    return h("li", {}, link);
+  }
+
+  function showTotal() {
+    total.textContent =
+      number || narrowed() ? count(number, LISTS[kind].noun) : "No requests yet: send one from Try it, or from your own tool.";
+  }
+
+  /** Put the requests that arrived since the last frame on top. */
+  function addWaiting() {
+    const added = waiting.reverse().map(item);
+    for (const one of added) one.classList.add("new");
+    number += added.length;
+    waiting = [];
+    rows.prepend(...added);
+    while (rows.children.length > MAX_ROWS) rows.lastElementChild.remove();
+    if (number > rows.children.length) older.hidden = false;
+    showTotal();
+  }
+
+  const fail = (error) => showMessage(message, error.message, "bad");
+  const reloadSoon = debounced(() => reload().catch(fail), 200);
+  const reloadLive = throttled(() => reload().catch(fail), LIVE_MS);
+  app.events.listen("request", (row) => {
+    if (narrowed()) return reloadLive();
+    waiting.push(row);
+    if (waiting.length === 1) setTimeout(() => waiting.length && addWaiting(), 50);
+  });
+  app.events.listen("more", reloadLive); // there were too many to report them one by one
+  app.events.whenOpen(() => reload().catch(fail));
+  app.addEventListener("reset", reloadSoon);
+  search.addEventListener("input", reloadSoon);
+  status.addEventListener("change", reloadSoon);
+  rows.addEventListener("keydown", (event) => moveFocus(event, rows));
+  search.addEventListener("keydown", (event) => {
+    if (event.key === "ArrowDown" && rows.firstElementChild) {
+      rows.firstElementChild.firstElementChild.focus();
+      event.preventDefault();
+    }
+  });
+  function show(other) {
+    kind = other;
+    status.hidden = kind !== "requests";
+    reload().catch(fail);
+  }
+
+  function mark(id) {
+    marked = id;
+    for (const link of rows.querySelectorAll("a")) {
+      if (link.dataset.id === id) link.setAttribute("aria-current", "true");
+      else link.removeAttribute("aria-current");
+    }
+  }
+
+  const option = (name, label) =>
+    h(
+      "label",
+      {},
+      h("input", { type: "radio", name: "list", checked: name === kind, on: { change: () => show(name) } }),
+      h("span", {}, label),
+    );
+  const choice = h(
+    "fieldset",
+    { class: "switch" },
+    h("legend", { class: "hidden-text" }, "List"),
+    option("requests", "Requests"),
+    option("incidents", "Incidents"),
+  );
+  const element = h(
+    "div",
+    { class: "list panel" },
+    h("div", { class: "list-head" }, choice, forget),
+    h("div", { class: "list-tools" }, search, status),
+    total,
+    message,
+    rows,
+    older,
+  );
+  return { element, mark };
+}
+
+/** Move the focus between rows with the arrow keys, Home and End. */
+function moveFocus(event, rows) {
+  const current = event.target.closest("li");
+  if (!current) return;
+  const goal = {
+    ArrowDown: current.nextElementSibling,
+    ArrowUp: current.previousElementSibling,
+    Home: rows.firstElementChild,
+    End: rows.lastElementChild,
+  }[event.key];
+  if (!goal) return;
+  event.preventDefault();
+  goal.firstElementChild.focus();
+}
+
+// ---- the open request
+
+async function showDetail(place, id, wanted) {
+  const incident = id.startsWith("incident-") ? id.slice("incident-".length) : "";
+  try {
+    const found = await get(
+      incident ? `/api/incidents/${encodeURIComponent(incident)}` : `/api/requests/${encodeURIComponent(id)}`,
+    );
+    if (wanted()) fill(place, incident ? incidentDetail(found) : requestDetail(found));
+  } catch (error) {
+    if (wanted()) fill(place, back(), h("p", { class: "message", role: "alert", "data-kind": "bad" }, error.message));
+  }
+}
+
+function back() {
+  return h("a", { class: "back", href: "#/requests" }, "All requests");
+}
+
+function incidentDetail(found) {
+  return [
+    back(),
+    h(
+      "header",
+      { class: "detail-head" },
+      h("h3", { id: "detail-title", tabindex: "-1" }, `Incident ${found.id}`),
+      h("p", { class: "facts" }, h("span", {}, "created ", clock(found.created)), madeBy(found.requestId)),
+    ),
+    h("div", { class: "panel" }, incidentCard(found)),
+  ];
+}
+
+function madeBy(id) {
+  return h("span", {}, id === null ? "its request is not kept" : h("a", { href: `#/requests/${id}` }, `Open request ${id}`));
+}
+
+function requestDetail(found) {
+  const message = messagePlace();
+  const again = button(
+    "Send again",
+    () =>
+      busy(again, message, async () => {
+        const answer = await post(`/api/requests/${found.id}/send`);
+        showMessage(
+          message,
+          `Answered ${answer.status || "nothing"} in ${duration(answer.milliseconds)}. `,
+          answer.status && answer.status < 400 ? "ok" : "bad",
+        );
+        if (answer.requestId !== null)
+          message.append(h("a", { href: `#/requests/${answer.requestId}` }, `Open request ${answer.requestId}`));
+      }),
+    { class: "primary" },
+  );
+  const facts = [
+    clock(found.time),
+    found.sender ? `from ${found.sender}` : "",
+    duration(found.milliseconds),
+    size(found.bodyBytes),
+    found.readAs ? `read as ${found.readAs}` : "",
+  ].filter(Boolean);
+  return [
+    back(),
+    h(
+      "header",
+      { class: "detail-head" },
+      h("h3", { id: "detail-title", tabindex: "-1" }, `Request ${found.id}`),
+      h("p", { class: "request-line text" }, h("span", { class: "method" }, found.method), " ", h("code", {}, found.path)),
+      h(
+        "p",
+        { class: "facts" },
+        statusTag(found.status),
+        facts.map((fact) => h("span", {}, fact)),
+      ),
+      h("div", { class: "actions" }, again, message),
+    ),
+    h("div", { class: "side-by-side" }, asReceived(found), whatBecame(found)),
+  ];
+}
+
+function asReceived(found) {
+  return panel(
+    "As received",
+    { level: 4, id: "as-received" },
+    h(
+      "details",
+      { class: "fold", open: true },
+      h("summary", {}, count(found.headers.length, "header")),
+      headerTable(found.headers, "Headers of the request"),
+    ),
+    body(found),
+  );
+}
+
+/** Return the body with a switch between pretty and raw; bytes are shown in hexadecimal. */
+function body({ body: { text, base64 }, bodyBytes, bodyCut }) {
+  if (!bodyBytes) return h("p", { class: "hint" }, "No body.");
+  const isText = text !== undefined && text !== null;
+  const block = textBlock("", "Body of the request");
+  const note = bodyCut ? h("p", { class: "hint" }, `Cut here; the sender posted ${size(bodyBytes)}.`) : null;
+  const show = (raw) => (block.textContent = isText ? (raw ? text : pretty(text)) : raw ? base64 : hexadecimal(base64));
+  const option = (label, raw) =>
+    h(
+      "label",
+      {},
+      h("input", { type: "radio", name: "body-form", checked: !raw, on: { change: () => show(raw) } }),
+      h("span", {}, label),
+    );
+  show(false);
+  return h(
+    "div",
+    { class: "body" },
+    h(
+      "div",
+      { class: "body-head" },
+      h("span", { class: "label" }, "Body"),
+      h(
+        "fieldset",
+        { class: "switch" },
+        h("legend", { class: "hidden-text" }, "Show the body"),
+        option(isText ? "Pretty" : "Hex", false),
+        option(isText ? "Raw" : "Base64", true),
+      ),
+      copyButton(() => (isText ? text : base64), "Copy the body"),
+    ),
+    block,
+    note,
+  );
+}
+
+function whatBecame(found) {
+  return panel(
+    "What became of it",
+    { level: 4, id: "what-became" },
+    answerLine({ ...found.answer, milliseconds: found.milliseconds }, found.error),
+    found.incidents.length ? null : h("p", { class: "hint" }, "It created no incident."),
+    found.incidents.slice(0, 50).map((incident, index) => incidentCard(incident, { level: 5, open: index < 3 })),
+    found.incidentCount > 50 ? h("p", { class: "hint" }, `And ${count(found.incidentCount - 50, "more incident")}.`) : null,
+    answerParts(found.answer ?? {}, !found.incidents.length),
+  );
+}

@@ -1,0 +1,240 @@
+/* Try it: send a request, see its answer and what became of it. */
+
+import { get, post } from "./api.js";
+import { answerLine, answerParts, incidentCard, requestRow } from "./incident.js";
+import { announce, busy, button, copyButton, count, debounced, fill, h, messagePlace, panel, showMessage } from "./dom.js";
+
+const NEWEST = 5;
+
+/** Fill the section; returns a function that shows an example by its ID. */
+export function tryView(section, app) {
+  const form = requestForm(app);
+  const outcome = h("div", { class: "stack" }, h("p", { class: "hint" }, "Press Send: the answer and the incident appear here."));
+  const message = messagePlace();
+  const send = button("Send", () => busy(send, message, sendNow), { class: "primary", "aria-keyshortcuts": "Control+Enter" });
+  form.element.append(h("div", { class: "actions bar" }, send, h("span", { class: "muted wide-only" }, "Ctrl+Enter"), message));
+  form.element.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) send.click();
+  });
+
+  async function sendNow() {
+    showMessage(message, "Sending");
+    const answer = await post("/api/send", form.request());
+    showMessage(
+      message,
+      answer.status ? `Answered ${answer.status}.` : "No answer arrived.",
+      answer.status < 400 && answer.status ? "ok" : "bad",
+    );
+    fill(outcome, answerLine(answer), answerParts(answer, true));
+    if (answer.requestId === null) return;
+    const found = await get(`/api/requests/${answer.requestId}`);
+    fill(outcome, answerLine(answer, found.error), became(found), answerParts(answer, true));
+    announce(`Answered ${answer.status}, ${count(found.incidents.length, "incident")}.`);
+  }
+
+  section.append(
+    h(
+      "div",
+      { class: "two-panes" },
+      h(
+        "div",
+        { class: "stack" },
+        panel("Request", { id: "try-request" }, form.element),
+        panel("The same with curl", { id: "try-curl", tools: [form.copyCurl] }, form.curl),
+      ),
+      h(
+        "div",
+        { class: "stack" },
+        panel("What became of it", { id: "try-outcome" }, outcome),
+        panel("Newest requests", { id: "try-newest", tools: [h("a", { href: "#/requests" }, "All requests")] }, newest(app)),
+      ),
+    ),
+  );
+  return (example) => form.open(example);
+}
+
+/** Return the incidents of a request and a link to it. */
+function became(found) {
+  return [
+    h(
+      "p",
+      { class: "became-line" },
+      found.incidents.length ? `It became ${count(found.incidents.length, "incident")}. ` : "It created no incident. ",
+      h("a", { href: `#/requests/${found.id}` }, `Open request ${found.id}`),
+    ),
+    found.incidents.slice(0, 10).map((incident) => incidentCard(incident)),
+  ];
+}
+
+// ---- the form
+
+function requestForm(app) {
+  const example = h("select", { id: "try-example" });
+  const method = h("input", { id: "try-method", value: "POST", spellcheck: "false", autocomplete: "off", size: "7" });
+  const path = h("input", { id: "try-path", spellcheck: "false", autocomplete: "off" });
+  const headers = h("textarea", { id: "try-headers", rows: "2", spellcheck: "false", "aria-describedby": "try-headers-help" });
+  const body = h("textarea", { id: "try-body", rows: "8", spellcheck: "false" });
+  const sign = h("input", { type: "checkbox", id: "try-sign", checked: true, "aria-describedby": "try-sign-help" });
+  const suggestion = h("div", { class: "suggestion", hidden: true });
+  const curl = h("pre", { class: "block wrapped", tabindex: "0", role: "region", "aria-label": "curl line" });
+  let examples = [];
+
+  const element = h(
+    "form",
+    { class: "form", on: { submit: (event) => event.preventDefault() } },
+    field("Example", example),
+    suggestion,
+    h("div", { class: "line" }, field("Method", method), field("Path", path)),
+    field("Headers", headers, "One per line, Name: value."),
+    field("Body", body),
+    h(
+      "div",
+      { class: "check" },
+      sign,
+      h("label", { for: "try-sign" }, "Add the instance's credentials"),
+      h(
+        "p",
+        { class: "help", id: "try-sign-help" },
+        "What the instance's Username and Password require: Basic authentication, a token, or a signature of this body. ",
+        "The sandbox adds it; the secret never reaches this page.",
+      ),
+    ),
+  );
+  const refresh = debounced(writeCurl, 250);
+  for (const control of [method, path, headers, body, sign]) control.addEventListener("input", refresh);
+  example.addEventListener("change", () => (location.hash = `#/try/${encodeURIComponent(example.value)}`));
+  app.addEventListener("instance", () => suggest(examples.find(({ id }) => String(id) === example.value)));
+  const ready = load();
+
+  async function load() {
+    examples = await get("/api/examples");
+    const [first, ...others] = examples;
+    const options = others.map((one) => h("option", { value: one.id }, label(one, others)));
+    options.sort((one, other) => one.text.localeCompare(other.text, "en", { sensitivity: "base" }));
+    fill(example, h("option", { value: first.id }, first.title), h("optgroup", { label: "What senders post" }, options));
+  }
+
+  async function open(id) {
+    await ready.catch((error) => announce(error.message));
+    const chosen = examples.find((one) => String(one.id) === id) ?? (path.value ? null : examples[0]);
+    if (!chosen) return;
+    example.value = chosen.id;
+    method.value = chosen.method;
+    path.value = chosen.path;
+    headers.value = chosen.headers.map(([name, value]) => `${name}: ${value}`).join("\n");
+    body.value = chosen.body;
+    suggest(chosen);
+    await writeCurl();
+  }
+
+  /** Offer the parameters that suit an example best. */
+  function suggest(chosen) {
+    const wanted = Object.entries(chosen?.params ?? {}).filter(([name]) => app.parameter(name));
+    const missing = wanted.filter(([name, value]) => String(app.parameter(name).value ?? "") !== String(value));
+    suggestion.hidden = !wanted.length;
+    const message = messagePlace();
+    const use = button("Use them", () =>
+      busy(use, message, async () => {
+        showMessage(message, "Restarting the instance");
+        await post("/api/instance", { params: app.paramsWith(Object.fromEntries(missing)) });
+        await app.readInstance();
+        announce("The instance runs with these parameters.");
+      }),
+    );
+    fill(
+      suggestion,
+      h(
+        "p",
+        {},
+        missing.length
+          ? `Parameters that fit ${chosen.sender || "this sender"}`
+          : `The instance has the parameters that fit ${chosen?.sender || "this sender"}.`,
+      ),
+      h(
+        "dl",
+        {},
+        wanted.map(([name, value]) => [h("dt", {}, app.parameter(name).display), h("dd", {}, h("code", {}, String(value)))]),
+      ),
+      chosen?.signature
+        ? h("p", {}, "This sender signs: the instance's Username would be ", h("code", {}, chosen.signature), ".")
+        : null,
+      missing.length
+        ? h("div", { class: "actions" }, use, h("span", { class: "muted" }, "restarts the instance"), message)
+        : null,
+    );
+  }
+
+  function request() {
+    return {
+      method: method.value.trim() || "POST",
+      path: path.value.trim(),
+      headers: headerLines(headers.value),
+      body: body.value,
+      sign: sign.checked,
+    };
+  }
+
+  async function writeCurl() {
+    try {
+      curl.textContent = (await post("/api/curl", request())).curl;
+    } catch (error) {
+      curl.textContent = error.message;
+    }
+  }
+
+  const copyCurl = copyButton(() => curl.textContent, "Copy the curl line");
+  return { element, curl, copyCurl, request, open };
+}
+
+/** Return the sender's name, with the example's title if a sender has several. */
+function label({ sender, title }, all) {
+  return all.filter((other) => other.sender === sender).length > 1 ? `${sender}: ${title}` : sender;
+}
+
+function field(label, control, help = "") {
+  return h(
+    "div",
+    { class: "field" },
+    h("label", { for: control.id }, label),
+    help ? h("span", { class: "help", id: `${control.id}-help` }, help) : null,
+    control,
+  );
+}
+
+/** Return lines of headers as pairs; a line without a colon is a header without a value. */
+function headerLines(text) {
+  return text
+    .split("\n")
+    .filter((line) => line.trim())
+    .map((line) => {
+      const colon = line.indexOf(":", 1);
+      return colon < 0 ? [line.trim(), ""] : [line.slice(0, colon).trim(), line.slice(colon + 1).trim()];
+    });
+}
+
+// ---- the newest requests
+
+/** Return a short list that shows every request as it arrives, from any sender. */
+function newest(app) {
+  const list = h("ul", { class: "rows" });
+  const empty = h("p", { class: "hint" }, "Everything that is posted to the URL above appears here, from your own tools too.");
+  const show = () => (empty.hidden = list.children.length > 0);
+  const read = async () => {
+    const found = await get("/api/requests", { limit: NEWEST }).catch(() => null);
+    if (found)
+      fill(
+        list,
+        found.requests.map((row) => h("li", {}, requestRow(row))),
+      );
+    show();
+  };
+  app.events.listen("request", (row) => {
+    list.prepend(h("li", { class: "new" }, requestRow(row)));
+    while (list.children.length > NEWEST) list.lastElementChild.remove();
+    show();
+  });
+  app.events.listen("more", read);
+  app.events.whenOpen(read);
+  app.addEventListener("reset", read);
+  return [empty, list];
+}

@@ -1,0 +1,85 @@
+"""Fixtures of the sandbox's own tests, which fail if the protocol was broken."""
+
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from Tests.sandbox import Sandbox
+from Tests.sandbox.tests.page_api import Api, credentials, paged
+from Tests.sandbox.tests.probe import PROBE
+
+
+@pytest.fixture
+def make_sandbox() -> Iterator[Callable[..., Sandbox]]:
+    """Return a function that starts a sandbox with Sandbox's arguments; it stops with the test."""
+    started: list[Sandbox] = []
+
+    def make(*args: Any, **kwargs: Any) -> Sandbox:
+        sandbox = Sandbox(*args, **kwargs)
+        started.append(sandbox)
+        return sandbox.start()
+
+    yield make
+    for sandbox in started:
+        sandbox.stop()
+    broken = [line for sandbox in started for line in sandbox.protocol_errors]
+    assert not broken, f"the container wrote to stdout something that is not a message: {broken}"
+
+
+# ---- the probe
+
+
+@pytest.fixture
+def probe(tmp_path: Path) -> Path:
+    path = tmp_path / "probe.py"
+    path.write_text(PROBE)
+    return path
+
+
+@pytest.fixture
+def pack(tmp_path: Path) -> Path:
+    """Return a pack whose unified integration is the probe."""
+    path = tmp_path / "Probe.zip"
+    descriptor = {
+        "script": {"script": PROBE},
+        "configuration": [
+            {"name": "longRunningPort", "type": 0},
+            {"name": "credentials", "type": 9},
+            {"name": "hiddenOne", "type": 8, "hidden": True, "defaultvalue": "true"},
+        ],
+    }
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("metadata.json", "{}")
+        archive.writestr("Integrations/integration-Probe.yml", yaml.safe_dump(descriptor))
+    return path
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """Return one sandbox for tests that leave nothing behind but incidents."""
+    script = tmp_path_factory.mktemp("shared") / "probe.py"
+    script.write_text(PROBE)
+    with Sandbox(script=script) as sandbox:
+        yield sandbox
+    assert sandbox.protocol_errors == []
+
+
+# ---- the page
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[Api]:
+    with paged(credentials()) as found:
+        yield found
+
+
+@pytest.fixture
+def fresh(api: Api) -> Api:
+    """The same page, with nothing in its lists."""
+    api.post("/api/faults", {"clear": True})
+    api.post("/api/reset")
+    return api

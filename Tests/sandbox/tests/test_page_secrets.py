@@ -1,0 +1,138 @@
+"""What the page must never show: passwords, tokens and private keys."""
+
+import base64
+import json
+from pathlib import Path
+from urllib.parse import quote, quote_plus
+
+import pytest
+
+from Tests.end_to_end.hostile import certificate
+from Tests.sandbox.tests.page_api import (
+    INSTANCE,
+    JSON,
+    SIGNED,
+    Api,
+    ask,
+    credentials,
+    events,
+    everything_reported,
+    is_request,
+    paged,
+)
+
+
+@pytest.mark.parametrize("username", ["someone", "_header:Authorization", "_query:token", SIGNED])
+def test_no_secret_reaches_the_page(username: str) -> None:
+    """Given: an instance with each kind of credentials, and senders that use them in every way
+    When: every call of the page is made, and its events are read
+    Then: no answer holds the secret or an older one, also not as base64 or percent-encoded
+    """
+    secrets = ["old/S3cret+of=today", "new:s3cret \u00fc&more"]
+    telling = [
+        form
+        for secret in secrets
+        for form in (secret, base64.b64encode(f"{username}:{secret}".encode()).decode())
+    ]
+    telling += ["s3cret%20", "S3cret%2B", "new%3As3cret", "s3cret+%C3%BC"]
+    with (
+        paged({**credentials(username, secrets[0]), "store_samples": True}) as api,
+        events(api) as stream,
+    ):
+        reported = ""
+        for secret in secrets:
+            api.save(**credentials(username, secret))
+            assert api.send({"name": "proven"})["status"] == 200
+            latin = secret.encode().decode("latin-1")
+            basic = "Basic " + base64.b64encode(f"{username}:{secret}".encode()).decode()
+            for headers in (
+                {"Authorization": basic},
+                {"Authorization": latin},
+                {"X-Token": latin},
+                {"X-Other": latin},
+            ):
+                ask(
+                    api.port,
+                    "POST",
+                    INSTANCE,
+                    json.dumps({"text": f"it is {secret}."}).encode(),
+                    {**JSON, **headers},
+                )
+            ask(api.port, "POST", f"{INSTANCE}?token={quote(secret)}")
+            ask(api.port, "POST", f"{INSTANCE}?token={quote_plus(secret)}")
+        reported += everything_reported(api)
+        api.send({"name": "the last"})
+        reported += json.dumps(stream.until(is_request("the last")), ensure_ascii=False)
+    found = [form for form in telling if form in reported or json.dumps(form)[1:-1] in reported]
+    assert not found
+    assert "proven" in reported
+
+
+def test_events_and_errors_reveal_no_secret_either(tmp_path: Path) -> None:
+    """Given: a listener to the page, and a secret that no header and no curl line can carry
+    unchanged
+    When: the secret is posted in a name, as a method and in other spellings, and used as
+        credentials
+    Then: neither events, errors nor opened requests hold it; files that do are for the owner alone
+    """
+    secret = "half-S3cret\nof <us> & you/me"
+    by_go = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
+    spelled = [
+        part
+        for line in secret.splitlines()
+        for part in (line, line.translate(by_go), line.replace("/", "\\/"))
+    ]
+    store = tmp_path / "xsoar.sqlite3"
+    with (
+        paged({**credentials("_header:X-Token", secret)}, store=store) as api,
+        events(api) as stream,
+    ):
+        sentence = api.refused(
+            "/api/send", {"path": INSTANCE, "headers": [], "body": "{}", "sign": True}, status=502
+        )
+        ask(api.port, "half-S3cret", INSTANCE)
+        body = "".join(f'{{"name": "it is {part}", "by": "' for part in spelled).encode() + b"\xff"
+        ask(api.port, "POST", INSTANCE, body, {**JSON, "X-Token": "wrong"})
+        reported = json.dumps(
+            stream.until(lambda seen: sum(name == "request" for name, _ in seen) == 2),
+            ensure_ascii=False,
+        )
+        opened = api.row(2)
+    shown = base64.b64decode(opened["body"]["base64"]).decode("utf-8", "replace")
+    for part in ("S3cret", "<us>", "u003cus", "\\/me"):
+        assert part not in sentence + reported + shown + json.dumps(opened, ensure_ascii=False)
+    assert {path.stat().st_mode & 0o077 for path in tmp_path.glob("xsoar*")} == {0}
+
+
+def test_no_other_page_may_read(api: Api) -> None:
+    for site in ("cross-site", "same-site"):
+        headers = {"Sec-Fetch-Site": site}
+        assert ask(api.port, "GET", "/api/requests?q=a", b"", headers)[0] == 403
+        assert ask(api.port, "GET", "/api/events", b"", headers)[0] == 403
+        assert ask(api.port, "GET", "/", b"", headers)[0] == 200  # a link to the page
+    assert ask(api.port, "GET", "/api/requests", b"", {"Sec-Fetch-Site": "same-origin"})[0] == 200
+
+
+def test_the_curl_line_goes_where_the_page_does(api: Api) -> None:
+    line = api.post(
+        "/api/curl",
+        {"path": f"{INSTANCE}/../../../api/reset", "headers": [["X-E", "\u00e9"]], "body": "{}"},
+    )["curl"]
+    assert "--path-as-is" in line
+    assert "'X-E: \u00e9'" in line
+    assert "without spaces and #" in api.refused(
+        "/api/curl", {"path": f"{INSTANCE}/#there", "headers": [], "body": "{}"}
+    )
+
+
+def test_a_private_key_is_never_revealed() -> None:
+    pair = certificate()
+    with paged() as api:
+        assert api.post("/api/instance/test", {"params": pair.params})["ok"] is True
+        api.save(**pair.params)
+        assert {field["name"]: field["isSet"] for field in api.get("/api/instance")["parameters"]}[
+            "key"
+        ] is True
+        reported = everything_reported(api)
+    lines = [line for line in pair.params["key"].splitlines() if "-----" not in line]
+    assert not [line for line in lines if line in reported]

@@ -1,0 +1,236 @@
+"""Requests that the page sends to the instance, and the same requests as curl lines."""
+
+import base64
+import json
+from typing import Any
+
+import pytest
+
+from Tests.end_to_end.hostile import certificate
+from Tests.end_to_end.sender import await_that
+from Tests.sandbox.page.examples import DELIVERIES
+from Tests.sandbox.tests.page_api import (
+    BLANK,
+    INSTANCE,
+    JSON,
+    SECONDS,
+    SECRET,
+    SIGNED,
+    Api,
+    credentials,
+    expected_of,
+    paged,
+    shell,
+)
+
+
+def test_the_examples_are_the_documentation_s_and_every_delivery(api: Api) -> None:
+    found = api.get("/api/examples")
+    assert (
+        found[0]["body"]
+        == '{"name":"incident created via generic webhook","raw_json":{"some_field":"some_value"}}'
+    )
+    files = sorted(DELIVERIES.glob("*.http"))
+    assert [example["id"] for example in found[1:]] == [file.stem for file in files]
+    by_id = {example["id"]: example for example in found}
+    schemes = {
+        "github-push": SIGNED,
+        "slack-event": "_slack",
+        "stripe-event": "_stripe:Stripe-Signature",
+        "auth0-json-array": "",
+    }
+    assert {name: by_id[name]["signature"] for name in schemes} == schemes
+    assert by_id["github-push"]["params"]["duplication_key"] == "headers.x-github-delivery"
+    assert all(set(example) == set(found[0]) for example in found)
+
+
+def test_every_example_is_accepted_once_it_is_signed(fresh: Api) -> None:
+    numbers = []
+    for example in fresh.get("/api/examples"):
+        answer = fresh.post("/api/send", {**example, "sign": True})
+        assert (answer["status"], answer["reason"]) == (200, "OK"), (example["id"], answer)
+        numbers.append(answer["requestId"])
+    assert numbers == sorted(set(numbers))
+    unsigned = fresh.post("/api/send", {**fresh.get("/api/examples")[0], "sign": False})
+    assert unsigned["status"] == 401
+    assert "signature header is missing" in json.loads(unsigned["body"])["error"]
+    assert fresh.get("/api/requests?limit=1")["total"] == len(numbers) + 1
+
+
+def test_every_delivery_is_shown_with_its_own_parameters(fresh: Api) -> None:
+    for example in fresh.get("/api/examples")[1:]:
+        fresh.post("/api/send", {**example, "sign": True})
+        made = fresh.post("/api/preview", {"params": {**BLANK, **example["params"]}})["requests"][0]
+        expected = expected_of(example)
+        assert made["error"] == ""
+        assert [incident["name"] for incident in made["incidents"]] == [
+            incident["name"] for incident in expected
+        ]
+        for incident, wanted in zip(made["incidents"], expected):
+            compared = {**incident, "key": incident["duplicationKey"]}
+            assert {name: compared[name] for name in wanted} == wanted, example["id"]
+
+
+@pytest.mark.parametrize("part", range(2))
+def test_a_delivery_is_accepted_once_its_own_parameters_are_saved(part: int) -> None:
+    with paged(credentials()) as api:
+        for example in api.get("/api/examples")[1 + part :: 12]:
+            api.save(
+                **{**BLANK, "name_from": "name", "occurred_from": "occurred", **example["params"]}
+            )
+            answer = api.post("/api/send", {**example, "sign": True})
+            assert answer["status"] == 200, (example["id"], answer)
+            opened, expected = api.row(answer["requestId"]), expected_of(example)
+            assert [shown["name"] for shown in opened["incidents"]] == [
+                wanted["name"] for wanted in expected
+            ]
+            for shown, wanted in zip(opened["incidents"], expected):
+                assert ("duplicationKey" in shown["sources"]) == (wanted["key"] is not None)
+                assert ("severity" in shown["sources"]) == ("severity" in wanted)
+
+
+SCHEMES = {
+    "someone": SECRET,
+    "_header:X-Token": SECRET,
+    "_header:Authorization": f"Bearer {SECRET}",
+    "_query:token": SECRET,
+    "_hmac:X-Sum": SECRET,
+    "_hmac-sha1:X-Sum": SECRET,
+    "_hmac-sha512:X-Sum": SECRET,
+    "_slack": SECRET,
+    "_zoom": SECRET,
+    "_stripe:Stripe-Signature": SECRET,
+    "_standard-webhooks": "whsec_" + base64.b64encode(b"0123456789abcdef01234567").decode(),
+}
+AWKWARD = '{"a": "it\'s 100 % \\\\ \\" $HOME `id` \u00fc\u20ac",\n\t"b": [1]}\n'
+
+
+@pytest.mark.parametrize("username", SCHEMES)
+def test_requests_and_curl_lines_carry_the_credentials(api: Api, username: str) -> None:
+    """Given: an instance with each scheme of credentials
+    When: a request is sent with and without its credentials, and by its curl line
+    Then: it is 200, 401 and 200, with the same event, and neither answers nor line hold the secret
+    """
+    secret = SCHEMES[username]
+    api.save(**credentials(username, secret))
+    assert api.send(AWKWARD, sign=False)["status"] == 401
+    sent = api.send(AWKWARD, path="/x?y=1")
+    assert sent["status"] == 200, sent
+    attempt = {
+        "method": "POST",
+        "path": f"{INSTANCE}/x?y=1",
+        "headers": list(JSON.items()),
+        "body": AWKWARD,
+        "sign": True,
+    }
+    line = api.post("/api/curl", attempt)["curl"]
+    assert "\n" not in line
+    assert SECRET not in line
+    made = json.loads(shell(line, secret))
+    stored = {
+        incident["id"]: json.loads(incident["rawJSON"]) for incident in api.sandbox.incidents()
+    }
+    for identifier in (json.loads(sent["body"])[0]["id"], made[0]["id"]):
+        assert {"a": stored[identifier]["a"], "b": stored[identifier]["b"]} == json.loads(AWKWARD)
+        assert (stored[identifier]["path"], stored[identifier]["query"]) == ("/x", {"y": "1"})
+    again = api.post(f"/api/requests/{sent['requestId']}/send")
+    assert again["status"] == 200, again
+    assert json.loads(again["body"])[0].get("duplicate", False) == (
+        username == "_standard-webhooks"
+    )
+    refused = next(row for row in api.get("/api/requests")["requests"] if row["status"] == 401)
+    assert api.post(f"/api/requests/{refused['id']}/send")["status"] == 401
+    api.save(**credentials())
+
+
+def test_an_unsigned_curl_line_is_plain(api: Api) -> None:
+    attempt = {
+        "method": "PUT",
+        "path": INSTANCE,
+        "headers": [["Content-Type", "text/plain"]],
+        "body": "it's",
+        "sign": False,
+    }
+    line = api.post("/api/curl", attempt)["curl"]
+    assert (
+        line == f"curl -X PUT -H 'Content-Type: text/plain' {api.sandbox.url} --data-raw 'it'\\''s'"
+    )
+    attempt = {
+        "method": "GET",
+        "path": f"{INSTANCE}?a=b&c",
+        "headers": [],
+        "body": "",
+        "sign": False,
+    }
+    assert api.post("/api/curl", attempt)["curl"] == f"curl -X GET '{api.sandbox.url}?a=b&c'"
+
+
+@pytest.mark.parametrize("body", ["-n 'x'\n", "@/dev/null", "%s\\n\x07", ""])
+def test_a_curl_line_sends_exactly_the_bytes(fresh: Api, body: str) -> None:
+    headers = [["Content-Type", "text/plain"], ["X-Hub-Signature-256", "sha256="]]
+    attempt = {
+        "method": "POST",
+        "path": f"{INSTANCE}/[a]{{b}}?c=d",
+        "headers": headers,
+        "body": body,
+        "sign": True,
+    }
+    for given in (attempt, {**attempt, "sign": False}):
+        shell(fresh.post("/api/curl", given)["curl"], SECRET)
+    await_that(lambda: fresh.get("/api/requests")["total"] == 2, SECONDS)
+    proven, unproven = fresh.row(1), fresh.row(2)
+    assert (proven["status"], unproven["status"]) == (200, 401)
+    for opened in (proven, unproven):
+        assert (opened["body"], opened["path"]) == ({"text": body}, attempt["path"])
+    signature = next(value for name, value in proven["headers"] if name == "X-Hub-Signature-256")
+    assert signature.startswith("sha256=")
+
+
+@pytest.mark.parametrize(
+    "changed, sentence",
+    [
+        ({"path": "/api/reset"}, "The path has to begin with /instance/execute/webhook"),
+        ({"path": f"{INSTANCE} HTTP/1.1"}, "without spaces"),
+        ({"path": f"{INSTANCE}\r\nX: y"}, "without spaces"),
+        ({"method": "PO ST"}, "The method must be a word"),
+        ({"headers": [["A\r\nB", "c"]]}, "is not a header name"),
+        ({"headers": [["A", "c\r\nB: d"]]}, "holds a line break"),
+        ({"headers": ["A: b"]}, "a pair of name and value"),
+        ({"body": {}}, "The body must be a text"),
+    ],
+    ids=str,
+)
+def test_an_invalid_request_is_not_sent(api: Api, changed: dict[str, Any], sentence: str) -> None:
+    attempt = {"method": "POST", "path": INSTANCE, "headers": [], "body": "", **changed}
+    before = len(api.sandbox.incidents())
+    assert sentence in api.refused("/api/send", attempt)
+    assert sentence in api.refused("/api/curl", attempt)
+    assert len(api.sandbox.incidents()) == before
+
+
+def test_framing_is_the_connection_s_own(fresh: Api) -> None:
+    given = {
+        "Content-Length": "3",
+        "Transfer-Encoding": "chunked",
+        "Host": "x.example.com",
+        "X-Mine": "\u00fc",
+        **JSON,
+    }
+    sent = fresh.send({"a": 1}, headers=given)
+    assert sent["status"] == 200
+    headers = {name.lower(): value for name, value in fresh.row(sent["requestId"])["headers"]}
+    assert headers["content-length"] == "8"
+    assert "transfer-encoding" not in headers
+    assert json.loads(fresh.sandbox.incidents()[-1]["rawJSON"])["headers"]["x-mine"] == "\u00fc"
+
+
+def test_with_a_certificate_requests_go_to_the_container_s_own_port() -> None:
+    with paged({**certificate().params, **credentials("someone")}) as api:
+        sent = api.send({"a": 1}, path="/x")
+        assert (sent["status"], sent["requestId"]) == (200, None)
+        assert json.loads(api.sandbox.incidents()[0]["rawJSON"])["path"] == "/x"
+        line = api.post("/api/curl", {"path": INSTANCE, "headers": [], "body": "{}", "sign": True})[
+            "curl"
+        ]
+        assert json.loads(shell(line, SECRET))[0]["id"] == "2"
+        assert "PRIVATE KEY" not in json.dumps(api.get("/api/instance"))
