@@ -776,7 +776,7 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
     # SEKOIA-docs e6b9c357-7a55-4c9d-8898-ab6112dd52c3; SEKOIA
     # Lookout/lookout-mes/tests/test_audit_purge_event.json
     Sender("lookout", "Lookout threat", when="enterprise_guid change_type threat",
-           name="{threat.type} {threat.classifications} {change_type}: "
+           name="{threat.type} {threat.classifications.0} {change_type}: "
                 "{threat.details.application_name, threat.details.package_name, threat.action}; "
                 "{threat.type} {change_type}; {type} {change_type}",
            severity="threat.severity", occurred="created_time", identity="threat.guid",
@@ -964,7 +964,7 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
            name="title; ruleName", identity="ruleId", closed="state=ok|paused", link="ruleUrl"),
     # The default body: DataDog/documentation content/en/integrations/ilert.md
     Sender("datadog", "Datadog", when="last_updated event_type org.id", family="datadog",
-           name="title", severity="alert_priority, priority", words="normal=info",
+           name="title", severity="alert_priority, priority", words="normal=unknown, low=unknown",
            occurred="date, last_updated",
            identity="alert_cycle_key, aggreg_key, alert_id+alert_scope, id",
            closed="alert_transition=recovered; transition=recovered; title=[recovered*",
@@ -972,7 +972,7 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
     # pagertree datadog/v3_test.rb: a body of all variables under their own names
     Sender("datadog-custom", "Datadog, all variables", when="ALERT_ID ALERT_TRANSITION",
            family="datadog", name="ALERT_TITLE; EVENT_TITLE", severity="ALERT_PRIORITY, PRIORITY",
-           words="normal=info", occurred="DATE, LAST_UPDATED",
+           words="normal=unknown, low=unknown", occurred="DATE, LAST_UPDATED",
            identity="ALERT_CYCLE_KEY, AGGREG_KEY, ALERT_ID", closed="ALERT_TRANSITION=recovered",
            link="LINK"),
     # SEKOIA-IO/documentation docs/integration/categories/applicative/newrelic_alerts.md

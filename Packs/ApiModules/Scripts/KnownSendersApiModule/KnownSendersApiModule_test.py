@@ -33,7 +33,7 @@ GENERAL = frozenset(
 
 
 def condition_parts(condition: str) -> tuple[bool, str, str | None]:
-    """Return whether a condition of `when` says that something is absent, its path, and its value if it has one."""
+    """Return of a condition of `when` whether it is an absence, its path, and its value if any."""
     absent = condition.startswith("!")
     path, equals, value = condition.removeprefix("!").partition("=")
     return absent, path, value if equals else None
