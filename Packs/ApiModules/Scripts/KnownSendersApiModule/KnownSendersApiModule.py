@@ -256,13 +256,12 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
            when="serviceSource detectionSource providerAlertId", name="title", severity="severity",
            occurred="createdDateTime, firstActivityDateTime", identity="id, providerAlertId",
            closed="status=resolved", link="alertWebUrl"),
-    # demisto/content Packs/MicrosoftGraphSecurity (README: vendorInformation.provider,
-    # eventDateTime)
+    # demisto/content Packs/MicrosoftGraphSecurity/Integrations/MicrosoftGraphSecurity/README.md
     Sender("graph-alert-v1", "Microsoft Graph security alert, legacy",
            when="vendorInformation.provider severity title", name="title; category",
            severity="severity", occurred="createdDateTime, eventDateTime", identity="id",
            closed="status=resolved", link="sourceMaterials.0"),
-    # https://learn.microsoft.com/azure/defender-for-cloud/alerts-schemas
+    # MicrosoftDocs/azure-docs articles/security-center/alerts-schemas.md
     Sender("defender-cloud", "Microsoft Defender for Cloud", when="AlertDisplayName SystemAlertId",
            name="{AlertDisplayName} on {CompromisedEntity}; AlertDisplayName", severity="Severity",
            occurred="TimeGenerated, TimeGeneratedUtc, StartTimeUtc", identity="SystemAlertId",
@@ -388,16 +387,16 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
            occurred="data.context.activityLog.eventTimestamp",
            identity="data.context.activityLog.correlationId",
            closed="data.context.activityLog.status=resolved; data.status=deactivated"),
-    # https://learn.microsoft.com/azure/azure-monitor/alerts/alerts-log-webhook
+    # MicrosoftDocs/azure-docs articles/azure-monitor/alerts/alerts-log-webhook.md
     Sender("azure-log-alert", "Azure Log Analytics alert", when="AlertRuleName SearchQuery",
            name="AlertRuleName", severity="Severity",
            words="0=critical, 1=high, 2=medium, 3=info, 4=info",
            occurred="SearchIntervalEndtimeUtc", link="LinkToSearchResults"),
-    # https://learn.microsoft.com/azure/event-grid/event-schema
+    # MicrosoftDocs/azure-docs articles/event-grid/event-schema-blob-storage.md
     Sender("azure-event-grid", "Azure Event Grid", when="eventType eventTime subject dataVersion",
            name="{eventType}: {subject}", severity="data.properties.severity, data.severity",
            occurred="eventTime", identity="id"),
-    # https://learn.microsoft.com/graph/change-notifications-delivery-webhooks
+    # microsoftgraph/microsoft-graph-docs-contrib concepts/change-notifications-delivery-webhooks.md
     Sender("graph-notification", "Microsoft Graph change notification",
            when="value.0.subscriptionId value.0.changeType", events="value",
            name="{changeType} {resource}", severity="resourceData.severity"),
@@ -871,7 +870,7 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
                 "{data.incident.incident_number}: {type}",
            occurred="created_on", identity="data.incident.id", closed="type=incident.resolve",
            link="data.incident.html_url"),
-    # https://support.atlassian.com/opsgenie/docs/opsgenie-edge-connector-alert-action-data/
+    # api-evangelist/opsgenie asyncapi/opsgenie-webhook-asyncapi.yml
     Sender("opsgenie", "Opsgenie", when="action alert.alertId", name="alert.message",
            severity="alert.priority", occurred="alert.createdAt", identity="alert.alertId",
            closed="action=close|delete"),
@@ -962,7 +961,7 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
     # target/goalert test/smoke/grafana_test.go
     Sender("grafana-legacy", "Grafana, legacy alerting", when="ruleId ruleUrl state",
            name="title; ruleName", identity="ruleId", closed="state=ok|paused", link="ruleUrl"),
-    # The default body: DataDog/documentation content/en/integrations/ilert.md
+    # https://docs.datadoghq.com/integrations/ilert/ (a body with the usual variables)
     Sender("datadog", "Datadog", when="last_updated event_type org.id", family="datadog",
            name="title", severity="alert_priority, priority", words="normal=unknown, low=unknown",
            occurred="date, last_updated",
@@ -1060,7 +1059,7 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
     Sender("netdata", "Netdata", when="alert chart context space severity",
            name="message; info; alert", severity="severity", words="clear=info", occurred="date",
            identity="alert+chart+host", closed="severity=clear", link="alert_url"),
-    # https://docs.sensu.io/sensu-go/latest/observability-pipeline/observe-events/events/
+    # sensu/sensu-docs content/sensu-go/6.9/observability-pipeline/observe-events/events.md
     Sender("sensu", "Sensu Go", when="check.metadata.name entity.metadata.name",
            name="{check.metadata.name} on {entity.metadata.name}: {check.output}; "
                 "{check.metadata.name} on {entity.metadata.name}",
@@ -1405,7 +1404,8 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
            name="{name} #{build.number} {build.status, build.phase}", severity="build.status",
            words="failure=medium, unstable=low, success=info", occurred="build.timestamp",
            identity="name", closed="build.status=success", link="build.full_url"),
-    # https://developer.hashicorp.com/terraform/cloud-docs/api-docs/notification-configurations
+    # hashicorp/terraform-docs-common
+    # website/docs/cloud-docs/api-docs/notification-configurations.mdx
     Sender("terraform-cloud", "HCP Terraform", when="run_id workspace_name notifications",
            name="{workspace_name}: {notifications.0.message}",
            occurred="notifications.0.run_updated_at", link="run_url"),
@@ -1447,8 +1447,8 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
            identity="trigger_id"),
     Sender("slack-outgoing", "Slack outgoing webhook",
            when="team_domain service_id channel_name text", name="text", occurred="timestamp"),
-    # https://learn.microsoft.com/microsoftteams/platform/webhooks-and-connectors/ (outgoing
-    # webhooks)
+    # MicrosoftDocs/msteams-docs
+    # msteams-platform/webhooks-and-connectors/how-to/add-outgoing-webhook.md
     Sender("teams-outgoing", "Microsoft Teams outgoing webhook",
            when="channelId=msteams conversation text", name="{from.name}: {text}; text",
            occurred="timestamp", identity="conversation.id+id"),
@@ -1512,7 +1512,7 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
            name="{event}: {data.envelopeSummary.emailSubject}; {event} {data.envelopeId}",
            occurred="generatedDateTime", identity="data.envelopeId",
            closed="data.envelopeSummary.status=completed|voided|declined"),
-    # https://developer.box.com/guides/webhooks/v2/
+    # box/developer.box.com content/guides/webhooks/v2
     Sender("box", "Box webhook", when="trigger source webhook type=webhook_event",
            name="{trigger}: {source.name} by {created_by.name}; {trigger}: {source.id}; trigger",
            occurred="created_at", identity="id"),
