@@ -28,7 +28,7 @@ name
 severity, words
     Paths with `,` between them, of which the first counts whose value is a severity: a usual word,
     or one of `words`: `page=critical, 90-100=high` (a word in any case, a number or a range, and
-    what it means). Without words a number is no severity, nor is a state.
+    what it means). A number counts only where `words` names it.
 occurred, link
     Paths with `,` between them; the first counts that leads to a date, or to an address with http
     or https.
