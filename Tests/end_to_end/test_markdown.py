@@ -161,7 +161,8 @@ def sentences() -> list[str]:
             and isinstance(node.func, ast.Attribute)
             and node.func.attr in ("report", "info", "error")
         ):
-            text = node.args[-1] if node.args else None
+            place = 1 if node.func.attr == "report" else 0
+            text = node.args[place] if len(node.args) > place else None
             if isinstance(text, ast.Subscript):
                 text = text.value
             if (
@@ -228,7 +229,7 @@ def fields_of(payload: str, params: dict[str, Any]) -> list[dict[str, Any]]:
     assert not settings.mistakes
     items = integration.read_payload(payload.encode(), "application/json", "", {}, False)
     return [
-        incident.fields for incident in integration.make_incidents(items, NO_REQUEST, settings, NOW)
+        incident.fields for incident in integration.make_events(items, NO_REQUEST, settings, NOW, "0a" * 6)
     ]
 
 
