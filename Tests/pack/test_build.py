@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from Tests.pack import build
+from Tests.sandbox import descriptor
 
 SOURCE = build.ROOT / build.PACK
 INTEGRATION = SOURCE / "Integrations/GenericWebhook"
@@ -85,19 +86,30 @@ def test_the_zip_is_the_descriptor_with_the_script_in_it(made: zipfile.ZipFile) 
     assert shown.strip() in inside["detaileddescription"]
 
 
-def test_the_script_in_the_zip_is_the_integration_and_compiles(made: zipfile.ZipFile) -> None:
-    """Every line of GenericWebhook.py but the platform's two imports is in the zip, in order, and Python takes the whole."""
-    source = (INTEGRATION / "GenericWebhook.py").read_text()
+def test_the_script_in_the_zip_is_what_the_sandbox_runs_and_compiles(made: zipfile.ZipFile) -> None:
+    """The SDK pastes the API modules as the sandbox does; but for its own lines and the platform's imports, all is the same."""
     script = unified(made)["script"]["script"]
-    wanted = [line.rstrip() for line in source.splitlines() if line.strip() and not line.startswith(PLATFORM_IMPORTS)]
+    source = INTEGRATION / "GenericWebhook.py"
+    pasted = descriptor.paste_modules(source.read_text(), source)
 
-    lines = iter([line.rstrip() for line in script.splitlines()])
-    missing = [line for line in wanted if line not in lines]
-
-    assert missing == []
+    theirs = script.partition("# End of Bottle\n")[2]
+    assert own_lines(theirs)[1:] == own_lines(pasted)  # the first is the rule below Bottle
     compile(script, "<the integration in the zip>", "exec")
     # The platform puts CommonServerPython in front, in the same text: a __future__ import would no longer come first.
     compile("demisto = None\n" + script, "<with the platform's text in front>", "exec")
+
+
+def own_lines(script: str) -> list[str]:
+    """Returns the lines of a script that are neither empty, nor the SDK's, the sandbox's or the platform's."""
+    added = (
+        *PLATFORM_IMPORTS,
+        "# file: ",
+        "### GENERATED CODE ###",
+        "### END GENERATED CODE ###",
+        "# This code was inserted in place of an API module.",
+        "register_module_line(",
+    )
+    return [line.rstrip() for line in script.splitlines() if line.strip() and not line.startswith(added)]
 
 
 def test_two_builds_are_the_same_bytes(made: zipfile.ZipFile, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 PACK = Path("Packs/GenericWebhook")
+MODULES = Path("Packs/ApiModules")  # what the SDK pastes into the pack's script
 
 
 def codes_of(**families: str) -> list[str]:
@@ -106,11 +107,13 @@ class Finding:
 
 
 def copy_pack(root: Path, source: Path = ROOT) -> None:
-    """Copies the pack, without what tools left in it, into the empty content root and commits it.
+    """Copies the packs, without what tools left in them, into the empty content root and commits them.
 
     The SDK looks for a git repository with a commit, and takes untracked files for content; a copy has exactly the pack.
     """
-    shutil.copytree(source / PACK, root / PACK, ignore=shutil.ignore_patterns("__pycache__", ".*_cache", "*.pyc"))
+    left_by_tools = shutil.ignore_patterns("__pycache__", ".*_cache", "*.pyc")
+    for pack in (PACK, MODULES):
+        shutil.copytree(source / pack, root / pack, ignore=left_by_tools)
     git = ["git", "-c", "user.name=pack", "-c", "user.email=pack@localhost", "-c", "commit.gpgsign=false"]
     for command in (["init", "--quiet"], ["add", "--all", "--force"], ["commit", "--quiet", "--message", "The pack"]):
         subprocess.run([*git, *command], cwd=root, check=True)
@@ -123,9 +126,9 @@ def sdk_environment(root: Path) -> dict[str, str]:
     return {**os.environ, **quiet, **paths}
 
 
-def default_run(root: Path) -> int:
-    """Runs `demisto-sdk validate -i Packs/GenericWebhook` and returns its exit code; shows what it says if that is not 0."""
-    command = [sys.executable, "-m", "demisto_sdk", "validate", "-i", str(PACK)]
+def default_run(root: Path, pack: Path = PACK) -> int:
+    """Runs `demisto-sdk validate -i <pack>` and returns its exit code; shows what it says if that is not 0."""
+    command = [sys.executable, "-m", "demisto_sdk", "validate", "-i", str(pack)]
     done = subprocess.run(command, cwd=root, env=sdk_environment(root), capture_output=True, text=True, check=False)
     if done.returncode:
         print(done.stdout + done.stderr, flush=True)
@@ -237,8 +240,12 @@ def main() -> int:
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="pack-") as name:
         copy_pack(root := Path(name) / "content")
-        print(f"1/3 demisto-sdk validate -i {PACK}", flush=True)
-        problems = [f"demisto-sdk validate -i {PACK} failed, see above"] if default_run(root) else []
+        print(f"1/3 demisto-sdk validate -i {PACK}, and -i {MODULES}", flush=True)
+        problems = [
+            f"demisto-sdk validate -i {pack} failed, see above"
+            for pack in (PACK, MODULES)
+            if default_run(root, pack)
+        ]
         print("2/3 nothing is ignored", flush=True)
         problems += [f"{name} is not empty" for name in (".pack-ignore", ".secrets-ignore") if (root / PACK / name).read_text()]
         count = sum(len(codes) for codes, _ in RUNS)
