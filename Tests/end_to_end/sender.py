@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import socket
 import ssl
 import sys
@@ -145,10 +146,11 @@ class Sender:
 
 
 def raw_of(incident: dict[str, Any]) -> dict[str, Any]:
-    """Return an incident's rawJSON, parsed and without the request's headers and source address."""
+    """Return an incident's rawJSON, parsed and without what is added to each: headers, address, mark."""
     raw = json.loads(incident["rawJSON"])
     del raw["headers"]
     assert raw.pop("source_address") == "127.0.0.1"
+    assert re.fullmatch("[0-9a-f]{12}/[0-9]+", raw.pop("webhook")["delivery"])
     return raw
 
 

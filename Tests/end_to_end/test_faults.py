@@ -5,6 +5,7 @@ Nothing acknowledged is lost, and nothing is created twice.
 
 import ast
 import contextlib
+import itertools
 import json
 import random
 import re
@@ -38,7 +39,7 @@ from Tests.end_to_end.hostile import (
 )
 from Tests.end_to_end.sender import PACK, Answer, await_that
 from Tests.sandbox import Faults, Sandbox, free_port
-from Tests.sandbox.descriptor import INTEGRATION, load
+from Tests.sandbox.descriptor import API_MODULES, load
 from Tests.sandbox.store import Incident
 
 MARKER = "[ERROR-fd5a7750-7182-4b38-90ba-091824478903]"
@@ -1013,10 +1014,12 @@ def test_a_failure_over_a_request_is_500_and_its_place_is_logged() -> None:
 
 
 def lines_of(function: str) -> range:
-    """Return the numbers of the integration's lines that a function occupies."""
-    module = ast.parse(INTEGRATION.read_text(encoding="utf-8"))
+    """Return the numbers of the lines that a function occupies in its module's file."""
+    bodies = (ast.parse(file.read_text(encoding="utf-8")).body for file in API_MODULES.rglob("*ApiModule.py"))
     [found] = [
-        node for node in module.body if isinstance(node, ast.FunctionDef) and node.name == function
+        node
+        for node in itertools.chain.from_iterable(bodies)
+        if isinstance(node, ast.FunctionDef) and node.name == function
     ]
     return range(found.lineno, (found.end_lineno or 0) + 1)
 

@@ -8,6 +8,7 @@ import ssl
 import subprocess
 import threading
 import time
+import urllib.parse
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -192,10 +193,14 @@ def test_any_path_after_the_url_makes_an_incident_that_keeps_it(
     assert json.loads(webhook.sandbox.incidents()[-1]["rawJSON"])["path"] == kept
 
 
-def test_paths_that_begin_like_the_health_are_404_in_json(webhook: Sender) -> None:
-    status, error = webhook.refused(b"{}", path="/healthy")
-    assert status == 404
-    assert "/health" in error
+def test_only_the_health_and_the_metrics_are_not_somebody_s_path(webhook: Sender) -> None:
+    for path in ("/healthy", "/healthcare/alerts", "/health/", "/metrics/x", "/a%0Ab"):
+        [incident] = webhook.create(b'{"n": 1}', path=path)
+        assert json.loads(incident["rawJSON"])["path"] == urllib.parse.unquote(path)
+    for path in ("/health", "/metrics"):
+        status, error = webhook.refused(b"{}", path=path)
+        assert status == 405
+        assert "POST" in error
 
 
 @pytest.mark.parametrize("params", [credentials("user", "pass"), credentials("user", "")])

@@ -93,11 +93,11 @@ def test_requests_incidents_duplicates_and_failed_logins_are_counted(webhook: Sa
     ] == [200] * 3
     assert [
         post_status(webhook, Authorization=WRONG),
-        post_status(webhook, path="/health/elsewhere"),
+        post_status(webhook, path="/health"),
         post_status(webhook, b"[]"),
-    ] == [401, 404, 400]
+    ] == [401, 405, 400]
     metrics = scrape(webhook)
-    assert values(metrics["requests"]) == {"200": 3, "400": 1, "401": 1, "404": 1}
+    assert values(metrics["requests"]) == {"200": 3, "400": 1, "401": 1, "405": 1}
     assert values(metrics["incidents_created"]) == {"": 3}
     assert values(metrics["duplicates"]) == {"": 1}
     assert values(metrics["failed_logins"]) == {"": 1}

@@ -46,7 +46,7 @@ class Refusal(NamedTuple):
 REFUSALS = {
     "a body over the limit": Refusal(413, 30_000_000, tries=12),
     "a wrong password": Refusal(401, 2_000_000, headers={"Authorization": WRONG}),
-    "another path": Refusal(404, 2_000_000, path="/health/elsewhere"),
+    "the health": Refusal(405, 2_000_000, path="/health"),
     "another method": Refusal(405, 2_000_000, method="PUT"),
     "too many large bodies": Refusal(503, 2_000_000),
     "another coding": Refusal(

@@ -240,11 +240,8 @@ REFUSED: dict[str, tuple[int, bytes]] = {
     "no HTTP": (400, b"secret-echo\r\n\r\n"),
     "a bad header": (400, b"POST / HTTP/1.1\r\nsecret-echo\r\n\r\n"),
     "unauthorized": (401, post(b"secret-echo", b"X-Secret: secret-echo")),
-    "another path": (404, post(b"{}", basic(), target=b"/health/secret-echo")),
-    "another path with markup": (
-        404,
-        post(b"{}", basic(), target=b"/health<script>secret-echo</script>"),
-    ),
+    "the health": (405, post(b"{}", basic(), target=b"/health?<script>secret-echo</script>")),
+    "the metrics": (404, post(b"", basic(), target=b"/metrics?secret-echo").replace(b"POST", b"GET")),
     "another method": (405, post(b"{}", basic()).replace(b"POST", b"PATCH")),
     "a method of their own": (405, post(b"{}", basic()).replace(b"POST", b"SECRETECHO")),
     "too large": (413, post(b"", basic(), length=10**9)),

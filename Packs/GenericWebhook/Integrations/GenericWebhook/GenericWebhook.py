@@ -91,9 +91,8 @@ MAX_RESTART_PAUSE_SECONDS = 30
 REPORT_SECONDS = 60  # counters and refused senders: one log line a minute
 CERTIFICATE_CHECK_SECONDS = 3600
 
-THREAD_STACK_BYTES = (
-    16 * MIB
-)  # Alpine's default overflows where the JSON parser recurses as deep as it may
+# Alpine's default overflows where the JSON parser recurses as deep as it may.
+THREAD_STACK_BYTES = 16 * MIB
 # New objects before Python's collector runs: its own 700 are what 64 requests hold, and json leaves a cycle
 # of some KB behind each call of XSOAR.
 GC_THRESHOLD = 20_000
@@ -237,17 +236,21 @@ class Settings:
     def from_params(cls, params: dict[str, Any]) -> "Settings":
         """Read ``demisto.params()``; never raises, each mistake is kept with the parameter's display name."""
         mistakes: list[SettingError] = []
-        fields: dict[str, Any] = {
-            "authenticator": read_authenticator(params.get("credentials"), mistakes)
-        }
+        fields: dict[str, Any] = {}
+        denied = False
         for parameter in PARAMETERS:
             known = len(mistakes)
-            fields[parameter.field] = parameter.read(
-                params.get(parameter.name),
-                lambda fix, display=parameter.display: mistakes.append(SettingError(display, fix)),  # type: ignore[misc]
-            )
+            try:
+                fields[parameter.field] = parameter.read(
+                    params.get(parameter.name),
+                    lambda fix, display=parameter.display: mistakes.append(SettingError(display, fix)),  # type: ignore[misc]
+                )
+            except CredentialError as error:
+                mistakes.append(SettingError(error.field, error.fix))
             if parameter.admits and len(mistakes) > known:
-                fields["authenticator"] = DenyAll()
+                denied = True
+        if denied:
+            fields["authenticator"] = DenyAll()
         settings = cls(**fields, mirroring=read_mirroring(params))
         hidden = HiddenNames.of(settings.authenticator, named_paths(settings))
         if settings.metrics and everybody_could_read_metrics(settings):
@@ -292,16 +295,10 @@ def named_paths(settings: Settings) -> list[DotPath]:
 # ---- readers of values
 
 
-def read_authenticator(value: Any, mistakes: list[SettingError]) -> Authenticator:
-    """Return who may send, by Username and Password; nobody where they cannot be used."""
+def read_authenticator(value: Any, report_problem: ReportProblem) -> Authenticator:
+    """Return who may send, by Username and Password; raises CredentialError, which names one of them."""
     credentials = value or {}
-    try:
-        return choose_authenticator(
-            credentials.get("identifier") or "", credentials.get("password") or ""
-        )
-    except CredentialError as error:
-        mistakes.append(SettingError(error.field, error.fix))
-        return DenyAll()
+    return choose_authenticator(credentials.get("identifier") or "", credentials.get("password") or "")
 
 
 def read_port(value: Any, report_problem: ReportProblem) -> int | None:
@@ -400,6 +397,7 @@ class Parameter(NamedTuple):
 
 PARAMETERS = (
     Parameter("longRunningPort", "Listen Port", "port", read_port),
+    Parameter("credentials", "Username", "authenticator", read_authenticator, True),
     Parameter("certificate", "Certificate", "certificate", read_text),
     Parameter("key", "Private Key", "key", read_text),
     Parameter("client_ca", "Client CA", "client_ca", read_text),
@@ -707,9 +705,8 @@ MIRRORING_FIELDS = frozenset(
         ),
     }
 )
-MAX_SHARED_BYTES = (
-    16 * MIB
-)  # of headers, query and parent in a request's events: 10,000 of them get 1.6 KB each
+# Of headers, query and parent in a request's events: 10,000 of them get 1.6 KB each.
+MAX_SHARED_BYTES = 16 * MIB
 SHORTENINGS = (  # characters a text, elements a list: the first that is short enough counts
     (1_000_000, 1_000_000),
     (8192, 1_000_000),
@@ -720,9 +717,8 @@ SHORTENINGS = (  # characters a text, elements a list: the first that is short e
     (8, 2),
 )
 MAX_DETAILS_BYTES = 2 * KIB  # of the text we write ourselves
-MAX_OWN_DETAILS_CHARACTERS = (
-    32 * KIB
-)  # of a third-party payload's own text, which is whole in rawJSON
+# Of a third-party payload's own text, which is whole in rawJSON.
+MAX_OWN_DETAILS_CHARACTERS = 32 * KIB
 MAX_DETAIL_LINES = 8
 FEW_DETAIL_LINES = 6  # with fewer, the next level of a payload is looked at
 DETAIL_CHARACTERS = 200  # of one field, unless it is the only one
@@ -1249,9 +1245,8 @@ class WorkerThread:
 
     def __init__(self) -> None:
         self._pool = ThreadPool(1)
-        self._waiting: OrderedDict[str, deque[Signal]] = (
-            OrderedDict()
-        )  # by sender, whose turn is next first
+        # By sender, whose turn is next first.
+        self._waiting: OrderedDict[str, deque[Signal]] = OrderedDict()
         self._is_taken = False
         self._since = math.inf  # when the function in progress began, in time.monotonic() seconds
 
@@ -1272,14 +1267,15 @@ class WorkerThread:
             attempt = self._pool.spawn(self._attempt, function, args)
             attempt.rawlink(self._end_turn)  # also where nobody waits for the function any more
             value, error = attempt.get()
+        # An error's traceback keeps this frame: a large body would stay until Python's collector runs.
+        del attempt, busy
         try:
             if error is not None:
                 raise error
             return value
         finally:
-            del (
-                error
-            )  # else its traceback keeps this frame, and a large body stays until it is collected
+            # Else its traceback keeps this frame, and a large body stays until it is collected.
+            del error
 
     def busy_seconds(self, now: float) -> float:
         """Return how long the function in progress has been running, at most 0 without one; ``now`` is monotonic."""
@@ -1445,9 +1441,8 @@ class XsoarClient:
     def __init__(self, secrets: tuple[bytes, ...] = ()) -> None:
         # the connection
         self._turn = Semaphore()
-        self._thread: WorkerThread | None = (
-            WorkerThread()
-        )  # makes the calls until the event loop does
+        # Makes the calls until the event loop does.
+        self._thread: WorkerThread | None = WorkerThread()
         self._input: PipeInput | None = None
         self._replaced: Any = (
             None  # sys.stdin and sys.stdout as they were, until the first call is answered
@@ -1666,19 +1661,16 @@ def match_created(events: list[Event], answer: Any) -> list[Outcome]:
     objects = created_objects(answer)
     found: dict[int, dict[str, Any]] = {}
     places = {event.mark: place for place, event in enumerate(events)}
-    unmarked = []
     for place, created in enumerate(objects):
         as_sent = place < len(events) and created.get("rawJSON") == events[place].fields["rawJSON"]
         mark = events[place].mark if as_sent else mark_of(created.get("rawJSON"), places)
-        if mark is None or places.get(mark) in found:
-            unmarked.append(created)
-        elif mark not in places:
+        if mark is not None and mark not in places:
             raise ForeignAnswer("an answer was that to another call")
-        else:
-            found[places[mark]] = created
-    if not found and is_in_order(events, objects):
-        found = dict(enumerate(objects))
-    elif unmarked:  # any of those that are missing may be among them
+        if mark is not None:
+            found.setdefault(places[mark], created)
+    if not found and len(objects) == len(events):
+        found = in_order(events, objects)
+    if len(found) < len(objects):  # any of those that are missing may be among the rest
         return [_outcome_of(found.get(place), MAYBE_CREATED) for place in range(len(events))]
     return [_outcome_of(found.get(place), DROPPED) for place in range(len(events))]
 
@@ -1686,9 +1678,8 @@ def match_created(events: list[Event], answer: Any) -> list[Outcome]:
 def _outcome_of(created: dict[str, Any] | None, otherwise: Outcome) -> Outcome:
     if created is None:
         return otherwise
-    return (
-        Outcome(200, created) if created.get("id") else MAYBE_CREATED
-    )  # what has no ID does not exist for certain
+    # What has no ID does not exist for certain.
+    return Outcome(200, created) if created.get("id") else MAYBE_CREATED
 
 
 def created_objects(answer: Any) -> list[dict[str, Any]]:
@@ -1725,22 +1716,23 @@ def mark_of(raw: Any, known: dict[str, int]) -> str | None:
     return next((mark for value in objects if (mark := str(value.get("delivery"))) in marks), None)
 
 
-def is_in_order(events: list[Event], objects: list[dict[str, Any]]) -> bool:
-    """Return whether objects without marks are those of the events, one after the other.
+def in_order(events: list[Event], objects: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
+    """Return objects without marks by the places of their events, as many of both; nothing where that is in doubt.
 
-    A lone object is the lone event's, whatever a rule made of it. Several are, unless an ID is there twice or
-    a name is that of another event.
+    A lone object is the lone event's, whatever a rule made of it. Of several the names count where all of
+    them are there once, else their order, unless an ID is there twice or a name is that of another event.
     """
-    if len(events) != len(objects):
-        return False
     if len(events) == 1:
-        return True
-    names = {event.fields["name"] for event in events}
-    return len({str(created.get("id")) for created in objects}) == len(objects) and not any(
-        "rawJSON" in created
-        or (created.get("name") != event.fields["name"] and created.get("name") in names)
-        for event, created in zip(events, objects)
-    )
+        return {0: objects[0]}
+    if len({str(created.get("id")) for created in objects}) < len(objects):
+        return {}
+    names = {event.fields["name"]: place for place, event in enumerate(events)}
+    given = [created.get("name") for created in objects]
+    if len(names) == len(events) and set(given) == names.keys():
+        return {names[created["name"]]: created for created in objects}
+    if any(name in names and name != event.fields["name"] for name, event in zip(given, events)):
+        return {}
+    return {} if any(created.get("rawJSON") for created in objects) else dict(enumerate(objects))
 
 
 # -------------------------------------------------------------------------------------------------
@@ -3552,9 +3544,8 @@ class Service:
         self._counters = Counters()
         self._connections = ConnectionRegistry(self._counters)
         self._writer = Writer(self._client)
-        self._worker = (
-            WorkerThread()
-        )  # large bodies, so that parsing them does not stall the small ones
+        # Large bodies, so that parsing them does not stall the small ones.
+        self._worker = WorkerThread()
         self._started = datetime.now(UTC)
         events = SeenEvents(self._writer, self._counters, settings.duplicate_seconds)
         self._keeper = ContextKeeper(
