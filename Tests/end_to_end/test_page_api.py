@@ -300,7 +300,7 @@ def test_a_value_is_no_file_s_name(api: Api, tmp_path: Path) -> None:
     file = tmp_path / "secret.txt"
     file.write_text("severity")
     told = api.post("/api/instance/test", {"params": {"severity_map": f"@{file}"}})
-    assert "is no entry" in told["text"]
+    assert "is not an entry" in told["text"]
     assert str(file)[:20] in told["text"]
 
 
@@ -855,7 +855,7 @@ def test_a_preview_tells_what_the_last_requests_would_have_become(fresh: Api) ->
     assert (incident["name"], incident["severity"], incident["duplicationKey"]) == ("Disk full", 4, "id:e1")
     assert incident["sources"]["severity"] == {"parameter": "severity_from", "display": "Severity from", "path": "alert.level"}
     [wrong] = fresh.post("/api/preview", {"params": {"name_from": "a..b"}})["requests"][-1:]
-    assert "'a..b' is no path" in wrong["error"]
+    assert "'a..b' is not a path" in wrong["error"]
     assert fresh.post("/api/preview", {"params": {}})["requests"][-1]["incidents"][0]["sources"] == {}
     assert "no parameter" in fresh.refused("/api/preview", {"params": {"nosuch": ""}})
     assert fresh.sandbox.calls["createIncidents"] == before

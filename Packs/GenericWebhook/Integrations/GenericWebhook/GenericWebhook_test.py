@@ -3344,7 +3344,7 @@ class TestService:
             }
         ]
         await_in_hub(lambda: "Generic Webhook listens on port 8000 (HTTP)." in one.platform.logs)
-        await_in_hub(lambda: any("Incident name: 'a..b' is no path" in text for text in one.platform.health))
+        await_in_hub(lambda: any("Incident name: 'a..b' is not a path" in text for text in one.platform.health))
         one.stop()
         assert one.ended() == 0
         assert len(one.platform.created) == 1
