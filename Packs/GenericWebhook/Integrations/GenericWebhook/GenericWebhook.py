@@ -531,6 +531,8 @@ def place_of(items: Items, index: int) -> str:
 
 def make_incident(part: Part, index: int, settings: Settings, trigger_time: str) -> Incident:
     """Return the incident for one event of a request, the ``index``-th: of our own format, or else of somebody else's."""
+    if PATH_HOOK.next_event is not None:
+        PATH_HOOK.next_event()
     item, shared, first, place, text = part
     payload = item if isinstance(item, dict) else {"body": item}
     missed: list[str] = []
