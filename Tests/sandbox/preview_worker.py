@@ -125,7 +125,7 @@ class Integration:
                 sources[field] = source(parameter, ", ".join(dict.fromkeys(used)))
         for key in settings.duplication_paths:
             text = incident.key or ""
-            if text.startswith(key.text) and re.match("[,:]", text.removeprefix(key.text)):
+            if text.startswith(key.prefix) and re.match("[,:]", text.removeprefix(key.prefix)):
                 sources.setdefault("duplicationKey", source("duplication_key", key.text))
         return sources
 

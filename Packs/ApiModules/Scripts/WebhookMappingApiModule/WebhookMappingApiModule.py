@@ -16,15 +16,17 @@ writes all of these. It knows nothing of HTTP, of Cortex XSOAR, or of an instanc
 
 import email.utils
 import hashlib
+import itertools
 import json
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
-compact_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+JSON_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+compact_json = JSON_ENCODER.encode
 
 # -------------------------------------------------------------------------------------------------
 # Paths: a dot path into JSON, compiled once
@@ -34,6 +36,10 @@ compact_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encod
 # does not have such a field, and with the prefix request_ even where it does.
 REQUEST_FIELDS = ("headers", "query", "path", "source_address", "parent")
 MAX_PATH_STEPS = 50
+# A path of n steps may be written with dotted keys in 2 ** (n - 1) ways, and a hostile payload may
+# hold all of them. A search of a longer path than FEW_PATH_STEPS ends after MAX_PATH_VISITS values.
+FEW_PATH_STEPS = 7
+MAX_PATH_VISITS = 200
 PATH_SHAPE = re.compile(r"(?:[^.\[\]]+|\[[^\[\]]+\])(?:\.[^.\[\]]+|\[[^\[\]]+\])*")
 PATH_STEP = re.compile(r"\.?([^.\[\]]+)|\[([^\[\]]+)\]")
 PATH_HELP = (
@@ -102,6 +108,9 @@ class DotPath:
 
     def find(self, value: Any, step: int = 0) -> Any:
         """Return the value at the path, None where there is none or null."""
+        if self._steps > FEW_PATH_STEPS:
+            found_values = (found for found, _ in self._search(value) if found is not None)
+            return next(found_values, None)
         if isinstance(value, dict):
             for key, after in self._keys[step]:
                 child = value.get(key)
@@ -112,10 +121,31 @@ class DotPath:
         elif isinstance(value, list):
             index = self._indexes[step]
             if index is not None and index < len(value):
-                return (
-                    value[index] if step + 1 == self._steps else self.find(value[index], step + 1)
-                )
+                child, after = value[index], step + 1
+                return child if after == self._steps else self.find(child, after)
         return None
+
+    def find_array(self, value: Any) -> tuple[Any, ...] | None:
+        """Return the keys and indexes that lead to an array, None where there is none."""
+        return next((keys for found, keys in self._search(value) if isinstance(found, list)), None)
+
+    def _search(self, value: Any) -> Iterator[tuple[Any, tuple[Any, ...]]]:
+        """Yield each value at the path with the keys that lead to it, the longest keys first."""
+        waiting: list[tuple[Any, int, tuple[Any, ...]]] = [(value, 0, ())]
+        for _ in range(MAX_PATH_VISITS):
+            if not waiting:
+                return
+            value, step, keys = waiting.pop()
+            if step == self._steps:
+                yield value, keys
+            elif isinstance(value, dict):
+                for key, after in reversed(self._keys[step]):
+                    if key in value:
+                        waiting.append((value[key], after, (*keys, key)))
+            elif isinstance(value, list):
+                index = self._indexes[step]
+                if index is not None and index < len(value):
+                    waiting.append((value[index], step + 1, (*keys, index)))
 
     def find_in(self, payload: dict[str, Any], shared: dict[str, Any]) -> Any:
         """Return the value in an event's payload, else in what the events of its request share."""
@@ -137,22 +167,6 @@ class DotPath:
         root, rest = self._in_request
         value = shared.get(root)
         return value if rest is None else rest.find(value)
-
-    def find_array(self, value: Any, step: int = 0) -> tuple[Any, ...] | None:
-        """Return the keys and indexes that lead to an array, None where there is none."""
-        if step == self._steps:
-            return () if isinstance(value, list) else None
-        children: Iterable[tuple[Any, int]] = ()
-        if isinstance(value, dict):
-            children = [(key, after) for key, after in self._keys[step] if key in value]
-        elif isinstance(value, list):
-            index = self._indexes[step]
-            children = [(index, step + 1)] if index is not None and index < len(value) else ()
-        for key, after in children:
-            keys = self.find_array(value[key], after)
-            if keys is not None:
-                return key, *keys
-        return None
 
 
 class PathHook:
@@ -217,6 +231,14 @@ class DuplicationKey(NamedTuple):
     text: str
     paths: tuple[DotPath, ...]
 
+    @property
+    def prefix(self) -> str:
+        """Return what stands before the colon of an event's key: the text, which has no colon then.
+
+        A colon becomes two commas. No path has a comma, so that no two keys have one prefix.
+        """
+        return self.text.replace(":", ",,")
+
 
 def read_duplication_key(value: Any, report_problem: ReportProblem) -> "tuple[DuplicationKey, ...]":
     """Return the keys of a comma-separated parameter; ``+`` joins several paths to one key."""
@@ -230,6 +252,9 @@ def read_duplication_key(value: Any, report_problem: ReportProblem) -> "tuple[Du
     return tuple(keys)
 
 
+BRACED = re.compile(r"\{([^{}]*)\}")
+
+
 class NameSource(NamedTuple):
     """Where a name comes from: texts, and between them paths, of which the first value counts."""
 
@@ -241,7 +266,7 @@ class NameSource(NamedTuple):
         """Read a text with paths in braces; raises ValueError that says what to write instead."""
         parts: list[str | tuple[DotPath, ...]] = []
         position = 0
-        for match in re.finditer(r"\{([^{}]*)\}", text):
+        for match in BRACED.finditer(text):
             paths = tuple(DotPath(path) for path in split_list(match[1]) or [""])
             parts += [text[position : match.start()], paths]
             position = match.end()
@@ -295,6 +320,8 @@ def read_occurred_paths(value: Any, report_problem: ReportProblem) -> "tuple[Dot
 # -------------------------------------------------------------------------------------------------
 
 MAX_LISTED = 40  # elements or fields of one container that a text is made of
+MAX_TEXT_CHARACTERS = 10_000  # of one value: far more than any field that a text becomes keeps
+MAX_NUMBER_BITS = 4_000  # of an integer: Python refuses to write one of more than 4,300 digits
 
 
 def name_of(payload: dict[str, Any], shared: dict[str, Any], source: NameSource) -> str | None:
@@ -314,7 +341,9 @@ def name_of(payload: dict[str, Any], shared: dict[str, Any], source: NameSource)
 def text_of(value: Any) -> str | None:
     """Return the text of a string, number or boolean, or of a list of these; None for the rest."""
     if isinstance(value, str):
-        return value.strip() or None
+        return value[:MAX_TEXT_CHARACTERS].strip() or None
+    if isinstance(value, int) and value.bit_length() > MAX_NUMBER_BITS:
+        return None
     if isinstance(value, (bool, int, float)):
         return compact_json(value)
     if isinstance(value, list):
@@ -346,6 +375,7 @@ SEVERITY_RANGE = re.compile(
     r"(?P<low>-?[0-9]{1,12}(?:\.[0-9]{1,3})?)"
     r"(?:\s*[-\u2013]\s*(?P<high>-?[0-9]{1,12}(?:\.[0-9]{1,3})?))?"
 )
+MAX_SEVERITY_CHARACTERS = 200
 NOT_A_SEVERITY_WORD = re.compile(r"[-\u2013+<>=%.\s0-9]+")
 SEVERITY_MAP_HELP = (
     "write 90-100=critical, 7.0-8.9=high, sev3=medium: a range, a number or a word, "
@@ -419,7 +449,7 @@ def read_severity_map(value: Any, report_problem: ReportProblem) -> "SeverityMap
 
 def severity_of(value: Any, own: SeverityMap = NO_SEVERITY_MAP) -> int | float | None:
     """Return XSOAR's number for a severity, by the instance's own words first; None if unknown."""
-    word = (text_of(value) or "").lower()
+    word = (text_of(value) or "")[:MAX_SEVERITY_CHARACTERS].lower()
     severity = own.severity_of(word)
     return builtin_severity(word) if severity is None else severity
 
@@ -436,7 +466,7 @@ def builtin_severity(word: str) -> int | float | None:
 # -------------------------------------------------------------------------------------------------
 
 RFC_3339_UTC = re.compile(
-    r"(?:19|20)[0-9]{2}-[0-9]{2}-[0-9]{2}T"
+    r"(?:19(?!00)|20)[0-9]{2}-[0-9]{2}-[0-9]{2}T"
     r"[0-9]{2}:[0-9]{2}:[0-5][0-9](?:\.(?!000000)[0-9]{6})?Z"
 )
 LEAP_SECOND = re.compile(r"(\d{2}:\d{2}:)60")
@@ -594,7 +624,8 @@ def event_key(
 
     The first key counts whose paths all have a value. It is ``path:value`` for a text, as earlier
     versions wrote it. A comma, which no path has, marks other values, and values outside the event,
-    which all events of its request share: ``id,json:5``, ``headers.x-id,2:value``.
+    which all events of its request share: ``id,json:5``, ``headers.x-id,2:value``. So two events
+    have one key only where the same paths lead to the same values.
     """
     for key in keys:
         found = [path.find_with_side(payload, shared) for path in key.paths]
@@ -603,9 +634,33 @@ def event_key(
         value: Any = found[0][0] if len(found) == 1 else [value for value, _ in found]
         kind = "" if isinstance(value, str) else ",json"
         suffix = f",{index}" if index and not any(inside for _, inside in found) else ""
-        text = value if isinstance(value, str) else compact_json(value)
-        return shorten_key(f"{key.text}{kind}{suffix}:{text}")
+        prefix = f"{key.prefix}{kind}{suffix}"
+        if isinstance(value, dict) or (isinstance(value, list) and not is_small(value)):
+            return container_key(prefix, value)
+        return shorten_key(f"{prefix}:{value if isinstance(value, str) else compact_json(value)}")
     return None
+
+
+def is_small(values: list[Any]) -> bool:
+    """Return whether a list is short and holds plain values only."""
+    return len(values) <= MAX_LISTED and not any(
+        isinstance(value, (dict, list)) for value in values
+    )
+
+
+def container_key(prefix: str, value: Any) -> str:
+    """Return what shorten_key makes of a prefix and a container's JSON, which may be long.
+
+    It is encoded in pieces: compact_json would keep all other threads waiting for 25 MB of it.
+    """
+    pieces = JSON_ENCODER.iterencode(value)
+    text = "".join(itertools.islice(pieces, MAX_KEY_CHARACTERS))  # a piece is never empty
+    if len(f"{prefix}:{text}") <= MAX_KEY_CHARACTERS:
+        return f"{prefix}:{text}"
+    digest = hashlib.sha256(as_bytes(text))
+    while text := "".join(itertools.islice(pieces, 1000)):
+        digest.update(as_bytes(text))
+    return f"{prefix}:sha256={digest.hexdigest()}"
 
 
 def shorten_key(key: str) -> str:
@@ -613,4 +668,9 @@ def shorten_key(key: str) -> str:
     if len(key) <= MAX_KEY_CHARACTERS:
         return key
     path, _, value = key.partition(":")
-    return f"{path}:sha256={hashlib.sha256(value.encode()).hexdigest()}"
+    return f"{path}:sha256={hashlib.sha256(as_bytes(value)).hexdigest()}"
+
+
+def as_bytes(text: str) -> bytes:
+    """Return a text in UTF-8, also one with half a surrogate pair, which JSON may hold."""
+    return text.encode(errors="surrogatepass")

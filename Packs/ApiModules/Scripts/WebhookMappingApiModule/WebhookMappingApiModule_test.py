@@ -1,5 +1,11 @@
 """Unit tests of WebhookMappingApiModule.py."""
 
+import functools
+import hashlib
+import json
+import re
+import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -383,6 +389,9 @@ def test_a_time_of_any_common_form_is_rfc_3339(given: Any, expected: str) -> Non
         "99999999999",
         "0001-01-01T00:00:00Z",
         "1601-01-01T00:00:00Z",
+        "1900-01-01T00:00:00Z",
+        "1900-12-31T23:59:59.123456Z",
+        "2100-01-01T00:00:00Z",
         "1899-12-30T00:00:00Z",
         "9999-12-31T23:59:59Z",
         "2999-01-01T00:00:00Z",
@@ -631,6 +640,59 @@ def test_a_long_value_becomes_its_digest() -> None:
     assert mapping.shorten_key("a:" + "x" * 199).startswith("a:sha256=")
 
 
+@pytest.mark.parametrize(
+    "value",
+    [{"a": ["ü" * 150, 1.5, None]}, [[1, 2], {"b": "\ud800"}], list(range(5000)), ["x"] * 9],
+)
+def test_a_long_container_s_key_is_the_digest_of_its_json(value: Any) -> None:
+    key = key_of({"a": value}, "a")
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    if len(text) > 190:
+        text = f"sha256={hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()}"
+    assert key == f"a,json:{text}"
+
+
+@pytest.mark.parametrize("value", ["\ud800", "\ud800" * 500])
+def test_half_a_surrogate_pair_is_a_value(value: str) -> None:
+    assert key_of({"a": value}, "a") == key_of({"a": value}, "a")
+    assert key_of({"a": value}, "a") != key_of({"a": value + "x"}, "a")
+
+
+SIMILAR_PATHS = [
+    *("urn", "urn:id", "urn::id", "urn:", ":urn", "urn:json", "urn:1", "urn:id:json", "urn:id:1"),
+    *("urn+x", "urn:id+x", "urn+id:x"),
+]
+SIMILAR_VALUES = ["x", "id:x", ":id:x", "id,json:1", "json:1", "1", 1, "1:x", "id:1:x", "", ":x"]
+
+
+@pytest.mark.parametrize("long", ["", "y" * 250])
+def test_two_keys_are_equal_only_where_paths_and_values_are(long: str) -> None:
+    """
+    Given: paths and values that would be one text if they were put together with a colon
+    When: events are identified by them
+    Then: no two of them have one key, short or long, wherever they stand in the request
+    """
+    found = []
+    for path in SIMILAR_PATHS:
+        for value in SIMILAR_VALUES:
+            text = f"{value}{long}" if isinstance(value, str) and value else value
+            payload = dict.fromkeys(path.split("+"), text)
+            shared = {"parent": payload}
+            outside = "+".join(f"request_parent.{name}" for name in path.split("+"))
+            found += [key_of(payload, path)]
+            found += [key_of({}, outside, index, **shared) for index in range(2)]
+    keys = [key for key in found if key]
+    assert len(set(keys)) == len(keys) >= 300
+
+
+@pytest.mark.parametrize("path", ["id", "data.id", "headers.x-id", "a+b", "[b]", "a b"])
+def test_a_key_s_path_without_a_colon_keeps_its_spelling(path: str) -> None:
+    shared = {"headers": {"x-id": "5"}}
+    values = {"id": "5", "data": {"id": "5"}, "a": "5", "b": "5", "[b]": "5", "a b": "5"}
+    key = key_of(values, path, **shared)
+    assert key == (f"{path}:5" if "+" not in path else f'{path},json:["5","5"]')
+
+
 # ---- CloudEvents
 
 
@@ -646,3 +708,125 @@ def test_a_cloud_event_has_its_attributes_in_its_json_or_in_the_headers() -> Non
     }
     attributes = {"type": "com.example.created", "time": MAY, "subject": "grüße"}
     assert mapping.cloud_event({"a": 1}, {"headers": headers}) == attributes
+
+
+# ---- hostile texts
+
+
+def seconds(work: Callable[[], Any]) -> float:
+    """Return the processor time that some work takes."""
+    before = time.process_time()
+    work()
+    return time.process_time() - before
+
+
+def nested(levels: int, step: str = "a") -> dict[str, Any]:
+    """Return an object with all keys that a path of equal steps may be read as, at each level."""
+    if levels == 0:
+        return {}
+    return {
+        ".".join([step] * count): nested(levels - count, step) for count in range(1, levels + 1)
+    }
+
+
+@pytest.mark.parametrize("steps", [2, 7, 8, 17, 50])
+def test_a_long_path_over_hostile_nesting_is_cheap(steps: int) -> None:
+    """
+    Given: a payload of 65,536 objects, in which a path may be read in as many ways
+    When: a path of up to 50 steps is looked up in it
+    Then: only a few of its objects are looked at
+    """
+    looked_up = 0
+
+    class Counted(dict[str, Any]):
+        def __contains__(self, key: object) -> bool:
+            nonlocal looked_up
+            looked_up += 1
+            return super().__contains__(key)
+
+        def get(self, key: str, default: Any = None) -> Any:
+            nonlocal looked_up
+            looked_up += 1
+            return super().get(key, default)
+
+    def counted(value: dict[str, Any]) -> Counted:
+        return Counted({key: counted(child) for key, child in value.items()})
+
+    hostile, path = counted(nested(16)), mapping.DotPath(".".join(["a"] * (steps - 1) + ["b"]))
+    assert path.find(hostile) is None
+    assert path.find_array(hostile) is None
+    assert 0 < looked_up <= 2 * mapping.MAX_PATH_VISITS * steps
+
+
+def test_a_long_path_finds_its_value_with_plain_and_with_dotted_keys() -> None:
+    names = [f"step{number}" for number in range(50)]
+    plain: Any = ["here"]
+    for name in reversed(names):
+        plain = {name: plain}
+    path = mapping.DotPath(".".join(names))
+    assert path.find(plain) == ["here"]
+    assert path.find_array(plain) == tuple(names)
+    assert mapping.DotPath(".".join([*names[1:], "x"])).find(plain) is None
+    dotted = {".".join(names[:20]): [{".".join(names[20:49]): {"step49": "here"}}]}
+    assert mapping.DotPath(".".join([*names[:20], "0", *names[20:49]])).find(dotted) == {
+        "step49": "here"
+    }
+    assert path.find({".".join(names): None, **plain}) == ["here"]
+
+
+def test_a_long_text_is_read_only_as_far_as_a_field_can_keep_it() -> None:
+    huge = "\u00fc" * 20_000_000
+    text = mapping.text_of(huge)
+    assert text is not None
+    assert 600 < len(text) <= 10_000
+    assert len(mapping.text_of([huge] * 100) or "") <= 40 * 10_002
+    assert mapping.text_of(1 << 20_000) is None
+    event = {"a": huge, "b": [huge] * 40}
+    work = [
+        lambda: mapping.text_of(huge),
+        lambda: mapping.severity_of(huge),
+        lambda: mapping.severity_of([huge] * 40),
+        lambda: mapping.occurred_of(huge),
+        lambda: name_in(event, "{a} {b} {a}"),
+    ]
+    assert max(map(seconds, work)) < 0.1
+
+
+# For each compiled pattern of the module: the texts that take it longest, by their length.
+WORST_TEXTS: dict[str, list[Callable[[int], str]]] = {
+    "PATH_SHAPE": [lambda n: "a" * n + "[", lambda n: "a." * n, lambda n: "[a]" * n + "["],
+    "PATH_STEP": [lambda n: "a" * n, lambda n: "[" * n, lambda n: "[a" * n],
+    "BRACED": [lambda n: "{" * n, lambda n: "{a" * n, lambda n: "{" + "a" * n],
+    "PLAIN_NUMBER": [lambda n: "1" * n, lambda n: "1." + "1" * n],
+    "SEVERITY_RANGE": [lambda n: "1" + " " * n, lambda n: "1-" + " " * n + "x"],
+    "NOT_A_SEVERITY_WORD": [lambda n: "-" * n + "a"],
+    "RFC_3339_UTC": [lambda n: "2024-05-01T12:00:00." + "0" * n],
+    "LEAP_SECOND": [lambda n: "12:00:" * n, lambda n: "1" * n],
+    "LOOSE_ISO": [lambda n: "2024-05-01" + " " * n, lambda n: "2024-05-01 12:00:00." + "1" * n],
+    "WRITTEN_DATE": [
+        lambda n: "MAY" + " " * n,
+        lambda n: "01 MAY 2024 12:00" + " " * n,
+        lambda n: "01 MAY 2024 12:00" + " " * n + "(" + "(" * n,
+    ],
+    "EPOCH_NUMBER": [lambda n: "1" * n, lambda n: "123456789." + "1" * n + "x"],
+}
+
+
+def test_every_pattern_has_its_worst_text() -> None:
+    patterns = {name for name, value in vars(mapping).items() if isinstance(value, re.Pattern)}
+    assert patterns == set(WORST_TEXTS)
+
+
+@pytest.mark.parametrize("name", sorted(WORST_TEXTS))
+def test_every_pattern_takes_a_time_in_proportion_to_the_text(name: str) -> None:
+    """
+    Given: a pattern, and texts of 30,000 characters and more that keep it busy
+    When: it reads them in the ways the module does, or in a slower one
+    Then: it takes far less than the second and more that a square of the length would take
+    """
+    pattern = getattr(mapping, name)
+    for text in [make(30_000) for make in WORST_TEXTS[name]]:
+        assert seconds(functools.partial(pattern.fullmatch, text)) < 0.2
+        assert seconds(functools.partial(pattern.match, text)) < 0.2
+        if name in ("PATH_STEP", "BRACED", "LEAP_SECOND"):
+            assert seconds(functools.partial(pattern.sub, "", text)) < 0.2
