@@ -111,7 +111,7 @@ def test_a_value_is_not_a_file_name(api: Api, tmp_path: Path) -> None:
     file = tmp_path / "secret.txt"
     file.write_text("severity")
     answer = api.post("/api/instance/test", {"params": {"severity_map": f"@{file}"}})
-    assert "is no entry" in answer["text"]
+    assert "is not an entry" in answer["text"]
     assert str(file)[:20] in answer["text"]
 
 

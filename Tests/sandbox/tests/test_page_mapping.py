@@ -53,7 +53,7 @@ def test_a_preview_shows_what_the_last_requests_would_have_become(fresh: Api) ->
         "path": "alert.level",
     }
     [wrong] = fresh.post("/api/preview", {"params": {"name_from": "a..b"}})["requests"][-1:]
-    assert "'a..b' is no path" in wrong["error"]
+    assert "'a..b' is not a path" in wrong["error"]
     assert (
         fresh.post("/api/preview", {"params": {}})["requests"][-1]["incidents"][0]["sources"] == {}
     )

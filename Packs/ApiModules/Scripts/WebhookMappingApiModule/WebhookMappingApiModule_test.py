@@ -1,131 +1,55 @@
 """Unit tests of WebhookMappingApiModule.py."""
 
-import base64
-import codecs
-import contextlib
 import functools
-import gc
-import gzip
 import hashlib
-import hmac
-import importlib.util
-import io
 import json
-import os
-import random
 import re
-import resource
-import socket
-import ssl
-import sys
-import threading
 import time
-import urllib.parse
-import zlib
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
-import demistomock as demisto
-import GenericWebhook as webhook
-import gevent
-import gevent.event
-import gevent.socket
-import gevent.threadpool
 import pytest
-import requests
-import standardwebhooks
-import trustme
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+import WebhookMappingApiModule as mapping
 
-class TestDate:
-    @pytest.mark.parametrize(
-        "text, rfc3339",
-        [
-            ("2024-05-01T12:00:00Z", "2024-05-01T12:00:00Z"),
-            ("2024-05-01t12:00:00z", "2024-05-01T12:00:00Z"),
-            ("2024-05-01 12:00:00+00:00", "2024-05-01T12:00:00Z"),
-            ("2024-05-01T12:00:00-00:00", "2024-05-01T12:00:00Z"),
-            ("2024-05-01T12:00:00+05:30", "2024-05-01T12:00:00+05:30"),
-            ("2024-05-01T12:00:00.5-08:00", "2024-05-01T12:00:00.500000-08:00"),
-            ("2024-05-01T12:00:00.123456789Z", "2024-05-01T12:00:00.123456Z"),
-            ("2024-05-01T12:00:00", "2024-05-01T12:00:00Z"),
-            ("2024-05-01", "2024-05-01T00:00:00Z"),
-            ("20240501T120000Z", "2024-05-01T12:00:00Z"),
-            ("2024-W18-3", "2024-05-01T00:00:00Z"),
-            ("2016-12-31T23:59:60Z", "2016-12-31T23:59:59Z"),
-            ("2016-12-31T23:59:60.5Z", "2016-12-31T23:59:59.500000Z"),
-            ("1937-01-01T12:00:27+00:19:32", "1937-01-01T11:40:55Z"),
-            (" 2024-05-01T12:00:00Z\n", "2024-05-01T12:00:00Z"),
-        ],
-    )
-    def test_a_date_becomes_rfc_3339(self, text: str, rfc3339: str) -> None:
-        """
-        Given: a date as senders write it
-        When: it is read
-        Then: it is RFC 3339, in UTC where it has no offset
-        """
-        assert webhook.parse_date(text) == rfc3339
-
-    @pytest.mark.parametrize(
-        "text",
-        ["", "now", "05/01/2024", "2024-02-30", "2024-05-01T25:00:00Z", "0001-01-01T00:00:00+00:00:30"],
-    )
-    def test_anything_else_is_no_date(self, text: str) -> None:
-        """
-        Given: text that is no date, or one out of range
-        When: it is read
-        Then: ValueError, and nothing else
-        """
-        with pytest.raises(ValueError):
-            webhook.parse_date(text)
+MAY = "2024-05-01T12:00:00Z"
 
 
-# ---- where fields come from: paths, templates, types, times, severities, arrays of events, duplication keys
-
-TRIGGERED = "2024-05-01T12:00:00.250000Z"
-DEFAULT_NAME = "Generic webhook triggered incident"
-
-
-def context_of(**fields: Any) -> webhook.RequestContext:
-    return webhook.RequestContext(**{"headers": {}, "query": {}, **fields})
+def paths_of(text: str) -> tuple[mapping.DotPath, ...]:
+    """Return the paths of a parameter that has no mistakes."""
+    return mapping.read_paths(text, pytest.fail)
 
 
-def made_of(*items: Any, sent: webhook.RequestContext | None = None, **params: Any) -> list[webhook.Incident]:
-    """Return the incidents for a request's items."""
-    return webhook.make_incidents(list(items), sent or context_of(), settings(**params), NOW)
+def name_in(payload: Any, name_from: str, **shared: Any) -> str | None:
+    """Return the name of an event by the text of a parameter that has no mistakes."""
+    source = mapping.read_name_source(name_from, pytest.fail)
+    return mapping.name_of(payload, {"headers": {}, **shared}, source)
 
 
-def fields_of(payload: Any, sent: webhook.RequestContext | None = None, **params: Any) -> dict[str, Any]:
-    """Return the fields of the one incident a payload becomes."""
-    [incident] = made_of(payload, sent=sent, **params)
-    return incident.fields
+def problems_with(read: Any, text: str) -> list[str]:
+    """Return the sentences about what is wrong with a parameter's text."""
+    problems: list[str] = []
+    read(text, problems.append)
+    return problems
 
 
-def mistakes_of(**params: Any) -> list[str]:
-    return [str(mistake) for mistake in settings(**params).mistakes]
-
-
-# ---- where fields come from: paths
+# ---- paths
 
 NESTED = {
     "title": "Disk full",
     "rule": {"name": "disk usage", "id": 177, "tags": ["infra", "disk"]},
-    "alerts": [{"status": "firing", "kibana.alert.uuid": "u-1", "labels": {"pod.name": "p"}}, {"status": "resolved"}],
+    "alerts": [
+        {"status": "firing", "kibana.alert.uuid": "u-1", "labels": {"pod.name": "p"}},
+        {"status": "resolved"},
+    ],
     "kibana.alert": {"rule.name": "dotted"},
     "data[id]": "bracketed",
     "a": {"b.c": {"d": "deep"}, "b": {"c": {"d": "steps"}}},
     "x.y": None,
-    "x": {"y": "behind null"},
+    "x": {"y": "after null"},
     "5": "a key of digits",
     "Alert Name": "with a blank",
     "empty": "",
+    "$": {"x": "a dollar sign"},
 }
 
 
@@ -134,7 +58,6 @@ NESTED = {
     [
         ("title", "Disk full"),
         ("rule.name", "disk usage"),
-        ("$.rule.name", "disk usage"),
         ("rule.tags.1", "disk"),
         ("rule.tags[1]", "disk"),
         ("rule[tags][0]", "infra"),
@@ -146,11 +69,12 @@ NESTED = {
         ("kibana.alert.rule.name", "dotted"),
         ("data[id]", "bracketed"),
         ("a.b.c.d", "deep"),
-        ("x.y", "behind null"),
+        ("x.y", "after null"),
         ("5", "a key of digits"),
         ("Alert Name", "with a blank"),
         (" rule . name ", "disk usage"),
         ("['rule']['name']", "disk usage"),
+        ("[$].x", "a dollar sign"),
         ("alerts.2.status", None),
         ("alerts.status", None),
         ("alerts.99999999999999999999", None),
@@ -159,42 +83,40 @@ NESTED = {
     ],
 )
 def test_a_path_finds_its_value(path: str, found: Any) -> None:
-    assert webhook.DotPath(path.strip()).find(NESTED) == found
+    assert mapping.DotPath(path.strip()).find(NESTED) == found
 
 
-@pytest.mark.parametrize(
-    "path", ["a..b", ".a", "a.", ".", "[", "]", "a[", "a[0", "a]", "a[]", "a[0]b", "a.[0]", "[[a]]", "a.*.b", "a[*].b", "a. .b"]
-)
-@pytest.mark.parametrize(
-    "name, display",
-    [
-        ("name_from", "Incident name"),
-        ("type_from", "Incident type from"),
-        ("occurred_from", "Occurred from"),
-        ("severity_from", "Severity from"),
-        ("events_path", "Events in"),
-        ("duplication_key", "Duplication key"),
-    ],
-)
-def test_what_cannot_be_a_path_is_told_with_its_parameter_and_the_others_still_count(path: str, name: str, display: str) -> None:
-    read = settings(**{name: f"good.path, {path}"})
-    [mistake] = [str(mistake) for mistake in read.mistakes]
-    assert mistake.startswith(f"{display}: ")
-    assert "data.alert.id" in mistake
-    assert repr(read).count("good.path") or "good.path" in str(
-        [key.text for key in read.duplication_paths]
-        + [path.text for path in (*(read.type_from or ()), *read.events_paths)]
-        + [path.text for path in (*read.occurred_from, *read.severity_from)]
-    )
+READERS = [
+    mapping.read_paths,
+    mapping.read_name_source,
+    mapping.read_type_paths,
+    mapping.read_occurred_paths,
+    mapping.read_duplication_key,
+]
+NOT_PATHS = [
+    *("a..b", ".a", "a.", ".", "[", "]", "a[", "a[0", "a]", "a[]", "a[0]b", "a.[0]", "[[a]]"),
+    *("a.*.b", "a[*].b", "a. .b", "$.a.b"),
+]
 
 
-def test_the_test_button_tells_a_bad_path() -> None:
-    with pytest.raises(ValueError, match=r"Events in: 'a\.\.b' is no path"):
-        webhook.test_module(settings(events_path="a..b"))
-    assert webhook.test_module(settings(name_from="{a.b} on {c[0]}", type_from="none", severity_map="1-2=low")) == "ok"
+@pytest.mark.parametrize("path", [*NOT_PATHS, ".".join("a" * 51)])
+@pytest.mark.parametrize("read", READERS)
+def test_what_is_not_a_path_is_reported_and_the_others_still_count(read: Any, path: str) -> None:
+    problems: list[str] = []
+    found = read(f"good.path, {path}", problems.append)
+    assert len(problems) == 1
+    assert repr(path[:100]) in problems[0]
+    assert "data.alert.id" in problems[0] or "leave $. out" in problems[0]
+    texts = [found.text] if isinstance(found, mapping.NameSource) else [one.text for one in found]
+    assert any("good.path" in text for text in texts)
 
 
-# ---- where fields come from: the request beside the payload
+def test_a_path_with_a_dollar_sign_is_told_how_to_be_written() -> None:
+    with pytest.raises(ValueError, match=r"'\$\.rule\.name' begins with \$\..*leave \$\. out"):
+        mapping.DotPath("$.rule.name")
+
+
+# ---- paths into the request
 
 
 @pytest.mark.parametrize(
@@ -215,32 +137,66 @@ def test_the_test_button_tells_a_bad_path() -> None:
         ("request_path", {"path": "/own"}, "/firewall"),
         ("source_address", {"a": 1}, "192.0.2.7"),
         ("request_source_address", {"source_address": "own"}, "192.0.2.7"),
+        ("parent.receiver", {"a": 1}, "soc"),
+        ("parent.receiver", {"parent": {"receiver": "own"}}, "own"),
+        ("request_parent.receiver", {"parent": {"receiver": "own"}}, "soc"),
     ],
 )
-def test_paths_reach_the_request_where_the_payload_has_no_such_field(path: str, payload: Any, found: str | None) -> None:
-    sent = context_of(
-        headers={"x-kind": "from-header"}, query={"kind": "from-query"}, path="/firewall", source_address="192.0.2.7"
-    )
-    assert fields_of(payload, sent, name_from=path)["name"] == (found or DEFAULT_NAME)
-
-
-def test_path_and_source_address_are_kept_and_never_overwrite() -> None:
-    sent = context_of(path="/firewall/a", source_address="2001:db8::7")
-    raw = json.loads(fields_of({"a": 1}, sent)["rawJSON"])
-    assert raw == {"a": 1, "headers": {}, "path": "/firewall/a", "source_address": "2001:db8::7"}
-    raw = json.loads(fields_of({"path": "/own", "request_path": 5, "headers": None}, sent)["rawJSON"])
-    assert raw == {
-        "path": "/own",
-        "request_path": 5,
-        "headers": None,
-        "request_request_path": "/firewall/a",
-        "request_headers": {},
-        "source_address": "2001:db8::7",
+def test_paths_reach_the_request_where_the_payload_has_no_such_field(
+    path: str, payload: Any, found: str | None
+) -> None:
+    shared = {
+        "headers": {"x-kind": "from-header"},
+        "query": {"kind": "from-query"},
+        "path": "/firewall",
+        "source_address": "192.0.2.7",
+        "parent": {"receiver": "soc"},
     }
-    assert json.loads(fields_of({}, context_of())["rawJSON"]) == {"headers": {}}
+    assert mapping.DotPath(path).find_in(payload, shared) == found
+    in_payload = found is not None and "own" in found
+    assert mapping.DotPath(path).find_with_side(payload, shared) == (found, in_payload)
 
 
-# ---- where fields come from: names
+def test_the_hook_reports_which_path_gave_a_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    reports: list[tuple[Any, Any]] = []
+    paths = paths_of("missing, level, title")
+    monkeypatch.setattr(mapping.PATH_HOOK, "report", lambda *report: reports.append(report))
+    payload = {"level": {"no": "text"}, "title": "Disk full"}
+    assert mapping.first_usable(payload, {}, paths, mapping.text_of) == "Disk full"
+    assert mapping.first_usable({}, {}, paths, mapping.text_of) is None
+    assert reports == [(paths, paths[2])]
+    assert reports[0][0] is paths
+
+
+# ---- parameters
+
+
+@pytest.mark.parametrize("empty", ["", None, " , ", []])
+def test_an_empty_parameter_is_the_default(empty: Any) -> None:
+    assert mapping.read_paths(empty, pytest.fail) == ()
+    assert mapping.read_type_paths(empty, pytest.fail) == ()
+    assert mapping.read_duplication_key(empty, pytest.fail) == ()
+    assert mapping.read_name_source(empty, pytest.fail) is mapping.NAME_FROM
+    assert mapping.read_occurred_paths(empty, pytest.fail) is mapping.OCCURRED_FROM
+    assert mapping.read_severity_map(empty, pytest.fail) == mapping.NO_SEVERITY_MAP
+
+
+def test_a_default_that_is_written_out_is_the_default() -> None:
+    assert mapping.read_name_source("name", pytest.fail) is mapping.NAME_FROM
+    assert mapping.read_occurred_paths(" occurred ", pytest.fail) is mapping.OCCURRED_FROM
+
+
+def test_a_parameter_may_be_a_list() -> None:
+    assert mapping.split_list(["a", " b ", "", 5]) == ("a", "b", "5")
+    assert [path.text for path in mapping.read_paths(["a.b", "c"], pytest.fail)] == ["a.b", "c"]
+
+
+@pytest.mark.parametrize("word", ["none", " None ", "NONE"])
+def test_none_as_the_type_is_no_path(word: str) -> None:
+    assert mapping.read_type_paths(word, pytest.fail) is None
+
+
+# ---- names
 
 
 @pytest.mark.parametrize(
@@ -248,81 +204,116 @@ def test_path_and_source_address_are_kept_and_never_overwrite() -> None:
     [
         ("", {"name": "n", "x": 1}, "n"),
         ("name", {"name": " n ", "x": 1}, "n"),
-        ("name", {"name": "", "x": 1}, DEFAULT_NAME),
+        ("name", {"name": "", "x": 1}, None),
         ("title, rule.name", {"rule": {"name": "r"}}, "r"),
         ("title, rule.name", {"title": " ", "rule": {"name": "r"}}, "r"),
         ("title, rule.name", {"title": {"text": "t"}, "rule": {"name": "r"}}, "r"),
         ("number", {"number": 4711}, "4711"),
         ("number", {"number": 0.5}, "0.5"),
         ("tags", {"tags": ["a", "b", 3]}, "a, b, 3"),
-        ("{rule.name} on {host.0.name}", {"rule": {"name": "Disk"}, "host": [{"name": "db1"}]}, "Disk on db1"),
+        (
+            "{rule.name} on {host.0.name}",
+            {"rule": {"name": "Disk"}, "host": [{"name": "db1"}]},
+            "Disk on db1",
+        ),
         ("{rule.name} on {host.0.name}", {"rule": {"name": "Disk"}}, "Disk on"),
-        ("{rule.name} on {host.0.name}", {"other": 1}, DEFAULT_NAME),
-        ("[{status}] {title, rule.name}", {"status": "firing", "rule": {"name": "r"}}, "[firing] r"),
+        ("{rule.name} on {host.0.name}", {"other": 1}, None),
+        (
+            "[{status}] {title, rule.name}",
+            {"status": "firing", "rule": {"name": "r"}},
+            "[firing] r",
+        ),
         ("Alert {id}", {"id": 5, "x": True}, "Alert 5"),
         ("Alert: {up}, {down}", {"up": True, "down": None}, "Alert: true,"),
-        ("{title}", {"title": "x" * 700}, "x" * 600),
-        ("body", "CEF:0|x", "CEF:0|x"),
+        ("body", {"body": "CEF:0|x"}, "CEF:0|x"),
     ],
 )
-def test_the_name_is_the_first_usable_value_or_a_text(name_from: str, payload: Any, name: str) -> None:
-    assert fields_of(payload, name_from=name_from)["name"] == name
+def test_the_name_is_the_first_usable_value_or_a_text(
+    name_from: str, payload: Any, name: str | None
+) -> None:
+    assert name_in(payload, name_from) == name
 
 
 @pytest.mark.parametrize("text", ["{a", "a}", "{}", "{a..b}", "{{a}}", "{a} {b", "}{"])
-def test_a_text_that_cannot_be_one_is_told(text: str) -> None:
-    [mistake] = mistakes_of(name_from=text)
-    assert mistake.startswith("Incident name: ")
-    assert fields_of({"name": "n", "x": 1}, name_from=text)["name"] == "n"
-
-
-# ---- where fields come from: types
+def test_a_template_that_cannot_be_used_is_reported(text: str) -> None:
+    problems: list[str] = []
+    source = mapping.read_name_source(text, problems.append)
+    assert len(problems) == 1
+    assert mapping.name_of({"name": "n", "x": 1}, {}, source) == "n"
 
 
 @pytest.mark.parametrize(
-    "type_from, incident_type, payload, expected",
+    "value, text",
     [
-        ("", "Instance", {"type": "vendor.word", "x": 1}, "Instance"),
-        ("", "", {"type": "vendor.word", "x": 1}, "vendor.word"),
-        ("", "", {"type": 7, "x": 1}, None),
-        ("", "", {"x": 1}, None),
-        ("category", "Instance", {"category": "Phishing", "type": "vendor.word"}, "Phishing"),
-        ("kind, category", "Instance", {"kind": "", "category": "Phishing"}, "Phishing"),
-        ("category", "Instance", {"type": "vendor.word", "x": 1}, "Instance"),
-        ("category", "", {"type": "vendor.word", "x": 1}, None),
-        ("none", "Instance", {"type": "vendor.word", "x": 1}, "Instance"),
-        ("None", "", {"type": "vendor.word", "x": 1}, None),
-        # Our own format, whatever the parameters say.
-        ("", "Instance", {"type": "Own", "name": "n"}, "Own"),
-        ("none", "Instance", {"type": "Own", "raw_json": {"a": 1}}, "Own"),
-        ("category", "Instance", {"raw_json": {"category": "Phishing"}}, "Instance"),
-        ("", "", {"raw_json": {"type": "vendor.word"}}, None),
+        ("a", "a"),
+        (" ", None),
+        (None, None),
+        (True, "true"),
+        (0, "0"),
+        ([], None),
+        ([""], None),
+        (["a", None, "b"], "a, b"),
+        ([["a"]], None),
+        ([{"a": 1}], None),
+        ({"a": 1}, None),
+        ([str(number) for number in range(41)], ", ".join(map(str, range(40)))),
     ],
 )
-def test_the_type_follows_its_table(type_from: str, incident_type: str, payload: Any, expected: str | None) -> None:
-    assert fields_of(payload, type_from=type_from, incidentType=incident_type).get("type") == expected
+def test_a_text_is_made_of_plain_values_only(value: Any, text: str | None) -> None:
+    assert mapping.text_of(value) == text
 
 
-@pytest.mark.parametrize("spelling", ["raw_json", "rawJson", "rawJSON"])
-def test_our_own_format_counts_whatever_the_parameters_say(spelling: str) -> None:
-    params: dict[str, Any] = {
-        "name_from": "title",
-        "occurred_from": "at",
-        "severity_from": "level",
-        "events_path": "customFields.list, list",
-    }
-    envelope = {"name": "n", "occurred": "2024-01-01T00:00:00Z", "severity": "warning", "title": "t", "list": [1, 2]}
-    fields = fields_of({**envelope, spelling: {"title": "other", "at": "2020-01-01", "level": 4}}, **params)
-    assert (fields["name"], fields["occurred"], fields["severity"]) == ("n", "2024-01-01T00:00:00Z", 2)
-    documented = {"name": "n", "occurred": 1704067200, "severity": "P1", "details": "d", "owner": "o", "customFields": {"f": 1}}
-    fields = fields_of(documented, **params)
-    assert {name: fields[name] for name in documented} == {**documented, "occurred": "2024-01-01T00:00:00Z", "severity": 4}
-    assert json.loads(fields["rawJSON"]) == {**documented, "headers": {}}
+# ---- times
 
 
-# ---- where fields come from: times
+@pytest.mark.parametrize(
+    "text, rfc3339",
+    [
+        ("2024-05-01T12:00:00Z", "2024-05-01T12:00:00Z"),
+        ("2024-05-01t12:00:00z", "2024-05-01T12:00:00Z"),
+        ("2024-05-01 12:00:00+00:00", "2024-05-01T12:00:00Z"),
+        ("2024-05-01T12:00:00-00:00", "2024-05-01T12:00:00Z"),
+        ("2024-05-01T12:00:00+05:30", "2024-05-01T12:00:00+05:30"),
+        ("2024-05-01T12:00:00.5-08:00", "2024-05-01T12:00:00.500000-08:00"),
+        ("2024-05-01T12:00:00.123456789Z", "2024-05-01T12:00:00.123456Z"),
+        ("2024-05-01T12:00:00", "2024-05-01T12:00:00Z"),
+        ("2024-05-01", "2024-05-01T00:00:00Z"),
+        ("20240501T120000Z", "2024-05-01T12:00:00Z"),
+        ("2024-W18-3", "2024-05-01T00:00:00Z"),
+        ("2016-12-31T23:59:60Z", "2016-12-31T23:59:59Z"),
+        ("2016-12-31T23:59:60.5Z", "2016-12-31T23:59:59.500000Z"),
+        ("1937-01-01T12:00:27+00:19:32", "1937-01-01T11:40:55Z"),
+        (" 2024-05-01T12:00:00Z\n", "2024-05-01T12:00:00Z"),
+    ],
+)
+def test_a_date_becomes_rfc_3339(text: str, rfc3339: str) -> None:
+    """
+    Given: a date as senders write it
+    When: it is read
+    Then: it is RFC 3339, in UTC where it has no offset
+    """
+    assert mapping.parse_date(text) == rfc3339
 
-MAY = "2024-05-01T12:00:00Z"
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "now",
+        "05/01/2024",
+        "2024-02-30",
+        "2024-05-01T25:00:00Z",
+        "0001-01-01T00:00:00+00:00:30",
+    ],
+)
+def test_anything_else_is_not_a_date(text: str) -> None:
+    """
+    Given: text that is not a date, or one out of range
+    When: it is read
+    Then: ValueError, and nothing else
+    """
+    with pytest.raises(ValueError):
+        mapping.parse_date(text)
 
 
 @pytest.mark.parametrize(
@@ -368,9 +359,7 @@ MAY = "2024-05-01T12:00:00Z"
     ],
 )
 def test_a_time_of_any_common_form_is_rfc_3339(given: Any, expected: str) -> None:
-    assert webhook.occurred_of(given) == expected
-    assert fields_of({"at": given}, occurred_from="at")["occurred"] == expected
-    assert fields_of({"occurred": given, "raw_json": {}})["occurred"] == expected
+    assert mapping.occurred_of(given) == expected
 
 
 @pytest.mark.parametrize(
@@ -400,6 +389,9 @@ def test_a_time_of_any_common_form_is_rfc_3339(given: Any, expected: str) -> Non
         "99999999999",
         "0001-01-01T00:00:00Z",
         "1601-01-01T00:00:00Z",
+        "1900-01-01T00:00:00Z",
+        "1900-12-31T23:59:59.123456Z",
+        "2100-01-01T00:00:00Z",
         "1899-12-30T00:00:00Z",
         "9999-12-31T23:59:59Z",
         "2999-01-01T00:00:00Z",
@@ -414,17 +406,17 @@ def test_a_time_of_any_common_form_is_rfc_3339(given: Any, expected: str) -> Non
         "0001-01-01T00:00:00+23:59:59",
     ],
 )
-def test_what_is_no_time_never_becomes_a_nonsense_year(given: Any) -> None:
-    assert webhook.occurred_of(given) is None
-    assert fields_of({"at": given}, occurred_from="at")["occurred"] == TRIGGERED
+def test_what_is_not_a_time_never_becomes_a_nonsense_year(given: Any) -> None:
+    assert mapping.occurred_of(given) is None
 
 
 def test_the_first_path_with_a_time_counts() -> None:
     payload = {"endsAt": "0001-01-01T00:00:00Z", "startsAt": MAY}
-    assert fields_of(payload, occurred_from="missing, endsAt, startsAt")["occurred"] == MAY
+    paths = mapping.read_occurred_paths("missing, endsAt, startsAt", pytest.fail)
+    assert mapping.first_usable(payload, {}, paths, mapping.occurred_of) == MAY
 
 
-# ---- where fields come from: severities
+# ---- severities
 
 SEVERITY_WORDS = {
     4: "critical crit fatal emergency emerg disaster p1 sev1",
@@ -437,15 +429,17 @@ SEVERITY_WORDS = {
 
 
 @pytest.mark.parametrize(
-    "word, severity", [(word, severity) for severity, words in SEVERITY_WORDS.items() for word in words.split()]
+    "word, severity",
+    [(word, severity) for severity, words in SEVERITY_WORDS.items() for word in words.split()],
 )
 def test_a_severity_s_word_counts_in_any_case(word: str, severity: float) -> None:
     for given in (word, word.upper(), f" {word.title()} "):
-        assert fields_of({"level": given}, severity_from="level")["severity"] == severity
-        assert fields_of({"severity": given, "raw_json": {}})["severity"] == severity
+        assert mapping.severity_of(given) == severity
 
 
-NO_SEVERITIES: list[Any] = [5, -1, 2.5, "5", 100, "p9", "urgent", "", None, True, {}, [], 1e300, "1" * 400, "nan"]
+NO_SEVERITIES: list[Any] = [
+    *(5, -1, 2.5, "5", 100, "p9", "urgent", "", None, True, {}, [], 1e300, "1" * 400, "nan"),
+]
 
 
 @pytest.mark.parametrize(
@@ -457,15 +451,13 @@ NO_SEVERITIES: list[Any] = [5, -1, 2.5, "5", 100, "p9", "urgent", "", None, True
     ],
 )
 def test_a_severity_s_number_is_xsoar_s(given: Any, severity: float | None) -> None:
-    assert fields_of({"level": given}, severity_from="level").get("severity") == severity
+    assert mapping.severity_of(given) == severity
 
 
-def test_without_a_path_a_payload_s_severity_is_not_taken() -> None:
-    assert "severity" not in fields_of({"severity": "high", "x": 1})
-
-
-SEVERITY_MAP = (
-    "90-100=critical, 70-89=high, 9.0-10.0=Critical, 7.0-8.9 = 3, 42=low, sev3=medium, very-high=critical, high=low, true=1"
+OWN_SEVERITIES = mapping.read_severity_map(
+    "90-100=critical, 70-89=high, 9.0-10.0=Critical, 7.0-8.9 = 3, 42=low, sev3=medium, "
+    "very-high=critical, high=low, true=1",
+    pytest.fail,
 )
 
 
@@ -500,455 +492,341 @@ SEVERITY_MAP = (
     ],
 )
 def test_the_instance_s_own_severities_come_first(given: Any, severity: float | None) -> None:
-    assert fields_of({"level": given}, severity_from="level", severity_map=SEVERITY_MAP).get("severity") == severity
-
-
-def test_the_map_says_what_no_envelope_s_word_means_by_itself() -> None:
-    assert fields_of({"severity": "high", "raw_json": {}}, severity_map=SEVERITY_MAP)["severity"] == 3
-    assert fields_of({"severity": "very-high", "raw_json": {}}, severity_map=SEVERITY_MAP)["severity"] == 4
+    assert mapping.severity_of(given, OWN_SEVERITIES) == severity
 
 
 @pytest.mark.parametrize(
-    "text", ["high", "=high", "5=", "5=urgent", "100-90=high", "90+=critical", ">=90=critical", "90-=critical", "7,0-8,9=high"]
-)
-def test_a_bad_map_is_explained(text: str) -> None:
-    mistakes = mistakes_of(severity_map=f"{text}, sev9=low")
-    assert mistakes
-    assert all(mistake.startswith("Severity words: ") and "90-100=critical" in mistake for mistake in mistakes)
-    assert fields_of({"level": "sev9"}, severity_from="level", severity_map=f"{text}, sev9=low")["severity"] == 1
-
-
-# ---- where fields come from: arrays of events
-
-
-def raws(incidents: list[webhook.Incident]) -> list[dict[str, Any]]:
-    return [json.loads(incident.fields["rawJSON"]) for incident in incidents]
-
-
-def test_each_element_is_an_incident_and_keeps_the_rest_as_parent() -> None:
-    payload = {"receiver": "soc", "data": {"alerts": [{"id": 1}, "text", {"id": 3, "parent": "own"}], "more": True}}
-    made = made_of(payload, events_path="missing, receiver, data.alerts", name_from="{parent.receiver} {id}")
-    rest = {"receiver": "soc", "data": {"more": True}}
-    assert raws(made) == [
-        {"id": 1, "parent": rest, "headers": {}},
-        {"body": "text", "parent": rest, "headers": {}},
-        {"id": 3, "parent": "own", "request_parent": rest, "headers": {}},
-    ]
-    assert [incident.fields["name"] for incident in made] == ["soc 1", "soc", "soc 3"]
-    assert payload["data"] == {"alerts": [{"id": 1}, "text", {"id": 3, "parent": "own"}], "more": True}
-
-
-@pytest.mark.parametrize(
-    "path, payload, count, parent",
+    "text",
     [
-        ("events", {"events": [{"a": 1}, {"a": 2}]}, 2, {}),
-        ("events", {"events": [], "x": 1}, 0, None),
-        ("events", {"events": {"a": 1}, "x": 1}, 1, None),
-        ("a.b", {"a.b": [{"n": 1}], "x": 1}, 1, {"x": 1}),
-        ("list.0.events", {"list": [{"events": [{"n": 1}, {"n": 2}], "y": 1}, 5]}, 2, {"list": [{"y": 1}, 5]}),
-        ("list[1]", {"list": [[{"n": 1}], [{"n": 1}, {"n": 2}, {"n": 3}]]}, 3, {"list": [[{"n": 1}]]}),
-        ("first, second", {"first": "no array", "second": [{"n": 1}]}, 1, {"first": "no array"}),
-        ("first, second", {"first": [], "second": [{"n": 1}]}, 0, None),
+        *("high", "=high", "5=", "5=urgent", "100-90=high", "90+=critical", ">=90=critical"),
+        *("90-=critical", "7,0-8,9=high"),
     ],
 )
-def test_the_first_path_that_holds_an_array_counts(path: str, payload: Any, count: int, parent: Any) -> None:
-    made = made_of(payload, events_path=path)
-    assert len(made) == count
-    assert all(raw.get("parent") == parent for raw in raws(made))
+def test_a_bad_map_is_explained(text: str) -> None:
+    problems: list[str] = []
+    own = mapping.read_severity_map(f"{text}, sev9=low", problems.append)
+    assert problems
+    assert all("90-100=critical" in problem for problem in problems)
+    assert mapping.severity_of("sev9", own) == 1
 
 
-def test_arrays_in_several_items_become_one_list() -> None:
-    made = made_of({"events": [{"n": 1}, {"n": 2}]}, {"other": 3}, {"events": []}, {"events": [{"n": 4}]}, events_path="events")
-    assert [raw.get("n", raw.get("other")) for raw in raws(made)] == [1, 2, 3, 4]
+# ---- arrays of events
 
 
-def test_an_element_with_raw_json_is_our_own_format_and_a_wrong_field_has_its_place() -> None:
-    made = made_of({"events": [{"name": "n", "raw_json": {"a": 1}}]}, events_path="events", name_from="title")
-    assert made[0].fields["name"] == "n"
-    with pytest.raises(webhook.BadRequest, match=re.escape("events[1].severity: ")):
-        made_of({"events": [{"a": 1}, {"severity": "bad", "raw_json": {}}]}, events_path="events")
+@pytest.mark.parametrize(
+    "path, payload, keys, rest",
+    [
+        ("events", {"events": [{"a": 1}], "x": 1}, ("events",), {"x": 1}),
+        ("events", {"events": {"a": 1}, "x": 1}, None, None),
+        ("events", {}, None, None),
+        ("a.b", {"a.b": [{"n": 1}], "x": 1}, ("a.b",), {"x": 1}),
+        ("a.b", {"a": {"b": [1], "c": 2}}, ("a", "b"), {"a": {"c": 2}}),
+        (
+            "list.0.events",
+            {"list": [{"events": [{"n": 1}, {"n": 2}], "y": 1}, 5]},
+            ("list", 0, "events"),
+            {"list": [{"y": 1}, 5]},
+        ),
+        ("list[1]", {"list": [[{"n": 1}], [{"n": 2}]]}, ("list", 1), {"list": [[{"n": 1}]]}),
+        ("list.2", {"list": [[], []]}, None, None),
+        ("list.x", {"list": [[], []]}, None, None),
+    ],
+)
+def test_a_path_finds_an_array_and_the_rest_is_kept(
+    path: str, payload: Any, keys: tuple[Any, ...] | None, rest: Any
+) -> None:
+    before = repr(payload)
+    assert mapping.DotPath(path).find_array(payload) == keys
+    if keys:
+        assert mapping.without(payload, keys) == rest
+    assert repr(payload) == before
 
 
-def test_too_many_elements_are_413() -> None:
-    with pytest.raises(webhook.HTTPError) as refusal:
-        made_of({"events": [{}] * (webhook.MAX_ITEMS + 1)}, events_path="events")
-    assert refusal.value.status == 413
+# ---- duplication keys
 
 
-@pytest.mark.parametrize("body", ["x" * 3_000_000, ["x" * 100] * 30_000, {str(n): n for n in range(200_000)}])
-def test_a_large_parent_is_whole_once_and_bounded_in_the_others(body: Any) -> None:
-    count = 500
-    made = made_of({"events": [{"n": n} for n in range(count)], "body": body, "small": "kept"}, events_path="events")
-    first, *others = raws(made)
-    assert first["parent"] == {"body": body, "small": "kept"}
-    assert "parent_shortened" not in first
-    assert sum(incident.size for incident in made[1:]) < webhook.MAX_SHARED_BYTES + count * 1000
-    assert all("whole in an earlier incident" in other["parent_shortened"] for other in others)
-    assert [other["n"] for other in others] == list(range(1, count))
+def key_of(payload: Any, duplication_key: str, index: int = 0, **shared: Any) -> str | None:
+    """Return the key of a request's event by the text of a parameter that has no mistakes."""
+    keys = mapping.read_duplication_key(duplication_key, pytest.fail)
+    return mapping.event_key(payload, {"headers": {}, **shared}, keys, index)
 
 
-def test_large_headers_are_whole_once_and_bounded_in_the_others() -> None:
-    sent = context_of(headers={"x-long": "y" * 30_000, "x-short": "z"})
-    first, *others = raws(made_of(*({"n": n} for n in range(1000)), sent=sent))
-    assert first["headers"] == sent.headers
-    assert all(other["headers"]["x-short"] == "z" and other["headers_shortened"] for other in others)
-    assert sum(len(json.dumps(other)) for other in others) < webhook.MAX_SHARED_BYTES
-
-
-# ---- where fields come from: duplication keys
-
-
-def keys_of(*items: Any, sent: webhook.RequestContext | None = None, **params: Any) -> list[str | None]:
-    return [incident.key for incident in made_of(*items, sent=sent, **params)]
+@pytest.mark.parametrize(
+    ("paths", "key"),
+    [
+        ("a", "a,json:1"),
+        ("missing,b.c", "b.c:x"),
+        ("b.list.1.id", "b.list.1.id,json:7"),
+        ("b.list.2,b.list.9.id,b.list.x,a.b,nothing", None),
+        ("empty,none,zero", "zero,json:0"),
+        ("false", "false,json:false"),
+        ("b.list.0", 'b.list.0,json:{"id":6}'),
+        ("dot.ted", "dot.ted:d"),
+        ("", None),
+    ],
+)
+def test_the_first_path_with_a_value_identifies_the_event(paths: str, key: str | None) -> None:
+    """
+    Given: dot paths into an event
+    When: it is identified
+    Then: the first that has a value counts, also through lists and keys with dots; an empty text,
+          array or object does not count
+    """
+    raw = {
+        "a": 1,
+        "b": {"c": "x", "list": [{"id": 6}, {"id": 7}]},
+        "empty": "",
+        "none": None,
+        "zero": 0,
+        "false": False,
+        "dot.ted": "d",
+        "nothing": {},
+    }
+    assert key_of(raw, paths) == key
 
 
 def test_numbers_and_their_texts_are_different_keys_and_texts_keep_their_spelling() -> None:
     values = ["5", 5, 5.0, "true", True, "[1]", [1], "json=5", ",json:5"]
-    keys = [keys_of({"id": value, "x": 1}, duplication_key="id")[0] for value in values]
+    keys = [key_of({"id": value, "x": 1}, "id") for value in values]
     assert len(set(keys)) == len(values)
     assert keys[0] == "id:5"  # as earlier versions and the published pack stored it
     assert keys[3] == "id:true"
 
 
 def test_several_values_are_joined_and_all_have_to_be_there() -> None:
-    key: dict[str, Any] = {"duplication_key": "status+alerts.0.fingerprint, id"}
+    key = "status+alerts.0.fingerprint, id"
     firing = {"status": "firing", "alerts": [{"fingerprint": "f"}], "id": "i"}
-    assert keys_of(firing, **key) != keys_of(firing | {"status": "resolved"}, **key)
-    assert keys_of(firing, **key) == keys_of(firing | {"more": 1}, **key)
-    assert keys_of({"status": "firing", "id": "i"}, **key) == keys_of({"id": "i"}, **key) == ["id:i"]
-    joined = [keys_of({"a": a, "b": b}, duplication_key="a+b") for a, b in (("x", "y+z"), ("x+y", "z"), ('x","y', "z"))]
-    assert len({key for keys in joined for key in keys}) == 3
+    assert key_of(firing, key) != key_of(firing | {"status": "resolved"}, key)
+    assert key_of(firing, key) == key_of(firing | {"more": 1}, key)
+    assert key_of({"status": "firing", "id": "i"}, key) == key_of({"id": "i"}, key) == "id:i"
+    pairs = (("x", "y+z"), ("x+y", "z"), ('x","y', "z"))
+    assert len({key_of({"a": a, "b": b}, "a+b") for a, b in pairs}) == 3
 
 
-@pytest.mark.parametrize("path", ["headers.x-delivery", "request_headers.x-delivery", "query.id", "path", "source_address"])
-def test_a_key_from_outside_the_elements_counts_with_their_places(path: str) -> None:
-    sent = context_of(headers={"x-delivery": "d"}, query={"id": "d"}, path="/d", source_address="192.0.2.1")
-    items = [{"n": 1}, {"n": 2}, {"n": 3}]
-    keys = keys_of(*items, sent=sent, duplication_key=path)
-    assert len(set(keys)) == 3
-    assert keys == keys_of(*items, sent=sent, duplication_key=path)
-    assert keys[0] == keys_of(items[0], sent=sent, duplication_key=path)[0]  # as earlier versions stored it
-    split = keys_of({"events": items}, sent=sent, duplication_key=path, events_path="events")
-    assert split == keys
+REQUEST_KEYS = ["headers.x-delivery", "request_headers.x-delivery", "query.id", "path", "parent.id"]
 
 
-def test_a_key_from_the_parent_counts_with_the_place_and_one_from_the_element_does_not() -> None:
-    payload = {"id": "d", "events": [{"id": "a"}, {"id": "b"}, {"id": "a"}]}
-    assert len(set(keys_of(payload, duplication_key="parent.id", events_path="events"))) == 3
-    assert keys_of(payload, duplication_key="id", events_path="events") == ["id:a", "id:b", "id:a"]
-    both = keys_of(payload, duplication_key="parent.id+id", events_path="events")
+@pytest.mark.parametrize("path", [*REQUEST_KEYS, "source_address"])
+def test_a_key_from_outside_the_events_counts_with_their_indexes(path: str) -> None:
+    shared = {
+        "headers": {"x-delivery": "d"},
+        "query": {"id": "d"},
+        "path": "d",
+        "source_address": "d",
+        "parent": {"id": "d"},
+    }
+    keys = [key_of({"n": index}, path, index, **shared) for index in range(3)]
+    assert keys == [f"{path}:d", f"{path},1:d", f"{path},2:d"]
+
+
+def test_a_key_from_the_event_counts_without_its_index() -> None:
+    events, shared = [{"id": "a"}, {"id": "b"}, {"id": "a"}], {"parent": {"id": "d"}}
+    keys = [key_of(event, "id", index, **shared) for index, event in enumerate(events)]
+    assert keys == ["id:a", "id:b", "id:a"]
+    both = [key_of(event, "parent.id+id", index, **shared) for index, event in enumerate(events)]
     assert both[0] == both[2] != both[1]
 
 
-# ---- where fields come from: CloudEvents
+def test_a_long_value_becomes_its_digest() -> None:
+    """
+    Given: a value so long that 5,000 of them would not be kept
+    When: its event is identified
+    Then: the key is short, and another long value has another key
+    """
+    keys = {key_of({"a": "x" * 500 + end}, "a") for end in "12"}
+    assert len(keys) == 2
+    assert all(key and len(key) < 100 and key.startswith("a:sha256=") for key in keys)
+    assert mapping.shorten_key("a:" + "x" * 198) == "a:" + "x" * 198
+    assert mapping.shorten_key("a:" + "x" * 199).startswith("a:sha256=")
 
-CLOUD_EVENT: dict[str, Any] = {
-    "specversion": "1.0",
-    "id": "A-1",
-    "source": "/s",
-    "type": "com.example.created",
-    "time": MAY,
-    "data": {"a": 1},
+
+@pytest.mark.parametrize(
+    "value",
+    [{"a": ["ü" * 150, 1.5, None]}, [[1, 2], {"b": "\ud800"}], list(range(5000)), ["x"] * 9],
+)
+def test_a_long_container_s_key_is_the_digest_of_its_json(value: Any) -> None:
+    key = key_of({"a": value}, "a")
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    if len(text) > 190:
+        text = f"sha256={hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()}"
+    assert key == f"a,json:{text}"
+
+
+@pytest.mark.parametrize("value", ["\ud800", "\ud800" * 500])
+def test_half_a_surrogate_pair_is_a_value(value: str) -> None:
+    assert key_of({"a": value}, "a") == key_of({"a": value}, "a")
+    assert key_of({"a": value}, "a") != key_of({"a": value + "x"}, "a")
+
+
+SIMILAR_PATHS = [
+    *("urn", "urn:id", "urn::id", "urn:", ":urn", "urn:json", "urn:1", "urn:id:json", "urn:id:1"),
+    *("urn+x", "urn:id+x", "urn+id:x"),
+]
+SIMILAR_VALUES = ["x", "id:x", ":id:x", "id,json:1", "json:1", "1", 1, "1:x", "id:1:x", "", ":x"]
+
+
+@pytest.mark.parametrize("long", ["", "y" * 250])
+def test_two_keys_are_equal_only_where_paths_and_values_are(long: str) -> None:
+    """
+    Given: paths and values that would be one text if they were put together with a colon
+    When: events are identified by them
+    Then: no two of them have one key, short or long, wherever they stand in the request
+    """
+    found = []
+    for path in SIMILAR_PATHS:
+        for value in SIMILAR_VALUES:
+            text = f"{value}{long}" if isinstance(value, str) and value else value
+            payload = dict.fromkeys(path.split("+"), text)
+            shared = {"parent": payload}
+            outside = "+".join(f"request_parent.{name}" for name in path.split("+"))
+            found += [key_of(payload, path)]
+            found += [key_of({}, outside, index, **shared) for index in range(2)]
+    keys = [key for key in found if key]
+    assert len(set(keys)) == len(keys) >= 300
+
+
+@pytest.mark.parametrize("path", ["id", "data.id", "headers.x-id", "a+b", "[b]", "a b"])
+def test_a_key_s_path_without_a_colon_keeps_its_spelling(path: str) -> None:
+    shared = {"headers": {"x-id": "5"}}
+    values = {"id": "5", "data": {"id": "5"}, "a": "5", "b": "5", "[b]": "5", "a b": "5"}
+    key = key_of(values, path, **shared)
+    assert key == (f"{path}:5" if "+" not in path else f'{path},json:["5","5"]')
+
+
+# ---- CloudEvents
+
+
+def test_a_cloud_event_has_its_attributes_in_its_json_or_in_the_headers() -> None:
+    event = {"specversion": "1.0", "type": "com.example.created", "data": {"a": 1}}
+    assert mapping.cloud_event(event, {"headers": {}}) is event
+    assert mapping.cloud_event({"a": 1}, {"headers": {"ce-type": "com.example.created"}}) is None
+    headers = {
+        "ce-specversion": "1.0",
+        "ce-type": "com.example.created",
+        "ce-time": MAY,
+        "ce-subject": "gr%C3%BC%C3%9Fe",
+    }
+    attributes = {"type": "com.example.created", "time": MAY, "subject": "grüße"}
+    assert mapping.cloud_event({"a": 1}, {"headers": headers}) == attributes
+
+
+# ---- hostile texts
+
+
+def seconds(work: Callable[[], Any]) -> float:
+    """Return the processor time that some work takes."""
+    before = time.process_time()
+    work()
+    return time.process_time() - before
+
+
+def nested(levels: int, step: str = "a") -> dict[str, Any]:
+    """Return an object with all keys that a path of equal steps may be read as, at each level."""
+    if levels == 0:
+        return {}
+    return {
+        ".".join([step] * count): nested(levels - count, step) for count in range(1, levels + 1)
+    }
+
+
+@pytest.mark.parametrize("steps", [2, 7, 8, 17, 50])
+def test_a_long_path_over_hostile_nesting_is_cheap(steps: int) -> None:
+    """
+    Given: a payload of 65,536 objects, in which a path may be read in as many ways
+    When: a path of up to 50 steps is looked up in it
+    Then: only a few of its objects are looked at
+    """
+    looked_up = 0
+
+    class Counted(dict[str, Any]):
+        def __contains__(self, key: object) -> bool:
+            nonlocal looked_up
+            looked_up += 1
+            return super().__contains__(key)
+
+        def get(self, key: str, default: Any = None) -> Any:
+            nonlocal looked_up
+            looked_up += 1
+            return super().get(key, default)
+
+    def counted(value: dict[str, Any]) -> Counted:
+        return Counted({key: counted(child) for key, child in value.items()})
+
+    hostile, path = counted(nested(16)), mapping.DotPath(".".join(["a"] * (steps - 1) + ["b"]))
+    assert path.find(hostile) is None
+    assert path.find_array(hostile) is None
+    assert 0 < looked_up <= 2 * mapping.MAX_PATH_VISITS * steps
+
+
+def test_a_long_path_finds_its_value_with_plain_and_with_dotted_keys() -> None:
+    names = [f"step{number}" for number in range(50)]
+    plain: Any = ["here"]
+    for name in reversed(names):
+        plain = {name: plain}
+    path = mapping.DotPath(".".join(names))
+    assert path.find(plain) == ["here"]
+    assert path.find_array(plain) == tuple(names)
+    assert mapping.DotPath(".".join([*names[1:], "x"])).find(plain) is None
+    dotted = {".".join(names[:20]): [{".".join(names[20:49]): {"step49": "here"}}]}
+    assert mapping.DotPath(".".join([*names[:20], "0", *names[20:49]])).find(dotted) == {
+        "step49": "here"
+    }
+    assert path.find({".".join(names): None, **plain}) == ["here"]
+
+
+def test_a_long_text_is_read_only_as_far_as_a_field_can_keep_it() -> None:
+    huge = "\u00fc" * 20_000_000
+    text = mapping.text_of(huge)
+    assert text is not None
+    assert 600 < len(text) <= 10_000
+    assert len(mapping.text_of([huge] * 100) or "") <= 40 * 10_002
+    assert mapping.text_of(1 << 20_000) is None
+    event = {"a": huge, "b": [huge] * 40}
+    work = [
+        lambda: mapping.text_of(huge),
+        lambda: mapping.severity_of(huge),
+        lambda: mapping.severity_of([huge] * 40),
+        lambda: mapping.occurred_of(huge),
+        lambda: name_in(event, "{a} {b} {a}"),
+    ]
+    assert max(map(seconds, work)) < 0.1
+
+
+# For each compiled pattern of the module: the texts that take it longest, by their length.
+WORST_TEXTS: dict[str, list[Callable[[int], str]]] = {
+    "PATH_SHAPE": [lambda n: "a" * n + "[", lambda n: "a." * n, lambda n: "[a]" * n + "["],
+    "PATH_STEP": [lambda n: "a" * n, lambda n: "[" * n, lambda n: "[a" * n],
+    "BRACED": [lambda n: "{" * n, lambda n: "{a" * n, lambda n: "{" + "a" * n],
+    "PLAIN_NUMBER": [lambda n: "1" * n, lambda n: "1." + "1" * n],
+    "SEVERITY_RANGE": [lambda n: "1" + " " * n, lambda n: "1-" + " " * n + "x"],
+    "NOT_A_SEVERITY_WORD": [lambda n: "-" * n + "a"],
+    "RFC_3339_UTC": [lambda n: "2024-05-01T12:00:00." + "0" * n],
+    "LEAP_SECOND": [lambda n: "12:00:" * n, lambda n: "1" * n],
+    "LOOSE_ISO": [lambda n: "2024-05-01" + " " * n, lambda n: "2024-05-01 12:00:00." + "1" * n],
+    "WRITTEN_DATE": [
+        lambda n: "MAY" + " " * n,
+        lambda n: "01 MAY 2024 12:00" + " " * n,
+        lambda n: "01 MAY 2024 12:00" + " " * n + "(" + "(" * n,
+    ],
+    "EPOCH_NUMBER": [lambda n: "1" * n, lambda n: "123456789." + "1" * n + "x"],
 }
 
 
-def test_a_cloud_event_gives_name_and_time_where_the_parameters_are_at_their_defaults() -> None:
-    fields = fields_of(CLOUD_EVENT)
-    assert (fields["name"], fields["occurred"]) == ("com.example.created", MAY)
-    assert fields_of(CLOUD_EVENT | {"subject": "blob.txt"})["name"] == "blob.txt"
-    assert fields_of(CLOUD_EVENT | {"name": "own"})["name"] == "own"
-    fields = fields_of(CLOUD_EVENT, name_from="data.a", occurred_from="data.at")
-    assert (fields["name"], fields["occurred"]) == ("1", TRIGGERED)
+def test_every_pattern_has_its_worst_text() -> None:
+    patterns = {name for name, value in vars(mapping).items() if isinstance(value, re.Pattern)}
+    assert patterns == set(WORST_TEXTS)
 
 
-def test_a_cloud_event_in_binary_mode_gives_them_by_its_headers() -> None:
-    headers = {"ce-specversion": "1.0", "ce-type": "com.example.created", "ce-time": MAY, "ce-id": "A-1", "ce-source": "/s"}
-    fields = fields_of({"a": 1}, context_of(headers=headers))
-    assert (fields["name"], fields["occurred"]) == ("com.example.created", MAY)
-    fields = fields_of({"a": 1}, context_of(headers=headers | {"ce-subject": "gr%C3%BC%C3%9Fe"}))
-    assert fields["name"] == "grüße"
-
-
-def test_a_batch_of_cloud_events_is_an_incident_each() -> None:
-    made = made_of(CLOUD_EVENT, CLOUD_EVENT | {"subject": "second"})
-    assert [incident.fields["name"] for incident in made] == ["com.example.created", "second"]
-
-
-# ---- where fields come from: details
-
-
-def test_a_bare_payload_has_short_details() -> None:
-    sent = context_of(headers={"user-agent": "Grafana/11"}, source_address="192.0.2.7")
-    payload = {"title": "Disk full", "count": 3, "up": False, "none": None, "deep": {"x": 1}, "last": "line"}
-    details = fields_of(payload, sent, name_from="title")["details"].split("\n")
-    assert details[0] == "Disk full"
-    assert "Source: 192.0.2.7" in details
-    assert "Sender: Grafana/11" in details
-    assert f"Time: {TRIGGERED}" in details
-    assert {"count: 3", "up: false", "last: line"} <= set(details)
-    assert not any("none" in line or line.startswith("deep") for line in details)
-
-
-def test_details_look_deeper_where_a_payload_s_first_level_says_little() -> None:
-    details = fields_of({"data": {"issue": {"title": "boom"}}, "list": [{"id": 7}, {"id": 8}]})["details"]
-    assert "data.issue.title: boom" in details
-    assert "list.0.id: 7" in details
-
-
-def test_details_hold_no_secret() -> None:
-    secrets = ["s3cret-1", "s3cret-2", "s3cret-3", "s3cret-4", "s3cret-5", "s3cret-6"]
-    payload = {
-        "Token": secrets[0],
-        "api_key": secrets[1],
-        "clientSecret": secrets[2],
-        "auth": {"password": secrets[3]},
-        "link": f"https://user:{secrets[4]}@example.com/x?access_token={secrets[5]}&page=2",
-    }
-    details = fields_of(payload)["details"]
-    assert not [secret for secret in secrets if secret in details]
-    assert "page=2" in details
-    assert "example.com" in details
-
-
-@pytest.mark.parametrize(
-    "payload",
-    [
-        {str(n): "x" * 10_000 for n in range(100)},
-        {str(n): "\U0001f600" * 10_000 for n in range(100)},
-        {"k" * 100_000: "v", "a": "b"},
-        {"a": "ü" * 100_000},
-        {"body": "x" * 100_000},
-        {"a" * 99: {"b" * 99: {"c" * 99: {"d" * 99: "e"}}}},
-        {"n": 10**300, "m": [[[]]], "o": [{}], "p": {}},
-    ],
-)
-def test_details_are_at_most_2_kb(payload: Any) -> None:
-    assert len(fields_of(payload, context_of(headers={"user-agent": "u" * 9000}))["details"].encode()) <= 2048
-
-
-def test_a_payload_s_own_details_stay() -> None:
-    assert fields_of({"details": "mine", "x": 1})["details"] == "mine"
-    assert "details" not in fields_of({"name": "n"})
-    assert "x: 1" in fields_of({"details": {"a": 1}, "x": 1})["details"]
-    assert len(fields_of({"details": "d" * 10**6, "x": 1})["details"]) <= 32 * 1024
-
-
-def test_details_cannot_hold_the_platform_s_error_marker() -> None:
-    marker = "[ERROR-fd5a7750-7182-4b38-90ba-091824478903]"
-    assert marker not in json.dumps(fields_of({"a": marker, "b": 1, "title": marker}, name_from="title"))
-
-
-# ---- where fields come from: parameters that find nothing
-
-
-def test_an_event_says_which_parameters_found_nothing() -> None:
-    params: dict[str, Any] = {
-        "name_from": "a",
-        "type_from": "b",
-        "occurred_from": "c",
-        "severity_from": "d",
-        "duplication_key": "e",
-    }
-    [incident] = made_of({"x": 1}, **params)
-    assert set(incident.missed) == set(params)
-    [incident] = made_of({"a": "n", "b": "t", "c": MAY, "d": "high", "e": 1}, **params)
-    assert incident.missed == ()
-    [incident] = made_of({"a": "n", "b": "t", "c": "never", "d": "nobody knows", "e": ""}, **params)
-    assert set(incident.missed) == {"occurred_from", "severity_from", "duplication_key"}
-    assert made_of({"x": 1})[0].missed == made_of({"x": 1}, name_from="name", type_from="none")[0].missed == ()
-    assert made_of({"raw_json": {}}, **params)[0].missed == ("duplication_key",)
-
-
-# ---- where fields come from: parameters
-
-
-def test_the_other_parameters_are_read() -> None:
-    read = settings(other_methods=["GET", "PATCH"], duplicate_hours="1.5", answer_seconds=3, keep_unreadable="true")
-    assert read.mistakes == ()
-    assert read.other_methods == {"GET", "PATCH"}
-    assert (read.duplicate_seconds, read.answer_seconds, read.keep_unreadable) == (5400.0, 3.0, True)
-    read = settings(other_methods="put, get", duplicate_hours="", answer_seconds=None, keep_unreadable=None)
-    assert read.other_methods == {"GET", "PUT"}
-    assert (read.duplicate_seconds, read.answer_seconds, read.keep_unreadable) == (None, None, False)
-    assert settings().other_methods == frozenset()
-
-
-@pytest.mark.parametrize(
-    "params, words",
-    [
-        ({"other_methods": "DELETE"}, "Also accept: choose of GET, PATCH, PUT"),
-        ({"duplicate_hours": "soon"}, "Forget duplicates after: enter a number of hours"),
-        ({"duplicate_hours": "0"}, "Forget duplicates after: "),
-        ({"duplicate_hours": "-1"}, "Forget duplicates after: "),
-        ({"duplicate_hours": "inf"}, "Forget duplicates after: "),
-        ({"answer_seconds": "0.0"}, "Answer at the latest after: enter a number of seconds"),
-        ({"answer_seconds": "3s"}, "Answer at the latest after: "),
-        ({"keep_unreadable": "perhaps"}, "Keep what cannot be read: "),
-    ],
-)
-def test_a_parameter_that_cannot_be_used_is_told(params: dict[str, Any], words: str) -> None:
-    [mistake] = mistakes_of(**params)
-    assert mistake.startswith(words)
-
-
-# ---- duplicates
-
-
-SETTINGS_WITH_KEY = settings(duplication_key="missing, id")
-
-
-def key_of(payload: dict[str, Any], duplication_key: str) -> str | None:
-    """Return the key that identifies a lone event."""
-    return webhook.event_key(payload, {}, settings(duplication_key=duplication_key).duplication_paths, 0)
-
-
-class TestEventKey:
-    @pytest.mark.parametrize(
-        "paths, key",
-        [
-            (("a",), "a,json:1"),
-            (("missing", "b.c"), "b.c:x"),
-            (("b.list.1.id",), "b.list.1.id,json:7"),
-            (("b.list.2", "b.list.9.id", "b.list.x", "a.b", "nothing"), None),
-            (("empty", "none", "zero"), "zero,json:0"),
-            (("false",), "false,json:false"),
-            (("b.list.0",), 'b.list.0,json:{"id":6}'),
-            (("dot.ted",), "dot.ted:d"),
-            ((), None),
-        ],
-    )
-    def test_the_first_path_with_a_value_identifies_the_event(self, paths: tuple[str, ...], key: str | None) -> None:
-        """
-        Given: dot paths into rawJSON
-        When: an event is identified
-        Then: the first that has a value counts, also through lists and keys with dots; emptiness is no value
-        """
-        raw = {
-            "a": 1,
-            "b": {"c": "x", "list": [{"id": 6}, {"id": 7}]},
-            "empty": "",
-            "none": None,
-            "zero": 0,
-            "false": False,
-            "dot.ted": "d",
-            "nothing": {},
-        }
-        assert key_of(raw, ",".join(paths)) == key
-
-    def test_an_incident_knows_its_key_and_its_size(self) -> None:
-        """
-        Given: an instance with a duplication key, and events of one length in ASCII, in UTF-8 and with long details
-        When: they become incidents
-        Then: each has its key, and a size that counts its bytes
-        """
-        made = [
-            webhook.make_incidents(
-                [{"raw_json": {"id": 7, "text": text}, "details": details}], NO_REQUEST, SETTINGS_WITH_KEY, NOW
-            )[0]
-            for text, details in (("x" * 5000, None), ("ü" * 5000, None), ("x" * 5000, "d" * 5000))
-        ]
-        assert [incident.key for incident in made] == ["id,json:7"] * 3
-        plain, wide, detailed = (incident.size for incident in made)
-        assert 5000 < plain < 6000
-        assert wide == plain + 5000
-        assert plain + 5000 <= detailed < plain + 5200
-
-    @pytest.mark.parametrize(
-        "body",
-        [
-            '{"price": 1.10, "long": 12345678901234567890.12345678901234567890, "small": 1E-7}',
-            '{ "a" : [ 1 , 2 ] }',
-            '{"a": "ü"}',
-            '{"a": "\u2028 \xa0 \x7f"}',
-            '{"twice": 1, "twice": 2}',
-        ],
-    )
-    def test_an_object_stays_as_it_came(self, body: str) -> None:
-        assert raw_text_of(body) == body[:-1] + ',"headers":{}}'
-
-    @pytest.mark.parametrize(
-        ("body", "kept"),
-        [
-            ('{"a": NaN, "b": -Infinity}', '{"a":"NaN","b":"-Infinity"}'),
-            ('{"a": 1e999}', '{"a":"1e999"}'),
-            ('{"a": ' + "9" * 400 + "}", '{"a":"' + "9" * 400 + '"}'),
-            ('{"a": "line\nbreak"}', '{"a":"line\\nbreak"}'),
-            ('{"a": "ta\tb"}', '{"a":"ta\\tb"}'),
-            ('{"a": "nu\0l"}', '{"a":"nu\\u0000l"}'),
-            ('{"a":\t1}', '{"a":1}'),
-            ('{"a": "\\ud800"}', '{"a":"\ufffd"}'),
-            ('{\n  "a": 1\n}', '{"a":1}'),
-            ('{"a": "' + webhook.ERROR_MARKER + '"}', '{"a": "\\u005b' + webhook.ERROR_MARKER[1:] + '"}'),
-            ('{"headers": 1}', '{"headers": 1,"request_headers":{}}'),
-            ("{}", "{}"),
-        ],
-    )
-    def test_what_xsoar_could_not_read_is_written_anew(self, body: str, kept: str) -> None:
-        raw = raw_text_of(body)
-        assert raw.replace(',"headers":{}', "").replace('"headers":{}', "") == kept
-        assert webhook.ERROR_MARKER not in raw
-        json.loads(raw, parse_constant=pytest.fail)
-
-    @pytest.mark.parametrize(
-        ("body", "kept"),
-        [
-            ('{"name": "n", "raw_json": {"a": 1.10, "b": {"c": [1, 2]}}}', '{"a": 1.10, "b": {"c": [1, 2]}'),
-            ('{"rawJSON" : {"a":1e2} , "name": "n"}', '{"a":1e2'),
-            ('{"name": "n", "raw_json": {"text": "\\"raw_json\\": {"}}', '{"text": "\\"raw_json\\": {"'),
-            ('{"name": "n", "more": 1, "raw_json": {"a": 1.10}}', '{"a":1.1,"envelope":{"more":1}'),
-            ('{"name": "n", "raw_json": {"a": NaN}}', '{"a":"NaN"'),
-            ('{"name": "n", "raw_json": {"a": "ta\tb", "b": 1.10}}', '{"a":"ta\\tb","b":1.1'),
-            ('{"name": "n", "raw_json": {"a": 1.10,\n"b": 2}}', '{"a":1.1,"b":2'),
-            ('{"name": "n", "raw_json": {"raw_json": {"a": 1.10}}}', '{"raw_json":{"a":1.1}'),
-            ('{"raw_json": null, "a": {"raw_json": {"b": 1.10}}}', '{"raw_json":null,"a":{"raw_json":{"b":1.1}}'),
-            ('{"a": {"raw_json": {"b": 1.10}}}', '{"a":{"raw_json":{"b":1.1}}'),
-            ('{"a": "raw_json", "b": 1.10}', '{"a":"raw_json","b":1.1'),
-            ('{"name": "n", "raw_json": [1.10]}', '{"body":[1.1]'),
-            ('{"name": "n", "raw_json": "{\\"a\\": 1.10}"}', '{"a":1.1'),
-            ('{"raw_message": "m", "b": 1.10}', '{"raw_message": "m", "b": 1.10'),
-            ('{"name": "n", "raw_json": {"a": 1.10}, "name": "m"}', '{"a": 1.10'),
-            ('{"x": {"raw_json": {"a": 1}}, "raw\\u005fjson": {"b": 2}}', '{"b":2,"envelope":{"x":{"raw_json":{"a":1}}}'),
-            ('{"raw_json": {"a": 1}, "raw\\u005fjson": {"b": 2}}', '{"b":2'),
-            ('{"x\\"raw_json": {"a": 1}, "rawJSON": {"b": 2}}', '{"b":2,"envelope":{"x\\"raw_json":{"a":1}}'),
-        ],
-    )
-    def test_raw_json_of_our_own_format_stays_as_it_came(self, body: str, kept: str) -> None:
-        assert raw_text_of(body) == kept + ',"headers":{}}'
-
-    @pytest.mark.parametrize("body", ['{"raw_json": {"a": 1} x}', '{"name": n, "raw_json": {"a": 1}}', '{"raw_json": {"a": }}'])
-    def test_a_fault_beside_raw_json_is_named_by_its_own_place(self, body: str) -> None:
-        with pytest.raises(json.JSONDecodeError) as fault:
-            json.loads(body)
-        with pytest.raises(webhook.BadRequest, match=f"column {fault.value.colno}"):
-            raw_text_of(body)
-
-    @pytest.mark.parametrize("levels", [webhook.MAX_NESTING, webhook.MAX_NESTING + 1])
-    def test_raw_json_counts_among_the_levels(self, levels: int) -> None:
-        body = '{"raw_json":' + '{"a":' * (levels - 1) + "1" + "}" * levels
-        with contextlib.nullcontext() if levels <= webhook.MAX_NESTING else pytest.raises(webhook.BadRequest, match="200 levels"):
-            raw_text_of(body)
-
-    def test_a_large_object_is_written_anew(self) -> None:
-        body = '{"a": 1.10, "text": "' + "x" * webhook.SMALL_BODY_BYTES + '"}'
-        assert raw_text_of(body).startswith('{"a":1.1,"text":"x')
-
-    def test_an_odd_value_of_one_body_does_not_hide_behind_the_next(self) -> None:
-        assert [raw_text_of(body) for body in ('{"a": 1e999}', '{"a": 1e2}', '{"a": 1e999}')] == [
-            '{"a":"1e999","headers":{}}',
-            '{"a": 1e2,"headers":{}}',
-            '{"a":"1e999","headers":{}}',
-        ]
-
-    def test_a_long_value_becomes_its_digest(self) -> None:
-        """
-        Given: a value too long to keep 5,000 of
-        When: its event is identified
-        Then: the key is short, and another long value has another key
-        """
-        keys = {key_of({"a": "x" * 500 + end}, "a") for end in "12"}
-        assert len(keys) == 2
-        assert all(key and len(key) < 100 and key.startswith("a:sha256=") for key in keys)
-        assert webhook.shorten_key("a:" + "x" * 198) == "a:" + "x" * 198
-        assert webhook.shorten_key("a:" + "x" * 199).startswith("a:sha256=")
-
-
+@pytest.mark.parametrize("name", sorted(WORST_TEXTS))
+def test_every_pattern_takes_a_time_in_proportion_to_the_text(name: str) -> None:
+    """
+    Given: a pattern, and texts of 30,000 characters and more that keep it busy
+    When: it reads them in the ways the module does, or in a slower one
+    Then: it takes far less than the second and more that a square of the length would take
+    """
+    pattern = getattr(mapping, name)
+    for text in [make(30_000) for make in WORST_TEXTS[name]]:
+        assert seconds(functools.partial(pattern.fullmatch, text)) < 0.2
+        assert seconds(functools.partial(pattern.match, text)) < 0.2
+        if name in ("PATH_STEP", "BRACED", "LEAP_SECOND"):
+            assert seconds(functools.partial(pattern.sub, "", text)) < 0.2

@@ -782,6 +782,8 @@ class EventMaker:
 
         leads: it is the first of those that share this. text: the item's JSON, where it may stay as it came.
         """
+        if PATH_HOOK.next_event is not None:
+            PATH_HOOK.next_event()
         settings, number = self._settings, len(self.events)
         payload = item if isinstance(item, dict) else {"body": item}
         spelling = raw_spelling(payload, index)
