@@ -22,7 +22,6 @@ WebhookSecurityApiModule, WebhookPayloadApiModule and WebhookMappingApiModule.
 import demistomock as demisto
 from CommonServerPython import *
 
-import bisect
 import contextlib
 import fcntl
 import functools
@@ -36,7 +35,6 @@ import signal
 import sys
 import threading
 import time
-import unicodedata
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -49,7 +47,6 @@ try:
     import gevent
     from gevent.event import Event as Signal
     from gevent.lock import Semaphore
-    from gevent.threadpool import ThreadPool
 except ImportError as missing:
     sentence = (
         f"Generic Webhook cannot run in this instance's Docker image: {missing}. Choose "
@@ -64,7 +61,10 @@ except ImportError as missing:
     sys.stdin.read()  # the sentence stays in the instance's health until the platform ends the container
     os._exit(1)
 
+from FairTurnsApiModule import *  # noqa: E402
 from HTTPServerApiModule import *  # noqa: E402
+from IncidentFieldsApiModule import *  # noqa: E402
+from MetricsApiModule import *  # noqa: E402
 from WebhookMappingApiModule import *  # noqa: E402
 from WebhookPayloadApiModule import *  # noqa: E402
 from WebhookSecurityApiModule import *  # noqa: E402
@@ -77,12 +77,10 @@ KIB = 1024
 MIB = 1024 * KIB
 
 DEFAULT_NAME = "Generic webhook triggered incident"
-MAX_NAME_CHARACTERS = 600  # longer titles are refused by XSOAR's database
 
 MAX_EVENTS_ON_LOOP = (
     20  # of a small body, each of which takes all headers along; more go to the worker thread
 )
-PIECE_ELEMENTS = 500  # of a large payload, encoded at a time
 
 DRAIN_SECONDS = 8.0  # after SIGTERM; SIGKILL follows 10 s after it
 READING_SECONDS = 1.0  # after SIGTERM, for bodies that are still arriving
@@ -129,60 +127,6 @@ class ForeignAnswer(UnreadableAnswer):
 # -------------------------------------------------------------------------------------------------
 # JSON for the platform: compact, and without its error marker
 # -------------------------------------------------------------------------------------------------
-
-ERROR_MARKER = "[ERROR-fd5a7750-7182-4b38-90ba-091824478903]"  # anywhere in an answer, it makes the platform raise
-MARKER_START = ERROR_MARKER[:7]  # looked for first: its absence is found four times as fast
-EVENT_LOOP_THREAD = threading.get_ident()  # which imports this file and serves the connections
-
-
-def to_json(value: Any) -> str:
-    """Return a value as compact JSON for the platform, without_marker.
-
-    On a native thread, where large values are handled, it is encoded in pieces, so that the event loop
-    gets its turn.
-    """
-    on_loop = threading.get_ident() == EVENT_LOOP_THREAD
-    return without_marker(compact_json(value) if on_loop else _encode_in_pieces(value))
-
-
-def without_marker(text: str) -> str:
-    """Return a JSON text in which the platform's error marker cannot be found, yet is whole once parsed."""
-    return (
-        text.replace(ERROR_MARKER, "\\u005b" + ERROR_MARKER[1:]) if MARKER_START in text else text
-    )
-
-
-def _encode_in_pieces(value: Any, levels: int = 4) -> str:
-    """Return what compact_json does; other threads get their turn between two pieces."""
-    if not levels or not isinstance(value, (dict, list)) or not value:
-        return compact_json(value)
-    if len(value) > PIECE_ELEMENTS:
-        kind, elements = (
-            (dict, iter(value.items())) if isinstance(value, dict) else (list, iter(value))
-        )
-        groups = iter(lambda: kind(itertools.islice(elements, PIECE_ELEMENTS)), kind())
-        pieces = [compact_json(group)[1:-1] for group in groups]
-    elif isinstance(value, dict):
-        pieces = [
-            f"{compact_json(key)}:{_encode_in_pieces(child, levels - 1)}"
-            for key, child in value.items()
-        ]
-    else:
-        pieces = [_encode_in_pieces(child, levels - 1) for child in value]
-    return ("{%s}" if isinstance(value, dict) else "[%s]") % ",".join(pieces)
-
-
-def plain_field(value: str, most: int | None = None) -> str:
-    """Return a text for a field of the incident: without the error marker, cut at a whole character."""
-    if MARKER_START in value:
-        value = value.replace(ERROR_MARKER, "[ERROR " + ERROR_MARKER[7:])
-    if most is None or len(value) <= most:
-        return value
-    while most and (
-        unicodedata.category(value[most]) in ("Mn", "Mc", "Me", "Cf") or value[most - 1] == "\u200d"
-    ):
-        most -= 1  # the next character belongs to the one before it
-    return value[: most or MAX_NAME_CHARACTERS]
 
 
 # -------------------------------------------------------------------------------------------------
@@ -243,7 +187,9 @@ class Settings:
             try:
                 fields[parameter.field] = parameter.read(
                     params.get(parameter.name),
-                    lambda fix, display=parameter.display: mistakes.append(SettingError(display, fix)),  # type: ignore[misc]
+                    lambda fix, display=parameter.display: mistakes.append(
+                        SettingError(display, fix)
+                    ),  # type: ignore[misc]
                 )
             except CredentialError as error:
                 mistakes.append(SettingError(error.field, error.fix))
@@ -298,7 +244,9 @@ def named_paths(settings: Settings) -> list[DotPath]:
 def read_authenticator(value: Any, report_problem: ReportProblem) -> Authenticator:
     """Return who may send, by Username and Password; raises CredentialError, which names one of them."""
     credentials = value or {}
-    return choose_authenticator(credentials.get("identifier") or "", credentials.get("password") or "")
+    return choose_authenticator(
+        credentials.get("identifier") or "", credentials.get("password") or ""
+    )
 
 
 def read_port(value: Any, report_problem: ReportProblem) -> int | None:
@@ -553,22 +501,6 @@ def event_size(fields: dict[str, Any]) -> int:
     return size
 
 
-def wire_length(text: str) -> int:
-    """Return about how many bytes a text takes as a string in the platform's JSON, which escapes all but ASCII.
-
-    Of a small one it is the length in UTF-8.
-    """
-    if len(text) <= SMALL_BODY_BYTES:
-        return byte_length(text)
-    others = 0 if text.isascii() else len(text) - len(text.encode("ascii", "ignore"))
-    return len(text) + 5 * others + text.count('"') + text.count("\\")
-
-
-def byte_length(text: str) -> int:
-    """Return how many bytes a text takes in UTF-8."""
-    return len(text) if text.isascii() else len(text.encode())
-
-
 # ---- secrets
 
 SECRET_WORDS = re.compile(
@@ -691,39 +623,6 @@ def hide_secrets_in_urls(text: str) -> str:
 # rawJSON holds the payload whole; beside it stand the request's headers, query and path, and `webhook`.
 # -------------------------------------------------------------------------------------------------
 
-RAW_SPELLINGS = ("raw_json", "rawJson", "rawJSON")
-# What XSOAR takes for mirroring, wherever it comes from: a sender's own is kept under payload_<name>.
-MIRRORING_FIELDS = frozenset(
-    {
-        *("mirror_direction", "mirror_instance", "mirror_id", "mirror_tags"),
-        *(
-            "dbotMirrorId",
-            "dbotMirrorDirection",
-            "dbotMirrorInstance",
-            "dbotMirrorTags",
-            "dbotMirrorLastSync",
-        ),
-    }
-)
-# Of headers, query and parent in a request's events: 10,000 of them get 1.6 KB each.
-MAX_SHARED_BYTES = 16 * MIB
-SHORTENINGS = (  # characters a text, elements a list: the first that is short enough counts
-    (1_000_000, 1_000_000),
-    (8192, 1_000_000),
-    (1024, 1000),
-    (1024, 100),
-    (128, 20),
-    (32, 5),
-    (8, 2),
-)
-MAX_DETAILS_BYTES = 2 * KIB  # of the text we write ourselves
-# Of a third-party payload's own text, which is whole in rawJSON.
-MAX_OWN_DETAILS_CHARACTERS = 32 * KIB
-MAX_DETAIL_LINES = 8
-FEW_DETAIL_LINES = 6  # with fewer, the next level of a payload is looked at
-DETAIL_CHARACTERS = 200  # of one field, unless it is the only one
-MAX_DETAIL_NAME = 100  # characters of a field's name: a longer one says nothing to a person
-
 
 class RequestContext(NamedTuple):
     """What is kept of a request in addition to its body."""
@@ -735,17 +634,6 @@ class RequestContext(NamedTuple):
     shared: "Shared | None" = (
         None  # what a single event gets of all this, where it is known already
     )
-
-
-class Shared(NamedTuple):
-    """What is added to the events of a request: the fields, for paths, and their JSON without braces.
-
-    ``others`` is for all events but the first, and shorter where so many would multiply it too far.
-    """
-
-    fields: dict[str, Any]
-    first: str
-    others: str
 
 
 def make_events(
@@ -796,9 +684,10 @@ class EventMaker:
             fields = read_documented(payload, settings.severity_map)
         else:
             fields = map_vendor_event(payload, shared.fields, settings)
+            fields.setdefault("occurred", self._trigger_time)
             if payload:
                 fields["details"] = vendor_event_details(
-                    payload, shared.fields, fields, self._trigger_time
+                    payload, shared.fields, fields, names_a_secret, hide_secrets_in_urls
                 )
         fields.setdefault("name", DEFAULT_NAME)
         fields.setdefault("occurred", self._trigger_time)
@@ -851,14 +740,6 @@ def find_events(item: Any, paths: tuple[DotPath, ...]) -> EventArray | None:
     return None
 
 
-def without_mirroring(payload: dict[str, Any]) -> dict[str, Any]:
-    """Return a payload whose own mirroring fields are called payload_<name>."""
-    return {
-        (f"payload_{name}" if name in MIRRORING_FIELDS else name): value
-        for name, value in payload.items()
-    }
-
-
 # ---- what the events of a request share
 
 
@@ -873,99 +754,6 @@ def shared_fields(context: RequestContext, settings: Settings) -> dict[str, Any]
         fields["source_address"] = context.source_address
     fields.update(settings.mirroring)
     return fields
-
-
-def share(fields: dict[str, Any], events: int) -> Shared:
-    """Encode once what the events of a request share.
-
-    Each event has it whole, unless all of them together would have more than MAX_SHARED_BYTES of it. Then
-    the first has it whole and the others a shortened form, which says so.
-    """
-    first = to_json(fields)[1:-1]
-    most = MAX_SHARED_BYTES // max(events, 1)
-    if events < 2 or byte_length(first) <= most:
-        return Shared(fields, first, first)
-    whole = {name: to_json(value) for name, value in fields.items()}
-    others = dict(whole)
-    for name in sorted(whole, key=lambda name: byte_length(whole[name]), reverse=True):
-        over = byte_length(join_json(others)) - most
-        if over > 0:
-            others[name] = shorten_json(fields[name], byte_length(whole[name]) - over)
-            others[f"{name}_shortened"] = '"it is whole in an earlier incident of the same request"'
-    return Shared(fields, first, join_json(others))
-
-
-def share_parent(parent: Any, shared: Shared, events: int, leads: bool) -> Shared:
-    """Return what an array's elements share: what all events of the request do, and the rest of the item."""
-    around = share({"parent": parent}, events)
-    first = shared.first if leads else shared.others
-    return Shared(
-        {**shared.fields, **around.fields},
-        f"{first},{around.first}",
-        f"{shared.others},{around.others}",
-    )
-
-
-def join_json(fields: dict[str, str]) -> str:
-    """Return the fields of a JSON object, whose values are JSON already, without the braces around them."""
-    return ",".join([f'"{name}":{value}' for name, value in fields.items()])
-
-
-def raw_json(raw: dict[str, Any], shared: Shared, first: bool, webhook: str, text: str = "") -> str:
-    """Return an event's rawJSON: its own fields, what the request's events share, and ``webhook``, which is JSON.
-
-    ``text`` is the event's own JSON where it may stay as it came: numbers then keep every digit, and nothing
-    is encoded again. Fields of ours never replace the sender's: they are called request_<name> then.
-    """
-    added = f'{shared.first if first else shared.others},"webhook":{webhook}'
-    if not raw.keys().isdisjoint(shared.fields) or not raw.keys().isdisjoint(NAMES_OF_OURS):
-        added = to_json(rename_taken(json.loads(f"{{{added}}}"), raw))[1:-1]
-    text = without_marker(text) if text else to_json(raw)
-    return f"{text[:-1]},{added}}}" if raw else f"{{{added}}}"
-
-
-NAMES_OF_OURS = frozenset({"webhook", "headers_shortened", "parent_shortened"})
-
-
-def rename_taken(added: dict[str, Any], raw: dict[str, Any]) -> dict[str, Any]:
-    """Return fields of ours under names that the sender does not use: ``headers``, ``request_headers``..."""
-    renamed: dict[str, Any] = {}
-    for name, value in added.items():
-        while name in raw or name in renamed:
-            name = f"request_{name}"
-        renamed[name] = value
-    return renamed
-
-
-def shorten_json(value: Any, most: int) -> str:
-    """Return a value's JSON in at most ``most`` bytes: long texts cut and marked, then long lists and objects."""
-    for characters, elements in SHORTENINGS:
-        text = to_json(shorten(value, characters, elements))
-        if byte_length(text) <= most:
-            return text
-    return '"[cut]"'
-
-
-def shorten(value: Any, characters: int, elements: int) -> Any:
-    """Return a value whose texts, lists and objects are cut where they are longer than that, and say so."""
-    if isinstance(value, str):
-        return (
-            value
-            if len(value) <= characters
-            else f"{value[:characters]}... [cut, {len(value)} characters]"
-        )
-    if isinstance(value, list):
-        kept = [shorten(child, characters, elements) for child in value[:elements]]
-        return kept if len(value) <= elements else [*kept, f"[cut, {len(value)} elements]"]
-    if isinstance(value, dict):
-        fields = {
-            name if len(name) <= 256 else f"{name[:256]}... [cut]": shorten(
-                child, characters, elements
-            )
-            for name, child in list(value.items())[:elements]
-        }
-        return fields if len(value) <= elements else {**fields, "[cut]": f"{len(value)} fields"}
-    return value
 
 
 # ---- third-party payloads: the instance's parameters say what stands where
@@ -1007,73 +795,6 @@ def vendor_event_type(payload: dict[str, Any], shared: dict[str, Any], settings:
         own = payload.get("type")
         return own.strip() if isinstance(own, str) else ""
     return settings.incident_type
-
-
-def vendor_event_details(
-    payload: dict[str, Any], shared: dict[str, Any], fields: dict[str, Any], trigger_time: str
-) -> str:
-    """Return the incident's details: the payload's own text, else name, source, time and the first fields."""
-    own = payload.get("details")
-    if isinstance(own, str) and own.strip():
-        return plain_field(own, MAX_OWN_DETAILS_CHARACTERS)
-    name = fields.get("name")
-    lines = [name[:DETAIL_CHARACTERS]] if name else []
-    if "source_address" in shared:
-        lines.append(f"Source: {shared['source_address']}")
-    if "user-agent" in shared["headers"]:
-        lines.append(f"Sender: {shared['headers']['user-agent'][:DETAIL_CHARACTERS]}")
-    lines.append(f"Time: {fields.get('occurred', trigger_time)}")
-    add_scalars(lines, payload, "")
-    level: list[tuple[str, Any]] = [("", payload)]
-    while len(lines) < FEW_DETAIL_LINES and (level := next_level(level)):
-        for prefix, container in level:
-            add_scalars(lines, container, prefix)
-    return finish_details("\n".join(lines))
-
-
-def add_scalars(lines: list[str], container: dict[str, Any], prefix: str) -> None:
-    """Append lines ``name: value`` for an object's first texts, numbers and booleans, except for secrets."""
-    most = DETAIL_CHARACTERS if len(container) > 1 else MAX_DETAILS_BYTES
-    room = MAX_DETAIL_LINES - len(lines)
-    for name, value in itertools.islice(container.items(), MAX_LISTED):
-        kind = type(value)
-        if kind is dict or kind is list or value is None or value == "" or hides_detail(name):
-            continue
-        if room == 0:
-            return
-        lines.append(f"{prefix}{name}: {value[:most] if kind is str else compact_json(value)}")
-        room -= 1
-
-
-def next_level(containers: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
-    """Return the objects one level below, of an array its first element, each with its fields' prefix."""
-    level = []
-    for prefix, container in containers[:MAX_LISTED]:
-        for name, value in itertools.islice(container.items(), MAX_LISTED):
-            child, place = (
-                (value[0] if value else None, ".0") if isinstance(value, list) else (value, "")
-            )
-            if (
-                isinstance(child, dict)
-                and not hides_detail(name)
-                and len(prefix) < DETAIL_CHARACTERS
-            ):
-                level.append((f"{prefix}{name}{place}.", child))
-    return level
-
-
-def hides_detail(name: str) -> bool:
-    """Return whether a field of this name is left out of the details."""
-    return len(name) >= MAX_DETAIL_NAME or names_a_secret(name)
-
-
-def finish_details(text: str) -> str:
-    """Return details without secrets in URLs and within MAX_DETAILS_BYTES."""
-    if ("?" in text or "@" in text) and "://" in text:
-        text = hide_secrets_in_urls(text)
-    if len(text) > MAX_DETAILS_BYTES // 4:  # a character takes at most four bytes
-        text = text.encode("utf-8", "replace")[:MAX_DETAILS_BYTES].decode("utf-8", "ignore")
-    return plain_field(text)
 
 
 # ---- the native format
@@ -1134,29 +855,6 @@ def read_documented(payload: dict[str, Any], own: SeverityMap) -> dict[str, Any]
     return fields
 
 
-def is_blank(value: Any) -> bool:
-    """Return whether a field counts as absent: null, or a text of nothing but white space."""
-    return value is None or (isinstance(value, str) and not value.strip())
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, str):
-        return plain_field(value)
-    if isinstance(value, dict):
-        return {plain_field(name): _plain(child) for name, child in value.items()}
-    return [_plain(child) for child in value] if isinstance(value, list) else value
-
-
-def _text_field(value: Any, own: SeverityMap = NO_SEVERITY_MAP, most: int | None = None) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"it has to be a string, not {json_type(value)}.")
-    return plain_field(value, most)
-
-
-def _title_field(value: Any, own: SeverityMap) -> str:
-    return _text_field(value, own, MAX_NAME_CHARACTERS)
-
-
 def _date_field(value: Any, own: SeverityMap) -> str:
     occurred = occurred_of(value)
     if occurred is None:
@@ -1177,34 +875,17 @@ def _severity_field(value: Any, own: SeverityMap) -> int | float:
     )
 
 
-def _labels_field(value: Any, own: SeverityMap) -> list[dict[str, str]]:
-    if not isinstance(value, list) or not all(
-        isinstance(label, dict)
-        and set(label) == {"type", "value"}
-        and all(isinstance(text, str) for text in label.values())
-        for label in value
-    ):
-        raise ValueError('it has to be a list of {"type": "...", "value": "..."} with strings.')
-    return _plain(value)
-
-
-def _object_field(value: Any, own: SeverityMap) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise ValueError(f"it has to be an object, not {json_type(value)}.")
-    return _plain(value)
-
-
 ENVELOPE_FIELDS: dict[
     str, Callable[[Any, SeverityMap], Any]
 ] = {  # the README's table has the same rows
-    "name": _title_field,
-    "type": _title_field,
+    "name": title_field,
+    "type": title_field,
     "occurred": _date_field,
-    "details": _text_field,
+    "details": text_field,
     "severity": _severity_field,
-    "owner": _text_field,
-    "labels": _labels_field,
-    "customFields": _object_field,
+    "owner": text_field,
+    "labels": labels_field,
+    "customFields": object_field,
 }
 DOCUMENTED_FIELDS = {*ENVELOPE_FIELDS, *RAW_SPELLINGS}
 FREE_FIELDS = {
@@ -1218,112 +899,12 @@ ALTERED_FIELDS = set(ENVELOPE_FIELDS) - {
 }  # may be cut, or lose the error marker
 
 
-def json_type(value: Any) -> str:
-    """Return the name of a value's JSON type, with its article."""
-    names = {
-        bool: "a boolean",
-        int: "a number",
-        float: "a number",
-        str: "a string",
-        list: "an array",
-        dict: "an object",
-    }
-    return names.get(type(value), "null")
-
-
 # -------------------------------------------------------------------------------------------------
 # Worker thread: what would block the event loop
 # -------------------------------------------------------------------------------------------------
 
 PARSER_SECONDS = 20.0  # that a request waits for the worker thread; its sender then repeats it
 PARSER_STUCK_SECONDS = 30.0  # for one body: nothing within our limits takes a tenth of it
-
-
-class WorkerThread:
-    """One native thread that runs functions one after the other, while the greenlets that asked wait.
-
-    Senders take turns: whoever has much to parse waits behind everybody who has little.
-    """
-
-    def __init__(self) -> None:
-        self._pool = ThreadPool(1)
-        # By sender, whose turn is next first.
-        self._waiting: OrderedDict[str, deque[Signal]] = OrderedDict()
-        self._is_taken = False
-        self._since = math.inf  # when the function in progress began, in time.monotonic() seconds
-
-    def run(
-        self,
-        function: Callable[..., Any],
-        *args: Any,
-        seconds: float | None = None,
-        sender: str = "",
-    ) -> Any:
-        """Return what the function returns, or raise what it raises.
-
-        Raises ServiceUnavailable where it takes longer than ``seconds``, the wait for its turn included.
-        """
-        busy = ServiceUnavailable("Large bodies keep the webhook busy; send this one again later.")
-        with gevent.Timeout(seconds, busy):
-            self._take_turn(sender)
-            attempt = self._pool.spawn(self._attempt, function, args)
-            attempt.rawlink(self._end_turn)  # also where nobody waits for the function any more
-            value, error = attempt.get()
-        # An error's traceback keeps this frame: a large body would stay until Python's collector runs.
-        del attempt, busy
-        try:
-            if error is not None:
-                raise error
-            return value
-        finally:
-            # Else its traceback keeps this frame, and a large body stays until it is collected.
-            del error
-
-    def busy_seconds(self, now: float) -> float:
-        """Return how long the function in progress has been running, at most 0 without one; ``now`` is monotonic."""
-        return now - self._since
-
-    def _take_turn(self, sender: str) -> None:
-        if not self._is_taken:
-            self._is_taken = True
-            return
-        turn = Signal()
-        self._waiting.setdefault(sender, deque()).append(turn)
-        try:
-            turn.wait()
-        except BaseException:
-            if turn.is_set():  # the turn came with the end of the time to wait for it
-                self._end_turn()
-            else:
-                self._forget(sender, turn)
-            raise
-
-    def _forget(self, sender: str, turn: Signal) -> None:
-        turns = self._waiting[sender]
-        turns.remove(turn)
-        if not turns:
-            del self._waiting[sender]
-
-    def _end_turn(self, _: Any = None) -> None:
-        """Give the turn to the next sender, who then waits behind all others."""
-        if not self._waiting:
-            self._is_taken = False
-            return
-        sender, turns = self._waiting.popitem(last=False)
-        turns.popleft().set()
-        if turns:
-            self._waiting[sender] = turns
-
-    def _attempt(
-        self, function: Callable[..., Any], args: tuple[Any, ...]
-    ) -> tuple[Any, Exception | None]:
-        self._since = time.monotonic()
-        try:
-            return function(*args), None
-        except Exception as error:  # left to the pool, gevent would print it to stderr
-            return None, error
-        finally:
-            self._since = math.inf
 
 
 # -------------------------------------------------------------------------------------------------
@@ -1779,33 +1360,6 @@ RETRY_PAUSE_SECONDS = 0.1  # doubles with each attempt, up to MAX_RETRY_PAUSE_SE
 MAX_RETRY_PAUSE_SECONDS = 2.0
 CALL_SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)
 CALL_INCIDENTS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
-MetricSamples = Iterable[
-    tuple[str, float]
-]  # what is behind the metric's name, labels among it, and the value
-
-
-class Histogram:
-    """How often a value was within each of some upper bounds, and the values' sum."""
-
-    __slots__ = ("_bounds", "_counts", "_sum")
-
-    def __init__(self, bounds: tuple[float, ...]) -> None:
-        self._bounds = bounds
-        self._counts = [0] * (len(bounds) + 1)
-        self._sum = 0.0
-
-    def observe(self, value: float) -> None:
-        """Count one value."""
-        self._counts[bisect.bisect_left(self._bounds, value)] += 1
-        self._sum += value
-
-    def samples(self) -> MetricSamples:
-        """Yield what Prometheus reads: each bucket holds the ones below it, too."""
-        counts = list(itertools.accumulate(self._counts))
-        for bound, count in zip((*self._bounds, "+Inf"), counts):
-            yield f'_bucket{{le="{bound}"}}', count
-        yield "_sum", self._sum
-        yield "_count", counts[-1]
 
 
 class PriorityWakeup:
@@ -2393,7 +1947,6 @@ PROMISED_KEY = "promised"  # events answered 202 that XSOAR has not created yet
 RESET_KEY = "reset"  # what a command wants forgotten: samples, events or all
 STATUS_KEY = "status"  # the running container's counters
 MAX_SAMPLES = 20
-MAX_SAMPLE_BYTES = 64 * KIB
 MAX_LARGE_SAMPLES_BYTES = 25 * MIB  # kept whole until the next flush; of more the newest
 MAX_PROMISED_BYTES = 5 * MIB
 FLUSH_SECONDS = 3.0  # from an incident to the integration context
@@ -2431,25 +1984,6 @@ class Samples:
         """Forget all samples."""
         self._large.clear()
         self.items.clear()
-
-
-def small_sample(incident: dict[str, Any]) -> dict[str, Any]:
-    """Return an incident of at most MAX_SAMPLE_BYTES as JSON: its long strings cut and marked, then its long lists."""
-    try:
-        raw = LARGE_DECODER.decode(incident.get("rawJSON") or "{}")
-    except (ValueError, RecursionError):
-        raw = {"body": incident.get("rawJSON")}
-    fields = {name: value for name, value in incident.items() if name != "rawJSON"}
-    for characters, elements in SHORTENINGS:
-        small = shorten(fields, characters, elements) | {
-            "rawJSON": to_json(shorten(raw, characters, elements))
-        }
-        if len(to_json(small).encode()) <= MAX_SAMPLE_BYTES:
-            return small
-    return {
-        "name": plain_field(str(incident.get("name"))[:100]),
-        "rawJSON": to_json({"cut": "the sample was too large to keep"}),
-    }
 
 
 class Stored(NamedTuple):
@@ -3052,8 +2586,13 @@ class Webhook:
         return Delivery(delivery_id, request, events)
 
     def _work(self, request: Request, function: Callable[..., Any], *args: Any) -> Any:
-        """Run what takes long on the worker thread; raises what it raises, ServiceUnavailable where it takes too long."""
-        return self._worker.run(function, *args, seconds=PARSER_SECONDS, sender=request.address)
+        """Run what takes long on the worker thread; raises what it raises, or ServiceUnavailable."""
+        try:
+            return self._worker.run(function, *args, seconds=PARSER_SECONDS, sender=request.address)
+        except WorkerBusy:
+            raise ServiceUnavailable(
+                "Large bodies keep the webhook busy; send this one again later."
+            ) from None
 
     def _context(self, request: Request) -> RequestContext:
         """Return what is kept of a request in addition to its body; what follows from its head is found once."""
@@ -3363,18 +2902,11 @@ def as_http_error(error: ProofError | PayloadError | HandshakeError) -> HTTPErro
 # Metrics: what Prometheus reads
 # -------------------------------------------------------------------------------------------------
 
-METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"  # Prometheus' text format
-
-
-def labelled(label: str, values: dict[Any, int]) -> MetricSamples:
-    """Yield a sample for each of a label's values, all of which are words of ours."""
-    return ((f'{{{label}="{value}"}}', count) for value, count in sorted(values.items()))
-
 
 def metrics_text(counters: Counters, connections: ConnectionRegistry, writer: Writer) -> str:
-    """Return all metrics in Prometheus' text format 0.0.4; no label holds anything a sender posted."""
-    backlog = writer.backlog
-    families: tuple[tuple[str, str, str, MetricSamples], ...] = (
+    """Return all metrics in Prometheus' text format; no label holds anything a sender posted."""
+    backlog, total = writer.backlog, counters.total
+    rows: tuple[tuple[str, str, str, MetricSamples], ...] = (
         (
             "requests_total",
             "counter",
@@ -3385,19 +2917,19 @@ def metrics_text(counters: Counters, connections: ConnectionRegistry, writer: Wr
             "incidents_created_total",
             "counter",
             "Incidents that XSOAR created.",
-            [("", counters.total("incidents created"))],
+            [("", total("incidents created"))],
         ),
         (
             "duplicates_total",
             "counter",
             "Events that had been seen before.",
-            [("", counters.total("duplicates"))],
+            [("", total("duplicates"))],
         ),
         (
             "failed_logins_total",
             "counter",
             "Requests with wrong credentials.",
-            [("", counters.total("failed authentications"))],
+            [("", total("failed authentications"))],
         ),
         (
             "connections",
@@ -3431,12 +2963,7 @@ def metrics_text(counters: Counters, connections: ConnectionRegistry, writer: Wr
             writer.call_incidents.samples(),
         ),
     )
-    lines: list[str] = []
-    for name, kind, text, samples in families:
-        name = f"generic_webhook_{name}"
-        lines += [f"# HELP {name} {text}", f"# TYPE {name} {kind}"]
-        lines += [f"{name}{labels} {value}" for labels, value in samples]
-    return "\n".join([*lines, ""])
+    return "".join(metric_family(f"generic_webhook_{row[0]}", *row[1:]) for row in rows)
 
 
 # -------------------------------------------------------------------------------------------------

@@ -1,0 +1,49 @@
+"""What is measured: counters and histograms, and their text for Prometheus.
+
+What it is for: counting what happened, for the log and for metrics, and writing both in Prometheus' text
+format 0.0.4. It knows nothing of what is counted, of HTTP, or of Cortex XSOAR.
+"""
+
+import bisect
+import itertools
+from collections.abc import Iterable
+from typing import Any
+
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"  # Prometheus' text format
+# What stands behind the metric's name, labels among it, and the value.
+MetricSamples = Iterable[tuple[str, float]]
+
+
+class Histogram:
+    """How often a value was within each of some upper bounds, and the values' sum."""
+
+    __slots__ = ("_bounds", "_counts", "_sum")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self._sum = 0.0
+
+    def observe(self, value: float) -> None:
+        """Count one value."""
+        self._counts[bisect.bisect_left(self._bounds, value)] += 1
+        self._sum += value
+
+    def samples(self) -> MetricSamples:
+        """Yield what Prometheus reads: each bucket holds the ones below it, too."""
+        counts = list(itertools.accumulate(self._counts))
+        for bound, count in zip((*self._bounds, "+Inf"), counts):
+            yield f'_bucket{{le="{bound}"}}', count
+        yield "_sum", self._sum
+        yield "_count", counts[-1]
+
+
+def labelled(label: str, values: dict[Any, int]) -> MetricSamples:
+    """Yield a sample for each of a label's values, all of which are words of ours."""
+    return ((f'{{{label}="{value}"}}', count) for value, count in sorted(values.items()))
+
+
+def metric_family(name: str, kind: str, text: str, samples: MetricSamples) -> str:
+    """Return the lines of a metric: its help, its kind (counter, gauge, histogram) and its samples."""
+    lines = [f"# HELP {name} {text}", f"# TYPE {name} {kind}"]
+    return "\n".join([*lines, *(f"{name}{labels} {value}" for labels, value in samples), ""])
