@@ -32,7 +32,6 @@ class Signature(NamedTuple):
 
 SIGNATURES = {
     "_hmac": Signature(),
-    "_hmac-sha256": Signature(),
     "_hmac-sha1": Signature("sha1"),
     "_hmac-sha512": Signature("sha512"),
     "_slack": Signature("sha256", "v0:{timestamp}:", "v0={hex}", "X-Slack-Signature", "X-Slack-Request-Timestamp"),

@@ -1,8 +1,8 @@
 """Who sent a request: credentials, signatures, source addresses, and the handshakes of vendors.
 
-What it is for: headers, query string and body go in; a proof comes out, or a ProofError that says
-what is missing. A vendor's handshake goes in, and its answer comes out. It knows nothing of HTTP
-answers and their statuses, of Cortex XSOAR, or of incidents.
+What it is for: a request's headers, query string and body go in, and a ProofError that says what is
+missing comes out unless they prove the sender. A vendor's handshake goes in, and its answer comes
+out. The module knows nothing of HTTP answers and their statuses, of Cortex XSOAR, or of incidents.
 
 | section | what it does |
 | --- | --- |
@@ -36,12 +36,14 @@ import gevent
 # Sources: which addresses may connect, and which address counts behind a proxy
 # -------------------------------------------------------------------------------------------------
 
-Networks = frozenset[ipaddress.IPv4Network | ipaddress.IPv6Network]  # a frozenset keeps its hash, which caches ask for
+# A frozenset keeps its hash, which the caches below ask for on every request.
+Networks = frozenset[ipaddress.IPv4Network | ipaddress.IPv6Network]
 UNKNOWN_ADDRESS = "unknown"
+MAX_ADDRESS_CHARACTERS = 64  # an address with port, brackets and zone; longer texts are not one
 
 
 def parse_networks(parts: Iterable[str]) -> Networks:
-    """Return the networks of addresses and CIDR blocks, also of several in one text with white space between.
+    """Return the networks of addresses and CIDR blocks; white space separates several in one text.
 
     Raises ValueError that says what to write instead.
     """
@@ -51,14 +53,15 @@ def parse_networks(parts: Iterable[str]) -> Networks:
             networks.add(ipaddress.ip_network(part, strict=False))
         except ValueError:
             raise ValueError(
-                f"{part} is no address and no CIDR block; write such as 192.0.2.7, 198.51.100.0/24 or 2001:db8::/32."
+                f"{part} is not an address or a CIDR block; write for example 192.0.2.7, "
+                "198.51.100.0/24 or 2001:db8::/32."
             ) from None
     return frozenset(networks)
 
 
 @functools.lru_cache(maxsize=4096)
 def is_within(address: str, networks: Networks) -> bool:
-    """Return whether an address is in one of the networks; what is no address is in none."""
+    """Return whether an address is in one of the networks; any other text is in none."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
@@ -67,15 +70,16 @@ def is_within(address: str, networks: Networks) -> bool:
 
 
 def is_allowed(address: str, networks: Networks) -> bool:
-    """Return whether an address may connect: anybody where no networks are named."""
+    """Return whether an address may connect; without networks every address may."""
     return not networks or is_within(address, networks)
 
 
 @functools.lru_cache(maxsize=4096)
 def plain_address(text: str) -> str:
-    """Return an address of a socket or of X-Forwarded-For without port, brackets and zone, `unknown` for anything else.
+    """Return the address of a socket or of X-Forwarded-For without port, brackets and zone.
 
-    IPv4 that came over an IPv6 socket (`::ffff:192.0.2.7`) is IPv4.
+    An IPv4 address that an IPv6 socket shows (``::ffff:192.0.2.7``) becomes IPv4, and a text that
+    is not an address becomes ``unknown``.
     """
     bare = text.strip().strip('"')
     if bare.startswith("["):
@@ -90,15 +94,16 @@ def plain_address(text: str) -> str:
 
 
 def source_address(peer: str, forwarded_for: str, trusted: Networks) -> str:
-    """Return the address that counts: the peer's, or behind trusted proxies the right-most they name that is none of them.
+    """Return the sender's address: the peer's or, behind trusted proxies, the one they forward for.
 
-    Each proxy appends the address it was asked from, so that all to the left of the first untrusted one may be invented.
+    Each proxy appends the address its own request came from. The right-most one that is not a
+    trusted proxy's counts, because the sender may have invented everything to the left of it.
     """
     address = plain_address(peer)
     if not trusted or not forwarded_for or not is_within(address, trusted):
         return address
     for hop in reversed(forwarded_for.split(",")):
-        address = plain_address(hop[:64])  # an address has 45 characters at most; of longer texts nothing is remembered
+        address = plain_address(hop[:MAX_ADDRESS_CHARACTERS])
         if not is_within(address, trusted):
             break
     return address
@@ -111,49 +116,78 @@ def source_address(peer: str, forwarded_for: str, trusted: Networks) -> str:
 MAX_FAILING_ADDRESSES = 1024
 FREE_FAILURES = 3  # a typo or two is answered at once
 FAILURE_MEMORY_SECONDS = 60
+FIRST_DELAY_SECONDS = 0.1  # doubled with each further failure
+MAX_DELAY_SECONDS = 1.0  # a delayed answer occupies a connection
 
 
 class FailedLogins:
-    """How often an address failed to authenticate lately, so that guessing becomes slow."""
+    """How often each address failed to authenticate lately, so that guessing becomes slow."""
 
     def __init__(self) -> None:
+        # address: number of failures in a row, time of the last one; the oldest stands first
         self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
 
     def add(self, address: str) -> float:
-        """Count a failed authentication and return for how many seconds to delay its answer, at most 1."""
+        """Count a failed authentication and return the seconds by which to delay its answer."""
         now = time.monotonic()
         count, last = self._failures.pop(address, (0, now))
         count = 1 if now - last > FAILURE_MEMORY_SECONDS else count + 1
         self._failures[address] = (count, now)
         if len(self._failures) > MAX_FAILING_ADDRESSES:
             self._failures.popitem(last=False)
-        return min(1.0, 0.05 * 2 ** min(count - FREE_FAILURES, 10)) if count > FREE_FAILURES else 0.0
+        if count <= FREE_FAILURES:
+            return 0.0
+        doublings = min(count - FREE_FAILURES - 1, 10)
+        return min(MAX_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2**doublings)
 
 
 # -------------------------------------------------------------------------------------------------
 # Authentication: who sent it?
 #
-# Username names a scheme, Password is its secret. A scheme sees the headers and the query string first;
-# only one that signs the body sees that too, as the raw bytes that arrived (a compressed body stays
-# compressed: the sender signed what it sent). All comparisons are made on bytes and in constant time,
-# so that no answer shows how much of a guess was right.
+# Username names a scheme, and Password is its secret. A scheme sees the headers and the query
+# string first. Only a scheme that signs the body sees the body too, as the bytes that arrived: a
+# compressed body stays compressed, because the sender signed what it sent. All comparisons are made
+# on bytes and in constant time, so that no answer shows how much of a guess was right.
 # -------------------------------------------------------------------------------------------------
 
-HEADER_TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # the name of a header, RFC 9110, 5.6.2
-QUERY_NAME = r"[^\s&=#?%+]+"  # a field's name as a person types it, decoded
-TOLERANCE_SECONDS = 300  # between a signature's timestamp and our clock: Slack, Stripe and Standard Webhooks agree on it
-MAX_TIMESTAMPS = 2  # tried of one header: each costs a hash of the whole body
-MAX_SECONDS_TIMESTAMP = 100_000_000_000  # in the year 5138; what is beyond it counts milliseconds (WorkOS)
-MIN_PART_CHARACTERS = 3  # of a secret among several: shorter ones are words of a phrase that is one secret
+TYPED_HEADER_NAME = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # the name of a header, RFC 9110, 5.6.2
+TYPED_FIELD_NAME = r"[^\s&=#?%+]+"  # a field's name as a person types it, decoded
+# Between a signature's timestamp and our clock: Slack, Stripe and Standard Webhooks agree on it.
+TOLERANCE_SECONDS = 300
+MAX_TIMESTAMPS = 2  # of one header that are tried: each costs a hash of the whole body
+MAX_SECONDS_TIMESTAMP = 100_000_000_000  # in the year 5138; larger ones are milliseconds (WorkOS)
+MIN_PART_CHARACTERS = 3  # of a secret among several: shorter ones are words of one secret phrase
 MAX_SHORT_PARTS = 3  # of a rotation; more parts than this are a phrase unless all are long
 MIN_LONG_PART_CHARACTERS = 8
-NO_SIGNATURE = "The signature header is missing or unreadable; let the sender sign its deliveries with this webhook's secret."
-STALE_TIMESTAMP = "The timestamp that was signed is missing or more than 5 minutes from now; check the clocks of both ends."
-WRONG_SIGNATURE = "The signature does not match; use the same secret on both ends, and sign the body's bytes as they are sent."
+NO_SIGNATURE = (
+    "The signature header is missing or unreadable; "
+    "let the sender sign its deliveries with this webhook's secret."
+)
+STALE_TIMESTAMP = (
+    "The timestamp that was signed is missing or more than 5 minutes from now; "
+    "check the clocks of both ends."
+)
+WRONG_SIGNATURE = (
+    "The signature does not match; "
+    "use the same secret on both ends, and sign the body's bytes as they are sent."
+)
+WRONG_BASIC = (
+    "Send the username and password of this webhook by Basic authentication "
+    "(curl -u user:password)."
+)
+WRONG_HEADER = "Send the verification token of this webhook in the agreed request header."
+WRONG_FIELD = (
+    "Send the verification token of this webhook once, "
+    "in the agreed field of the URL's query string."
+)
+NOBODY = (
+    "This webhook refuses every request until its parameters are corrected in XSOAR; "
+    "Test names them."
+)
 
 
 class ProofError(Exception):
-    """What a request brings does not prove its sender; the sentence says what to do.
+    """A request does not prove its sender; ``sentence`` says what to do.
 
     ``challenge`` is the value of WWW-Authenticate (RFC 9110, 11.6.1), empty without one.
     """
@@ -169,7 +203,10 @@ class MissingCredentials(ProofError):
 
 
 class CredentialError(ValueError):
-    """A Username or a Password that cannot be used: ``field`` names which, ``fix`` says what to enter."""
+    """A Username or Password that cannot be used.
+
+    ``field`` names which of the two, ``fix`` says what to enter.
+    """
 
     def __init__(self, field: str, fix: str) -> None:
         super().__init__(f"{field}: {fix}")
@@ -178,31 +215,40 @@ class CredentialError(ValueError):
 
 
 class Authenticator:
-    """Lets everybody in: the instance has no credentials."""
+    """Authenticates everybody: the instance has no credentials."""
 
-    secrets: tuple[bytes, ...] = ()  # never to be seen in a log line
-    hidden_header = ""  # lower case; never to be seen in an incident
-    hidden_query = ""  # a field of the query string; never to be seen in an incident
-    signs_body = False  # verify_body has to be asked too
-    identifies = False  # event_id may tell one delivery from another
-    result_is_cacheable = True  # the verdict of verify_headers follows from the headers and is the same each time
+    secrets: tuple[bytes, ...] = ()  # must never appear in a log line
+    hidden_header = ""  # in lower case; its value must never appear in an incident
+    hidden_query = ""  # a field of the query string; its value must never appear in an incident
+    signs_body = False  # verify_body has to be called too
+    identifies = False  # event_id may distinguish deliveries
+    result_is_cacheable = True  # verify_headers depends on the headers alone, not on the time
 
-    def verify_headers(self, headers: dict[str, str], query: str = "", repeated: frozenset[str] = frozenset()) -> None:
+    def verify_headers(
+        self, headers: dict[str, str], query: str = "", repeated: frozenset[str] = frozenset()
+    ) -> None:
         """Raise ProofError unless headers and query string prove the sender, as far as they can.
 
-        Headers have lower-case names and Latin-1 values, those that came more than once joined by ", " and named in
-        ``repeated``. ``query`` is the raw query string. MissingCredentials where there is nothing to check.
+        Headers have lower-case names and Latin-1 values. The values of a repeated header are joined
+        by ", ", and ``repeated`` names it. ``query`` is the raw query string. Raises
+        MissingCredentials where there is nothing to check.
         """
 
     def verify_body(self, headers: dict[str, str], body: bytes) -> None:
-        """Raise ProofError unless the body, as it came, is signed by the sender; asked after ``verify_headers`` has passed."""
+        """Raise ProofError unless the sender signed the body as it arrived.
+
+        It is called after ``verify_headers`` has passed.
+        """
 
     def event_id(self, headers: dict[str, str]) -> str | None:
-        """Return what the scheme says identifies the delivery, the same each time it is sent, None where it says nothing."""
+        """Return the scheme's ID of a delivery, the same each time it is sent; None without one."""
         return None
 
     def signing_key(self, headers: dict[str, str], body: bytes) -> bytes:
-        """Return the secret this request was proved with, which an answer may have to be signed with; empty without one."""
+        """Return the secret that proved this request, with which some answers have to be signed.
+
+        It is empty without one.
+        """
         return self.secrets[0] if self.secrets else b""
 
 
@@ -215,17 +261,17 @@ class BasicAuthenticator(Authenticator):
         self.secrets = (password.encode(),)
         self.expected = f"{username}:{password}".encode()
 
-    def verify_headers(self, headers: dict[str, str], query: str = "", repeated: frozenset[str] = frozenset()) -> None:
+    def verify_headers(
+        self, headers: dict[str, str], query: str = "", repeated: frozenset[str] = frozenset()
+    ) -> None:
         scheme, _, encoded = headers.get("authorization", "").partition(" ")
-        try:
-            given = base64.b64decode(encoded.strip().encode("latin-1"), validate=True) if scheme.lower() == "basic" else b""
-        except binascii.Error:
-            given = b""
+        given = b""
+        if scheme.lower() == "basic":
+            with contextlib.suppress(binascii.Error):
+                given = base64.b64decode(encoded.strip().encode("latin-1"), validate=True)
         if not hmac.compare_digest(given, self.expected):
-            sentence = "Send the username and password of this webhook by Basic authentication (curl -u user:password)."
-            challenge = 'Basic realm="Generic Webhook", charset="UTF-8"'
             kind = ProofError if "authorization" in headers else MissingCredentials
-            raise kind(sentence, challenge)
+            raise kind(WRONG_BASIC, 'Basic realm="Generic Webhook", charset="UTF-8"')
 
 
 class HeaderAuthenticator(Authenticator):
@@ -235,16 +281,18 @@ class HeaderAuthenticator(Authenticator):
         self.hidden_header = name.lower()
         self.secrets = tuple(value.encode() for value in read_header_values(password))
 
-    def verify_headers(self, headers: dict[str, str], query: str = "", repeated: frozenset[str] = frozenset()) -> None:
+    def verify_headers(
+        self, headers: dict[str, str], query: str = "", repeated: frozenset[str] = frozenset()
+    ) -> None:
         given = headers.get(self.hidden_header, "").encode("latin-1")
-        # Two headers `a` and `b` are joined to `a, b` by us: no sender wrote that value.
+        # Two headers `a` and `b` are joined to `a, b` by our server: no sender wrote that value.
         if not _is_one_of(given, self.secrets) or self.hidden_header in repeated:
-            sentence = "Send the verification token of this webhook in the request header agreed upon."
-            raise ProofError(sentence) if self.hidden_header in headers else MissingCredentials(sentence)
+            kind = ProofError if self.hidden_header in headers else MissingCredentials
+            raise kind(WRONG_HEADER)
 
 
 class QueryAuthenticator(Authenticator):
-    """A field of the query string that has to hold the agreed value, for tools that can only set a URL."""
+    """A query field that has to hold the agreed value, for tools that can only be given a URL."""
 
     result_is_cacheable = False
 
@@ -252,32 +300,38 @@ class QueryAuthenticator(Authenticator):
         self.hidden_query = name
         self.secrets = tuple(value.encode() for value in read_secrets(password))
 
-    def verify_headers(self, headers: dict[str, str], query: str = "", repeated: frozenset[str] = frozenset()) -> None:
+    def verify_headers(
+        self, headers: dict[str, str], query: str = "", repeated: frozenset[str] = frozenset()
+    ) -> None:
         fields = [field.partition("=") for field in ascii_query(query).split("&")]
         given = [value for name, _, value in fields if unquote_plus(name) == self.hidden_query]
-        sentence = "Send the verification token of this webhook once, in the field of the URL's query string agreed upon."
         if not given:
-            raise MissingCredentials(sentence)
-        # A plus is a blank in a form and itself in a URL, and tools disagree on which of the two a query string is.
+            raise MissingCredentials(WRONG_FIELD)
+        # In a form a plus sign means a space, in a URL it means itself, and tools disagree on which
+        # of the two a query string is.
         readings = [unquote_to_bytes(text) for text in (given[0], given[0].replace("+", " "))]
-        if sum(_is_one_of(reading, self.secrets) for reading in readings) == 0 or len(given) > 1:
-            raise ProofError(sentence)
+        if sum(_is_one_of(text, self.secrets) for text in readings) == 0 or len(given) > 1:
+            raise ProofError(WRONG_FIELD)
 
 
 def ascii_query(query: str) -> str:
-    """Return a query string (Latin-1) with its raw bytes beyond ASCII percent-encoded, as they should have come."""
-    return query if query.isascii() else re.sub(r"[\x80-\xff]", lambda byte: f"%{ord(byte[0]):02X}", query)
+    """Return a query string (Latin-1) with its raw bytes beyond ASCII percent-encoded."""
+    if query.isascii():
+        return query
+    return re.sub(r"[\x80-\xff]", lambda byte: f"%{ord(byte[0]):02X}", query)
 
 
 class DenyAll(Authenticator):
-    """Lets nobody in: what decides about the senders is half filled in or malformed."""
+    """Authenticates nobody: a parameter that decides about the senders is missing or malformed."""
 
-    def verify_headers(self, headers: dict[str, str], query: str = "", repeated: frozenset[str] = frozenset()) -> None:
-        raise ProofError("This webhook lets nobody in until its parameters are corrected in XSOAR; Test names them.")
+    def verify_headers(
+        self, headers: dict[str, str], query: str = "", repeated: frozenset[str] = frozenset()
+    ) -> None:
+        raise ProofError(NOBODY)
 
 
 class SignatureHeaders(NamedTuple):
-    """The headers of a signed delivery, in lower case: signature, timestamp, and what identifies it (empty: none)."""
+    """The headers of a signed delivery, in lower case; an empty name means there is none."""
 
     signature: str
     timestamp: str = ""
@@ -285,14 +339,14 @@ class SignatureHeaders(NamedTuple):
 
 
 class SignatureScheme(NamedTuple):
-    """A way of signing bodies by HMAC: where the signature stands, what is signed, how it is written."""
+    """A way of signing bodies by HMAC: where the signature stands, what is signed, its spelling."""
 
-    headers: tuple[SignatureHeaders, ...]  # the first whose signature is there; none: Username names the header
+    headers: tuple[SignatureHeaders, ...]  # the first one present counts; none: Username names it
     signed_prefix: str  # what is signed before the body
     written: re.Pattern[str]  # each signature in the header's value, hex or base64
     algorithm: str = "sha256"
-    timestamp_written: re.Pattern[str] | None = None  # where the timestamp stands in the signature's header
-    read_key: Callable[[str], bytes] = str.encode  # the key that a secret of the parameter Password stands for
+    timestamp_written: re.Pattern[str] | None = None  # the timestamp in the signature's header
+    read_key: Callable[[str], bytes] = str.encode  # from a secret in the parameter Password
 
 
 class SignatureAuthenticator(Authenticator):
@@ -310,11 +364,15 @@ class SignatureAuthenticator(Authenticator):
         self.secrets = tuple(text.encode() for text in texts)
         self._keys = tuple(scheme.read_key(text) for text in texts)
 
-    def verify_headers(self, headers: dict[str, str], query: str = "", repeated: frozenset[str] = frozenset()) -> None:
+    def verify_headers(
+        self, headers: dict[str, str], query: str = "", repeated: frozenset[str] = frozenset()
+    ) -> None:
         names = self._names_in(headers)
         if names is None:
             raise MissingCredentials(NO_SIGNATURE)
-        if not self._digests(headers[names.signature]) or (names.identifier and not headers.get(names.identifier)):
+        if not self._digests(headers[names.signature]):
+            raise ProofError(NO_SIGNATURE)
+        if names.identifier and not headers.get(names.identifier):
             raise ProofError(NO_SIGNATURE)
         if not self._prefixes(headers, names):
             raise ProofError(STALE_TIMESTAMP)
@@ -345,13 +403,13 @@ class SignatureAuthenticator(Authenticator):
         return next((names for names in self._names if names.signature in headers), None)
 
     def _digests(self, value: str) -> tuple[bytes, ...]:
-        """Return the signatures in a header's value that have the length of one."""
+        """Return the signatures in a header's value that have the scheme's length."""
         size = hashlib.new(self._scheme.algorithm).digest_size
         read = (read_digest(text) for text in self._scheme.written.findall(value))
         return tuple(digest for digest in read if len(digest) == size)
 
     def _prefixes(self, headers: dict[str, str], names: SignatureHeaders) -> list[bytes]:
-        """Return what may have been signed before the body: one for each timestamp within the tolerance."""
+        """Return what may have been signed before the body: one for each recent timestamp."""
         if self._scheme.timestamp_written:
             written = self._scheme.timestamp_written.findall(headers[names.signature])
             timestamps = list(dict.fromkeys(written))[:MAX_TIMESTAMPS]
@@ -359,15 +417,16 @@ class SignatureAuthenticator(Authenticator):
             timestamps = [headers.get(names.timestamp, "")]
         else:
             return [self._scheme.signed_prefix.encode()]
+        identifier = headers.get(names.identifier, "")
         return [
-            self._scheme.signed_prefix.format(timestamp=timestamp, id=headers.get(names.identifier, "")).encode("latin-1")
-            for timestamp in timestamps
-            if is_recent(timestamp)
+            self._scheme.signed_prefix.format(timestamp=text, id=identifier).encode("latin-1")
+            for text in timestamps
+            if is_recent(text)
         ]
 
 
 def _is_one_of(given: bytes, expected: Iterable[bytes]) -> bool:
-    """Return whether bytes equal one of several, in a time that does not tell which."""
+    """Return whether bytes equal one of several, in a time that does not show which."""
     return sum(hmac.compare_digest(given, value) for value in expected) > 0
 
 
@@ -382,7 +441,7 @@ def is_recent(timestamp: str) -> bool:
 
 
 def read_digest(text: str) -> bytes:
-    """Return the bytes of a digest in hex or base64 (either alphabet, with or without padding), empty for anything else."""
+    """Return the bytes of a digest in hex or base64, empty for any other text."""
     with contextlib.suppress(ValueError):
         return bytes.fromhex(text)
     with contextlib.suppress(ValueError):
@@ -391,15 +450,15 @@ def read_digest(text: str) -> bytes:
 
 
 def read_base64(text: str) -> bytes:
-    """Return the bytes of base64 in either alphabet, with or without padding; raises ValueError."""
+    """Return the bytes of base64, in either alphabet, padded or not; raises ValueError."""
     plain = text.rstrip("=").replace("-", "+").replace("_", "/")
     return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
 
 
 def read_secrets(password: str) -> tuple[str, ...]:
-    """Return the secrets in the parameter Password: the whole, and where white space separates several, each of them.
+    """Return the secrets in the parameter Password: the whole, and each of several in a rotation.
 
-    A phrase is one secret, or GitHub's own example, "It's a Secret to Everybody", would let in who signs with "a".
+    A phrase is one secret: GitHub's own example is "It's a Secret to Everybody".
     """
     parts = password.split()
     least = MIN_PART_CHARACTERS if len(parts) <= MAX_SHORT_PARTS else MIN_LONG_PART_CHARACTERS
@@ -409,13 +468,14 @@ def read_secrets(password: str) -> tuple[str, ...]:
 
 
 def read_header_values(password: str) -> tuple[str, ...]:
-    """Return the values a header may have: the whole password, and during a rotation each of several values.
+    """Return the values a header may have: the whole password, and each of several in a rotation.
 
     `Bearer XXX` is one value: its first word proves nothing. `Bearer XXX Bearer YYY` is two.
     """
     parts = password.split()
     if len(parts) > 2 and len(parts) % 2 == 0 and len(set(parts[::2])) == 1:
-        return (password, *(f"{scheme} {value}" for scheme, value in zip(parts[::2], parts[1::2])))
+        pairs = zip(parts[::2], parts[1::2])
+        return (password, *(f"{scheme} {value}" for scheme, value in pairs))
     if any(part.isalpha() for part in parts):
         return (password,)
     return (password, *read_secrets(password)[1:])
@@ -424,18 +484,26 @@ def read_header_values(password: str) -> tuple[str, ...]:
 def read_standard_secret(text: str) -> bytes:
     """Return the key that a secret of Standard Webhooks stands for; raises CredentialError."""
     if text.startswith(("whsk_", "whpk_")):
-        raise CredentialError("Password", f"{text[:5]}... is a key of the asymmetric kind; ask the sender for a secret, whsec_...")
+        raise CredentialError(
+            "Password",
+            f"{text[:5]}... is an asymmetric key; ask the sender for a secret, whsec_...",
+        )
     try:
         key = read_base64(text.removeprefix("whsec_"))
     except ValueError:
         key = b""
     if not key:
-        raise CredentialError("Password", "copy the secret as the sender shows it: whsec_ followed by base64.")
+        raise CredentialError(
+            "Password", "copy the secret as the sender shows it: whsec_ followed by base64."
+        )
     return key
 
 
-# A signature alone or behind a name (`sha256=`, `v1=`), several of them separated by commas, semicolons or blanks.
-ANY_SIGNATURE = re.compile(r"(?:^|[\s,;])(?:[A-Za-z][\w\-]*=)?([0-9A-Za-z+/_\-]+={0,2})(?=$|[\s,;])")
+# A signature alone or behind a name (`sha256=`, `v1=`); commas, semicolons or white space separate
+# several.
+ANY_SIGNATURE = re.compile(
+    r"(?:^|[\s,;])(?:[A-Za-z][\w\-]*=)?([0-9A-Za-z+/_\-]+={0,2})(?=$|[\s,;])"
+)
 V0_SIGNATURE = re.compile(r"(?:^|[\s,])v0=([0-9A-Fa-f]+)(?=$|[\s,])")
 V1_SIGNATURE = re.compile(r"(?:^|[\s,])v1=([0-9A-Fa-f]+)(?=$|[\s,])")
 STANDARD_SIGNATURE = re.compile(r"(?:^|[\s,])v1,([0-9A-Za-z+/_\-]+={0,2})(?=$|[\s,])")
@@ -443,44 +511,67 @@ STRIPE_TIMESTAMP = re.compile(r"(?:^|[\s,])t=([0-9]+)(?=$|[\s,])")
 SIGNATURE_SCHEMES = {
     # GitHub, Shopify, Jira, Linear, Sentry, PagerDuty and most others
     "_hmac": SignatureScheme((), "", ANY_SIGNATURE),
-    "_hmac-sha256": SignatureScheme((), "", ANY_SIGNATURE),
     "_hmac-sha1": SignatureScheme((), "", ANY_SIGNATURE, "sha1"),
     "_hmac-sha512": SignatureScheme((), "", ANY_SIGNATURE, "sha512"),
     # https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
     "_standard-webhooks": SignatureScheme(
-        tuple(SignatureHeaders(f"{sender}-signature", f"{sender}-timestamp", f"{sender}-id") for sender in ("webhook", "svix")),
+        tuple(
+            SignatureHeaders(f"{sender}-signature", f"{sender}-timestamp", f"{sender}-id")
+            for sender in ("webhook", "svix")
+        ),
         "{id}.{timestamp}.",
         STANDARD_SIGNATURE,
         read_key=read_standard_secret,
     ),
     # https://docs.slack.dev/authentication/verifying-requests-from-slack
     "_slack": SignatureScheme(
-        (SignatureHeaders("x-slack-signature", "x-slack-request-timestamp"),), "v0:{timestamp}:", V0_SIGNATURE
+        (SignatureHeaders("x-slack-signature", "x-slack-request-timestamp"),),
+        "v0:{timestamp}:",
+        V0_SIGNATURE,
     ),
     # https://developers.zoom.us/docs/api/webhooks/
-    "_zoom": SignatureScheme((SignatureHeaders("x-zm-signature", "x-zm-request-timestamp"),), "v0:{timestamp}:", V0_SIGNATURE),
+    "_zoom": SignatureScheme(
+        (SignatureHeaders("x-zm-signature", "x-zm-request-timestamp"),),
+        "v0:{timestamp}:",
+        V0_SIGNATURE,
+    ),
     # https://docs.stripe.com/webhooks
-    "_stripe": SignatureScheme((), "{timestamp}.", V1_SIGNATURE, timestamp_written=STRIPE_TIMESTAMP),
+    "_stripe": SignatureScheme(
+        (), "{timestamp}.", V1_SIGNATURE, timestamp_written=STRIPE_TIMESTAMP
+    ),
 }
-SCHEME_USAGES = {  # how each is written in the parameter Username; what stands behind the colon is for the instance to say
-    "_header": "_header:<HEADER-NAME>, such as _header:Authorization, without spaces",
-    "_hmac": "_hmac:<HEADER-NAME>, such as _hmac:X-Hub-Signature-256, without spaces",
-    "_hmac-sha256": "_hmac-sha256:<HEADER-NAME>, such as _hmac-sha256:X-Hub-Signature-256, without spaces",
-    "_hmac-sha1": "_hmac-sha1:<HEADER-NAME>, such as _hmac-sha1:X-Hub-Signature, without spaces",
-    "_hmac-sha512": "_hmac-sha512:<HEADER-NAME>, such as _hmac-sha512:X-TFE-Notification-Signature, without spaces",
-    "_standard-webhooks": "_standard-webhooks, with nothing behind it",
-    "_slack": "_slack, with nothing behind it",
-    "_zoom": "_zoom, with nothing behind it",
-    "_stripe": "_stripe:<HEADER-NAME>, such as _stripe:Stripe-Signature, without spaces",
-    "_query": "_query:<FIELD-NAME>, such as _query:token, without spaces",
+SCHEME_EXAMPLES = {  # of what follows the colon in the parameter Username; empty: nothing does
+    "_header": "<HEADER-NAME>, such as _header:Authorization",
+    "_hmac": "<HEADER-NAME>, such as _hmac:X-Hub-Signature-256",
+    "_hmac-sha1": "<HEADER-NAME>, such as _hmac-sha1:X-Hub-Signature",
+    "_hmac-sha512": "<HEADER-NAME>, such as _hmac-sha512:X-TFE-Notification-Signature",
+    "_standard-webhooks": "",
+    "_slack": "",
+    "_zoom": "",
+    "_stripe": "<HEADER-NAME>, such as _stripe:Stripe-Signature",
+    "_query": "<FIELD-NAME>, such as _query:token",
 }
-OWN_SCHEMES = {  # headers whose signature is not that of the body alone, and what checks it
-    **{names.signature: name for name, scheme in SIGNATURE_SCHEMES.items() for names in scheme.headers},
+FORMER_SCHEMES = {"_hmac-sha256": "_hmac"}  # a scheme that went, and the one that does the same
+# Headers that hold a signature of more than the body, and the Username that verifies it.
+OWN_SCHEMES = {
+    **{
+        names.signature: name
+        for name, scheme in SIGNATURE_SCHEMES.items()
+        for names in scheme.headers
+    },
     "stripe-signature": "_stripe:Stripe-Signature",
 }
-WRONG_SECRETS = (  # how a vendor's other secrets begin, which are easily taken for the one that signs
-    ("_slack", ("xox", "xapp-"), "it is a token; copy the Signing Secret from the app's Basic Information."),
-    ("_stripe", ("sk_", "pk_", "rk_"), "it is an API key; copy the endpoint's signing secret, whsec_..."),
+WRONG_SECRETS = (  # how those of a vendor's secrets begin that do not sign
+    (
+        "_slack",
+        ("xox", "xapp-"),
+        "it is a token; copy the Signing Secret from the app's Basic Information.",
+    ),
+    (
+        "_stripe",
+        ("sk_", "pk_", "rk_"),
+        "it is an API key; copy the endpoint's signing secret, whsec_...",
+    ),
 )
 
 
@@ -489,23 +580,26 @@ def choose_authenticator(username: str, password: str) -> Authenticator:
     if not username and not password:
         return Authenticator()
     if not username or not password:
-        absent = "Password" if username else "Username"
-        raise CredentialError(absent, "it is empty while the other of the two is not; fill in both, or neither.")
+        raise CredentialError(
+            "Password" if username else "Username",
+            "it is empty while the other of the two is not; fill in both, or neither.",
+        )
     scheme, colon, name = username.partition(":")
-    scheme = scheme.strip().lower()
-    if scheme not in SCHEME_USAGES:
-        refuse_mistyped_scheme(scheme, bool(colon))
+    scheme, name = scheme.strip().lower(), name.strip(" ")
+    if scheme not in SCHEME_EXAMPLES:
+        refuse_mistyped_scheme(scheme, name, bool(colon))
         return BasicAuthenticator(username, password)
-    name = name.strip(" ")
-    takes_name = "<" in SCHEME_USAGES[scheme]
-    if not re.fullmatch((QUERY_NAME if scheme == "_query" else HEADER_TOKEN) if takes_name else "", name):
-        raise CredentialError("Username", f"write {SCHEME_USAGES[scheme]}.")
+    refuse_malformed_name(scheme, name)
     if not password.strip():
-        raise CredentialError("Password", "it is nothing but white space; enter the secret that the sender has, too.")
+        raise CredentialError(
+            "Password", "it is nothing but white space; enter the secret that the sender has, too."
+        )
     if scheme == "_header":
         if password != password.strip(" \t") or re.search(r"[\x00-\x08\x0a-\x1f\x7f]", password):
             raise CredentialError(
-                "Password", "no header can carry it: remove spaces at its ends, line breaks and control characters."
+                "Password",
+                "no header can carry it: remove spaces at its ends, line breaks and control "
+                "characters.",
             )
         return HeaderAuthenticator(name, password)
     if scheme == "_query":
@@ -513,41 +607,71 @@ def choose_authenticator(username: str, password: str) -> Authenticator:
     return choose_signature(scheme, name, password)
 
 
-def refuse_mistyped_scheme(scheme: str, has_colon: bool) -> None:
-    """Raise SettingError for a username that is meant to name a scheme but does not; others are Basic's."""
-    close = difflib.get_close_matches(scheme, SCHEME_USAGES, n=1, cutoff=0.85) if scheme.startswith("_") else []
+def scheme_usage(scheme: str) -> str:
+    """Return how a scheme is written in the parameter Username."""
+    example = SCHEME_EXAMPLES[scheme]
+    return f"{scheme}:{example}, without spaces" if example else f"{scheme}, with nothing after it"
+
+
+def refuse_malformed_name(scheme: str, name: str) -> None:
+    """Raise CredentialError unless what follows the scheme in Username is what it asks for."""
+    pattern = TYPED_FIELD_NAME if scheme == "_query" else TYPED_HEADER_NAME
+    if not re.fullmatch(pattern if SCHEME_EXAMPLES[scheme] else "", name):
+        raise CredentialError("Username", f"write {scheme_usage(scheme)}.")
+
+
+def refuse_mistyped_scheme(scheme: str, name: str, has_colon: bool) -> None:
+    """Raise CredentialError for a username that tries to name a scheme; others are for Basic."""
+    if not scheme.startswith("_"):
+        return
+    if scheme in FORMER_SCHEMES:
+        successor = FORMER_SCHEMES[scheme]
+        raise CredentialError(
+            "Username",
+            f"{scheme} is now called {successor}; write {successor}:{name or '<HEADER-NAME>'}, "
+            "which checks the same.",
+        )
+    close = difflib.get_close_matches(scheme, SCHEME_EXAMPLES, n=1, cutoff=0.85)
     if close:
-        raise CredentialError("Username", f"write {SCHEME_USAGES[close[0]]}.")
-    if scheme.startswith("_") and has_colon:
-        known = ", ".join(usage.partition(",")[0] for usage in SCHEME_USAGES.values())
-        raise CredentialError("Username", f"there is no scheme {scheme}; write one of {known}, or for Basic a name without a colon.")
+        raise CredentialError("Username", f"write {scheme_usage(close[0])}.")
+    if has_colon:
+        known = ", ".join(scheme_usage(each).partition(",")[0] for each in SCHEME_EXAMPLES)
+        raise CredentialError(
+            "Username",
+            f"there is no scheme {scheme}; write one of {known}, "
+            "or for Basic a name without a colon.",
+        )
 
 
 def choose_signature(scheme: str, header: str, password: str) -> Authenticator:
-    """Return the authenticator for a scheme of SIGNATURE_SCHEMES; raises CredentialError for what could match nothing."""
+    """Return the authenticator for a scheme of SIGNATURE_SCHEMES.
+
+    Raises CredentialError for a header or a secret with which no signature could ever match.
+    """
     own = OWN_SCHEMES.get(header.lower())
     if scheme.startswith("_hmac") and own:
         raise CredentialError("Username", f"{header} signs more than the body; write {own}.")
-    for name, beginnings, mend in WRONG_SECRETS:
+    for name, beginnings, fix in WRONG_SECRETS:
         if scheme == name and password.strip().startswith(beginnings):
-            raise CredentialError("Password", mend)
+            raise CredentialError("Password", fix)
     row = SIGNATURE_SCHEMES[scheme]
     # A secret of base64 holds no blank, so there every part is a secret.
-    secrets = tuple(password.split()) if row.read_key is read_standard_secret else read_secrets(password)
+    is_base64 = row.read_key is read_standard_secret
+    secrets = tuple(password.split()) if is_base64 else read_secrets(password)
     return SignatureAuthenticator(row, header, secrets)
 
 
 # -------------------------------------------------------------------------------------------------
 # Handshakes: what vendors ask before they send events, answered without an incident
 #
-# One row a vendor: a recognizer, which returns what is to be echoed or None, and an answer. Rows that
-# reveal nothing may answer before authentication, because the vendor sends them unsigned; the others
-# only to an authenticated sender. What is echoed is short printable ASCII, as JSON or plain text that
-# no browser takes for a page (nosniff).
+# One row for each vendor: a recognizer, which returns what is to be echoed or None, and an answer.
+# Rows that reveal nothing may be answered before authentication, because the vendor sends them
+# unsigned; the others only to an authenticated sender. Only short printable ASCII is echoed, as
+# JSON or as plain text that no browser takes for a page (nosniff).
 # -------------------------------------------------------------------------------------------------
 
-MAX_HANDSHAKE_BYTES = 8 * 1024  # of a body: a confirmation of SNS has 2 KiB, the others less
-ECHOED = re.compile(r"[ -~]{1,1024}")  # printable ASCII: what a page or another header needs is not in it, or not alone
+MAX_HANDSHAKE_BYTES = 8 * 1024  # of a body: a confirmation of SNS has 2 KiB, the others have less
+ECHOED = re.compile(r"[ -~]{1,1024}")  # printable ASCII, with which nothing can be injected
 MAX_QUERY_FIELDS = 1000
 NO_EVENTS = (b"", b"{}", b"[]", b"null")
 CONFIRM_SECONDS = 10
@@ -557,7 +681,10 @@ ALIVE = b'{"status":"ok"}'
 
 
 class HandshakeError(Exception):
-    """A handshake that fails: the sentence says why. ``is_senders_fault`` is false where the vendor did not answer us."""
+    """A handshake that fails; ``sentence`` says why.
+
+    ``is_senders_fault`` is false where the vendor's own service did not answer us.
+    """
 
     def __init__(self, sentence: str, is_senders_fault: bool) -> None:
         super().__init__(sentence)
@@ -566,7 +693,10 @@ class HandshakeError(Exception):
 
 
 class HandshakeReply(NamedTuple):
-    """The answer to a handshake (status 200), which vendor's it is, and what the instance's health has to show, if anything."""
+    """The answer to a vendor's handshake; its status is 200.
+
+    ``notice`` is what the instance's health has to show, if anything.
+    """
 
     content: bytes
     content_type: str = "application/json"
@@ -576,33 +706,43 @@ class HandshakeReply(NamedTuple):
 
 
 class HandshakeRequest:
-    """A request as far as handshakes look at it; the body is empty where it is not read yet."""
+    """The parts of a request that handshakes look at; a body that is not read yet is empty."""
 
     def __init__(
-        self, method: str, headers: dict[str, str], query: str = "", body: bytes = b"", use_proxy: bool = False
+        self,
+        method: str,
+        headers: dict[str, str],
+        query: str = "",
+        body: bytes = b"",
+        use_proxy: bool = False,
     ) -> None:
         self.method = method
         self.headers = headers
         self.query = query
         self.body = body
-        self.use_proxy = use_proxy  # the system's, where an answer needs a request of ours
+        self.use_proxy = use_proxy  # the system's, where an answer needs a request of our own
 
     @functools.cached_property
     def fields(self) -> dict[str, list[str]]:
         """The fields of the query string, each with its values."""
         try:
-            return parse_qs(self.query, keep_blank_values=True, errors="replace", max_num_fields=MAX_QUERY_FIELDS)
+            return parse_qs(
+                self.query,
+                keep_blank_values=True,
+                errors="replace",
+                max_num_fields=MAX_QUERY_FIELDS,
+            )
         except ValueError:
             return {}
 
     def field(self, name: str) -> str:
-        """Return the value of a field that came once, else an empty string."""
+        """Return the value of a field that is there once, else an empty string."""
         values = self.fields.get(name, ())
         return values[0] if len(values) == 1 else ""
 
     @functools.cached_property
     def json(self) -> Any:
-        """The parsed body, None where it is no JSON."""
+        """The parsed body, None where it is not JSON."""
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError):
@@ -610,7 +750,10 @@ class HandshakeRequest:
 
 
 class Handshake(NamedTuple):
-    """One vendor's handshake: ``recognize`` returns what ``answer`` needs, None for any other request."""
+    """One vendor's handshake.
+
+    ``recognize`` returns what ``answer`` needs, None for any other request.
+    """
 
     vendor: str
     methods: tuple[str, ...]
@@ -618,15 +761,17 @@ class Handshake(NamedTuple):
     recognize: Callable[[HandshakeRequest, Authenticator], Any]
     answer: Callable[[Any, HandshakeRequest, Authenticator], HandshakeReply]
     mark: bytes = b""  # what the body has to hold before it is parsed at all
-    head_mark: str = ""  # the header, or what the query string has to hold, where a POST's body has no mark
-    notice: str = ""  # what the instance's health has to tell, with {recognized} in it
+    head_mark: str = ""  # a POST without a mark: a header, or what the query string has to hold
+    notice: str = ""  # what the instance's health has to show, with {recognized} in it
 
 
-def answer_handshake(call: HandshakeRequest, authenticator: Authenticator, authenticated: bool) -> HandshakeReply | None:
-    """Return the answer where the request is a handshake that may be answered now, None for any other.
+def answer_handshake(
+    call: HandshakeRequest, authenticator: Authenticator, authenticated: bool
+) -> HandshakeReply | None:
+    """Return the answer to a handshake that may be answered now, None for any other request.
 
-    The body of a POST has to be there whole. ``authenticated`` tells whether authentication has passed. Raises
-    HandshakeError.
+    The body of a POST has to be there whole. ``authenticated`` says whether authentication has
+    passed. Raises HandshakeError.
     """
     body = call.body
     if len(body) > MAX_HANDSHAKE_BYTES or "content-encoding" in call.headers:
@@ -636,7 +781,8 @@ def answer_handshake(call: HandshakeRequest, authenticator: Authenticator, authe
             recognized = row.recognize(call, authenticator)
             if recognized is not None:
                 notice = row.notice.format(recognized=recognized)
-                return row.answer(recognized, call, authenticator)._replace(vendor=row.vendor, notice=notice)
+                reply = row.answer(recognized, call, authenticator)
+                return reply._replace(vendor=row.vendor, notice=notice)
     return None
 
 
@@ -646,15 +792,20 @@ def asks_by_head(headers: dict[str, str], query: str) -> bool:
 
 
 def asks_by_body(body: bytes) -> bool:
-    """Return whether a body may be a handshake's. Nearly none is, which is found out without parsing it."""
+    """Return whether a body may be a handshake's; nearly none is, which shows without parsing."""
     return len(body) <= MAX_HANDSHAKE_BYTES and any(map(body.__contains__, BODY_MARKS))
 
 
 def may_be_handshake(method: str, headers: dict[str, str], length: int) -> bool:
-    """Return whether a request that proves nothing may be a handshake, for which the small body of a POST is read first."""
+    """Return whether a request that proves nothing may be a handshake.
+
+    The small body of such a POST is read before the request is refused.
+    """
     if method not in HANDSHAKES:
         return False
-    return method != "POST" or (length <= MAX_HANDSHAKE_BYTES and "content-encoding" not in headers)
+    if method != "POST":
+        return True
+    return length <= MAX_HANDSHAKE_BYTES and "content-encoding" not in headers
 
 
 def echoed(value: Any) -> str | None:
@@ -666,20 +817,29 @@ def _answer_json(value: Any) -> HandshakeReply:
     return HandshakeReply(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
 
 
+def _answer_challenge(text: str, *_: Any) -> HandshakeReply:
+    return _answer_json({"challenge": text})
+
+
 def _answer_text(text: str, *_: Any) -> HandshakeReply:
     return HandshakeReply(text.encode(), "text/plain")
 
 
+def _answer_alive(*_: Any) -> HandshakeReply:
+    return HandshakeReply(ALIVE)
+
+
 def _slack_challenge(call: HandshakeRequest, _: Authenticator) -> str | None:
     asked = call.json
-    if not isinstance(asked, dict) or asked.get("type") != "url_verification" or asked.keys() - {"type", "challenge", "token"}:
+    if not isinstance(asked, dict) or asked.get("type") != "url_verification":
         return None
-    return echoed(asked.get("challenge"))
+    return None if asked.keys() - {"type", "challenge", "token"} else echoed(asked.get("challenge"))
 
 
 def _lone_challenge(call: HandshakeRequest, _: Authenticator) -> str | None:
     asked = call.json
-    return echoed(asked["challenge"]) if isinstance(asked, dict) and list(asked) == ["challenge"] else None
+    is_lone = isinstance(asked, dict) and list(asked) == ["challenge"]
+    return echoed(asked["challenge"]) if is_lone else None
 
 
 def _graph_token(call: HandshakeRequest, _: Authenticator) -> str | None:
@@ -692,16 +852,16 @@ def _event_grid_code(call: HandshakeRequest, _: Authenticator) -> str | None:
     events = call.json
     if not isinstance(events, list) or len(events) != 1 or not isinstance(events[0], dict):
         return None
-    data = events[0].get("data")
-    if events[0].get("eventType") != "Microsoft.EventGrid.SubscriptionValidationEvent" or not isinstance(data, dict):
+    if events[0].get("eventType") != "Microsoft.EventGrid.SubscriptionValidationEvent":
         return None
-    return echoed(data.get("validationCode"))
+    data = events[0].get("data")
+    return echoed(data.get("validationCode")) if isinstance(data, dict) else None
 
 
 def _meta_challenge(call: HandshakeRequest, authenticator: Authenticator) -> str | None:
     if call.field("hub.mode") != "subscribe":
         return None
-    # Whoever knows the password has proved itself; a wrong one goes on to authentication, where failures are counted.
+    # A wrong password goes on to authentication, where failures are counted.
     known = _is_one_of(call.field("hub.verify_token").encode(), authenticator.secrets)
     return echoed(call.field("hub.challenge")) if known else None
 
@@ -712,24 +872,36 @@ def _dropbox_challenge(call: HandshakeRequest, authenticator: Authenticator) -> 
     return echoed(call.field("challenge"))
 
 
+def _okta_challenge(call: HandshakeRequest, _: Authenticator) -> str | None:
+    return echoed(call.headers.get("x-okta-verification-challenge"))
+
+
+def _cloud_events_origin(call: HandshakeRequest, _: Authenticator) -> str | None:
+    return echoed(call.headers.get("webhook-request-origin"))
+
+
 def _cloud_events_answer(origin: str, call: HandshakeRequest, _: Authenticator) -> HandshakeReply:
     rate = (("WebHook-Allowed-Rate", "*"),) if "webhook-request-rate" in call.headers else ()
-    return HandshakeReply(ALIVE, headers=(("WebHook-Allowed-Origin", origin), *rate, ("Allow", "POST")))
+    headers = (("WebHook-Allowed-Origin", origin), *rate, ("Allow", "POST"))
+    return HandshakeReply(ALIVE, headers=headers)
 
 
 def _zoom_token(call: HandshakeRequest, authenticator: Authenticator) -> tuple[str, bytes] | None:
     asked = call.json
     if not isinstance(asked, dict) or asked.get("event") != "endpoint.url_validation":
         return None
-    payload = asked.get("payload") if not asked.keys() - {"event", "event_ts", "payload"} else None
-    token = echoed(payload["plainToken"]) if isinstance(payload, dict) and list(payload) == ["plainToken"] else None
+    payload = None if asked.keys() - {"event", "event_ts", "payload"} else asked.get("payload")
+    if not isinstance(payload, dict) or list(payload) != ["plainToken"]:
+        return None
+    token = echoed(payload["plainToken"])
     key = authenticator.signing_key(call.headers, call.body)
     return (token, key) if token and key else None
 
 
 def _zoom_answer(token_and_key: tuple[str, bytes], *_: Any) -> HandshakeReply:
     token, key = token_and_key
-    return _answer_json({"plainToken": token, "encryptedToken": hmac.new(key, token.encode(), "sha256").hexdigest()})
+    encrypted = hmac.new(key, token.encode(), "sha256").hexdigest()
+    return _answer_json({"plainToken": token, "encryptedToken": encrypted})
 
 
 def _asana_secret(call: HandshakeRequest, _: Authenticator) -> str | None:
@@ -737,6 +909,10 @@ def _asana_secret(call: HandshakeRequest, _: Authenticator) -> str | None:
         return None
     has_events = call.body.strip() not in NO_EVENTS and call.json != {"events": []}
     return None if has_events else echoed(call.headers["x-hook-secret"])
+
+
+def _asana_answer(secret: str, *_: Any) -> HandshakeReply:
+    return HandshakeReply(ALIVE, headers=(("X-Hook-Secret", secret),))
 
 
 def _sns_url(call: HandshakeRequest, _: Authenticator) -> str | None:
@@ -747,13 +923,18 @@ def _sns_url(call: HandshakeRequest, _: Authenticator) -> str | None:
         return None
     if not SNS_URL.fullmatch(asked["SubscribeURL"]):
         raise HandshakeError(
-            "SubscribeURL is no address of Amazon SNS, https://sns.<region>.amazonaws.com/..., and was not fetched.", True
+            "SubscribeURL is not an address of Amazon SNS, "
+            "https://sns.<region>.amazonaws.com/..., and was not fetched.",
+            True,
         )
     return asked["SubscribeURL"]
 
 
 def _confirm_sns(url: str, call: HandshakeRequest, _: Authenticator) -> HandshakeReply:
-    """Fetch the URL that confirms a subscription, without holding up anybody else; raises HandshakeError."""
+    """Fetch the URL that confirms a subscription, while other requests go on.
+
+    Raises HandshakeError.
+    """
     attempt = gevent.get_hub().threadpool.spawn(confirm_subscription, url, call.use_proxy)
     try:
         failure = attempt.get(timeout=CONFIRM_SECONDS)
@@ -761,29 +942,39 @@ def _confirm_sns(url: str, call: HandshakeRequest, _: Authenticator) -> Handshak
         failure = f"no answer within {CONFIRM_SECONDS} s"
     if failure:
         raise HandshakeError(
-            f"The subscription could not be confirmed at Amazon SNS: {failure}. Let SNS request it again.", False
+            f"The subscription could not be confirmed at Amazon SNS: {failure}. "
+            "Let SNS request it again.",
+            False,
         )
     return HandshakeReply(b'{"status":"confirmed"}')
 
 
 def confirm_subscription(url: str, use_proxy: bool) -> str:
-    """Fetch a URL of SNS with the system's proxy or without; return why that failed, empty after a success.
+    """Fetch a URL of SNS, with or without the system's proxy.
 
-    It blocks for up to CONFIRM_SECONDS a step, so it belongs on a native thread.
+    Returns why that failed, empty after a success. It blocks for up to CONFIRM_SECONDS a step, so
+    it belongs on a native thread.
     """
     import requests  # CommonServerPython's own HTTP client; only this handshake needs it
 
+    # XSOAR puts a user's own CA certificates there.
+    trusted = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE") or True
     with requests.Session() as session:
         session.trust_env = False  # the environment's proxy counts where the instance says so
         proxies = requests.utils.get_environ_proxies(url) if use_proxy else {}
-        trusted = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE") or True  # XSOAR's custom certificates
         try:
             with session.get(
-                url, timeout=CONFIRM_SECONDS, allow_redirects=False, proxies=proxies, verify=trusted, stream=True
+                url,
+                timeout=CONFIRM_SECONDS,
+                allow_redirects=False,
+                proxies=proxies,
+                verify=trusted,
+                stream=True,
             ) as response:
-                return "" if response.status_code == 200 else f"it answered {response.status_code}"
+                answered = response.status_code
         except (requests.RequestException, OSError) as error:
             return type(error).__name__
+    return "" if answered == 200 else f"it answered {answered}"
 
 
 def _url_check(call: HandshakeRequest, authenticator: Authenticator) -> bool | None:
@@ -796,19 +987,26 @@ def _proven_url_check(call: HandshakeRequest, authenticator: Authenticator) -> b
 
 HANDSHAKE_ROWS = (
     # https://docs.slack.dev/reference/events/url_verification (signed as all of Slack's requests)
-    Handshake("Slack", ("POST",), False, _slack_challenge, lambda text, *_: _answer_json({"challenge": text}), b'"challenge"'),
+    Handshake("Slack", ("POST",), False, _slack_challenge, _answer_challenge, b'"challenge"'),
     # https://developer.monday.com/api-reference/reference/webhooks
-    Handshake("monday.com", ("POST",), True, _lone_challenge, lambda text, *_: _answer_json({"challenge": text}), b'"challenge"'),
+    Handshake("monday.com", ("POST",), True, _lone_challenge, _answer_challenge, b'"challenge"'),
     # https://developer.okta.com/docs/concepts/event-hooks/
     Handshake(
         "Okta",
         ("GET",),
         True,
-        lambda call, _: echoed(call.headers.get("x-okta-verification-challenge")),
+        _okta_challenge,
         lambda text, *_: _answer_json({"verification": text}),
     ),
     # https://learn.microsoft.com/graph/change-notifications-delivery-webhooks
-    Handshake("Microsoft Graph", ("POST",), True, _graph_token, _answer_text, head_mark="validationToken"),
+    Handshake(
+        "Microsoft Graph",
+        ("POST",),
+        True,
+        _graph_token,
+        _answer_text,
+        head_mark="validationToken",
+    ),
     # https://learn.microsoft.com/azure/event-grid/webhook-event-delivery
     Handshake(
         "Azure Event Grid",
@@ -819,16 +1017,11 @@ HANDSHAKE_ROWS = (
         b"Microsoft.EventGrid.SubscriptionValidationEvent",
     ),
     # https://github.com/cloudevents/spec/blob/main/cloudevents/http-webhook.md
-    Handshake(
-        "CloudEvents",
-        ("OPTIONS",),
-        True,
-        lambda call, _: echoed(call.headers.get("webhook-request-origin")),
-        _cloud_events_answer,
-    ),
+    Handshake("CloudEvents", ("OPTIONS",), True, _cloud_events_origin, _cloud_events_answer),
     # https://developers.facebook.com/docs/graph-api/webhooks/getting-started
     Handshake("Meta", ("GET",), True, _meta_challenge, _answer_text),
-    # https://developers.zoom.us/docs/api/webhooks/ (the answer is signed, which no stranger may have done)
+    # https://developers.zoom.us/docs/api/webhooks/
+    # (not unsigned, because the answer is signed: a stranger could have anything signed)
     Handshake("Zoom", ("POST",), False, _zoom_token, _zoom_answer, b"endpoint.url_validation"),
     # https://www.dropbox.com/developers/reference/webhooks
     Handshake("Dropbox", ("GET",), True, _dropbox_challenge, _answer_text),
@@ -838,19 +1031,21 @@ HANDSHAKE_ROWS = (
         ("POST",),
         True,
         _asana_secret,
-        lambda secret, *_: HandshakeReply(ALIVE, headers=(("X-Hook-Secret", secret),)),
+        _asana_answer,
         head_mark="x-hook-secret",
-        notice="If you have just registered this webhook at Asana, enter as Username _hmac:X-Hook-Signature and as Password "
-        "{recognized}. If you have not, somebody else sent this: ignore it.",
+        notice="If you have just registered this webhook at Asana, enter as Username "
+        "_hmac:X-Hook-Signature and as Password {recognized}. If you have not, somebody else sent "
+        "this: ignore it.",
     ),
-    # https://docs.aws.amazon.com/sns/latest/dg/sns-subscription-and-unsubscription-confirmation-json-formats.html
+    # https://docs.aws.amazon.com/sns/latest/dg/SendMessageToHttp.prepare.html
     Handshake("Amazon SNS", ("POST",), False, _sns_url, _confirm_sns, b"SubscriptionConfirmation"),
-    # Forms that look at a URL before they take it
-    Handshake("URL check", ("GET", "HEAD"), True, _url_check, lambda *_: HandshakeReply(ALIVE)),
-    Handshake("URL check", ("GET", "HEAD"), False, _proven_url_check, lambda *_: HandshakeReply(ALIVE)),
+    # Forms that request a URL before they accept it
+    Handshake("URL check", ("GET", "HEAD"), True, _url_check, _answer_alive),
+    Handshake("URL check", ("GET", "HEAD"), False, _proven_url_check, _answer_alive),
 )
 HANDSHAKES = {
-    method: tuple(row for row in HANDSHAKE_ROWS if method in row.methods) for method in ("GET", "HEAD", "OPTIONS", "POST")
+    method: tuple(row for row in HANDSHAKE_ROWS if method in row.methods)
+    for method in ("GET", "HEAD", "OPTIONS", "POST")
 }
 BODY_MARKS = tuple({row.mark for row in HANDSHAKES["POST"] if row.mark})
 HEAD_MARKS = tuple({row.head_mark for row in HANDSHAKES["POST"] if not row.mark})
