@@ -10,6 +10,7 @@ out. The module knows nothing of HTTP answers and their statuses, of Cortex XSOA
 | Failed logins | guessing becomes slow |
 | Authentication | schemes: Basic, a token in a header or a query field, signatures of the body |
 | Handshakes | what vendors ask before they send events |
+| Secrets | what of a request is never kept |
 """
 
 import base64
@@ -27,10 +28,20 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
-from urllib.parse import parse_qs, unquote_plus, unquote_to_bytes
+from urllib.parse import (
+    parse_qs,
+    parse_qsl,
+    quote,
+    quote_plus,
+    unquote,
+    unquote_plus,
+    unquote_to_bytes,
+)
 
 import gevent
+from gevent.threadpool import ThreadPool
 
 # -------------------------------------------------------------------------------------------------
 # Sources: which addresses may connect, and which address counts behind a proxy
@@ -40,6 +51,7 @@ import gevent
 Networks = frozenset[ipaddress.IPv4Network | ipaddress.IPv6Network]
 UNKNOWN_ADDRESS = "unknown"
 MAX_ADDRESS_CHARACTERS = 64  # an address with port, brackets and zone; longer texts are not one
+MAX_HOPS = 10  # of X-Forwarded-For that are looked at: no request passes more trusted proxies
 
 
 def parse_networks(parts: Iterable[str]) -> Networks:
@@ -97,16 +109,18 @@ def source_address(peer: str, forwarded_for: str, trusted: Networks) -> str:
     """Return the sender's address: the peer's or, behind trusted proxies, the one they forward for.
 
     Each proxy appends the address its own request came from. The right-most one that is not a
-    trusted proxy's counts, because the sender may have invented everything to the left of it.
+    trusted proxy's counts, because the sender may have invented everything to the left of it. It is
+    ``unknown``, which is in no network, where it would lie beyond MAX_HOPS.
     """
     address = plain_address(peer)
     if not trusted or not forwarded_for or not is_within(address, trusted):
         return address
-    for hop in reversed(forwarded_for.split(",")):
+    hops = forwarded_for.rsplit(",", MAX_HOPS)
+    for hop in reversed(hops[-MAX_HOPS:]):
         address = plain_address(hop[:MAX_ADDRESS_CHARACTERS])
         if not is_within(address, trusted):
-            break
-    return address
+            return address
+    return UNKNOWN_ADDRESS if len(hops) > MAX_HOPS else address
 
 
 # -------------------------------------------------------------------------------------------------
@@ -150,15 +164,17 @@ class FailedLogins:
 # on bytes and in constant time, so that no answer shows how much of a guess was right.
 # -------------------------------------------------------------------------------------------------
 
-TYPED_HEADER_NAME = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # the name of a header, RFC 9110, 5.6.2
-TYPED_FIELD_NAME = r"[^\s&=#?%+]+"  # a field's name as a person types it, decoded
+TYPED_HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, 5.6.2
+TYPED_FIELD_NAME = re.compile(r"[^\s&=#?%+]+")  # as a person types it, decoded
 # Between a signature's timestamp and our clock: Slack, Stripe and Standard Webhooks agree on it.
 TOLERANCE_SECONDS = 300
+# What is looked at of a signature's header; a sender that rotates its secret sends two signatures.
+MAX_SIGNATURE_CHARACTERS = 4 * 1024
+MAX_SIGNATURES = 16
 MAX_TIMESTAMPS = 2  # of one header that are tried: each costs a hash of the whole body
 MAX_SECONDS_TIMESTAMP = 100_000_000_000  # in the year 5138; larger ones are milliseconds (WorkOS)
-MIN_PART_CHARACTERS = 3  # of a secret among several: shorter ones are words of one secret phrase
-MAX_SHORT_PARTS = 3  # of a rotation; more parts than this are a phrase unless all are long
-MIN_LONG_PART_CHARACTERS = 8
+TIMESTAMP = re.compile(r"[0-9]{1,16}")
+CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # that no header can carry
 NO_SIGNATURE = (
     "The signature header is missing or unreadable; "
     "let the sender sign its deliveries with this webhook's secret."
@@ -171,6 +187,10 @@ WRONG_SIGNATURE = (
     "The signature does not match; "
     "use the same secret on both ends, and sign the body's bytes as they are sent."
 )
+BAD_IDENTIFIER = (
+    "The delivery's ID holds a full stop, which Standard Webhooks does not allow: "
+    "it separates the ID from the timestamp in what is signed."
+)
 WRONG_BASIC = (
     "Send the username and password of this webhook by Basic authentication "
     "(curl -u user:password)."
@@ -180,10 +200,17 @@ WRONG_FIELD = (
     "Send the verification token of this webhook once, "
     "in the agreed field of the URL's query string."
 )
+MAX_QUERY_FIELDS = 1000
+MANY_FIELDS = f"The query string has more than {MAX_QUERY_FIELDS} fields; send them in the body."
 NOBODY = (
     "This webhook refuses every request until its parameters are corrected in XSOAR; "
     "Test names them."
 )
+
+
+Headers = dict[str, str]  # names in lower case, values in Latin-1
+Names = frozenset[str]
+NO_NAMES: Names = frozenset()
 
 
 class ProofError(Exception):
@@ -224,27 +251,24 @@ class Authenticator:
     identifies = False  # event_id may distinguish deliveries
     result_is_cacheable = True  # verify_headers depends on the headers alone, not on the time
 
-    def verify_headers(
-        self, headers: dict[str, str], query: str = "", repeated: frozenset[str] = frozenset()
-    ) -> None:
+    def verify_headers(self, headers: Headers, query: str = "", repeated: Names = NO_NAMES) -> None:
         """Raise ProofError unless headers and query string prove the sender, as far as they can.
 
-        Headers have lower-case names and Latin-1 values. The values of a repeated header are joined
-        by ", ", and ``repeated`` names it. ``query`` is the raw query string. Raises
-        MissingCredentials where there is nothing to check.
+        The values of a repeated header are joined by ", ", and ``repeated`` names it. ``query`` is
+        the raw query string. Raises MissingCredentials where there is nothing to check.
         """
 
-    def verify_body(self, headers: dict[str, str], body: bytes) -> None:
+    def verify_body(self, headers: Headers, body: bytes) -> None:
         """Raise ProofError unless the sender signed the body as it arrived.
 
         It is called after ``verify_headers`` has passed.
         """
 
-    def event_id(self, headers: dict[str, str]) -> str | None:
+    def event_id(self, headers: Headers) -> str | None:
         """Return the scheme's ID of a delivery, the same each time it is sent; None without one."""
         return None
 
-    def signing_key(self, headers: dict[str, str], body: bytes) -> bytes:
+    def signing_key(self, headers: Headers, body: bytes) -> bytes:
         """Return the secret that proved this request, with which some answers have to be signed.
 
         It is empty without one.
@@ -261,9 +285,7 @@ class BasicAuthenticator(Authenticator):
         self.secrets = (password.encode(),)
         self.expected = f"{username}:{password}".encode()
 
-    def verify_headers(
-        self, headers: dict[str, str], query: str = "", repeated: frozenset[str] = frozenset()
-    ) -> None:
+    def verify_headers(self, headers: Headers, query: str = "", repeated: Names = NO_NAMES) -> None:
         scheme, _, encoded = headers.get("authorization", "").partition(" ")
         given = b""
         if scheme.lower() == "basic":
@@ -279,11 +301,9 @@ class HeaderAuthenticator(Authenticator):
 
     def __init__(self, name: str, password: str) -> None:
         self.hidden_header = name.lower()
-        self.secrets = tuple(value.encode() for value in read_header_values(password))
+        self.secrets = tuple(value.encode() for value in read_secrets(password))
 
-    def verify_headers(
-        self, headers: dict[str, str], query: str = "", repeated: frozenset[str] = frozenset()
-    ) -> None:
+    def verify_headers(self, headers: Headers, query: str = "", repeated: Names = NO_NAMES) -> None:
         given = headers.get(self.hidden_header, "").encode("latin-1")
         # Two headers `a` and `b` are joined to `a, b` by our server: no sender wrote that value.
         if not _is_one_of(given, self.secrets) or self.hidden_header in repeated:
@@ -299,34 +319,36 @@ class QueryAuthenticator(Authenticator):
     def __init__(self, name: str, password: str) -> None:
         self.hidden_query = name
         self.secrets = tuple(value.encode() for value in read_secrets(password))
+        self._name = name.encode()
+        # Percent-encoding triples each byte, so longer texts cannot be the name or a secret.
+        self._longest_name = 3 * len(self._name)
+        self._longest_value = 3 * max(map(len, self.secrets))
 
-    def verify_headers(
-        self, headers: dict[str, str], query: str = "", repeated: frozenset[str] = frozenset()
-    ) -> None:
-        fields = [field.partition("=") for field in ascii_query(query).split("&")]
-        given = [value for name, _, value in fields if unquote_plus(name) == self.hidden_query]
+    def verify_headers(self, headers: Headers, query: str = "", repeated: Names = NO_NAMES) -> None:
+        if query.count("&") >= MAX_QUERY_FIELDS:
+            raise ProofError(MANY_FIELDS)
+        fields = [field.partition(b"=") for field in query.encode("latin-1").split(b"&")]
+        given = [value for name, _, value in fields if self._is_name(name)]
         if not given:
             raise MissingCredentials(WRONG_FIELD)
+        if len(given) > 1 or len(given[0]) > self._longest_value:
+            raise ProofError(WRONG_FIELD)
         # In a form a plus sign means a space, in a URL it means itself, and tools disagree on which
         # of the two a query string is.
-        readings = [unquote_to_bytes(text) for text in (given[0], given[0].replace("+", " "))]
-        if sum(_is_one_of(text, self.secrets) for text in readings) == 0 or len(given) > 1:
+        readings = [unquote_to_bytes(text) for text in (given[0], given[0].replace(b"+", b" "))]
+        if sum(_is_one_of(text, self.secrets) for text in readings) == 0:
             raise ProofError(WRONG_FIELD)
 
-
-def ascii_query(query: str) -> str:
-    """Return a query string (Latin-1) with its raw bytes beyond ASCII percent-encoded."""
-    if query.isascii():
-        return query
-    return re.sub(r"[\x80-\xff]", lambda byte: f"%{ord(byte[0]):02X}", query)
+    def _is_name(self, text: bytes) -> bool:
+        if len(text) > self._longest_name:
+            return False
+        return unquote_to_bytes(text.replace(b"+", b" ")) == self._name
 
 
 class DenyAll(Authenticator):
     """Authenticates nobody: a parameter that decides about the senders is missing or malformed."""
 
-    def verify_headers(
-        self, headers: dict[str, str], query: str = "", repeated: frozenset[str] = frozenset()
-    ) -> None:
+    def verify_headers(self, headers: Headers, query: str = "", repeated: Names = NO_NAMES) -> None:
         raise ProofError(NOBODY)
 
 
@@ -364,9 +386,7 @@ class SignatureAuthenticator(Authenticator):
         self.secrets = tuple(text.encode() for text in texts)
         self._keys = tuple(scheme.read_key(text) for text in texts)
 
-    def verify_headers(
-        self, headers: dict[str, str], query: str = "", repeated: frozenset[str] = frozenset()
-    ) -> None:
+    def verify_headers(self, headers: Headers, query: str = "", repeated: Names = NO_NAMES) -> None:
         names = self._names_in(headers)
         if names is None:
             raise MissingCredentials(NO_SIGNATURE)
@@ -374,18 +394,20 @@ class SignatureAuthenticator(Authenticator):
             raise ProofError(NO_SIGNATURE)
         if names.identifier and not headers.get(names.identifier):
             raise ProofError(NO_SIGNATURE)
+        if "." in headers.get(names.identifier, ""):
+            raise ProofError(BAD_IDENTIFIER)
         if not self._prefixes(headers, names):
             raise ProofError(STALE_TIMESTAMP)
 
-    def verify_body(self, headers: dict[str, str], body: bytes) -> None:
+    def verify_body(self, headers: Headers, body: bytes) -> None:
         if not self.signing_key(headers, body):
             raise ProofError(WRONG_SIGNATURE)
 
-    def event_id(self, headers: dict[str, str]) -> str | None:
+    def event_id(self, headers: Headers) -> str | None:
         names = self._names_in(headers)
         return headers.get(names.identifier) if names and names.identifier else None
 
-    def signing_key(self, headers: dict[str, str], body: bytes) -> bytes:
+    def signing_key(self, headers: Headers, body: bytes) -> bytes:
         """Return the key the body was signed with, empty where none of ours matches."""
         names = self._names_in(headers)
         if names is None:
@@ -399,25 +421,29 @@ class SignatureAuthenticator(Authenticator):
                 matching = key
         return matching
 
-    def _names_in(self, headers: dict[str, str]) -> SignatureHeaders | None:
+    def _names_in(self, headers: Headers) -> SignatureHeaders | None:
         return next((names for names in self._names if names.signature in headers), None)
 
     def _digests(self, value: str) -> tuple[bytes, ...]:
         """Return the signatures in a header's value that have the scheme's length."""
         size = hashlib.new(self._scheme.algorithm).digest_size
-        read = (read_digest(text) for text in self._scheme.written.findall(value))
+        written = self._scheme.written.finditer(value[:MAX_SIGNATURE_CHARACTERS])
+        read = (read_digest(match[1]) for match in itertools.islice(written, MAX_SIGNATURES))
         return tuple(digest for digest in read if len(digest) == size)
 
-    def _prefixes(self, headers: dict[str, str], names: SignatureHeaders) -> list[bytes]:
+    def _prefixes(self, headers: Headers, names: SignatureHeaders) -> list[bytes]:
         """Return what may have been signed before the body: one for each recent timestamp."""
         if self._scheme.timestamp_written:
-            written = self._scheme.timestamp_written.findall(headers[names.signature])
-            timestamps = list(dict.fromkeys(written))[:MAX_TIMESTAMPS]
+            value = headers[names.signature][:MAX_SIGNATURE_CHARACTERS]
+            written = self._scheme.timestamp_written.finditer(value)
+            timestamps = [match[1] for match in itertools.islice(written, MAX_TIMESTAMPS)]
         elif names.timestamp:
             timestamps = [headers.get(names.timestamp, "")]
         else:
             return [self._scheme.signed_prefix.encode()]
         identifier = headers.get(names.identifier, "")
+        if "." in identifier:  # `a.1` and `2` would be signed as `a` and `1.2` are
+            return []
         return [
             self._scheme.signed_prefix.format(timestamp=text, id=identifier).encode("latin-1")
             for text in timestamps
@@ -432,7 +458,7 @@ def _is_one_of(given: bytes, expected: Iterable[bytes]) -> bool:
 
 def is_recent(timestamp: str) -> bool:
     """Return whether a Unix time in seconds or milliseconds is within TOLERANCE_SECONDS of now."""
-    if not re.fullmatch("[0-9]{1,16}", timestamp):
+    if not TIMESTAMP.fullmatch(timestamp):
         return False
     seconds = int(timestamp)
     if seconds > MAX_SECONDS_TIMESTAMP:
@@ -456,29 +482,13 @@ def read_base64(text: str) -> bytes:
 
 
 def read_secrets(password: str) -> tuple[str, ...]:
-    """Return the secrets in the parameter Password: the whole, and each of several in a rotation.
+    """Return the secrets in the parameter Password: one a line, several only during a rotation.
 
-    A phrase is one secret: GitHub's own example is "It's a Secret to Everybody".
+    A line is one secret with all its spaces, except those at its ends: a part of a secret must not
+    prove anybody, and GitHub's own example is "It's a Secret to Everybody".
     """
-    parts = password.split()
-    least = MIN_PART_CHARACTERS if len(parts) <= MAX_SHORT_PARTS else MIN_LONG_PART_CHARACTERS
-    if len(parts) < 2 or min(map(len, parts)) < least:
-        return (password.strip(),)
-    return (password.strip(), *parts)
-
-
-def read_header_values(password: str) -> tuple[str, ...]:
-    """Return the values a header may have: the whole password, and each of several in a rotation.
-
-    `Bearer XXX` is one value: its first word proves nothing. `Bearer XXX Bearer YYY` is two.
-    """
-    parts = password.split()
-    if len(parts) > 2 and len(parts) % 2 == 0 and len(set(parts[::2])) == 1:
-        pairs = zip(parts[::2], parts[1::2])
-        return (password, *(f"{scheme} {value}" for scheme, value in pairs))
-    if any(part.isalpha() for part in parts):
-        return (password,)
-    return (password, *read_secrets(password)[1:])
+    lines = (line.strip() for line in password.replace("\r", "\n").split("\n"))
+    return tuple(dict.fromkeys(line for line in lines if line))
 
 
 def read_standard_secret(text: str) -> bytes:
@@ -489,12 +499,14 @@ def read_standard_secret(text: str) -> bytes:
             f"{text[:5]}... is an asymmetric key; ask the sender for a secret, whsec_...",
         )
     try:
-        key = read_base64(text.removeprefix("whsec_"))
+        key = read_base64(text.removeprefix("v1,").removeprefix("whsec_"))  # v1,: Supabase
     except ValueError:
         key = b""
     if not key:
         raise CredentialError(
-            "Password", "copy the secret as the sender shows it: whsec_ followed by base64."
+            "Password",
+            "copy the secret as the sender shows it: whsec_ followed by base64; "
+            "of several secrets, each stands on its own line.",
         )
     return key
 
@@ -554,24 +566,13 @@ SCHEME_EXAMPLES = {  # of what follows the colon in the parameter Username; empt
 FORMER_SCHEMES = {"_hmac-sha256": "_hmac"}  # a scheme that went, and the one that does the same
 # Headers that hold a signature of more than the body, and the Username that verifies it.
 OWN_SCHEMES = {
-    **{
-        names.signature: name
-        for name, scheme in SIGNATURE_SCHEMES.items()
-        for names in scheme.headers
-    },
-    "stripe-signature": "_stripe:Stripe-Signature",
-}
+    names.signature: name for name, scheme in SIGNATURE_SCHEMES.items() for names in scheme.headers
+} | {"stripe-signature": "_stripe:Stripe-Signature"}
+SLACK_TOKEN = "it is a token; copy the Signing Secret from the app's Basic Information."  # noqa: S105
+STRIPE_KEY = "it is an API key; copy the endpoint's signing secret, whsec_..."
 WRONG_SECRETS = (  # how those of a vendor's secrets begin that do not sign
-    (
-        "_slack",
-        ("xox", "xapp-"),
-        "it is a token; copy the Signing Secret from the app's Basic Information.",
-    ),
-    (
-        "_stripe",
-        ("sk_", "pk_", "rk_"),
-        "it is an API key; copy the endpoint's signing secret, whsec_...",
-    ),
+    ("_slack", ("xox", "xapp-"), SLACK_TOKEN),
+    ("_stripe", ("sk_", "pk_", "rk_"), STRIPE_KEY),
 )
 
 
@@ -595,11 +596,9 @@ def choose_authenticator(username: str, password: str) -> Authenticator:
             "Password", "it is nothing but white space; enter the secret that the sender has, too."
         )
     if scheme == "_header":
-        if password != password.strip(" \t") or re.search(r"[\x00-\x08\x0a-\x1f\x7f]", password):
+        if any(map(CONTROL_CHARACTERS.search, read_secrets(password))):
             raise CredentialError(
-                "Password",
-                "no header can carry it: remove spaces at its ends, line breaks and control "
-                "characters.",
+                "Password", "no header can carry it: remove its control characters."
             )
         return HeaderAuthenticator(name, password)
     if scheme == "_query":
@@ -616,7 +615,7 @@ def scheme_usage(scheme: str) -> str:
 def refuse_malformed_name(scheme: str, name: str) -> None:
     """Raise CredentialError unless what follows the scheme in Username is what it asks for."""
     pattern = TYPED_FIELD_NAME if scheme == "_query" else TYPED_HEADER_NAME
-    if not re.fullmatch(pattern if SCHEME_EXAMPLES[scheme] else "", name):
+    if not pattern.fullmatch(name) if SCHEME_EXAMPLES[scheme] else name:
         raise CredentialError("Username", f"write {scheme_usage(scheme)}.")
 
 
@@ -651,14 +650,11 @@ def choose_signature(scheme: str, header: str, password: str) -> Authenticator:
     own = OWN_SCHEMES.get(header.lower())
     if scheme.startswith("_hmac") and own:
         raise CredentialError("Username", f"{header} signs more than the body; write {own}.")
+    secrets = read_secrets(password)
     for name, beginnings, fix in WRONG_SECRETS:
-        if scheme == name and password.strip().startswith(beginnings):
+        if scheme == name and any(secret.startswith(beginnings) for secret in secrets):
             raise CredentialError("Password", fix)
-    row = SIGNATURE_SCHEMES[scheme]
-    # A secret of base64 holds no blank, so there every part is a secret.
-    is_base64 = row.read_key is read_standard_secret
-    secrets = tuple(password.split()) if is_base64 else read_secrets(password)
-    return SignatureAuthenticator(row, header, secrets)
+    return SignatureAuthenticator(SIGNATURE_SCHEMES[scheme], header, secrets)
 
 
 # -------------------------------------------------------------------------------------------------
@@ -671,25 +667,37 @@ def choose_signature(scheme: str, header: str, password: str) -> Authenticator:
 # -------------------------------------------------------------------------------------------------
 
 MAX_HANDSHAKE_BYTES = 8 * 1024  # of a body: a confirmation of SNS has 2 KiB, the others have less
+MAX_HANDSHAKE_QUERY_CHARACTERS = 4 * 1024  # what may be echoed, percent-encoded, and some more
+MAX_HANDSHAKE_FIELDS = 20  # of a query string: Meta sends three
 ECHOED = re.compile(r"[ -~]{1,1024}")  # printable ASCII, with which nothing can be injected
-MAX_QUERY_FIELDS = 1000
 NO_EVENTS = (b"", b"{}", b"[]", b"null")
 CONFIRM_SECONDS = 10
-# The whole URL is matched, because two parsers of one URL may disagree on where its host ends.
-SNS_URL = re.compile(r"https://sns\.[a-z0-9-]{1,40}\.amazonaws\.com(?:\.cn)?(?::443)?/[!-\[\]-~]*")
+MAX_CONFIRMATIONS = 4  # at a time; where egress is dropped, each keeps a thread until it gives up
+CONFIRM_AGAIN_SECONDS = 30
+# The whole URL is matched, because two parsers of one URL may disagree on where its host ends. The
+# region has its form, such as us-gov-west-1, because sns.s3.amazonaws.com is anybody's bucket.
+SNS_URL = re.compile(
+    r"https://sns\.(?:cn-[a-z]{2,12}-[0-9]{1,2}\.amazonaws\.com\.cn"
+    r"|(?!cn-)[a-z]{2}(?:-[a-z]{2,12}){1,2}-[0-9]{1,2}\.amazonaws\.com)(?::443)?/[!-\[\]-~]*+"
+)
+HOOK_SECRET = re.compile(r"[0-9A-Za-z_-]{8,128}")  # Asana's has 64 hexadecimal digits
+HEX_SECRET = re.compile(r"[0-9a-f]{32,128}")
+NOTICE_CHARACTERS = 40  # of a stranger's text, which may be a message to whoever reads the health
 ALIVE = b'{"status":"ok"}'
 
 
 class HandshakeError(Exception):
     """A handshake that fails; ``sentence`` says why.
 
-    ``is_senders_fault`` is false where the vendor's own service did not answer us.
+    ``is_senders_fault`` is false where the vendor's own service did not answer us, or where
+    ``retry_seconds`` says when to send the handshake again.
     """
 
-    def __init__(self, sentence: str, is_senders_fault: bool) -> None:
+    def __init__(self, sentence: str, is_senders_fault: bool, retry_seconds: int = 0) -> None:
         super().__init__(sentence)
         self.sentence = sentence
         self.is_senders_fault = is_senders_fault
+        self.retry_seconds = retry_seconds
 
 
 class HandshakeReply(NamedTuple):
@@ -705,33 +713,22 @@ class HandshakeReply(NamedTuple):
     notice: str = ""
 
 
+@dataclass
 class HandshakeRequest:
     """The parts of a request that handshakes look at; a body that is not read yet is empty."""
 
-    def __init__(
-        self,
-        method: str,
-        headers: dict[str, str],
-        query: str = "",
-        body: bytes = b"",
-        use_proxy: bool = False,
-    ) -> None:
-        self.method = method
-        self.headers = headers
-        self.query = query
-        self.body = body
-        self.use_proxy = use_proxy  # the system's, where an answer needs a request of our own
+    method: str
+    headers: Headers
+    query: str = ""
+    body: bytes = b""
+    use_proxy: bool = False  # the system's, where an answer needs a request of our own
 
     @functools.cached_property
     def fields(self) -> dict[str, list[str]]:
-        """The fields of the query string, each with its values."""
+        """The fields of the query string, each with its values; empty where it is too large."""
         try:
-            return parse_qs(
-                self.query,
-                keep_blank_values=True,
-                errors="replace",
-                max_num_fields=MAX_QUERY_FIELDS,
-            )
+            query = self.query if len(self.query) <= MAX_HANDSHAKE_QUERY_CHARACTERS else ""
+            return parse_qs(query, keep_blank_values=True, max_num_fields=MAX_HANDSHAKE_FIELDS)
         except ValueError:
             return {}
 
@@ -756,13 +753,11 @@ class Handshake(NamedTuple):
     """
 
     vendor: str
-    methods: tuple[str, ...]
     unsigned: bool  # the vendor cannot prove itself here, and the answer reveals nothing
     recognize: Callable[[HandshakeRequest, Authenticator], Any]
     answer: Callable[[Any, HandshakeRequest, Authenticator], HandshakeReply]
     mark: bytes = b""  # what the body has to hold before it is parsed at all
     head_mark: str = ""  # a POST without a mark: a header, or what the query string has to hold
-    notice: str = ""  # what the instance's health has to show, with {recognized} in it
 
 
 def answer_handshake(
@@ -780,13 +775,11 @@ def answer_handshake(
         if row.mark in body and (authenticated or row.unsigned):
             recognized = row.recognize(call, authenticator)
             if recognized is not None:
-                notice = row.notice.format(recognized=recognized)
-                reply = row.answer(recognized, call, authenticator)
-                return reply._replace(vendor=row.vendor, notice=notice)
+                return row.answer(recognized, call, authenticator)._replace(vendor=row.vendor)
     return None
 
 
-def asks_by_head(headers: dict[str, str], query: str) -> bool:
+def asks_by_head(headers: Headers, query: str) -> bool:
     """Return whether the head of a POST may be a handshake's."""
     return any(mark in headers or mark in query for mark in HEAD_MARKS)
 
@@ -796,7 +789,7 @@ def asks_by_body(body: bytes) -> bool:
     return len(body) <= MAX_HANDSHAKE_BYTES and any(map(body.__contains__, BODY_MARKS))
 
 
-def may_be_handshake(method: str, headers: dict[str, str], length: int) -> bool:
+def may_be_handshake(method: str, headers: Headers, length: int) -> bool:
     """Return whether a request that proves nothing may be a handshake.
 
     The small body of such a POST is read before the request is refused.
@@ -858,6 +851,10 @@ def _event_grid_code(call: HandshakeRequest, _: Authenticator) -> str | None:
     return echoed(data.get("validationCode")) if isinstance(data, dict) else None
 
 
+def _event_grid_answer(code: str, *_: Any) -> HandshakeReply:
+    return _answer_json({"validationResponse": code})
+
+
 def _meta_challenge(call: HandshakeRequest, authenticator: Authenticator) -> str | None:
     if call.field("hub.mode") != "subscribe":
         return None
@@ -874,6 +871,10 @@ def _dropbox_challenge(call: HandshakeRequest, authenticator: Authenticator) -> 
 
 def _okta_challenge(call: HandshakeRequest, _: Authenticator) -> str | None:
     return echoed(call.headers.get("x-okta-verification-challenge"))
+
+
+def _okta_answer(text: str, *_: Any) -> HandshakeReply:
+    return _answer_json({"verification": text})
 
 
 def _cloud_events_origin(call: HandshakeRequest, _: Authenticator) -> str | None:
@@ -904,15 +905,35 @@ def _zoom_answer(token_and_key: tuple[str, bytes], *_: Any) -> HandshakeReply:
     return _answer_json({"plainToken": token, "encryptedToken": encrypted})
 
 
-def _asana_secret(call: HandshakeRequest, _: Authenticator) -> str | None:
-    if "x-hook-secret" not in call.headers:
+def _is_without_credentials(authenticator: Authenticator) -> bool:
+    return type(authenticator) is Authenticator
+
+
+def _asana_secret(call: HandshakeRequest, authenticator: Authenticator) -> str | None:
+    secret = call.headers.get("x-hook-secret", "")
+    if not HOOK_SECRET.fullmatch(secret):
         return None
     has_events = call.body.strip() not in NO_EVENTS and call.json != {"events": []}
-    return None if has_events else echoed(call.headers["x-hook-secret"])
+    return None if has_events else secret
 
 
-def _asana_answer(secret: str, *_: Any) -> HandshakeReply:
-    return HandshakeReply(ALIVE, headers=(("X-Hook-Secret", secret),))
+def _expected_asana_secret(call: HandshakeRequest, authenticator: Authenticator) -> str | None:
+    # Asana names the secret in the first request of a new webhook, which nothing can prove.
+    is_asanas = authenticator.hidden_header == "x-hook-signature"
+    expected = is_asanas or _is_without_credentials(authenticator)
+    return _asana_secret(call, authenticator) if expected else None
+
+
+def _asana_answer(secret: str, _: HandshakeRequest, authenticator: Authenticator) -> HandshakeReply:
+    notice = ""
+    if _is_without_credentials(authenticator):
+        shown = secret if HEX_SECRET.fullmatch(secret) else f'"{secret[:NOTICE_CHARACTERS]}"'
+        notice = (
+            "If you have just registered this webhook at Asana, enter as Username "
+            f"_hmac:X-Hook-Signature and as Password {shown}. "
+            "If you have not, somebody else sent this: ignore it."
+        )
+    return HandshakeReply(ALIVE, headers=(("X-Hook-Secret", secret),), notice=notice)
 
 
 def _sns_url(call: HandshakeRequest, _: Authenticator) -> str | None:
@@ -935,7 +956,15 @@ def _confirm_sns(url: str, call: HandshakeRequest, _: Authenticator) -> Handshak
 
     Raises HandshakeError.
     """
-    attempt = gevent.get_hub().threadpool.spawn(confirm_subscription, url, call.use_proxy)
+    pool = _confirmation_pool()
+    if len(pool) >= MAX_CONFIRMATIONS:
+        raise HandshakeError(
+            f"{MAX_CONFIRMATIONS} subscriptions are being confirmed at Amazon SNS; "
+            "let SNS request it again.",
+            False,
+            CONFIRM_AGAIN_SECONDS,
+        )
+    attempt = pool.spawn(confirm_subscription, url, call.use_proxy)
     try:
         failure = attempt.get(timeout=CONFIRM_SECONDS)
     except gevent.Timeout:
@@ -947,6 +976,16 @@ def _confirm_sns(url: str, call: HandshakeRequest, _: Authenticator) -> Handshak
             False,
         )
     return HandshakeReply(b'{"status":"confirmed"}')
+
+
+@functools.cache
+def _confirmation_pool() -> ThreadPool:
+    """Return the native threads for confirmations, made when the first one is asked for.
+
+    They are not those of gevent's event loop, which resolve names for everybody: a confirmation
+    that hangs keeps its thread.
+    """
+    return ThreadPool(MAX_CONFIRMATIONS)
 
 
 def confirm_subscription(url: str, use_proxy: bool) -> str:
@@ -985,67 +1024,295 @@ def _proven_url_check(call: HandshakeRequest, authenticator: Authenticator) -> b
     return True if list(call.fields) == [authenticator.hidden_query] else None
 
 
-HANDSHAKE_ROWS = (
-    # https://docs.slack.dev/reference/events/url_verification (signed as all of Slack's requests)
-    Handshake("Slack", ("POST",), False, _slack_challenge, _answer_challenge, b'"challenge"'),
-    # https://developer.monday.com/api-reference/reference/webhooks
-    Handshake("monday.com", ("POST",), True, _lone_challenge, _answer_challenge, b'"challenge"'),
-    # https://developer.okta.com/docs/concepts/event-hooks/
-    Handshake(
-        "Okta",
-        ("GET",),
-        True,
-        _okta_challenge,
-        lambda text, *_: _answer_json({"verification": text}),
-    ),
-    # https://learn.microsoft.com/graph/change-notifications-delivery-webhooks
-    Handshake(
-        "Microsoft Graph",
-        ("POST",),
-        True,
-        _graph_token,
-        _answer_text,
-        head_mark="validationToken",
-    ),
-    # https://learn.microsoft.com/azure/event-grid/webhook-event-delivery
-    Handshake(
-        "Azure Event Grid",
-        ("POST",),
-        True,
-        _event_grid_code,
-        lambda text, *_: _answer_json({"validationResponse": text}),
-        b"Microsoft.EventGrid.SubscriptionValidationEvent",
-    ),
-    # https://github.com/cloudevents/spec/blob/main/cloudevents/http-webhook.md
-    Handshake("CloudEvents", ("OPTIONS",), True, _cloud_events_origin, _cloud_events_answer),
-    # https://developers.facebook.com/docs/graph-api/webhooks/getting-started
-    Handshake("Meta", ("GET",), True, _meta_challenge, _answer_text),
-    # https://developers.zoom.us/docs/api/webhooks/
-    # (not unsigned, because the answer is signed: a stranger could have anything signed)
-    Handshake("Zoom", ("POST",), False, _zoom_token, _zoom_answer, b"endpoint.url_validation"),
-    # https://www.dropbox.com/developers/reference/webhooks
-    Handshake("Dropbox", ("GET",), True, _dropbox_challenge, _answer_text),
-    # https://developers.asana.com/docs/webhooks-guide
-    Handshake(
-        "Asana",
-        ("POST",),
-        True,
-        _asana_secret,
-        _asana_answer,
-        head_mark="x-hook-secret",
-        notice="If you have just registered this webhook at Asana, enter as Username "
-        "_hmac:X-Hook-Signature and as Password {recognized}. If you have not, somebody else sent "
-        "this: ignore it.",
-    ),
-    # https://docs.aws.amazon.com/sns/latest/dg/SendMessageToHttp.prepare.html
-    Handshake("Amazon SNS", ("POST",), False, _sns_url, _confirm_sns, b"SubscriptionConfirmation"),
-    # Forms that request a URL before they accept it
-    Handshake("URL check", ("GET", "HEAD"), True, _url_check, _answer_alive),
-    Handshake("URL check", ("GET", "HEAD"), False, _proven_url_check, _answer_alive),
+URL_CHECKS = (  # forms that request a URL before they accept it
+    Handshake("URL check", True, _url_check, _answer_alive),
+    Handshake("URL check", False, _proven_url_check, _answer_alive),
 )
+EVENT_GRID_MARK = b"Microsoft.EventGrid.SubscriptionValidationEvent"
 HANDSHAKES = {
-    method: tuple(row for row in HANDSHAKE_ROWS if method in row.methods)
-    for method in ("GET", "HEAD", "OPTIONS", "POST")
+    "GET": (
+        # https://developer.okta.com/docs/concepts/event-hooks/
+        Handshake("Okta", True, _okta_challenge, _okta_answer),
+        # https://developers.facebook.com/docs/graph-api/webhooks/getting-started
+        Handshake("Meta", True, _meta_challenge, _answer_text),
+        # https://www.dropbox.com/developers/reference/webhooks
+        Handshake("Dropbox", True, _dropbox_challenge, _answer_text),
+        *URL_CHECKS,
+    ),
+    "HEAD": URL_CHECKS,
+    "OPTIONS": (
+        # https://github.com/cloudevents/spec/blob/main/cloudevents/http-webhook.md
+        Handshake("CloudEvents", True, _cloud_events_origin, _cloud_events_answer),
+    ),
+    "POST": (
+        # https://docs.slack.dev/reference/events/url_verification (signed as all its requests)
+        Handshake("Slack", False, _slack_challenge, _answer_challenge, b'"challenge"'),
+        # https://developer.monday.com/api-reference/reference/webhooks
+        Handshake("monday.com", True, _lone_challenge, _answer_challenge, b'"challenge"'),
+        # https://learn.microsoft.com/graph/change-notifications-delivery-webhooks
+        Handshake("Microsoft Graph", True, _graph_token, _answer_text, b"", "validationToken"),
+        # https://learn.microsoft.com/azure/event-grid/webhook-event-delivery
+        Handshake("Azure Event Grid", True, _event_grid_code, _event_grid_answer, EVENT_GRID_MARK),
+        # https://developers.zoom.us/docs/api/webhooks/
+        # Not unsigned, because a stranger could have any text signed.
+        Handshake("Zoom", False, _zoom_token, _zoom_answer, b"endpoint.url_validation"),
+        # https://developers.asana.com/docs/webhooks-guide
+        Handshake("Asana", True, _expected_asana_secret, _asana_answer, b"", "x-hook-secret"),
+        Handshake("Asana", False, _asana_secret, _asana_answer, b"", "x-hook-secret"),
+        # https://docs.aws.amazon.com/sns/latest/dg/SendMessageToHttp.prepare.html
+        Handshake("Amazon SNS", False, _sns_url, _confirm_sns, b"SubscriptionConfirmation"),
+    ),
 }
 BODY_MARKS = tuple({row.mark for row in HANDSHAKES["POST"] if row.mark})
 HEAD_MARKS = tuple({row.head_mark for row in HANDSHAKES["POST"] if not row.mark})
+
+
+# -------------------------------------------------------------------------------------------------
+# Secrets: what of a request is never kept
+#
+# 1. A header or a field of the query string is left out where its name speaks of a secret, and
+#    where it proves the sender. Names that a parameter's path reads are an exception to the former.
+# 2. URLs, and other lists of `name=value`, in what is kept lose userinfo and the values of fields
+#    whose names speak of a secret.
+# 3. The instance's own secrets are replaced wherever they stand in what is kept, in the encodings
+#    in which tools and proxies write them.
+# -------------------------------------------------------------------------------------------------
+
+HIDDEN = "***"
+MIN_SECRET_CHARACTERS = 4  # a shorter text is part of too many words to be looked for
+MIN_INNER_CHARACTERS = 8  # of a secret's base64 that is looked for within other base64
+MIN_TOKEN_CHARACTERS = 8  # of the token in `Bearer <token>` to be looked for without its scheme
+MAX_URL_FIELDS = 200  # of one text that are looked at; no URL has more, and the rest is replaced
+MAX_PERCENT_SIGNS = 1000  # of one text that is decoded; a text with more is replaced
+MAX_CACHED_NAME = 100  # characters: a stranger's longer names do not fill the cache
+NAME_WORDS = re.compile(r"[a-z0-9]++")
+CAMEL_CASE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+SECRET_WORD = re.compile(
+    # a word of a name as a whole
+    r"(?:authentication|creds?|session|jwt|assertion|oidc|bearer|csrf|xsrf|sig|sign|pwd|passwd"
+    # what is unmistakable within a word, too: `usersecret`
+    r"|.*(?:authorization|password|passphrase|passcode|secret|cookie|credential|signature|hmac"
+    r"|apikey).*"
+    # and what is so at its end: `authtoken`, `sharedkey2`, `userpw`
+    r"|.*(?:token|key|auth|otp|psk|pw|pass|sess(?:ion)?id))[0-9]*"
+)
+HARMLESS_WORDS = frozenset(  # that end as a secret's name does
+    (
+        *("monkey", "donkey", "turkey", "hockey", "jockey", "whiskey", "lackey", "hotkey"),
+        *("turnkey", "compass", "encompass", "trespass", "surpass", "overpass", "underpass"),
+    )
+)
+SECRET_HEADERS = frozenset({"x-forwarded-client-cert"})
+NEVER_KEPT_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie"})
+# Azure Functions' key, OAuth's proof; among headers it is a number.
+SECRET_FIELDS = frozenset({"code"})
+WORDS_OF_MOMENTS = frozenset({"timestamp", "ts", "time", "date"})
+WORDS_OF_DELIVERIES = frozenset(
+    {"delivery", "request", "webhook", "event", "message", "correlation", "trace"}
+)
+# Proxies repeat the URL of the request here, whose query string may hold any proof.
+HEADERS_WITH_OUR_URL = frozenset(
+    (
+        *("referer", "referrer", "x-original-url", "x-original-uri", "x-original-path"),
+        *("x-rewrite-url", "x-forwarded-uri", "x-forwarded-url", "x-forwarded-path"),
+        *("x-request-uri", "x-request-url", "x-envoy-original-path", "x-waws-unencoded-url"),
+    )
+)
+USERINFO_OR_QUERY = re.compile(r"(?<=//)[^/?#]*@|[?#].*", re.DOTALL)
+URL_SIGN = re.compile("[=@%]")  # without one of them, a text holds no field and no userinfo
+URL_USERINFO = re.compile(r"(?<=//)[^/?#\s<>\"]+@")
+URL_FIELD = re.compile(r"(?:^|[?&;#])\s?([^\s=?&;#<>\"]++)=")
+URL_VALUE = re.compile(r"\"[^\"]*+\"?|[^&#\s<>\"]*+")
+PERCENT_ENCODED = {byte: f"%{byte:02X}" for byte in range(0x80, 0x100)}
+
+
+class SecretFilter:
+    """What an instance never keeps of a request."""
+
+    def __init__(
+        self,
+        header: str = "",
+        field: str = "",
+        named_headers: frozenset[str] = frozenset(),
+        named_fields: frozenset[str] = frozenset(),
+        secrets: Iterable[str] = (),
+    ) -> None:
+        # what proves the sender
+        self._header = header
+        self._field = field
+        # exceptions: what a parameter's path reads
+        self._named_headers = named_headers - NEVER_KEPT_HEADERS
+        self._named_fields = named_fields
+        # in URLs and in texts; of two spellings, one may be part of the other
+        self._secret_fields = SECRET_FIELDS | ({field.lower()} if field else frozenset())
+        spellings = {text for secret in secrets for text in secret_spellings(secret)}
+        self._spellings = tuple(sorted(spellings, key=len, reverse=True))
+
+    @classmethod
+    def of(cls, authenticator: Authenticator, paths: Iterable[str]) -> "SecretFilter":
+        """Return the filter of an instance; ``headers.x-event-key`` is a path."""
+        parts = [path.removeprefix("request_") for path in paths]
+        headers, fields = (
+            frozenset(part.removeprefix(place) for part in parts if part.startswith(place))
+            for place in ("headers.", "query.")
+        )
+        secrets = {secret.decode() for secret in authenticator.secrets}
+        secrets |= {text.removeprefix("v1,").removeprefix("whsec_") for text in secrets}
+        last_words = {text.rpartition(" ")[2] for text in secrets}
+        secrets |= {word for word in last_words if len(word) >= MIN_TOKEN_CHARACTERS}
+        if isinstance(authenticator, BasicAuthenticator):
+            secrets.add(authenticator.expected.decode())
+        return cls(
+            authenticator.hidden_header,
+            authenticator.hidden_query,
+            frozenset(name.lower() for name in headers),
+            fields,
+            secrets,
+        )
+
+    def visible_headers(self, headers: Headers, left_out: frozenset[str] = frozenset()) -> Headers:
+        """Return the headers to keep, as readable text; names are in lower case."""
+        kept = {
+            name: value if value.isascii() else _readable(value)
+            for name, value in headers.items()
+            if name not in left_out
+            and name != self._header
+            and (name in self._named_headers or not names_a_secret(name))
+        }
+        for name in HEADERS_WITH_OUR_URL.intersection(kept):
+            kept[name] = USERINFO_OR_QUERY.sub("", kept[name])
+        together = "\n".join(kept.values())
+        if self._holds_secret(together):
+            return {name: self.hide(value) for name, value in kept.items()}
+        if URL_SIGN.search(together):
+            for name, value in kept.items():
+                if URL_SIGN.search(value):
+                    kept[name] = self.hide(value)
+        return kept
+
+    def visible_query(self, query_string: str) -> list[tuple[str, str]]:
+        """Return the fields of a query string to keep, decoded.
+
+        Raises ValueError that says what to do instead where there are too many.
+        """
+        if query_string.count("&") >= MAX_QUERY_FIELDS:
+            raise ValueError(MANY_FIELDS)
+        pairs = parse_qsl(ascii_query(query_string), keep_blank_values=True, errors="replace")
+        return [
+            (self.hide(name), self.hide(value))
+            for name, value in pairs
+            if name != self._field
+            and (name in self._named_fields or not self._names_a_secret_field(name))
+        ]
+
+    def hide(self, text: str) -> str:
+        """Return a text without secrets in its URLs, and without the instance's own ones."""
+        hidden = self._hide_as_written(text)
+        if "%" not in hidden:
+            return hidden
+        if hidden.count("%") > MAX_PERCENT_SIGNS:
+            return HIDDEN
+        # Any character may be percent-encoded, and what a proxy passes on is so twice.
+        once = unquote(hidden)
+        for decoded in {once, unquote(once), unquote_plus(hidden) if "+" in hidden else once}:
+            without = self._hide_as_written(decoded)
+            if without != decoded:
+                return without
+        return hidden
+
+    def _hide_as_written(self, text: str) -> str:
+        if "=" in text or "@" in text:
+            text = hide_secrets_in_urls(text, self._secret_fields)
+        if self._holds_secret(text):
+            for spelling in self._spellings:
+                text = text.replace(spelling, HIDDEN)
+        return text
+
+    def _holds_secret(self, text: str) -> bool:
+        return any(spelling in text for spelling in self._spellings)
+
+    def _names_a_secret_field(self, name: str) -> bool:
+        return name.lower() in SECRET_FIELDS or names_a_secret(name)
+
+
+def secret_spellings(secret: str) -> set[str]:
+    """Return how headers and URLs may spell a secret; nothing for one too short to look for."""
+    if len(secret) < MIN_SECRET_CHARACTERS:
+        return set()
+    data = secret.encode()
+    spellings = {secret, data.decode("latin-1"), json.dumps(secret)[1:-1]}
+    spellings |= {quote(secret), quote(secret, safe=""), quote_plus(secret)}
+    inner = {_inner_base64(data, before) for before in range(3)}
+    coded = {text for text in inner if len(text) >= MIN_INNER_CHARACTERS}
+    coded.add(base64.b64encode(data).decode().rstrip("="))
+    return spellings | coded | {text.translate({43: "-", 47: "_"}) for text in coded}
+
+
+def _inner_base64(data: bytes, before: int) -> str:
+    """Return the part of base64 that is the same whatever stands around data.
+
+    ``before`` is the number of bytes before it, modulo 3.
+    """
+    text = base64.b64encode(bytes(before) + data).decode()
+    return text[(0, 2, 3)[before] : (before + len(data)) * 8 // 6]
+
+
+def names_a_secret(name: str) -> bool:
+    """Return whether a header, or a field of a query string, of this name may hold a secret.
+
+    The name is split into words: ``X-Api-Key``, ``access_token``, ``apiKey``. Names that identify
+    or date a delivery do not count, although they may speak of a key or a signature.
+    """
+    if len(name) > MAX_CACHED_NAME:
+        return _find_secret_word.__wrapped__(name)
+    return _find_secret_word(name)
+
+
+@functools.lru_cache(maxsize=1024)
+def _find_secret_word(name: str) -> bool:
+    if name.lower() in SECRET_HEADERS:
+        return True
+    words = NAME_WORDS.findall(CAMEL_CASE.sub("-", name).lower())
+    if not words or "idempotency" in words or name == "sec-websocket-key":
+        return False
+    last = words[-1]
+    if last in WORDS_OF_MOMENTS or last == "delivery":
+        return False
+    if last in ("id", "uuid", "guid") and not WORDS_OF_DELIVERIES.isdisjoint(words):
+        return False
+    return any(SECRET_WORD.fullmatch(word) and word not in HARMLESS_WORDS for word in words)
+
+
+def hide_secrets_in_urls(text: str, secret_fields: frozenset[str] = frozenset()) -> str:
+    """Return a text whose URLs are without userinfo and without the values of secret fields.
+
+    ``secret_fields`` are names in lower case that count, too.
+    """
+    if "@" in text:
+        text = URL_USERINFO.sub(f"{HIDDEN}@", text)
+    pieces: list[str] = []
+    done = 0
+    for number, field in enumerate(URL_FIELD.finditer(text)):
+        if number == MAX_URL_FIELDS:
+            pieces += text[done : field.start()], HIDDEN
+            done = len(text)
+            break
+        name = unquote_plus(field[1])
+        if field.start() >= done and (name.lower() in secret_fields or names_a_secret(name)):
+            value = URL_VALUE.match(text, field.end())
+            pieces += text[done : field.end()], HIDDEN
+            done = value.end() if value else field.end()
+    return "".join((*pieces, text[done:]))
+
+
+def ascii_query(query: str) -> str:
+    """Return a query string (Latin-1) with its raw bytes beyond ASCII percent-encoded."""
+    return query if query.isascii() else query.translate(PERCENT_ENCODED)
+
+
+def _readable(value: str) -> str:
+    """Return a header's value, which is Latin-1, as UTF-8 where it is that."""
+    try:
+        return value.encode("latin-1").decode()
+    except UnicodeDecodeError:
+        return value

@@ -169,7 +169,8 @@ class TestHandshakes:
 
     def test_only_what_reveals_nothing_is_answered_before_authentication(self, vendor: str) -> None:
         request, unsigned, *_ = HANDSHAKES[vendor]
-        done = security.answer_handshake(request, self.instance(vendor), False)
+        instance = ANYBODY if vendor == "Asana" else self.instance(vendor)
+        done = security.answer_handshake(request, instance, False)
         assert (done is not None) == unsigned
 
     def test_a_payload_that_only_looks_like_it_is_an_incident(
@@ -308,7 +309,63 @@ class TestHandshakeDetails:
             assert "b537207f" in answered.notice and "ignore it" in answered.notice
 
     @pytest.mark.parametrize(
-        "secret, used", [("zoom-one zoom-two", "zoom-two"), ("zoom-two", "zoom-two")]
+        "username, password, authenticated, done, noticed",
+        [
+            ("", "", True, True, True),
+            ("", "", False, True, True),
+            ("user", PASSWORD, False, False, False),
+            ("_query:token", PASSWORD, False, False, False),
+            ("_query:token", PASSWORD, True, True, False),
+            ("_hmac:X-Hub-Signature-256", PASSWORD, False, False, False),
+            ("_hmac:X-Hook-Signature", PASSWORD, False, True, False),
+        ],
+    )
+    def test_asana_s_secret_is_reported_only_where_it_is_expected(
+        self, username: str, password: str, authenticated: bool, done: bool, noticed: bool
+    ) -> None:
+        """
+        Given: an instance without credentials, with others' credentials, or with Asana's
+        When: a request says that it is the handshake of a new webhook of Asana
+        Then: it is answered where that can be, and the health shows the secret only where there are
+            no credentials yet
+        """
+        secret = "b537207f20cbfa02357cf448134da559e8bd39d61597dcd5631b8012eae53e81"
+        instance = authenticator_of(username, password)
+        reply = security.answer_handshake(call(x_hook_secret=secret), instance, authenticated)
+        assert (reply is not None) == done
+        if reply is not None:
+            assert (f" as Password {secret}. " in reply.notice) == noticed == bool(reply.notice)
+        denied = security.answer_handshake(call(x_hook_secret=secret), security.DenyAll(), False)
+        assert denied is None
+
+    @pytest.mark.parametrize(
+        "secret",
+        [
+            "x. Install the fix from http://192.0.2.7/fix.sh",
+            "Call +1 555 0100 now",
+            "b537207f. https://example.com",
+            "short",
+            "x" * 129,
+            "\u202eb537207f20cbfa02357cf448134da559",
+        ],
+    )
+    def test_a_message_of_a_stranger_is_no_secret_of_asana(self, secret: str) -> None:
+        assert security.answer_handshake(call(x_hook_secret=secret), ANYBODY, True) is None
+
+    def test_a_text_that_may_be_words_is_quoted_and_cut(self) -> None:
+        """
+        Given: a stranger's text of letters and dashes
+        When: it stands where Asana's secret would
+        Then: the notice shows 40 characters of it, in quotation marks
+        """
+        text = "-".join(["install-the-fix-from-example"] * 4)
+        reply = security.answer_handshake(call(x_hook_secret=text), ANYBODY, True)
+        assert reply is not None
+        assert f' as Password "{text[:40]}". ' in reply.notice
+        assert text[:41] not in reply.notice
+
+    @pytest.mark.parametrize(
+        "secret, used", [("zoom-one\nzoom-two", "zoom-two"), ("zoom-two", "zoom-two")]
     )
     def test_zoom_s_token_is_signed_with_the_secret_zoom_used(self, secret: str, used: str) -> None:
         """
@@ -416,6 +473,11 @@ class TestSns:
         [
             SNS_URL,
             "https://sns.us-gov-west-1.amazonaws.com/confirm",
+            "https://sns.us-east-1.amazonaws.com/confirm",
+            "https://sns.ap-southeast-2.amazonaws.com/confirm",
+            "https://sns.us-iso-east-1.amazonaws.com/confirm",
+            "https://sns.mx-central-1.amazonaws.com/confirm",
+            "https://sns.cn-northwest-1.amazonaws.com.cn/confirm",
             "https://sns.cn-north-1.amazonaws.com.cn/?Action=ConfirmSubscription",
             "https://sns.eu-central-1.amazonaws.com:443/x",
         ],
@@ -439,6 +501,22 @@ class TestSns:
             "https://user@sns.eu-central-1.amazonaws.com/",
             "https://sqs.eu-central-1.amazonaws.com/",
             "https://sns.a.b.amazonaws.com/",
+            "https://sns.s3.amazonaws.com/",
+            "https://sns.-.amazonaws.com/",
+            "https://sns.amazonaws.com/",
+            "https://sns.s3-us-east-1.amazonaws.com/",
+            "https://sns.us-east-1.s3.amazonaws.com/",
+            "https://sns.eu-central.amazonaws.com/",
+            "https://sns.eu-central-1-.amazonaws.com/",
+            "https://sns.eu--1.amazonaws.com/",
+            "https://sns.eu-central-1.amazonaws.com.cn/",
+            "https://sns.cn-north-1.amazonaws.com/",
+            "https://sns.cn-north-1.amazonaws.com.cn.example.net/",
+            "https://sns.us-east-100.amazonaws.com/",
+            "https://SNS.us-east-1.amazonaws.com/",
+            "https://sns.us-east-1.amazonaws.com:/",
+            "https://sns.us-east-1.amazonaws.com?/",
+            "https://sns.us-east-1.amazonaws.com#/",
             "https://sns..amazonaws.com/",
             "https://sns.eu-central-1.amazonaws.com/ x",
             "https://sns.eu-central-1.amazonaws.com/\n",
@@ -493,6 +571,44 @@ class TestSns:
             assert other.ready()
         finally:
             release.set()
+            security._confirmation_pool().join()
+
+    def test_four_are_confirmed_at_a_time(
+        self, requests_mock: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        Given: an SNS that does not answer, and more confirmations than are tried at a time
+        When: they arrive
+        Then: those beyond the fourth are told to come again, also after the first ones have been
+            answered, while their threads still hang; names are resolved all the time
+        """
+        monkeypatch.setattr(security, "CONFIRM_SECONDS", 0.2)
+        release = threading.Event()
+        requests_mock.get(SNS_URL, text=lambda *_: str(release.wait(30)))
+
+        def confirm() -> security.HandshakeError:
+            with pytest.raises(security.HandshakeError) as failure:
+                security.answer_handshake(call(body=SNS), ANYBODY, True)
+            return failure.value
+
+        try:
+            waiting = [gevent.spawn(confirm) for _ in range(9)]
+            gevent.joinall(waiting, timeout=30)
+            errors = [greenlet.value for greenlet in waiting]
+            assert [error.retry_seconds for error in errors] == [0] * 4 + [30] * 5
+            assert not any(error.is_senders_fault for error in errors)
+            assert "no answer within" in errors[0].sentence
+            assert "let SNS request it again" in errors[4].sentence
+            assert confirm().retry_seconds == 30
+            assert len(security._confirmation_pool()) == 4
+            with gevent.Timeout(30):
+                assert gevent.get_hub().resolver.getaddrinfo("localhost", 80)
+                assert gevent.get_hub().threadpool.apply(int, ("7",)) == 7
+        finally:
+            release.set()
+            security._confirmation_pool().join()
+        requests_mock.get(SNS_URL, text="ok")
+        assert security.answer_handshake(call(body=SNS), ANYBODY, True) is not None
 
     @pytest.mark.parametrize("use_proxy", [True, False])
     def test_the_proxy_is_used_where_the_instance_says_so(
