@@ -2830,6 +2830,8 @@ def as_http_error(error: ProofError | PayloadError | HandshakeError) -> HTTPErro
     if isinstance(error, ProofError):
         return HTTPError(401, error.sentence, **({"WWW_Authenticate": error.challenge} if error.challenge else {}))
     if isinstance(error, HandshakeError):
+        if error.retry_seconds:
+            return HTTPError(503, error.sentence, Retry_After=str(error.retry_seconds))
         return HTTPError(400 if error.is_senders_fault else 502, error.sentence)
     if isinstance(error, UnsupportedEncoding):
         return HTTPError(415, error.sentence, Accept_Encoding=", ".join(error.accepted))
