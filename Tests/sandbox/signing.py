@@ -75,11 +75,12 @@ class Scheme(NamedTuple):
 def proven(username: str, password: str, path: str, headers: Headers, body: bytes) -> tuple[str, Headers]:
     """Return a request's path and headers with the proof that an instance with these credentials asks for.
 
-    A proof that is there is replaced; the name of a delivery (webhook-id) and what stands before a signature (sha256=) are kept.
+    Of several secrets, each on its own line, the first one is used. A proof that is there is replaced; the name of a delivery (webhook-id) and what stands before a signature (sha256=) are kept.
     """
     scheme = Scheme.of(username)
     if scheme.kind == "basic":
         return path, with_header(headers, "Authorization", f"Basic {basic_token(username, password)}")
+    password = next((line.strip() for line in password.splitlines() if line.strip()), "")
     if scheme.kind == "_header":
         return path, with_header(headers, scheme.name, password.encode().decode("latin-1"))
     if scheme.kind == "_query":
@@ -105,8 +106,8 @@ def signed(signature: Signature, secret: str, headers: Headers, body: bytes) -> 
 def key_of(signature: Signature, secret: str) -> bytes:
     """Return the key that a secret stands for: of Standard Webhooks it is base64, of the others the text itself."""
     if signature.header != SIGNATURES["_standard-webhooks"].header:
-        return secret.strip().encode()
-    text = secret.split()[0].removeprefix("whsec_")
+        return secret.encode()
+    text = secret.removeprefix("v1,").removeprefix("whsec_")
     return base64.b64decode(text + "=" * (-len(text) % 4))
 
 
