@@ -1,4 +1,4 @@
-"""What does not prove a sender, over real sockets: parts of secrets, shifted signatures, messages."""
+"""What does not prove a sender, over sockets: parts of secrets, shifted signatures, messages."""
 
 import base64
 import hmac

@@ -173,6 +173,7 @@ MAX_SIGNATURE_CHARACTERS = 4 * 1024
 MAX_SIGNATURES = 16
 MAX_TIMESTAMPS = 2  # of one header that are tried: each costs a hash of the whole body
 MAX_SECONDS_TIMESTAMP = 100_000_000_000  # in the year 5138; larger ones are milliseconds (WorkOS)
+MAX_SECRETS = 20  # each costs a hash of the whole body
 TIMESTAMP = re.compile(r"[0-9]{1,16}")
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # that no header can carry
 NO_SIGNATURE = (
@@ -580,6 +581,9 @@ def choose_authenticator(username: str, password: str) -> Authenticator:
     """Return the authenticator for the parameters Username and Password; raises CredentialError."""
     if not username and not password:
         return Authenticator()
+    for field, text in (("Username", username), ("Password", password)):
+        if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
+            raise CredentialError(field, "it holds half a character; type it once more.")
     if not username or not password:
         raise CredentialError(
             "Password" if username else "Username",
@@ -595,6 +599,8 @@ def choose_authenticator(username: str, password: str) -> Authenticator:
         raise CredentialError(
             "Password", "it is nothing but white space; enter the secret that the sender has, too."
         )
+    if len(read_secrets(password)) > MAX_SECRETS:
+        raise CredentialError("Password", f"it holds more than {MAX_SECRETS} lines, one a secret.")
     if scheme == "_header":
         if any(map(CONTROL_CHARACTERS.search, read_secrets(password))):
             raise CredentialError(
@@ -630,9 +636,11 @@ def refuse_mistyped_scheme(scheme: str, name: str, has_colon: bool) -> None:
             f"{scheme} is now called {successor}; write {successor}:{name or '<HEADER-NAME>'}, "
             "which checks the same.",
         )
-    close = difflib.get_close_matches(scheme, SCHEME_EXAMPLES, n=1, cutoff=0.85)
+    names = (*FORMER_SCHEMES, *SCHEME_EXAMPLES)
+    close = difflib.get_close_matches(scheme, names, n=1, cutoff=0.85)
     if close:
-        raise CredentialError("Username", f"write {scheme_usage(close[0])}.")
+        successor = FORMER_SCHEMES.get(close[0], close[0])
+        raise CredentialError("Username", f"write {scheme_usage(successor)}.")
     if has_colon:
         known = ", ".join(scheme_usage(each).partition(",")[0] for each in SCHEME_EXAMPLES)
         raise CredentialError(
@@ -1221,11 +1229,12 @@ class SecretFilter:
         return hidden
 
     def _hide_as_written(self, text: str) -> str:
-        if "=" in text or "@" in text:
-            text = hide_secrets_in_urls(text, self._secret_fields)
+        # First the secrets, which may hold what separates the fields of a URL.
         if self._holds_secret(text):
             for spelling in self._spellings:
                 text = text.replace(spelling, HIDDEN)
+        if "=" in text or "@" in text:
+            text = hide_secrets_in_urls(text, self._secret_fields)
         return text
 
     def _holds_secret(self, text: str) -> bool:

@@ -925,6 +925,8 @@ class TestSchemeSpelling:
                 "_hmac-sha256 is now called _hmac; write _hmac:X-Sum, which checks the same.",
             ),
             ("_hmac-sha256", "write _hmac:<HEADER-NAME>, which checks the same."),
+            ("_hmac_sha256:X-Sum", "write _hmac:<HEADER-NAME>, such as"),
+            ("_hmacsha256:X-Sum", "write _hmac:<HEADER-NAME>, such as"),
             ("_hmac-sha512", "write _hmac-sha512:<HEADER-NAME>"),
             ("_hmacs:X-Sum", "write _hmac:<HEADER-NAME>"),
             ("_stripe", "write _stripe:<HEADER-NAME>, such as _stripe:Stripe-Signature"),
@@ -975,6 +977,9 @@ class TestSchemeSpelling:
             ("_slack", "8f742231b10e8888abcd99yyyzzz85a5\nxoxb-1-2", "Signing Secret"),
             ("_stripe:Stripe-Signature", "sk_live_1", "signing secret, whsec_"),
             ("_hmac:X-Sum", "  ", "white space"),
+            ("_hmac:X-Sum", "\n".join(f"secret{n}" for n in range(21)), "more than 20 lines"),
+            ("_hmac:X-Sum", "half \ud800", "half a character"),
+            ("user", "\udfff", "half a character"),
             ("_query:token", "\t", "white space"),
         ],
     )

@@ -155,7 +155,16 @@ class TestNames:
 # ---- values
 
 
-SECRETS = ["t0ken-1", "s3cr3t/+==", "gehöim-€", "pass phrase & more", 'quo"te\\d', "<tag>%41"]
+SECRETS = [
+    "key=abcd&x=efgh",
+    "https://u:pass@h/?a",
+    "t0ken-1",
+    "s3cr3t/+==",
+    "gehöim-€",
+    "pass phrase & more",
+    'quo"te\\d',
+    "<tag>%41",
+]
 
 
 def spellings(secret: str) -> list[str]:
