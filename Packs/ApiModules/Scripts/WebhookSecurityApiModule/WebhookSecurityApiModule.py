@@ -10,7 +10,6 @@ out. The module knows nothing of HTTP answers and their statuses, of Cortex XSOA
 | Failed logins | guessing becomes slow |
 | Authentication | schemes: Basic, a token in a header or a query field, signatures of the body |
 | Handshakes | what vendors ask before they send events |
-| Secrets | what of a request is never kept |
 """
 
 import base64
@@ -29,16 +28,9 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, NamedTuple
-from urllib.parse import (
-    parse_qs,
-    parse_qsl,
-    quote,
-    quote_plus,
-    unquote,
-    unquote_plus,
-    unquote_to_bytes,
-)
+from urllib.parse import parse_qs, unquote_to_bytes
 
 import gevent
 from gevent.threadpool import ThreadPool
@@ -166,6 +158,7 @@ class FailedLogins:
 
 TYPED_HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, 5.6.2
 TYPED_FIELD_NAME = re.compile(r"[^\s&=#?%+]+")  # as a person types it, decoded
+TYPED_URL = re.compile(r"https://[!-~]+")
 # Between a signature's timestamp and our clock: Slack, Stripe and Standard Webhooks agree on it.
 TOLERANCE_SECONDS = 300
 # What is looked at of a signature's header; a sender that rotates its secret sends two signatures.
@@ -174,7 +167,12 @@ MAX_SIGNATURES = 16
 MAX_TIMESTAMPS = 2  # of one header that are tried: each costs a hash of the whole body
 MAX_SECONDS_TIMESTAMP = 100_000_000_000  # in the year 5138; larger ones are milliseconds (WorkOS)
 MAX_SECRETS = 20  # each costs a hash of the whole body
-TIMESTAMP = re.compile(r"[0-9]{1,16}")
+UNIX_TIME = re.compile(r"[0-9]{1,16}")
+UNIX_SECONDS = re.compile(r"[0-9]{10}(?:\.[0-9]{1,9})?")
+UNIX_MILLISECONDS = re.compile(r"[0-9]{13}")
+RFC3339_TIME = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?Z"
+)
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # that no header can carry
 NO_SIGNATURE = (
     "The signature header is missing or unreadable; "
@@ -201,8 +199,11 @@ WRONG_FIELD = (
     "Send the verification token of this webhook once, "
     "in the agreed field of the URL's query string."
 )
-MAX_QUERY_FIELDS = 1000
-MANY_FIELDS = f"The query string has more than {MAX_QUERY_FIELDS} fields; send them in the body."
+MAX_TOKEN_FIELDS = 1000  # of a query string in which a token is looked for
+MIN_TOKEN_CHARACTERS = 8
+MANY_TOKEN_FIELDS = (
+    f"The query string has more than {MAX_TOKEN_FIELDS} fields; send them in the body."
+)
 NOBODY = (
     "This webhook refuses every request until its parameters are corrected in XSOAR; "
     "Test names them."
@@ -269,6 +270,14 @@ class Authenticator:
         """Return the scheme's ID of a delivery, the same each time it is sent; None without one."""
         return None
 
+    def texts_to_hide(self) -> set[str]:
+        """Return the secrets as they may stand in what a request brings along."""
+        texts = {secret.decode() for secret in self.secrets}
+        texts |= {text.removeprefix("v1,").removeprefix("whsec_") for text in texts}
+        # The token in `Bearer <token>` is a secret without its scheme, too.
+        last_words = {text.rpartition(" ")[2] for text in texts}
+        return texts | {word for word in last_words if len(word) >= MIN_TOKEN_CHARACTERS}
+
     def signing_key(self, headers: Headers, body: bytes) -> bytes:
         """Return the secret that proved this request, with which some answers have to be signed.
 
@@ -295,6 +304,9 @@ class BasicAuthenticator(Authenticator):
         if not hmac.compare_digest(given, self.expected):
             kind = ProofError if "authorization" in headers else MissingCredentials
             raise kind(WRONG_BASIC, 'Basic realm="Generic Webhook", charset="UTF-8"')
+
+    def texts_to_hide(self) -> set[str]:
+        return super().texts_to_hide() | {self.expected.decode()}
 
 
 class HeaderAuthenticator(Authenticator):
@@ -326,8 +338,8 @@ class QueryAuthenticator(Authenticator):
         self._longest_value = 3 * max(map(len, self.secrets))
 
     def verify_headers(self, headers: Headers, query: str = "", repeated: Names = NO_NAMES) -> None:
-        if query.count("&") >= MAX_QUERY_FIELDS:
-            raise ProofError(MANY_FIELDS)
+        if query.count("&") >= MAX_TOKEN_FIELDS:
+            raise ProofError(MANY_TOKEN_FIELDS)
         fields = [field.partition(b"=") for field in query.encode("latin-1").split(b"&")]
         given = [value for name, _, value in fields if self._is_name(name)]
         if not given:
@@ -362,14 +374,22 @@ class SignatureHeaders(NamedTuple):
 
 
 class SignatureScheme(NamedTuple):
-    """A way of signing bodies by HMAC: where the signature stands, what is signed, its spelling."""
+    """A way of signing bodies by HMAC: where the signature stands, what is signed, its spelling.
+
+    ``{timestamp}``, ``{id}`` and ``{body}`` in what is signed are those of the delivery, ``{name}``
+    is what follows the scheme in Username. Where no separator stands between two of them, their
+    form is what keeps a stranger from moving characters from one to the other.
+    """
 
     headers: tuple[SignatureHeaders, ...]  # the first one present counts; none: Username names it
-    signed_prefix: str  # what is signed before the body
+    signed: str
     written: re.Pattern[str]  # each signature in the header's value, hex or base64
     algorithm: str = "sha256"
     timestamp_written: re.Pattern[str] | None = None  # the timestamp in the signature's header
+    timestamp_form: re.Pattern[str] = UNIX_TIME
+    tolerance: int = TOLERANCE_SECONDS
     read_key: Callable[[str], bytes] = str.encode  # from a secret in the parameter Password
+    key: str = ""  # what stands before the secret in the key
 
 
 class SignatureAuthenticator(Authenticator):
@@ -378,9 +398,13 @@ class SignatureAuthenticator(Authenticator):
     signs_body = True
     result_is_cacheable = False
 
-    def __init__(self, scheme: SignatureScheme, header: str, secrets: Iterable[str]) -> None:
+    def __init__(self, scheme: SignatureScheme, name: str, secrets: Iterable[str]) -> None:
         self._scheme = scheme
-        self._names = scheme.headers or (SignatureHeaders(header.lower()),)
+        self._name = name
+        headers = scheme.headers or (SignatureHeaders(name.lower()),)
+        self._names = tuple(
+            each._replace(timestamp=each.timestamp.format(name=name.lower())) for each in headers
+        )
         self.hidden_header = self._names[0].signature
         self.identifies = bool(self._names[0].identifier)
         texts = tuple(secrets)
@@ -397,7 +421,7 @@ class SignatureAuthenticator(Authenticator):
             raise ProofError(NO_SIGNATURE)
         if "." in headers.get(names.identifier, ""):
             raise ProofError(BAD_IDENTIFIER)
-        if not self._prefixes(headers, names):
+        if not self._timestamps(headers, names):
             raise ProofError(STALE_TIMESTAMP)
 
     def verify_body(self, headers: Headers, body: bytes) -> None:
@@ -415,9 +439,16 @@ class SignatureAuthenticator(Authenticator):
             return b""
         digests = self._digests(headers[names.signature])
         matching = b""
-        for prefix, key in itertools.product(self._prefixes(headers, names), self._keys):
-            expected = hmac.new(key, prefix, self._scheme.algorithm)
+        for timestamp, key in itertools.product(self._timestamps(headers, names), self._keys):
+            parts = {"timestamp": timestamp, "id": headers.get(names.identifier, "")}
+            before, after = (
+                part.format(name=self._name, **parts).encode("latin-1")
+                for part in self._scheme.signed.split("{body}")
+            )
+            full_key = self._scheme.key.format(**parts).encode() + key
+            expected = hmac.new(full_key, before, self._scheme.algorithm)
             expected.update(body)
+            expected.update(after)
             if _is_one_of(expected.digest(), digests):
                 matching = key
         return matching
@@ -432,23 +463,23 @@ class SignatureAuthenticator(Authenticator):
         read = (read_digest(match[1]) for match in itertools.islice(written, MAX_SIGNATURES))
         return tuple(digest for digest in read if len(digest) == size)
 
-    def _prefixes(self, headers: Headers, names: SignatureHeaders) -> list[bytes]:
-        """Return what may have been signed before the body: one for each recent timestamp."""
-        if self._scheme.timestamp_written:
+    def _timestamps(self, headers: Headers, names: SignatureHeaders) -> list[str]:
+        """Return the recent timestamps that may have been signed; an empty one where none is."""
+        scheme = self._scheme
+        if "." in headers.get(
+            names.identifier, ""
+        ):  # `a.1` and `2` are signed as `a` and `1.2` are
+            return []
+        if scheme.timestamp_written:
             value = headers[names.signature][:MAX_SIGNATURE_CHARACTERS]
-            written = self._scheme.timestamp_written.finditer(value)
+            written = scheme.timestamp_written.finditer(value)
             timestamps = [match[1] for match in itertools.islice(written, MAX_TIMESTAMPS)]
         elif names.timestamp:
             timestamps = [headers.get(names.timestamp, "")]
         else:
-            return [self._scheme.signed_prefix.encode()]
-        identifier = headers.get(names.identifier, "")
-        if "." in identifier:  # `a.1` and `2` would be signed as `a` and `1.2` are
-            return []
+            return [""]
         return [
-            self._scheme.signed_prefix.format(timestamp=text, id=identifier).encode("latin-1")
-            for text in timestamps
-            if is_recent(text)
+            text for text in timestamps if is_recent(text, scheme.timestamp_form, scheme.tolerance)
         ]
 
 
@@ -457,14 +488,20 @@ def _is_one_of(given: bytes, expected: Iterable[bytes]) -> bool:
     return sum(hmac.compare_digest(given, value) for value in expected) > 0
 
 
-def is_recent(timestamp: str) -> bool:
-    """Return whether a Unix time in seconds or milliseconds is within TOLERANCE_SECONDS of now."""
-    if not TIMESTAMP.fullmatch(timestamp):
+def is_recent(timestamp: str, form: re.Pattern[str], tolerance: int) -> bool:
+    """Return whether a time in a form (Unix seconds or milliseconds, RFC 3339) is close to now."""
+    if not form.fullmatch(timestamp):
         return False
-    seconds = int(timestamp)
+    if "T" in timestamp:
+        try:
+            seconds = datetime.fromisoformat(timestamp[:19] + "+00:00").timestamp()
+        except ValueError:
+            return False
+    else:
+        seconds = float(timestamp)
     if seconds > MAX_SECONDS_TIMESTAMP:
-        seconds //= 1000
-    return abs(time.time() - seconds) <= TOLERANCE_SECONDS
+        seconds /= 1000
+    return abs(time.time() - seconds) <= tolerance
 
 
 def read_digest(text: str) -> bytes:
@@ -512,6 +549,17 @@ def read_standard_secret(text: str) -> bytes:
     return key
 
 
+def read_teams_secret(text: str) -> bytes:
+    """Return the key that a security token of Teams stands for; raises CredentialError."""
+    try:
+        key = read_base64(text)
+    except ValueError:
+        key = b""
+    if not key:
+        raise CredentialError("Password", "copy the security token as Teams shows it, in base64.")
+    return key
+
+
 # A signature alone or behind a name (`sha256=`, `v1=`); commas, semicolons or white space separate
 # several.
 ANY_SIGNATURE = re.compile(
@@ -521,36 +569,116 @@ V0_SIGNATURE = re.compile(r"(?:^|[\s,])v0=([0-9A-Fa-f]+)(?=$|[\s,])")
 V1_SIGNATURE = re.compile(r"(?:^|[\s,])v1=([0-9A-Fa-f]+)(?=$|[\s,])")
 STANDARD_SIGNATURE = re.compile(r"(?:^|[\s,])v1,([0-9A-Za-z+/_\-]+={0,2})(?=$|[\s,])")
 STRIPE_TIMESTAMP = re.compile(r"(?:^|[\s,])t=([0-9]+)(?=$|[\s,])")
+TEAMS_SIGNATURE = re.compile(r"^HMAC ([0-9A-Za-z+/]+={0,2})$", re.IGNORECASE)
+VERKADA_SIGNATURE = re.compile(r"^[0-9]{1,16}\|([0-9A-Fa-f]+)$")
+VERKADA_TIMESTAMP = re.compile(r"^([0-9]+)\|")
+PADDLE_SIGNATURE = re.compile(r"(?:^|[\s,;])h1=([0-9A-Fa-f]+)(?=$|[\s,;])")
+PADDLE_TIMESTAMP = re.compile(r"(?:^|[\s,;])ts=([0-9]+)(?=$|[\s,;])")
 SIGNATURE_SCHEMES = {
     # GitHub, Shopify, Jira, Linear, Sentry, PagerDuty and most others
-    "_hmac": SignatureScheme((), "", ANY_SIGNATURE),
-    "_hmac-sha1": SignatureScheme((), "", ANY_SIGNATURE, "sha1"),
-    "_hmac-sha512": SignatureScheme((), "", ANY_SIGNATURE, "sha512"),
+    "_hmac": SignatureScheme((), "{body}", ANY_SIGNATURE),
+    "_hmac-sha1": SignatureScheme((), "{body}", ANY_SIGNATURE, "sha1"),
+    "_hmac-sha512": SignatureScheme((), "{body}", ANY_SIGNATURE, "sha512"),
     # https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
     "_standard-webhooks": SignatureScheme(
         tuple(
             SignatureHeaders(f"{sender}-signature", f"{sender}-timestamp", f"{sender}-id")
             for sender in ("webhook", "svix")
         ),
-        "{id}.{timestamp}.",
+        "{id}.{timestamp}.{body}",
         STANDARD_SIGNATURE,
         read_key=read_standard_secret,
     ),
     # https://docs.slack.dev/authentication/verifying-requests-from-slack
     "_slack": SignatureScheme(
         (SignatureHeaders("x-slack-signature", "x-slack-request-timestamp"),),
-        "v0:{timestamp}:",
+        "v0:{timestamp}:{body}",
         V0_SIGNATURE,
     ),
     # https://developers.zoom.us/docs/api/webhooks/
     "_zoom": SignatureScheme(
         (SignatureHeaders("x-zm-signature", "x-zm-request-timestamp"),),
-        "v0:{timestamp}:",
+        "v0:{timestamp}:{body}",
         V0_SIGNATURE,
     ),
     # https://docs.stripe.com/webhooks
     "_stripe": SignatureScheme(
-        (), "{timestamp}.", V1_SIGNATURE, timestamp_written=STRIPE_TIMESTAMP
+        (), "{timestamp}.{body}", V1_SIGNATURE, timestamp_written=STRIPE_TIMESTAMP
+    ),
+    # https://developer.zendesk.com/documentation/webhooks/verifying/
+    "_zendesk": SignatureScheme(
+        (SignatureHeaders("x-zendesk-webhook-signature", "x-zendesk-webhook-signature-timestamp"),),
+        "{timestamp}{body}",
+        ANY_SIGNATURE,
+        timestamp_form=RFC3339_TIME,
+    ),
+    # https://learn.microsoft.com/microsoftteams/platform/webhooks-and-connectors/how-to/add-outgoing-webhook
+    "_teams": SignatureScheme(
+        (SignatureHeaders("authorization"),), "{body}", TEAMS_SIGNATURE, read_key=read_teams_secret
+    ),
+    # https://developers.hubspot.com/docs/guides/apps/authentication/validating-requests
+    "_hubspot": SignatureScheme(
+        (SignatureHeaders("x-hubspot-signature-v3", "x-hubspot-request-timestamp"),),
+        "POST{name}{body}{timestamp}",
+        ANY_SIGNATURE,
+        timestamp_form=UNIX_MILLISECONDS,
+    ),
+    # https://docs.gitguardian.com/platform/configure-alerting/notifiers-integrations/custom-webhook
+    "_gitguardian": SignatureScheme(
+        (SignatureHeaders("gitguardian-signature", "timestamp"),),
+        "{body}",
+        ANY_SIGNATURE,
+        timestamp_form=UNIX_SECONDS,
+        key="{timestamp}",
+    ),
+    # https://docs.rootly.com/configuration/webhooks
+    "_rootly": SignatureScheme(
+        (SignatureHeaders("x-rootly-signature"),),
+        "{timestamp}{body}",
+        V1_SIGNATURE,
+        timestamp_written=STRIPE_TIMESTAMP,
+        timestamp_form=UNIX_SECONDS,
+    ),
+    # https://apidocs.verkada.com/reference/securing-webhooks
+    "_verkada": SignatureScheme(
+        (SignatureHeaders("verkada-signature"),),
+        "{body}|{timestamp}",
+        VERKADA_SIGNATURE,
+        timestamp_written=VERKADA_TIMESTAMP,
+    ),
+    # https://developer.paddle.com/webhooks/signature-verification
+    "_paddle": SignatureScheme(
+        (SignatureHeaders("paddle-signature"),),
+        "{timestamp}:{body}",
+        PADDLE_SIGNATURE,
+        timestamp_written=PADDLE_TIMESTAMP,
+    ),
+    # https://dev.twitch.tv/docs/eventsub/handling-webhook-events/
+    "_twitch": SignatureScheme(
+        (
+            SignatureHeaders(
+                "twitch-eventsub-message-signature",
+                "twitch-eventsub-message-timestamp",
+                "twitch-eventsub-message-id",
+            ),
+        ),
+        "{id}{timestamp}{body}",
+        ANY_SIGNATURE,
+        timestamp_form=RFC3339_TIME,
+        tolerance=600,
+    ),
+    # https://grafana.com/docs/grafana/latest/alerting/configure-notifications/manage-contact-points/
+    "_grafana": SignatureScheme(
+        (SignatureHeaders("x-grafana-alerting-signature", "{name}"),),
+        "{timestamp}:{body}",
+        ANY_SIGNATURE,
+    ),
+    # https://marketplace.crowdstrike.com/listings/webhook
+    "_crowdstrike": SignatureScheme(
+        (SignatureHeaders("x-cs-primary-signature", "x-cs-delivery-timestamp"),),
+        "{body}{timestamp}",
+        ANY_SIGNATURE,
+        timestamp_form=RFC3339_TIME,
     ),
 }
 SCHEME_EXAMPLES = {  # of what follows the colon in the parameter Username; empty: nothing does
@@ -563,11 +691,25 @@ SCHEME_EXAMPLES = {  # of what follows the colon in the parameter Username; empt
     "_zoom": "",
     "_stripe": "<HEADER-NAME>, such as _stripe:Stripe-Signature",
     "_query": "<FIELD-NAME>, such as _query:token",
+    "_zendesk": "",
+    "_teams": "",
+    "_hubspot": "<URL>, such as _hubspot:https://xsoar.example.com/instance/execute/hubspot",
+    "_gitguardian": "",
+    "_rootly": "",
+    "_verkada": "",
+    "_paddle": "",
+    "_twitch": "",
+    "_grafana": "<HEADER-NAME>, such as _grafana:X-Grafana-Alerting-Timestamp",
+    "_crowdstrike": "",
 }
+TYPED_NAMES = {"_query": TYPED_FIELD_NAME, "_hubspot": TYPED_URL}
 FORMER_SCHEMES = {"_hmac-sha256": "_hmac"}  # a scheme that went, and the one that does the same
 # Headers that hold a signature of more than the body, and the Username that verifies it.
 OWN_SCHEMES = {
-    names.signature: name for name, scheme in SIGNATURE_SCHEMES.items() for names in scheme.headers
+    names.signature: f"{name}:<URL>" if name == "_hubspot" else name
+    for name, scheme in SIGNATURE_SCHEMES.items()
+    for names in scheme.headers
+    if name not in ("_teams", "_grafana")  # others use that header, too, or sign the body alone
 } | {"stripe-signature": "_stripe:Stripe-Signature"}
 SLACK_TOKEN = "it is a token; copy the Signing Secret from the app's Basic Information."  # noqa: S105
 STRIPE_KEY = "it is an API key; copy the endpoint's signing secret, whsec_..."
@@ -620,13 +762,15 @@ def scheme_usage(scheme: str) -> str:
 
 def refuse_malformed_name(scheme: str, name: str) -> None:
     """Raise CredentialError unless what follows the scheme in Username is what it asks for."""
-    pattern = TYPED_FIELD_NAME if scheme == "_query" else TYPED_HEADER_NAME
+    pattern = TYPED_NAMES.get(scheme, TYPED_HEADER_NAME)
     if not pattern.fullmatch(name) if SCHEME_EXAMPLES[scheme] else name:
         raise CredentialError("Username", f"write {scheme_usage(scheme)}.")
 
 
 def refuse_mistyped_scheme(scheme: str, name: str, has_colon: bool) -> None:
     """Raise CredentialError for a username that tries to name a scheme; others are for Basic."""
+    if has_colon and f"_{scheme}" in SCHEME_EXAMPLES:
+        raise CredentialError("Username", f"write {scheme_usage('_' + scheme)}.")
     if not scheme.startswith("_"):
         return
     if scheme in FORMER_SCHEMES:
@@ -641,13 +785,12 @@ def refuse_mistyped_scheme(scheme: str, name: str, has_colon: bool) -> None:
     if close:
         successor = FORMER_SCHEMES.get(close[0], close[0])
         raise CredentialError("Username", f"write {scheme_usage(successor)}.")
-    if has_colon:
-        known = ", ".join(scheme_usage(each).partition(",")[0] for each in SCHEME_EXAMPLES)
-        raise CredentialError(
-            "Username",
-            f"there is no scheme {scheme}; write one of {known}, "
-            "or for Basic a name without a colon.",
-        )
+    known = ", ".join(scheme_usage(each).partition(",")[0] for each in SCHEME_EXAMPLES)
+    raise CredentialError(
+        "Username",
+        f"there is no scheme {scheme}; write one of {known}, or for Basic a name that begins "
+        "otherwise.",
+    )
 
 
 def choose_signature(scheme: str, header: str, password: str) -> Authenticator:
@@ -1073,255 +1216,3 @@ HANDSHAKES = {
 }
 BODY_MARKS = tuple({row.mark for row in HANDSHAKES["POST"] if row.mark})
 HEAD_MARKS = tuple({row.head_mark for row in HANDSHAKES["POST"] if not row.mark})
-
-
-# -------------------------------------------------------------------------------------------------
-# Secrets: what of a request is never kept
-#
-# 1. A header or a field of the query string is left out where its name speaks of a secret, and
-#    where it proves the sender. Names that a parameter's path reads are an exception to the former.
-# 2. URLs, and other lists of `name=value`, in what is kept lose userinfo and the values of fields
-#    whose names speak of a secret.
-# 3. The instance's own secrets are replaced wherever they stand in what is kept, in the encodings
-#    in which tools and proxies write them.
-# -------------------------------------------------------------------------------------------------
-
-HIDDEN = "***"
-MIN_SECRET_CHARACTERS = 4  # a shorter text is part of too many words to be looked for
-MIN_INNER_CHARACTERS = 8  # of a secret's base64 that is looked for within other base64
-MIN_TOKEN_CHARACTERS = 8  # of the token in `Bearer <token>` to be looked for without its scheme
-MAX_URL_FIELDS = 200  # of one text that are looked at; no URL has more, and the rest is replaced
-MAX_PERCENT_SIGNS = 1000  # of one text that is decoded; a text with more is replaced
-MAX_CACHED_NAME = 100  # characters: a stranger's longer names do not fill the cache
-NAME_WORDS = re.compile(r"[a-z0-9]++")
-CAMEL_CASE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-SECRET_WORD = re.compile(
-    # a word of a name as a whole
-    r"(?:authentication|creds?|session|jwt|assertion|oidc|bearer|csrf|xsrf|sig|sign|pwd|passwd"
-    # what is unmistakable within a word, too: `usersecret`
-    r"|.*(?:authorization|password|passphrase|passcode|secret|cookie|credential|signature|hmac"
-    r"|apikey).*"
-    # and what is so at its end: `authtoken`, `sharedkey2`, `userpw`
-    r"|.*(?:token|key|auth|otp|psk|pw|pass|sess(?:ion)?id))[0-9]*"
-)
-HARMLESS_WORDS = frozenset(  # that end as a secret's name does
-    (
-        *("monkey", "donkey", "turkey", "hockey", "jockey", "whiskey", "lackey", "hotkey"),
-        *("turnkey", "compass", "encompass", "trespass", "surpass", "overpass", "underpass"),
-    )
-)
-SECRET_HEADERS = frozenset({"x-forwarded-client-cert"})
-NEVER_KEPT_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie"})
-# Azure Functions' key, OAuth's proof; among headers it is a number.
-SECRET_FIELDS = frozenset({"code"})
-WORDS_OF_MOMENTS = frozenset({"timestamp", "ts", "time", "date"})
-WORDS_OF_DELIVERIES = frozenset(
-    {"delivery", "request", "webhook", "event", "message", "correlation", "trace"}
-)
-# Proxies repeat the URL of the request here, whose query string may hold any proof.
-HEADERS_WITH_OUR_URL = frozenset(
-    (
-        *("referer", "referrer", "x-original-url", "x-original-uri", "x-original-path"),
-        *("x-rewrite-url", "x-forwarded-uri", "x-forwarded-url", "x-forwarded-path"),
-        *("x-request-uri", "x-request-url", "x-envoy-original-path", "x-waws-unencoded-url"),
-    )
-)
-USERINFO_OR_QUERY = re.compile(r"(?<=//)[^/?#]*@|[?#].*", re.DOTALL)
-URL_SIGN = re.compile("[=@%]")  # without one of them, a text holds no field and no userinfo
-URL_USERINFO = re.compile(r"(?<=//)[^/?#\s<>\"]+@")
-URL_FIELD = re.compile(r"(?:^|[?&;#])\s?([^\s=?&;#<>\"]++)=")
-URL_VALUE = re.compile(r"\"[^\"]*+\"?|[^&#\s<>\"]*+")
-PERCENT_ENCODED = {byte: f"%{byte:02X}" for byte in range(0x80, 0x100)}
-
-
-class SecretFilter:
-    """What an instance never keeps of a request."""
-
-    def __init__(
-        self,
-        header: str = "",
-        field: str = "",
-        named_headers: frozenset[str] = frozenset(),
-        named_fields: frozenset[str] = frozenset(),
-        secrets: Iterable[str] = (),
-    ) -> None:
-        # what proves the sender
-        self._header = header
-        self._field = field
-        # exceptions: what a parameter's path reads
-        self._named_headers = named_headers - NEVER_KEPT_HEADERS
-        self._named_fields = named_fields
-        # in URLs and in texts; of two spellings, one may be part of the other
-        self._secret_fields = SECRET_FIELDS | ({field.lower()} if field else frozenset())
-        spellings = {text for secret in secrets for text in secret_spellings(secret)}
-        self._spellings = tuple(sorted(spellings, key=len, reverse=True))
-
-    @classmethod
-    def of(cls, authenticator: Authenticator, paths: Iterable[str]) -> "SecretFilter":
-        """Return the filter of an instance; ``headers.x-event-key`` is a path."""
-        parts = [path.removeprefix("request_") for path in paths]
-        headers, fields = (
-            frozenset(part.removeprefix(place) for part in parts if part.startswith(place))
-            for place in ("headers.", "query.")
-        )
-        secrets = {secret.decode() for secret in authenticator.secrets}
-        secrets |= {text.removeprefix("v1,").removeprefix("whsec_") for text in secrets}
-        last_words = {text.rpartition(" ")[2] for text in secrets}
-        secrets |= {word for word in last_words if len(word) >= MIN_TOKEN_CHARACTERS}
-        if isinstance(authenticator, BasicAuthenticator):
-            secrets.add(authenticator.expected.decode())
-        return cls(
-            authenticator.hidden_header,
-            authenticator.hidden_query,
-            frozenset(name.lower() for name in headers),
-            fields,
-            secrets,
-        )
-
-    def visible_headers(self, headers: Headers, left_out: frozenset[str] = frozenset()) -> Headers:
-        """Return the headers to keep, as readable text; names are in lower case."""
-        kept = {
-            name: value if value.isascii() else _readable(value)
-            for name, value in headers.items()
-            if name not in left_out
-            and name != self._header
-            and (name in self._named_headers or not names_a_secret(name))
-        }
-        for name in HEADERS_WITH_OUR_URL.intersection(kept):
-            kept[name] = USERINFO_OR_QUERY.sub("", kept[name])
-        together = "\n".join(kept.values())
-        if self._holds_secret(together):
-            return {name: self.hide(value) for name, value in kept.items()}
-        if URL_SIGN.search(together):
-            for name, value in kept.items():
-                if URL_SIGN.search(value):
-                    kept[name] = self.hide(value)
-        return kept
-
-    def visible_query(self, query_string: str) -> list[tuple[str, str]]:
-        """Return the fields of a query string to keep, decoded.
-
-        Raises ValueError that says what to do instead where there are too many.
-        """
-        if query_string.count("&") >= MAX_QUERY_FIELDS:
-            raise ValueError(MANY_FIELDS)
-        pairs = parse_qsl(ascii_query(query_string), keep_blank_values=True, errors="replace")
-        return [
-            (self.hide(name), self.hide(value))
-            for name, value in pairs
-            if name != self._field
-            and (name in self._named_fields or not self._names_a_secret_field(name))
-        ]
-
-    def hide(self, text: str) -> str:
-        """Return a text without secrets in its URLs, and without the instance's own ones."""
-        hidden = self._hide_as_written(text)
-        if "%" not in hidden:
-            return hidden
-        if hidden.count("%") > MAX_PERCENT_SIGNS:
-            return HIDDEN
-        # Any character may be percent-encoded, and what a proxy passes on is so twice.
-        once = unquote(hidden)
-        for decoded in {once, unquote(once), unquote_plus(hidden) if "+" in hidden else once}:
-            without = self._hide_as_written(decoded)
-            if without != decoded:
-                return without
-        return hidden
-
-    def _hide_as_written(self, text: str) -> str:
-        # First the secrets, which may hold what separates the fields of a URL.
-        if self._holds_secret(text):
-            for spelling in self._spellings:
-                text = text.replace(spelling, HIDDEN)
-        if "=" in text or "@" in text:
-            text = hide_secrets_in_urls(text, self._secret_fields)
-        return text
-
-    def _holds_secret(self, text: str) -> bool:
-        return any(spelling in text for spelling in self._spellings)
-
-    def _names_a_secret_field(self, name: str) -> bool:
-        return name.lower() in SECRET_FIELDS or names_a_secret(name)
-
-
-def secret_spellings(secret: str) -> set[str]:
-    """Return how headers and URLs may spell a secret; nothing for one too short to look for."""
-    if len(secret) < MIN_SECRET_CHARACTERS:
-        return set()
-    data = secret.encode()
-    spellings = {secret, data.decode("latin-1"), json.dumps(secret)[1:-1]}
-    spellings |= {quote(secret), quote(secret, safe=""), quote_plus(secret)}
-    inner = {_inner_base64(data, before) for before in range(3)}
-    coded = {text for text in inner if len(text) >= MIN_INNER_CHARACTERS}
-    coded.add(base64.b64encode(data).decode().rstrip("="))
-    return spellings | coded | {text.translate({43: "-", 47: "_"}) for text in coded}
-
-
-def _inner_base64(data: bytes, before: int) -> str:
-    """Return the part of base64 that is the same whatever stands around data.
-
-    ``before`` is the number of bytes before it, modulo 3.
-    """
-    text = base64.b64encode(bytes(before) + data).decode()
-    return text[(0, 2, 3)[before] : (before + len(data)) * 8 // 6]
-
-
-def names_a_secret(name: str) -> bool:
-    """Return whether a header, or a field of a query string, of this name may hold a secret.
-
-    The name is split into words: ``X-Api-Key``, ``access_token``, ``apiKey``. Names that identify
-    or date a delivery do not count, although they may speak of a key or a signature.
-    """
-    if len(name) > MAX_CACHED_NAME:
-        return _find_secret_word.__wrapped__(name)
-    return _find_secret_word(name)
-
-
-@functools.lru_cache(maxsize=1024)
-def _find_secret_word(name: str) -> bool:
-    if name.lower() in SECRET_HEADERS:
-        return True
-    words = NAME_WORDS.findall(CAMEL_CASE.sub("-", name).lower())
-    if not words or "idempotency" in words or name == "sec-websocket-key":
-        return False
-    last = words[-1]
-    if last in WORDS_OF_MOMENTS or last == "delivery":
-        return False
-    if last in ("id", "uuid", "guid") and not WORDS_OF_DELIVERIES.isdisjoint(words):
-        return False
-    return any(SECRET_WORD.fullmatch(word) and word not in HARMLESS_WORDS for word in words)
-
-
-def hide_secrets_in_urls(text: str, secret_fields: frozenset[str] = frozenset()) -> str:
-    """Return a text whose URLs are without userinfo and without the values of secret fields.
-
-    ``secret_fields`` are names in lower case that count, too.
-    """
-    if "@" in text:
-        text = URL_USERINFO.sub(f"{HIDDEN}@", text)
-    pieces: list[str] = []
-    done = 0
-    for number, field in enumerate(URL_FIELD.finditer(text)):
-        if number == MAX_URL_FIELDS:
-            pieces += text[done : field.start()], HIDDEN
-            done = len(text)
-            break
-        name = unquote_plus(field[1])
-        if field.start() >= done and (name.lower() in secret_fields or names_a_secret(name)):
-            value = URL_VALUE.match(text, field.end())
-            pieces += text[done : field.end()], HIDDEN
-            done = value.end() if value else field.end()
-    return "".join((*pieces, text[done:]))
-
-
-def ascii_query(query: str) -> str:
-    """Return a query string (Latin-1) with its raw bytes beyond ASCII percent-encoded."""
-    return query if query.isascii() else query.translate(PERCENT_ENCODED)
-
-
-def _readable(value: str) -> str:
-    """Return a header's value, which is Latin-1, as UTF-8 where it is that."""
-    try:
-        return value.encode("latin-1").decode()
-    except UnicodeDecodeError:
-        return value

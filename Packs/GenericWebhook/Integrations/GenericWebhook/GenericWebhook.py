@@ -68,6 +68,7 @@ except ImportError as missing:
     os._exit(1)
 
 from HTTPServerApiModule import *  # noqa: E402
+from RequestSecretsApiModule import *  # noqa: E402
 from WebhookMappingApiModule import *  # noqa: E402
 from WebhookPayloadApiModule import *  # noqa: E402
 from WebhookSecurityApiModule import *  # noqa: E402
