@@ -166,10 +166,11 @@ def test_a_token_in_the_url_is_revealed_nowhere() -> None:
 
 
 def test_secrets_are_changed_without_a_gap() -> None:
-    with running(params=credentials("_hmac:X-Sum", "0ld-secret n3w-secret")) as sender:
-        for secret in ("0ld-secret", "n3w-secret"):
+    with running(params=credentials("_hmac:X-Sum", "0ld secret\nn3w secret")) as sender:
+        for secret in ("0ld secret", "n3w secret"):
             assert sender.post(b"{}", **proof("_hmac:X-Sum", b"{}", secret)).status == 200
-        assert sender.post(b"{}", **proof("_hmac:X-Sum", b"{}", "n3w")).status == 401
+        for part in ("n3w", "secret", "0ld"):
+            assert sender.post(b"{}", **proof("_hmac:X-Sum", b"{}", part)).status == 401
 
 
 # ---- handshakes
@@ -202,7 +203,16 @@ def test_vendors_are_answered_before_they_can_prove_themselves() -> None:
         assert (head.status, head.body) == (200, b"")
         asana = sender.post(b"", x_hook_secret="b537207f20cbfa02")
         assert asana.headers["x-hook-secret"] == "b537207f20cbfa02"
-        await_that(lambda: "b537207f20cbfa02" in sender.sandbox.health)
+        assert "b537207f20cbfa02" not in sender.sandbox.health
+        assert not sender.sandbox.incidents()
+
+
+def test_asana_s_secret_is_shown_while_the_instance_has_no_credentials() -> None:
+    secret = "b537207f20cbfa02357cf448134da559e8bd39d61597dcd5631b8012eae53e81"
+    with running() as sender:
+        asana = sender.post(b"", x_hook_secret=secret)
+        assert asana.headers["x-hook-secret"] == secret
+        await_that(lambda: secret in sender.sandbox.health)
         assert "(from 127.0.0.1)" in sender.sandbox.health
         assert not sender.sandbox.incidents()
 

@@ -48,7 +48,8 @@ class Secrets:
     def _learn_credentials(self, username: str, password: str) -> None:
         if password:
             self._headers |= {Scheme.of(username).header}
-            parts = (password, password.strip(), *password.split())
+            lines = (line.strip() for line in password.splitlines())
+            parts = (password, *lines, *password.split())
             self._proofs |= {*parts, basic_token(username, password)}
             self._add([*parts, basic_token(username, password)])
 

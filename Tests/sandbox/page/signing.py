@@ -33,7 +33,6 @@ class Signature(NamedTuple):
 
 SIGNATURES = {
     "_hmac": Signature(),
-    "_hmac-sha256": Signature(),
     "_hmac-sha1": Signature("sha1"),
     "_hmac-sha512": Signature("sha512"),
     "_slack": Signature(
@@ -93,7 +92,7 @@ def proven(
 ) -> tuple[str, Headers]:
     """Return a request's path and headers with the credentials that an instance asks for.
 
-    Existing credentials are replaced. The ID of a delivery (webhook-id) and the prefix of a
+    Of several secrets, one a line, the first one is used. Existing credentials are replaced. The ID of a delivery (webhook-id) and the prefix of a
     signature (sha256=) are kept.
     """
     scheme = Scheme.of(username)
@@ -101,6 +100,7 @@ def proven(
         return path, with_header(
             headers, "Authorization", f"Basic {basic_token(username, password)}"
         )
+    password = next((line.strip() for line in password.splitlines() if line.strip()), "")
     if scheme.kind == "_header":
         return path, with_header(headers, scheme.name, password.encode().decode("latin-1"))
     if scheme.kind == "_query":
@@ -139,8 +139,8 @@ def signed(signature: Signature, secret: str, headers: Headers, body: bytes) -> 
 def key_of(signature: Signature, secret: str) -> bytes:
     """Return the key in a secret: as base64 for Standard Webhooks, otherwise the text itself."""
     if signature.header != SIGNATURES["_standard-webhooks"].header:
-        return secret.strip().encode()
-    text = secret.split()[0].removeprefix("whsec_")
+        return secret.encode()
+    text = secret.removeprefix("v1,").removeprefix("whsec_")
     return base64.b64decode(text + "=" * (-len(text) % 4))
 
 

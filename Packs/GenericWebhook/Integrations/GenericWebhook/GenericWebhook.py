@@ -38,7 +38,6 @@ import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl
 
 try:
     from datetime import datetime, UTC
@@ -65,6 +64,7 @@ from FairTurnsApiModule import *  # noqa: E402
 from HTTPServerApiModule import *  # noqa: E402
 from IncidentFieldsApiModule import *  # noqa: E402
 from MetricsApiModule import *  # noqa: E402
+from RequestSecretsApiModule import *  # noqa: E402
 from WebhookMappingApiModule import *  # noqa: E402
 from WebhookPayloadApiModule import *  # noqa: E402
 from WebhookSecurityApiModule import *  # noqa: E402
@@ -169,7 +169,7 @@ class Settings:
     duplicate_seconds: float | None = None  # None: for ever
     keep_unreadable: bool = False
     mirroring: tuple[tuple[str, Any], ...] = ()
-    hidden: "HiddenNames" = field(default_factory=lambda: HiddenNames())
+    hidden: SecretFilter = field(default_factory=SecretFilter)
     # the rest
     answer_seconds: float | None = None  # None: not before XSOAR has answered
     store_samples: bool = False
@@ -198,34 +198,12 @@ class Settings:
         if denied:
             fields["authenticator"] = DenyAll()
         settings = cls(**fields, mirroring=read_mirroring(params))
-        hidden = HiddenNames.of(settings.authenticator, named_paths(settings))
+        paths = [path.text for path in named_paths(settings)]
+        hidden = SecretFilter.of(settings.authenticator, paths)
         if settings.metrics and everybody_could_read_metrics(settings):
             mistakes.append(SettingError("Serve metrics for Prometheus", METRICS_FIX))
             fields["metrics"] = False
         return cls(**fields, mirroring=settings.mirroring, hidden=hidden, mistakes=tuple(mistakes))
-
-
-class HiddenNames(NamedTuple):
-    """The exceptions from what headers and query fields are hidden: what proves the sender is never kept.
-
-    Those that a parameter's path reads are kept, unless they are in NEVER_KEPT.
-    """
-
-    header: str = ""
-    query: str = ""
-    named_headers: frozenset[str] = frozenset()
-    named_fields: frozenset[str] = frozenset()
-
-    @classmethod
-    def of(cls, authenticator: Authenticator, paths: Iterable[DotPath]) -> "HiddenNames":
-        """Return the names for an instance; a path such as ``headers.x-event-key`` names a header."""
-        parts = [path.text.removeprefix("request_") for path in paths]
-        headers, fields = (
-            frozenset(part.removeprefix(place) for part in parts if part.startswith(place))
-            for place in ("headers.", "query.")
-        )
-        named_headers = frozenset(name.lower() for name in headers) - NEVER_KEPT
-        return cls(authenticator.hidden_header, authenticator.hidden_query, named_headers, fields)
 
 
 def named_paths(settings: Settings) -> list[DotPath]:
@@ -501,120 +479,6 @@ def event_size(fields: dict[str, Any]) -> int:
     return size
 
 
-# ---- secrets
-
-SECRET_WORDS = re.compile(
-    # a word of a name as a whole
-    "auth|authentication|token|key|credentials?|session|jwt|assertion|oidc|bearer|csrf|xsrf|sig|pwd|passwd"
-    # what is unmistakable within a word, too: `x-apikey2`, `usersecret`
-    "|.*(?:authorization|password|passphrase|passcode|secret|cookie|credential|signature|hmac|apikey).*"
-    # and at its end: `x-authtoken`, `sessionid`
-    "|.*(?:token|authkey|accesskey|privatekey|sessionid)[0-9]*"
-)
-# How a body was transferred says nothing of its event (RFC 9112, 6; RFC 9110, 7.6.1 and 10.1.1).
-FRAMING_HEADERS = frozenset(
-    {"content-length", "transfer-encoding", "connection", "keep-alive", "te", "trailer", "expect"}
-)
-HIDDEN_HEADERS = frozenset({"x-forwarded-client-cert"})
-HIDDEN_QUERY_FIELDS = frozenset(
-    {"code"}
-)  # Azure Functions' key, OAuth's proof; among headers it is a number
-NEVER_KEPT = frozenset(
-    {"authorization", "proxy-authorization", "cookie"}
-)  # whatever a parameter names
-MOMENTS = frozenset({"timestamp", "ts", "time", "date"})
-DELIVERIES = frozenset(
-    {"delivery", "request", "webhook", "event", "message", "correlation", "trace"}
-)
-URL_HEADERS = (
-    "referer",
-    "x-original-url",
-    "x-original-uri",
-    "x-rewrite-url",
-    "x-forwarded-uri",
-    "x-envoy-original-path",
-)
-URL_SECRETS = re.compile(r"(?<=//)[^/?#]*@|[?#].*", re.DOTALL)  # userinfo, query and fragment
-SECRET_FIELDS_IN_URLS = re.compile(
-    r"([?&;][^=&\s]*(?:token|key|secret|password|passwd|sig|auth|credential)[^=&\s]*=)[^&\s]+|(//)[^/@\s]+(@)",
-    re.IGNORECASE,
-)
-
-
-def describe_request(
-    headers: dict[str, str],
-    query_string: str,
-    hidden: HiddenNames,
-    path: str = "",
-    source_address: str = "",
-) -> "RequestContext":
-    """Return the parts of a request that are kept in rawJSON, without anything that proves who sent it."""
-    kept = {
-        name: value if value.isascii() else _header_text(value)
-        for name, value in headers.items()
-        if name not in FRAMING_HEADERS
-        and name != hidden.header
-        and (not names_a_secret(name) or name in hidden.named_headers)
-    }
-    for name in URL_HEADERS:
-        if name in kept:
-            kept[name] = URL_SECRETS.sub("", kept[name])
-    if not query_string:
-        return RequestContext(kept, {}, path, source_address)
-    try:
-        pairs = parse_qsl(
-            ascii_query(query_string),
-            keep_blank_values=True,
-            errors="replace",
-            max_num_fields=MAX_QUERY_FIELDS,
-        )
-    except ValueError:
-        raise BadRequest(
-            f"The query string has more than {MAX_QUERY_FIELDS} fields; send them in the body."
-        ) from None
-    fields = (pair for pair in pairs if not _is_hidden_field(pair[0], hidden))
-    return RequestContext(kept, collect_fields(fields), path, source_address)
-
-
-def _is_hidden_field(name: str, hidden: HiddenNames) -> bool:
-    if name == hidden.query:
-        return True
-    return name not in hidden.named_fields and (
-        name.lower() in HIDDEN_QUERY_FIELDS or names_a_secret(name)
-    )
-
-
-@functools.lru_cache(maxsize=1024)
-def names_a_secret(name: str) -> bool:
-    """Return whether a header or a field of the query string of this name proves who sent the request.
-
-    The name is split into words: `X-Api-Key`, `access_token`, `apiKey`. What tells apart or dates a delivery is kept,
-    although its name may speak of a key or a signature.
-    """
-    if name.lower() in HIDDEN_HEADERS:
-        return True
-    words = re.findall(r"[a-z0-9]+", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name).lower())
-    if not words or "idempotency" in words or words[-1] in MOMENTS or name == "sec-websocket-key":
-        return False
-    if words[-1] == "delivery" or (
-        words[-1] in ("id", "uuid", "guid") and not DELIVERIES.isdisjoint(words)
-    ):
-        return False
-    return any(SECRET_WORDS.fullmatch(word) for word in words)
-
-
-def _header_text(value: str) -> str:
-    try:
-        return value.encode("latin-1").decode()
-    except UnicodeDecodeError:
-        return value
-
-
-def hide_secrets_in_urls(text: str) -> str:
-    """Return a text without secrets in its URLs."""
-    return SECRET_FIELDS_IN_URLS.sub(r"\1\2***\3", text)
-
-
 # -------------------------------------------------------------------------------------------------
 # Incidents: items become events
 #
@@ -622,6 +486,12 @@ def hide_secrets_in_urls(text: str) -> str:
 # incident is. Of any other payload the instance's parameters say where name, type, time and severity stand.
 # rawJSON holds the payload whole; beside it stand the request's headers, query and path, and `webhook`.
 # -------------------------------------------------------------------------------------------------
+
+
+# How a body was transferred says nothing of its event (RFC 9112, 6; RFC 9110, 7.6.1 and 10.1.1).
+FRAMING_HEADERS = frozenset(
+    {"content-length", "transfer-encoding", "connection", "keep-alive", "te", "trailer", "expect"}
+)
 
 
 class RequestContext(NamedTuple):
@@ -634,6 +504,22 @@ class RequestContext(NamedTuple):
     shared: "Shared | None" = (
         None  # what a single event gets of all this, where it is known already
     )
+
+
+def describe_request(
+    headers: dict[str, str],
+    query_string: str,
+    hidden: SecretFilter,
+    path: str = "",
+    source_address: str = "",
+) -> RequestContext:
+    """Return what is kept of a request in rawJSON, without anything that proves who sent it."""
+    kept = hidden.visible_headers(headers, FRAMING_HEADERS)
+    try:
+        query = collect_fields(hidden.visible_query(query_string)) if query_string else {}
+    except ValueError as error:
+        raise BadRequest(str(error)) from None
+    return RequestContext(kept, query, path, source_address)
 
 
 def make_events(
@@ -2890,6 +2776,8 @@ def as_http_error(error: ProofError | PayloadError | HandshakeError) -> HTTPErro
         challenge = {"WWW_Authenticate": error.challenge} if error.challenge else {}
         return HTTPError(401, error.sentence, **challenge)
     if isinstance(error, HandshakeError):
+        if error.retry_seconds:
+            return HTTPError(503, error.sentence, Retry_After=str(error.retry_seconds))
         return HTTPError(400 if error.is_senders_fault else 502, error.sentence)
     if isinstance(error, UnsupportedEncoding):
         return HTTPError(415, error.sentence, Accept_Encoding=", ".join(error.accepted))

@@ -1,0 +1,226 @@
+"""Unit tests of WebhookSecurityApiModule.py: what a stranger's request may cost."""
+
+import functools
+import hmac
+import math
+import re
+import sys
+import time
+from collections.abc import Callable
+
+import pytest
+import WebhookSecurityApiModule as security
+
+TRACED = 10 if sys.gettrace() else 1  # how much slower measuring coverage makes a line
+
+
+def cpu_milliseconds(work: Callable[[], object], enough: float = 0.0) -> float:
+    """Return the processor time of a call, the least of several: the machine may be busy.
+
+    It is not tried again once it takes less than ``enough``.
+    """
+    least = math.inf
+    for _ in range(7):
+        before = time.thread_time()
+        work()
+        least = min(least, (time.thread_time() - before) * 1000 / TRACED)
+        if least < enough:
+            break
+    return least
+
+
+WORST_CASES: dict[str, Callable[[int], str]] = {
+    "TYPED_HEADER_NAME": lambda n: "a" * n + " ",
+    "TYPED_FIELD_NAME": lambda n: "a" * n + " ",
+    "UNIX_TIME": lambda n: "1" * n,
+    "UNIX_SECONDS": lambda n: "1234567890." + "1" * n,
+    "UNIX_MILLISECONDS": lambda n: "1" * n,
+    "RFC3339_TIME": lambda n: "2024-05-01T12:00:00." + "1" * n,
+    "TYPED_URL": lambda n: "https://" + "a" * n + " ",
+    "TEAMS_SIGNATURE": lambda n: "HMAC " + "a" * n + "=!",
+    "VERKADA_SIGNATURE": lambda n: "1|" + "a" * n + "!",
+    "VERKADA_TIMESTAMP": lambda n: "1" * n,
+    "PADDLE_SIGNATURE": lambda n: "h1=a!;" * n,
+    "PADDLE_TIMESTAMP": lambda n: ";ts=1!" * n,
+    "CONTROL_CHARACTERS": lambda n: "a" * n,
+    "ANY_SIGNATURE": lambda n: "a=" * n + "!",
+    "V0_SIGNATURE": lambda n: "v0=" + "a" * n + "!",
+    "V1_SIGNATURE": lambda n: " v1=a!" * n,
+    "STANDARD_SIGNATURE": lambda n: "v1," + "a" * n + "=!",
+    "STRIPE_TIMESTAMP": lambda n: ",t=" * n,
+    "ECHOED": lambda n: "a" * n,
+    "SNS_URL": lambda n: "https://sns.us-east-1.amazonaws.com/" + "a" * n + " ",
+    "HOOK_SECRET": lambda n: "a" * n,
+    "HEX_SECRET": lambda n: "a" * n,
+}
+PATTERNS = {name: value for name, value in vars(security).items() if isinstance(value, re.Pattern)}
+
+
+class TestCosts:
+    def test_each_regular_expression_has_its_worst_case(self) -> None:
+        """
+        Given: the module
+        When: its compiled patterns are counted, and its text is searched for others
+        Then: the table of worst cases has all of them
+        """
+        assert PATTERNS.keys() == WORST_CASES.keys()
+        with open(security.__file__) as file:  # noqa: PTH123 - nothing else of the path is needed
+            text = file.read()
+        assert not re.findall(r"re\.(?:match|search|fullmatch|sub|findall|split|finditer)\(", text)
+
+    @pytest.mark.parametrize("name", WORST_CASES)
+    @pytest.mark.parametrize("way", ["search", "fullmatch", "sub"])
+    def test_each_regular_expression_is_linear(self, name: str, way: str) -> None:
+        """
+        Given: a pattern and its worst case, and the same sixteen times as long
+        When: both are searched, matched and replaced
+        Then: the longer one takes about sixteen times as long, not the square of it
+        """
+        pattern = PATTERNS[name]
+        run = {
+            "search": lambda text: pattern.search(text),
+            "fullmatch": lambda text: pattern.fullmatch(text),
+            "sub": lambda text: pattern.sub("", text),
+        }[way]
+        short, long = WORST_CASES[name](2_000), WORST_CASES[name](32_000)
+        least = max(cpu_milliseconds(lambda: run(short)), 0.05)
+        assert cpu_milliseconds(lambda: run(long)) < 64 * least
+
+
+HEAD_BYTES = 32 * 1024
+NASTY = [
+    *(
+        "a",
+        "a,",
+        "a ",
+        "=",
+        ",",
+        " ",
+        "v0=a,",
+        "v1=aa,",
+        "v1,a ",
+        "t=1,",
+        "sha256=a,",
+        "\xff",
+        "%41",
+    ),
+    *("+", "%", "&", "a=1&", "token=1&", "%74oken=1&", "a%41&", "\xff&", "0" * 64 + ",", "a=\xff&"),
+    *(
+        "v1=" + "0" * 64 + ",",
+        "v1," + "A" * 43 + "= ",
+        "Basic ",
+        "{",
+        "[",
+        '"challenge":',
+        "hub.mode=1&",
+    ),
+]
+SCHEMES = {
+    "user": {"authorization": "{}"},
+    "_header:X-Token": {"x-token": "{}"},
+    "_query:token": {},
+    "_hmac:X-Sum": {"x-sum": "{}"},
+    "_hmac-sha1:X-Sum": {"x-sum": "{}"},
+    "_hmac-sha512:X-Sum": {"x-sum": "{}"},
+    "_slack": {"x-slack-signature": "{}", "x-slack-request-timestamp": "{now}"},
+    "_zoom": {"x-zm-signature": "{}", "x-zm-request-timestamp": "{now}"},
+    "_stripe:X-Sum": {"x-sum": "t={now},{}"},
+    "_standard-webhooks": {
+        "webhook-signature": "{}",
+        "webhook-timestamp": "{now}",
+        "webhook-id": "msg_1",
+    },
+}
+
+
+class TestStrangers:
+    @pytest.mark.parametrize("username", SCHEMES)
+    @pytest.mark.parametrize("prefix", ["", "Basic ", "sha256=", "v1="])
+    def test_a_refusal_is_cheap_whatever_the_head_holds(self, username: str, prefix: str) -> None:
+        """
+        Given: heads of 32 KiB full of what is expensive to read, and small bodies
+        When: they are refused, by their headers or by their signature, and looked at as handshakes
+        Then: each takes at most 3 ms of processor time
+        """
+        password = "s3cret-value\nan0ther-value" if username != "user" else "s3cret-value"
+        if username == "_standard-webhooks":
+            password = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+        authenticator = security.choose_authenticator(username, password)
+        for piece in NASTY:
+            text = prefix + piece * ((HEAD_BYTES - 100) // len(piece))
+            now = str(int(time.time()))
+            headers = {
+                name: value.replace("{now}", now).replace("{}", text)
+                for name, value in SCHEMES[username].items()
+            }
+            for given, query in ((headers, ""), ({}, text), (headers, text[:1000])):
+                for method in ("POST", "GET"):
+                    request = functools.partial(refuse, authenticator, method, given, query)
+                    assert cpu_milliseconds(request, 3) < 3, (method, piece, query[:20])
+
+    @pytest.mark.parametrize(
+        "hop", ["10.0.0.1,", "10.{}.{}.1, ", "x{}{},", ",", " ,", "[::1]:{}{},"]
+    )
+    @pytest.mark.parametrize("networks", [1, 200])
+    def test_many_hops_are_cheap(self, hop: str, networks: int) -> None:
+        """
+        Given: an X-Forwarded-For of 32 KiB, and up to two hundred networks of trusted proxies
+        When: the sender's address is looked for
+        Then: it takes at most 3 ms
+        """
+        trusted = security.parse_networks(
+            ["10.0.0.0/8", "::1", *(f"172.16.{number}.0/24" for number in range(networks))]
+        )
+        hops = "".join(hop.format(n // 250, n % 250) for n in range(HEAD_BYTES // len(hop)))
+        security.is_within.cache_clear()
+        security.plain_address.cache_clear()
+        before = time.thread_time()
+        security.source_address("10.0.0.1", hops[:HEAD_BYTES], trusted)
+        assert time.thread_time() - before < 0.003 * TRACED
+
+    @pytest.mark.parametrize(
+        "hops, address",
+        [
+            (8, "203.0.113.9"),
+            (9, "203.0.113.9"),
+            (10, "unknown"),
+            (11, "unknown"),
+            (500, "unknown"),
+        ],
+    )
+    def test_beyond_ten_trusted_proxies_nobody_is_known(self, hops: int, address: str) -> None:
+        """
+        Given: a sender behind a number of trusted proxies
+        When: its address is looked for
+        Then: it is found behind nine, and unknown, so in no network, beyond that
+        """
+        trusted = security.parse_networks(["10.0.0.0/8"])
+        forwarded = ", ".join(["203.0.113.9", *["10.0.0.7"] * hops])
+        assert security.source_address("10.0.0.1", forwarded, trusted) == address
+        everywhere = security.parse_networks(["0.0.0.0/0", "::/0"])
+        assert security.is_allowed(address, everywhere) == (address != "unknown")
+
+    def test_a_signature_after_many_others_is_not_looked_at(self) -> None:
+        """
+        Given: a header with a right signature behind fifteen others, and behind sixteen
+        When: it is verified
+        Then: the first passes, and the second is refused without being compared
+        """
+        right = hmac.new(b"s3cret-value", b"{}", "sha256").hexdigest()
+        authenticator = security.choose_authenticator("_hmac:S", "s3cret-value")
+        authenticator.verify_body({"s": f"{'0' * 64}," * 15 + right}, b"{}")
+        with pytest.raises(security.ProofError):
+            authenticator.verify_body({"s": f"{'0' * 64}," * 16 + right}, b"{}")
+
+
+def refuse(
+    authenticator: security.Authenticator, method: str, headers: dict[str, str], query: str
+) -> None:
+    """Do what the server does with a stranger's request: refuse it, and look for a handshake."""
+    body = b'{"challenge":' * 600 if method == "POST" else b""
+    with pytest.raises(security.ProofError):
+        authenticator.verify_headers(headers, query)
+        authenticator.verify_body(headers, body)
+    request = security.HandshakeRequest(method, headers, query, body)
+    assert security.answer_handshake(request, authenticator, False) is None or not query
+    assert "hub.verify_token" not in request.fields
