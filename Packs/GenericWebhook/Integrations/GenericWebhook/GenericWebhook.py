@@ -2461,10 +2461,13 @@ class Webhook:
             supported_encoding(headers["content-encoding"])
         if self._connections.stopping:
             raise ServiceUnavailable("The webhook is stopping; send this again in a moment.")
+        if not self._authenticator.signs_body:
+            request.mark_authenticated()
         body = request.read_body()
         request.hold_shutdown()
         if self._authenticator.signs_body:
             self._check_body(request, body)
+            request.mark_authenticated()
         if notes.may_be_handshake or (self._settings.handshakes and asks_by_body(body)):
             done = self._answer_handshake(request, body, True)
             if done:
