@@ -1,12 +1,15 @@
 """Unit tests of HTTPServerApiModule.py, over sockets of this process where one is needed."""
 
 import contextlib
+import gc
 import json
+import math
 import re
 import resource
 import socket
 import ssl
 import time
+import tracemalloc
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -539,6 +542,10 @@ RAW: list[tuple[str, bytes, int | bytes]] = [
 
 
 class TestRawRequests:
+    @pytest.fixture(autouse=True)
+    def in_no_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(server, "ARRIVAL_SECONDS", 0)  # for pieces that do not become one
+
     def test_there_are_enough(self) -> None:
         assert len(RAW) >= 150
 
@@ -681,21 +688,11 @@ def posted(
 
 class TestServer:
     def test_a_pipeline_is_answered_in_order(self) -> None:
-        """
-        Given: fifty requests in one piece
-        When: they are sent
-        Then: they are answered in their order
-        """
         with Serving() as serving:
             received = serving.answers(b"".join(posted(b"%d" % number) for number in range(50)))
         assert re.findall(rb"POST / (\d+)", received) == [b"%d" % number for number in range(50)]
 
     def test_a_pipeline_lets_others_have_their_turn(self) -> None:
-        """
-        Given: two connections with pipelines
-        When: both are answered
-        Then: neither has to wait until the other one is through
-        """
         order: list[bytes] = []
         count = 100 * server.REQUESTS_IN_A_ROW
 
@@ -712,11 +709,6 @@ class TestServer:
         assert turns.index(b"a") < turns.rindex(b"b")
 
     def test_a_later_answer_precedes_the_next_request(self) -> None:
-        """
-        Given: a request that is answered later, from another greenlet, and nonsense behind it
-        When: it is answered
-        Then: the nonsense is refused after that
-        """
         waiting: list[server.Request] = []
 
         def later(request: server.Request) -> None:
@@ -755,11 +747,6 @@ class TestServer:
         ],
     )
     def test_when_a_connection_stays_open(self, data: bytes, statuses: list[int]) -> None:
-        """
-        Given: requests that keep the connection, end it, or are incomplete
-        When: they are sent in one piece, and byte by byte
-        Then: they are answered as RFC 9112, 9.3 says
-        """
         with Serving() as serving:
             assert serving.statuses(data) == statuses
             assert serving.statuses(data, 0.0001) == statuses
@@ -767,11 +754,6 @@ class TestServer:
             await_that(lambda: not any(serving.connections.counts().values()))
 
     def test_the_answer_to_head_has_no_content(self) -> None:
-        """
-        Given: HEAD and then GET
-        When: both are answered
-        Then: only the second answer has a content, and both have its length
-        """
         with Serving() as serving:
             received = serving.answers(posted(b"", method=b"HEAD") + posted(b"", method=b"GET"))
         assert received.count(b"Content-Length: ") == 2
@@ -779,11 +761,6 @@ class TestServer:
         assert b"HEAD /" not in received
 
     def test_an_answer_has_the_headers_it_was_given(self) -> None:
-        """
-        Given: an application that refuses with a header
-        When: it is answered
-        Then: the header is there, next to our own
-        """
 
         def refuse(_: server.Request) -> server.Answer:
             raise server.HTTPError(401, "No.", WWW_Authenticate="Basic")
@@ -795,11 +772,6 @@ class TestServer:
             assert line in received
 
     def test_a_failure_of_the_application_is_500_and_reported(self) -> None:
-        """
-        Given: an application that fails after it has read the body
-        When: requests follow one another
-        Then: each is 500, and each failure is reported
-        """
 
         def fail(request: server.Request) -> Any:
             request.read_body()
@@ -811,11 +783,6 @@ class TestServer:
 
     @pytest.mark.parametrize("tls", [False, True])
     def test_a_slow_reader_gets_all_of_its_answer(self, authority: trustme.CA, tls: bool) -> None:
-        """
-        Given: an answer of 8 MiB, and a sender that reads it slowly
-        When: the socket does not take all of it at once
-        Then: the rest follows, and the next request is answered after it
-        """
         content = bytes(range(256)) * 4 * 8192
 
         def large(request: server.Request) -> server.Answer:
@@ -834,11 +801,6 @@ class TestServer:
         assert serving.counters.statuses == {200: 2}
 
     def test_a_sender_that_has_gone_leaves_nothing_behind(self) -> None:
-        """
-        Given: senders that reset the connection while their request is answered
-        When: the answer, or the request to go on, cannot be sent
-        Then: nothing is reported, and nothing is held for them
-        """
         gone = gevent.event.Event()
 
         def late(request: server.Request) -> server.Answer:
@@ -862,11 +824,6 @@ class TestServer:
     def test_a_large_body_is_read_in_parts_and_its_memory_is_released(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """
-        Given: a body of 3 MB with a length, and in chunks
-        When: it is sent again and again
-        Then: it arrives whole, and in the end all of the memory is free again
-        """
         monkeypatch.setattr(server, "MAX_BODIES_BYTES", 8 * MIB)
         body = bytes(range(250)) * 12_000
         parts = [body[place : place + 999] for place in range(0, len(body), 999)]
@@ -883,11 +840,6 @@ class TestServer:
     def test_an_incomplete_request_gets_its_reason(
         self, expired: bool, stopping: bool, status: int
     ) -> None:
-        """
-        Given: a request that is not complete
-        When: its sender ends, its time is up, or we are stopping
-        Then: it is 400, 408 or 503
-        """
         with Serving() as serving, serving.connect(posted()[:-1]) as sock:
             await_that(serving.connections.reading)
             serving.connections.stopping = stopping
@@ -900,11 +852,6 @@ class TestServer:
             assert statuses_of(one_answer(sock)) == [status]
 
     def test_one_connection_too_many_is_503(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """
-        Given: as many requests in progress as there may be connections
-        When: one more connection arrives, and then one of the requests is answered
-        Then: the one is 503 at once, and the next one is served
-        """
         monkeypatch.setattr(server, "MAX_CONNECTIONS", 16)
         waiting: list[server.Request] = []
 
@@ -928,11 +875,6 @@ class TestServer:
     def test_what_is_not_tls_is_counted_and_closed(
         self, authority: trustme.CA, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """
-        Given: a server with TLS
-        When: plain HTTP, half a handshake and nothing arrive, and then a client that speaks TLS
-        Then: the first are counted and closed, and the client is answered
-        """
         monkeypatch.setattr(server, "MAX_CONNECTIONS", 16)
         with Serving(tls=context_of(authority)) as serving:
             for data in (posted(), b"\x16\x03\x01\x02\x00\x01", b""):
@@ -955,11 +897,6 @@ class TestServer:
     def test_a_refusal_over_tls_is_read_by_a_sender_that_is_still_sending(
         self, authority: trustme.CA
     ) -> None:
-        """
-        Given: a sender over TLS that sends all of its body before it reads
-        When: the request is refused by its head
-        Then: the sender gets the answer
-        """
         with Serving(tls=context_of(authority)) as serving:
             with untrusting_gevent().wrap_socket(serving.connect()) as sock:
                 head = posted(b"").replace(b"Length: 0", b"Length: %d" % (26 * MIB))
@@ -969,11 +906,6 @@ class TestServer:
                 assert statuses_of(one_answer(sock)) == [413]
 
     def test_a_refused_sender_has_a_limited_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """
-        Given: a sender that goes on sending after a refusal
-        When: it has sent more than is thrown away
-        Then: the connection is closed
-        """
         monkeypatch.setattr(server, "DISCARD_BYTES", 200_000)
         with Serving() as serving:
             with serving.connect(b"nonsense\r\n\r\n") as sock:
@@ -983,11 +915,6 @@ class TestServer:
                         sock.sendall(bytes(100_000))
 
     def test_a_known_head_is_understood_once(self) -> None:
-        """
-        Given: an application that keeps notes with a head
-        When: the same head arrives again, with another length of the body
-        Then: its notes are there, and the body has its own length
-        """
         seen: list[tuple[Any, int, bytes]] = []
 
         def note(request: server.Request) -> server.Answer:
@@ -1023,13 +950,19 @@ class Sock:
     """One end of a pair of sockets, as gevent wraps it."""
 
     def __init__(self) -> None:
-        self._sock, self.peer = socket.socketpair()
+        self._ours, self.peer = gevent.socket.socketpair()
+        self._sock, self._wait, self._read_event, self.recv = (
+            self._ours._sock,
+            self._ours._wait,
+            self._ours._read_event,
+            self._ours.recv,
+        )
 
     def fileno(self) -> int:
         return self._sock.fileno()
 
     def __del__(self) -> None:
-        self._sock.close()
+        self._ours.close()
         self.peer.close()
 
 
@@ -1054,11 +987,6 @@ class TestConnections:
     def test_an_evicted_connection_gets_no_more_time(
         self, connections: server.ConnectionRegistry
     ) -> None:
-        """
-        Given: a connection that is closed
-        When: its request becomes complete
-        Then: its deadline stays what it was
-        """
         connection = connection_to()
         assert connections.open(connection)
         deadline = connection.deadline
@@ -1070,11 +998,6 @@ class TestConnections:
     def test_who_is_silent_makes_room_first(
         self, connections: server.ConnectionRegistry, counters: server.Counters
     ) -> None:
-        """
-        Given: as many connections as there may be, one of them at work, one idle, one with bytes
-        When: another one arrives, and then all are at work
-        Then: the oldest one that has sent nothing makes room, and then none does
-        """
         ours = [connection_to() for _ in range(17)]
         for connection in ours[:16]:
             assert connections.open(connection)
@@ -1096,11 +1019,6 @@ class TestConnections:
         assert counters.take_line() == "1 connections evicted, 1 connections refused"
 
     def test_time_is_up_in_two_steps(self, connections: server.ConnectionRegistry) -> None:
-        """
-        Given: a connection whose time is up
-        When: it is swept once, and once more
-        Then: it can still be answered after the first time, and not after the second
-        """
         connection = connection_to()
         connections.open(connection)
         connections.sweep(connection.deadline - 1)
@@ -1116,11 +1034,6 @@ class TestConnections:
     def test_beyond_so_many_refused_ones_little_is_thrown_away(
         self, connections: server.ConnectionRegistry, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """
-        Given: as many refused connections as there may be
-        When: one more is refused
-        Then: it gets little time, and few of its bytes are read
-        """
         monkeypatch.setattr(server, "MAX_DISCARDING", 1)
         ours = [connection_to() for _ in range(2)]
         for connection in ours:
@@ -1132,26 +1045,16 @@ class TestConnections:
     def test_a_stop_ends_reading_of_what_is_incomplete(
         self, connections: server.ConnectionRegistry
     ) -> None:
-        """
-        Given: a connection without complete headers, one without its body, and one at work
-        When: reading is ended
-        Then: the first two read no more
-        """
         ours = [connection_to() for _ in range(3)]
         for connection in ours:
             connections.open(connection)
         connections.read(ours[1])
         connections.work(ours[2])
         connections.end_reading()
-        assert [connection.has_bytes() for connection in ours] == [True, True, False]
-        assert [connection.sock._sock.recv(1) for connection in ours[:2]] == [b"", b""]
+        ours[2].sock.peer.sendall(b"still read")
+        assert [connection.reader.exactly(3) for connection in ours] == [b"", b"", b"sti"]
 
     def test_the_soft_limit_of_descriptors_is_raised(self) -> None:
-        """
-        Given: a soft limit that is lower than what is wanted
-        When: the limit is raised
-        Then: it is what is wanted, and the least of both is returned
-        """
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
         try:
@@ -1162,11 +1065,6 @@ class TestConnections:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
     def test_counters_are_logged_once_and_never_lost(self, counters: server.Counters) -> None:
-        """
-        Given: counters
-        When: their line is taken
-        Then: it has what is new, and the totals keep everything
-        """
         counters.add("incidents created", 2)
         counters.answered(200)
         counters.answered(503)
@@ -1175,3 +1073,198 @@ class TestConnections:
         counters.add("incidents created")
         assert counters.total("incidents created") == 3
         assert counters.totals()["answered 503"] == counters.statuses[200] == 1
+
+
+# ---- memory for bodies
+
+
+class Body:
+    """A request as BodyMemory sees it, a number of MiB with each call of arrive."""
+
+    def __init__(
+        self, memory: server.BodyMemory, address: str, authenticated: bool = False
+    ) -> None:
+        self.memory: Any = memory
+        self.address, self.authenticated, self.sender = address, authenticated, ""
+        self.complete, self.reserved, self.lost = False, 0, False
+        self.arrived = time.monotonic()
+
+    def arrive(self, size: int, seconds_ago: float = 0) -> "Body":
+        self.memory.reserve(self, size * MIB)
+        self.arrived = time.monotonic() - seconds_ago
+        return self
+
+    def give_up(self) -> None:
+        self.lost = True
+
+
+class TestBodyMemory:
+    @pytest.fixture
+    def new(self) -> Callable[..., Body]:
+        memory = server.BodyMemory()
+        return lambda address, authenticated=False: Body(memory, address, authenticated)
+
+    def test_strangers_hold_half_of_it(self, new: Callable[..., Body]) -> None:
+        """
+        Given: strangers whose bodies fill their half
+        When: one more stranger's bytes arrive, and then an authenticated sender's
+        Then: the slowest stranger's body makes room, of equal ones that of who holds most
+        """
+        slow, large, small = new("a").arrive(25, 9), new("b").arrive(90, 2), new("c").arrive(13, 2)
+        new("d").arrive(1)
+        assert [body.lost for body in (slow, large, small)] == [True, False, False]
+        friend = new("e", True).arrive(150)
+        assert not large.lost
+        friend.arrive(70)
+        assert [body.lost for body in (large, small)] == [True, False]
+
+    def test_one_sender_leaves_room_for_another(self, new: Callable[..., Body]) -> None:
+        """
+        Given: an authenticated sender that holds all it may
+        When: more of it arrives, and then bodies of others
+        Then: it is refused, and gives way to whoever holds less, but for a complete body
+        """
+        many = [new("a", True).arrive(32) for _ in range(7)]
+        with pytest.raises(server.ServiceUnavailable):
+            new("a", True).arrive(1)
+        assert not any(body.lost for body in many)
+        other = new("b", True).arrive(33)
+        assert [body.lost for body in many].count(True) == 1
+        for body in many:
+            body.complete = True
+        with pytest.raises(server.ServiceUnavailable):
+            other.arrive(60)
+        with pytest.raises(server.ServiceUnavailable):
+            new("c").arrive(129)
+
+    def test_a_stalled_body_gives_way_to_its_own_sender(self, new: Callable[..., Body]) -> None:
+        """
+        Given: an authenticated sender's bodies, one of which has stood still
+        When: one more of it arrives
+        Then: that one makes room
+        """
+        stalled, moving = new("a", True).arrive(100, 6), new("a", True).arrive(100, 4)
+        new("a", True).arrive(100)
+        assert (stalled.lost, moving.lost) == (True, False)
+
+    def test_who_is_authenticated_later_keeps_what_it_holds(self) -> None:
+        """
+        Given: a request whose sender is authenticated after its body was read
+        When: it is answered
+        Then: its memory counted as the sender's, and all of it is free again
+        """
+        seen: list[Any] = []
+
+        def late(request: server.Request) -> server.Answer:
+            body = request.read_body()
+            memory = serving.server.memory
+            seen.append(dict(memory._totals))
+            request.mark_authenticated("key 1")
+            seen.append((dict(memory._totals), dict(memory._held)))
+            return server.Answer(content=b"%d" % len(body))
+
+        with Serving(late) as serving:
+            assert serving.answers(posted(bytes(MIB))).endswith(b"%d" % MIB)
+            totals = {True: MIB, False: 0}
+            assert seen == [{True: 0, False: MIB}, (totals, {(True, "key 1"): MIB})]
+            assert serving.server.memory._totals == {True: 0, False: 0}
+            assert not serving.server.memory._owners
+
+    @pytest.mark.parametrize("outcome", ["now", "later", "refused", "failed", "bad chunk", "early"])
+    def test_what_is_answered_is_free_though_connections_stay(self, outcome: str) -> None:
+        """
+        Given: thirty bodies of a MiB, answered in different ways, by connections that stay open
+        When: no garbage is collected
+        Then: none of the bodies is in memory any more
+        """
+        later: list[server.Request] = []
+
+        def answer(request: server.Request) -> server.Answer | None:
+            if outcome == "early":
+                raise server.HTTPError(401, "No.")
+            body = request.read_body()
+            if outcome == "later":
+                later.append(request)
+                return None
+            if outcome == "refused":
+                raise server.BadRequest(f"{len(body)}")
+            return server.Answer(content=b"%d" % (1 / 0 if outcome == "failed" else len(body)))
+
+        data = posted(bytes(MIB))
+        if outcome == "bad chunk":
+            data = chunked(b"%x\r\n%b\r\nnonsense\r\n" % (MIB, bytes(MIB)))
+        failures: list[BaseException] = []
+        with Serving(answer) as serving, contextlib.ExitStack() as stack:
+            serving.server.report_failure = lambda error: failures.append(type(error)())
+            gc.disable()
+            stack.callback(gc.enable)
+            tracemalloc.start()
+            stack.callback(tracemalloc.stop)
+            for _ in range(30):
+                sock = stack.enter_context(serving.connect(data))
+                if outcome == "later":
+                    await_that(lambda: later)
+                    later.pop().reply(server.Answer())
+                assert one_answer(sock)
+            assert sum(serving.connections.counts().values()) == 30
+            assert tracemalloc.get_traced_memory()[0] < 4 * MIB
+
+
+# ---- work that is bounded
+
+WORST_TEXTS: dict[str, tuple[str, Callable[[int], Any]]] = {  # of each pattern, by its name
+    "CHUNK_LINE": ("fullmatch", lambda n: b"1" + b" " * n + b";" + b" " * n + b"a" * n),
+    "ESCAPE": ("findall", lambda n: b"%" * n + b"%4" * n),
+    "HEADER_LINES": ("fullmatch", lambda n: "a:b\r\n" * n + "a" * n),
+    "LENGTH_LINE": ("search", lambda n: b"\r\nContent-Length: 1" * n),
+    "PEM_CERTIFICATE": ("findall", lambda n: (server.BEGIN_CERTIFICATE + "A" * 9) * n + "A" * n),
+    "REQUEST_LINE": ("fullmatch", lambda n: "a" * n + " " + "b HTTP/1.1" * n),
+    "VALIDITY": ("search", lambda n: b"\x30\x1e\x17\x0d260101000000Z" * n),
+}
+
+
+class TestWork:
+    def test_every_regular_expression_is_in_the_table(self) -> None:
+        """
+        Given: the module
+        When: its patterns are looked for
+        Then: each has its worst case here, and none is made outside the module's top level
+        """
+        patterns = {name for name, value in vars(server).items() if isinstance(value, re.Pattern)}
+        assert patterns == set(WORST_TEXTS)
+        used = re.findall(r"\bre\.(?!Pattern)\w+\(", Path(server.__file__).read_text())
+        assert used == ["re.compile("] * len(patterns)
+
+    @pytest.mark.parametrize("name", WORST_TEXTS)
+    def test_its_work_grows_no_faster_than_its_text(self, name: str) -> None:
+        """
+        Given: a pattern's worst text
+        When: it is four times as long
+        Then: it takes about four times as long, where backtracking would take sixteen times
+        """
+        method, text = WORST_TEXTS[name]
+
+        def seconds(size: int) -> float:
+            worst, search, best = text(size), getattr(vars(server)[name], method), math.inf
+            for _ in range(7):
+                started = time.process_time()
+                search(worst)
+                best = min(best, time.process_time() - started)
+            return best
+
+        assert seconds(20_000) < 8 * max(seconds(5_000), 1e-4)
+
+    def test_single_bytes_of_a_head_are_not_looked_at_again_and_again(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        Given: a head of 30 KB that arrives byte by byte
+        When: it is read
+        Then: it is checked once for each KiB and each line, and the arrivals are slowed down
+        """
+        monkeypatch.setattr(server, "ARRIVAL_SECONDS", 0)
+        checked: list[int] = []
+        sock: Any = FakeSocket(get(b"X: " + b"a" * 30_000), 1)
+        head = server.Reader(sock).until(b"\r\n\r\n", lambda head: checked.append(len(head)))
+        assert len(head) > 30_000
+        assert len(checked) < 45
