@@ -1,15 +1,14 @@
 """A gevent HTTP/1.1 server: bytes become requests, answers become bytes (RFC 9110, RFC 9112).
 
-What it is for: sockets, TLS, who is connected and for how long, the memory that request bodies may
-take, strict parsing of requests, and sending answers. It knows nothing of Cortex XSOAR, of incidents,
-or of who may send: the application gives it one function that answers a Request.
+What it is for: sockets, TLS, who is connected and for how long, the memory that request bodies
+may take, strict parsing of requests, and sending answers. It knows nothing of Cortex XSOAR, of
+incidents, or of who may send: the application gives it one function that answers a Request.
 
 | section | what it does |
 | --- | --- |
 | Answers | Answer, and HTTPError for every answer other than 200 |
 | TLS | a TLS context from PEM texts, and what is wrong with them |
-| Counters | what happened, for the log and for metrics |
-| Connections | which connections exist and how long they may stay; memory for large bodies |
+| Connections | which connections exist and how long they may stay; memory; counters |
 | Heads | a request line and headers become a Head, once for the same bytes |
 | Requests | the bytes of a connection, a request and its body |
 | Server | connections are accepted, requests are answered |
@@ -32,23 +31,23 @@ import ssl
 import tempfile
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
-from urllib.parse import unquote_to_bytes
+from typing import Any, NamedTuple, Protocol
 
 import gevent
 import gevent.event
 import gevent.socket
 from gevent import ssl as gevent_ssl
-
 from gevent.server import StreamServer
 
-MAX_BODY_BYTES = 25 * 1024**2  # GitHub's largest submission
-SMALL_BODY_BYTES = 32 * 1024  # up to here a body does not count against MAX_BODIES_BYTES, and the hub parses it
-READ_BYTES = 64 * 1024  # of a body, read or unpacked at a time
+MAX_BODY_BYTES = 25 * 1024**2  # GitHub's largest delivery
+# Up to here a body does not count against MAX_BODIES_BYTES, and the event loop parses it.
+SMALL_BODY_BYTES = 32 * 1024
+READ_BYTES = 64 * 1024  # of a body, read or decompressed at a time
 RETRY_AFTER_SECONDS = 5
 CERTIFICATE_WARNING_DAYS = 14
+
 # -------------------------------------------------------------------------------------------------
 # Answers: Answer, and HTTPError for every answer other than 200
 # -------------------------------------------------------------------------------------------------
@@ -66,7 +65,7 @@ class Answer(NamedTuple):
 
 
 class HTTPError(Exception):
-    """An answer other than 200: an HTTP status, a sentence that says how to mend it, and headers."""
+    """An answer other than 200: an HTTP status, a sentence that says how to fix it, and headers."""
 
     def __init__(self, status: int, sentence: str, **headers: str) -> None:
         super().__init__(sentence)
@@ -77,9 +76,8 @@ class HTTPError(Exception):
     def answer(self) -> Answer:
         """Return what the sender gets: a JSON object whose ``error`` is the sentence."""
         content = json.dumps({"error": self.sentence}, ensure_ascii=False, separators=(",", ":"))
-        return Answer(
-            self.status, content.encode("utf-8", "replace"), headers=tuple(self.headers.items())
-        )
+        headers = tuple(self.headers.items())
+        return Answer(self.status, content.encode("utf-8", "replace"), headers=headers)
 
 
 class ServiceUnavailable(HTTPError):
@@ -104,8 +102,21 @@ FAILED = Answer(500, b'{"error":"The webhook failed; its log says why."}')
 # TLS: a context from PEM texts, and what is wrong with them
 # -------------------------------------------------------------------------------------------------
 
+BEGIN_CERTIFICATE, END_CERTIFICATE = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
+WHOLE_PEM = "paste the whole PEM text"
+WHOLE_CERTIFICATE = f"from {BEGIN_CERTIFICATE} to {END_CERTIFICATE}."
+REFUSED_CERTIFICATE = "paste a valid one, senders that verify it refuse to connect."
+PEM_CERTIFICATE = re.compile(rf"{BEGIN_CERTIFICATE}[\sA-Za-z0-9+/=]+{END_CERTIFICATE}")
+# The Validity of a certificate in DER (RFC 5280, 4.1.2.5): a SEQUENCE of two times, each of them
+# a UTCTime (tag 23) or a GeneralizedTime (tag 24).
+VALIDITY = re.compile(
+    rb"\x30[\x1e\x20\x22](?:\x17\x0d([0-9]{12})Z|\x18\x0f([0-9]{14})Z)"
+    rb"(?:\x17\x0d([0-9]{12})Z|\x18\x0f([0-9]{14})Z)"
+)
+
+
 class CertificateError(ValueError):
-    """A text that TLS cannot use: ``field`` is Certificate, Private Key or Client CA, ``fix`` says what to do."""
+    """A text that TLS cannot use: ``field`` names its parameter, ``fix`` says what to do."""
 
     def __init__(self, field: str, fix: str) -> None:
         super().__init__(f"{field}: {fix}")
@@ -116,210 +127,274 @@ class CertificateError(ValueError):
 def load_tls(certificate: str, key: str, client_ca: str = "") -> "gevent_ssl.SSLContext | None":
     """Return the server's TLS context from PEM texts, None when certificate and key are empty.
 
-    The certificate's text may hold intermediate certificates, which are served too. With ``client_ca``, a bundle, a
-    client has to bring a certificate that one of them signed. Raises CertificateError.
+    The certificate may be followed by intermediate ones. With ``client_ca``, a bundle of CAs, each
+    client has to present a certificate that one of them signed. Raises CertificateError.
     """
     if not certificate and not key:
         if client_ca:
-            raise CertificateError("Client CA", "clients bring certificates over HTTPS only; paste Certificate and Private Key, too.")
+            fix = "clients present certificates over HTTPS; paste Certificate and Private Key, too."
+            raise CertificateError("Client CA", fix)
         return None
     if not certificate or not key:
-        present, absent = ("Certificate", "Private Key") if certificate else ("Private Key", "Certificate")
-        raise CertificateError(absent, f"HTTPS needs both; paste the {absent.lower()} too, or empty {present}.")
+        names = ("Certificate", "Private Key")
+        present, absent = names if certificate else names[::-1]
+        fix = f"HTTPS needs both; paste the {absent.lower()} too, or empty {present}."
+        raise CertificateError(absent, fix)
     context = gevent_ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20")
-    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_CIPHER_SERVER_PREFERENCE | ssl.OP_NO_RENEGOTIATION
-    # Our own end of reading is an unexpected one, after which OpenSSL 3 would not let us answer.
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
+    # When we end reading ourselves, OpenSSL 3 takes that for an attack and would not let us answer.
     context.options |= getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
-    try:
-        with tempfile.TemporaryDirectory() as folder:  # readable by this user only, gone once loaded
-            files = [Path(folder, name) for name in ("certificate.pem", "key.pem")]
-            for file, text in zip(files, (certificate, key)):
-                file.write_text(text + "\n")
-            # without a password OpenSSL would ask on the terminal
-            context.load_cert_chain(files[0], files[1], password=lambda: "")
-    except ssl.SSLError as error:
-        raise CertificateError(*explain_tls_error(error, certificate, key)) from None
-    except OSError as error:
-        raise CertificateError(
-            "Certificate", f"no temporary file for loading it ({error.strerror}); free disk space in the container's /tmp."
-        ) from None
+    load_pair(context, certificate, key)
     if client_ca:
         require_client_certificates(context, client_ca)
     return context
 
 
+def load_pair(context: ssl.SSLContext, certificate: str, key: str) -> None:
+    """Load a certificate and its private key, which the ssl module reads from files only."""
+    try:
+        # Only this user can read the folder, and it is gone once the files are loaded.
+        with tempfile.TemporaryDirectory() as folder:
+            files = [Path(folder, name) for name in ("certificate.pem", "key.pem")]
+            for file, text in zip(files, (certificate, key)):
+                file.write_text(text + "\n", "utf-8", "replace")
+            # Without a password OpenSSL would ask for one on the terminal.
+            context.load_cert_chain(files[0], files[1], password=lambda: "")
+    except ssl.SSLError as error:
+        raise CertificateError(*explain_tls_error(error, certificate, key)) from None
+    except OSError as error:
+        problem = f"no temporary file for loading it ({error.strerror})"
+        fix = f"{problem}; free disk space in the container's /tmp."
+        raise CertificateError("Certificate", fix) from None
+
+
 def require_client_certificates(context: ssl.SSLContext, client_ca: str) -> None:
-    """Let a TLS context end every handshake in which the client has no certificate of these CAs; raises CertificateError."""
-    whole = "paste the whole PEM text of each, from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----."
+    """Make a TLS context accept only clients with a certificate of these CAs; CertificateError."""
+    whole = f"{WHOLE_PEM} of each, {WHOLE_CERTIFICATE}"
     if "PRIVATE KEY" in client_ca:
-        raise CertificateError("Client CA", f"it holds a private key, which belongs to the CA alone; {whole}")
-    # Bundles name their certificates in comments, in any language, which the ssl module refuses to read.
-    certificates = re.findall("-----BEGIN CERTIFICATE-----[\\sA-Za-z0-9+/=]+-----END CERTIFICATE-----", client_ca)
+        fix = f"it holds a private key, which belongs to the CA alone; {whole}"
+        raise CertificateError("Client CA", fix)
+    # Bundles name their certificates in comments, in any language, which the ssl module refuses.
+    certificates = PEM_CERTIFICATE.findall(client_ca)
     try:
         context.load_verify_locations(cadata="\n".join(certificates))
     except (ssl.SSLError, ValueError):  # ValueError: there is none
-        raise CertificateError("Client CA", f"OpenSSL cannot read its certificates; {whole}") from None
+        fix = f"OpenSSL cannot read its certificates; {whole}"
+        raise CertificateError("Client CA", fix) from None
     if len(certificates) < client_ca.count("BEGIN CERTIFICATE"):
         raise CertificateError("Client CA", f"one of its certificates is incomplete; {whole}")
     authorities = context.get_ca_certs()
     if len(authorities) < len(set(certificates)):
-        raise CertificateError("Client CA", "one of its certificates is not that of a CA; paste those that signed the clients' own.")
-    if any(ssl.cert_time_to_seconds(str(authority["notAfter"])) < time.time() for authority in authorities):
-        raise CertificateError("Client CA", "one of its certificates has expired, and all that it signed with it; paste a newer one.")
+        fix = "one of its certificates is not that of a CA; paste those that signed the others."
+        raise CertificateError("Client CA", fix)
+    ends = [ssl.cert_time_to_seconds(str(authority["notAfter"])) for authority in authorities]
+    if min(ends) < time.time():
+        fix = "one of its certificates has expired; paste a newer one."
+        raise CertificateError("Client CA", fix)
     context.verify_mode = ssl.CERT_REQUIRED
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # the bundle may name an intermediate CA without its root
+    # The bundle may name an intermediate CA without its root.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
 
 
 def explain_tls_error(error: ssl.SSLError, certificate: str, key: str) -> tuple[str, str]:
-    """Return the parameter at fault and the mend for an error of OpenSSL."""
+    """Return the field at fault and how to fix it for an error of OpenSSL."""
     if "BEGIN CERTIFICATE" not in certificate:
-        return "Certificate", "paste the whole PEM text, from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----."
+        return "Certificate", f"{WHOLE_PEM}, {WHOLE_CERTIFICATE}"
     if "PRIVATE KEY" not in key or "-----END" not in key:
-        return "Private Key", "paste the whole PEM text, with its lines -----BEGIN ... PRIVATE KEY----- and -----END ...-----."
+        lines = "its lines -----BEGIN ... PRIVATE KEY----- and -----END ...-----."
+        return "Private Key", f"{WHOLE_PEM}, with {lines}"
     if "ENCRYPTED" in key:
-        return "Private Key", "it is protected by a passphrase; paste it without one (openssl pkey -in key.pem)."
+        fix = "it is protected by a passphrase; paste it without one (openssl pkey -in key.pem)."
+        return "Private Key", fix
     if error.reason == "KEY_VALUES_MISMATCH":
-        return "Private Key", "it does not belong to the certificate; paste the key the certificate was made with."
+        fix = "it does not belong to the certificate; paste the key the certificate was made with."
+        return "Private Key", fix
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=certificate)
     except ssl.SSLError:
-        return "Certificate", "OpenSSL cannot read it; paste the whole PEM text again."
-    return "Private Key", "OpenSSL cannot read it; paste the whole PEM text again."
+        return "Certificate", f"OpenSSL cannot read it; {WHOLE_PEM} again."
+    return "Private Key", f"OpenSSL cannot read it; {WHOLE_PEM} again."
 
 
 def certificate_problem(certificate: str) -> str:
-    """Return a sentence when a PEM certificate has expired, is not valid yet or soon expires, else an empty string.
+    """Return what is wrong with the dates of a PEM certificate, an empty string if nothing is.
 
-    The first certificate counts, which is the server's own. Its dates stand in its DER as two times, one after the other
-    (RFC 5280, 4.1.2.5).
+    The first certificate of the text counts, which is the server's own.
     """
-    pem = certificate[certificate.find("-----BEGIN CERTIFICATE-----") :].partition("-----END CERTIFICATE-----")[0]
-    dates = VALIDITY.search(base64.b64decode(pem.partition("-----BEGIN CERTIFICATE-----")[2]))
-    if dates is None:
+    pem = certificate.partition(BEGIN_CERTIFICATE)[2].partition(END_CERTIFICATE)[0]
+    try:
+        dates = VALIDITY.search(base64.b64decode(pem))
+        if dates is None:
+            return ""
+        begins, ends = read_asn1_time(dates[1] or dates[2]), read_asn1_time(dates[3] or dates[4])
+    except ValueError:  # it is not Base64, or has a thirteenth month: OpenSSL judges that, not we
         return ""
-    begins, ends = (read_asn1_time((dates[number] or dates[number + 1]).decode()) for number in (1, 3))
     if begins > time.time():
-        return "Certificate: it is not valid yet; paste a valid one, senders that verify it refuse to connect."
+        return f"Certificate: it is not valid yet; {REFUSED_CERTIFICATE}"
     days = (ends - time.time()) / 86_400
     if days < 0:
-        return "Certificate: it has expired; paste a valid one, senders that verify it refuse to connect."
-    return f"Certificate: it expires in {math.floor(days)} days; paste a renewed one in time." if days <= CERTIFICATE_WARNING_DAYS else ""
+        return f"Certificate: it has expired; {REFUSED_CERTIFICATE}"
+    if days <= CERTIFICATE_WARNING_DAYS:
+        return f"Certificate: it expires in {math.floor(days)} days; paste a renewed one in time."
+    return ""
 
 
-def read_asn1_time(text: str) -> float:
-    """Return epoch seconds of UTCTime (two digits of the year, 1950 to 2049) or GeneralizedTime, without its Z."""
+def read_asn1_time(digits: bytes) -> float:
+    """Return the epoch seconds of a UTCTime (12 digits) or a GeneralizedTime (14); their Z is off.
+
+    RFC 5280, 4.1.2.5.1: a UTCTime's year has two digits, for 1950 to 2049. Raises ValueError.
+    """
+    text = digits.decode()
     if len(text) == 12:
         text = ("19" if text >= "50" else "20") + text
     return calendar.timegm(time.strptime(text, "%Y%m%d%H%M%S"))
 
 
-# A SEQUENCE of two times, each a UTCTime (tag 23) or a GeneralizedTime (tag 24).
-VALIDITY = re.compile(
-    rb"\x30[\x1e\x20\x22](?:\x17\x0d([0-9]{12})Z|\x18\x0f([0-9]{14})Z)(?:\x17\x0d([0-9]{12})Z|\x18\x0f([0-9]{14})Z)"
-)
-
-
 # -------------------------------------------------------------------------------------------------
 # Connections: which exist and how long they may stay; memory for large bodies; counters
 #
-# A connection is in one of five groups, each ordered by how long it has been there. Once a second all
-# deadlines are checked. Only the groups in which a connection waits for its sender are ever thinned
-# out: a request in progress is never cut off.
+# A connection is in one of five groups, each ordered by how long it has been there. All deadlines
+# are checked once a second. When there are too many connections, only the groups in which a
+# connection waits for its sender lose one: a request in progress is never cut off.
 # -------------------------------------------------------------------------------------------------
 
 REQUEST_SECONDS = 30  # for the TLS handshake, the headers and the body together
 IDLE_SECONDS = 60  # a kept-alive connection without a request
 MAX_CONNECTIONS = 4096
-SPARE_DESCRIPTORS = 100  # of the process's limit, for everything that is no connection
-EVICTION_CANDIDATES = 64  # looked at when full, so that a crowd does not make each newcomer expensive
-DISCARD_BYTES = 64 * 1024**2  # thrown away after a refusal, so that a sender or proxy that is still sending sees it and no reset
+SPARE_DESCRIPTORS = 100  # of the process's limit, for everything that is not a connection
+EVICTION_CANDIDATES = 64  # looked at when full, so that a crowd does not make newcomers expensive
+# Thrown away after a refusal, so that who is still sending sees the answer and not a reset.
+DISCARD_BYTES = 64 * 1024**2
 DISCARD_SECONDS = 10.0
 MAX_DISCARDING = 256  # connections at once; any further one gets LINGER_BYTES and LINGER_SECONDS
 LINGER_BYTES = 64 * 1024
 LINGER_SECONDS = 1.0
-MAX_BODIES_BYTES = 256 * 1024**2  # of all large bodies being worked on at once, so that many of them cannot fill the memory
+MAX_BODIES_BYTES = 256 * 1024**2  # of all large bodies in progress, so that they fit the container
+STRANGERS_SHARE = 1 / 2  # of that, for all who have not proved (yet) who they are
+SENDER_SHARE = 7 / 8  # of what its kind may hold, for one sender: another one's body has room
+STALLED_SECONDS = 5.0  # without READ_BYTES of an authenticated sender's body
 
 
-class Counters:
-    """What happened: counted since the start, and since the last line in the log."""
-
-    def __init__(self) -> None:
-        self._new: Counter[str] = Counter()
-        self._logged: Counter[str] = Counter()
-        self.statuses: Counter[int] = Counter()  # of all answers
+class ServerCounters(Protocol):
+    """Where the server counts what happens."""
 
     def add(self, name: str, count: int = 1) -> None:
         """Count something under a name that is fit for the log."""
-        self._new[name] += count
 
     def answered(self, status: int) -> None:
         """Count an answer."""
-        self.statuses[status] += 1
-        if status != 200:
-            self._new[f"answered {status}"] += 1
-
-    def total(self, name: str) -> int:
-        """Return a counter's value since the start."""
-        return self._logged[name] + self._new[name]
-
-    def totals(self) -> dict[str, int]:
-        """Return all counters' values since the start."""
-        return dict(self._logged + self._new)
-
-    def take_line(self) -> str:
-        """Return what was counted since the last call as one line, empty where nothing was."""
-        line = ", ".join(f"{count} {name}" for name, count in sorted(self._new.items()))
-        self._logged.update(self._new)
-        self._new.clear()
-        return line
 
 
 class BodyMemory:
-    """The memory that all large bodies being worked on may take together, in bytes."""
+    """The memory that all large bodies in progress share, in bytes, and who gets it.
+
+    A body over SMALL_BODY_BYTES counts by what has arrived of it, then by what is made of it. Its
+    sender is an address, or the name given to Request.mark_authenticated: before that, a stranger.
+
+    1. All bodies hold at most MAX_BODIES_BYTES, those of all strangers at most STRANGERS_SHARE of
+       that, those of one sender at most SENDER_SHARE of what its kind may hold.
+    2. If the next bytes of a body do not fit, another one that is still arriving is given up: 503,
+       and its connection ends. A stranger can only displace strangers; an authenticated sender
+       displaces strangers first, then whoever holds more than itself, and bodies that have stalled.
+    3. Of several such bodies the one goes that arrives slowest and takes most: the bytes that its
+       sender holds, times the seconds since the last READ_BYTES of it arrived.
+    4. If there is none, the request itself is 503. A complete body is never given up.
+    """
 
     def __init__(self) -> None:
-        self._taken = 0
+        # by request; each is authenticated or not, and has a sender
+        self._owners: dict[Request, tuple[bool, str]] = {}
+        self._held: Counter[tuple[bool, str]] = Counter()  # bytes
+        self._totals = {True: 0, False: 0}  # bytes of authenticated senders, and of strangers
 
-    def reserve(self, size: int) -> None:
-        """Account for bytes of a large body; raises ServiceUnavailable where there are too many of them at once."""
-        if self._taken + size > MAX_BODIES_BYTES:
-            raise ServiceUnavailable("Too many large bodies are being worked on; send this one again later.")
-        self._taken += size
+    def reserve(self, request: "Request", size: int) -> None:
+        """Account for ``size`` more bytes that a request holds; raises ServiceUnavailable."""
+        owner = (request.authenticated, request.sender or request.address)
+        while (group := self._full_group(owner, size)) is not None:
+            victim = self._slowest(request, owner, size, group)
+            if victim is None:
+                raise ServiceUnavailable(NO_MEMORY)
+            self.release(victim)
+            victim.give_up()
+        self.add(request, owner, size)
 
-    def release(self, size: int) -> None:
-        """Bytes of a large body are done with."""
-        self._taken -= size
+    def add(self, request: "Request", owner: tuple[bool, str], size: int) -> None:
+        """Account for bytes that are in memory anyway."""
+        self._owners[request] = owner
+        self._held[owner] += size
+        self._totals[owner[0]] += size
+        request.reserved += size
+
+    def release(self, request: "Request") -> None:
+        """Account for the end of all that a request holds."""
+        owner, size = self._owners.pop(request), request.reserved
+        request.reserved = 0
+        self._totals[owner[0]] -= size
+        self._held[owner] -= size
+        if not self._held[owner]:
+            del self._held[owner]
+
+    def _full_group(self, owner: tuple[bool, str], size: int) -> str | None:
+        """Return whose limit ``size`` more bytes of an owner would exceed, None if they fit."""
+        limit = MAX_BODIES_BYTES if owner[0] else MAX_BODIES_BYTES * STRANGERS_SHARE
+        if self._held[owner] + size > limit * SENDER_SHARE:
+            return "sender"
+        if not owner[0] and self._totals[False] + size > limit:
+            return "strangers"
+        return "all" if sum(self._totals.values()) + size > MAX_BODIES_BYTES else None
+
+    def _slowest(
+        self, request: "Request", owner: tuple[bool, str], size: int, group: str
+    ) -> "Request | None":
+        """Return the body to give up for ``size`` bytes of a request, None if none may be."""
+        now, held = time.monotonic(), self._held
+
+        def may_be_given_up(body: Request, other: tuple[bool, str]) -> bool:
+            if body.complete or body is request or (group == "sender" and other != owner):
+                return False
+            stalled = now - body.arrived > STALLED_SECONDS
+            return not other[0] or (owner[0] and (stalled or held[other] > held[owner] + size))
+
+        def cost(body: Request) -> tuple[bool, float]:
+            return not body.authenticated, held[self._owners[body]] * (now - body.arrived)
+
+        bodies = [body for body, other in self._owners.items() if may_be_given_up(body, other)]
+        return max(bodies, key=cost, default=None)
 
 
 class ConnectionRegistry:
     """Keeps every connection within its time and all of them within their number."""
 
-    def __init__(self, counters: Counters) -> None:
+    def __init__(self, counters: ServerCounters) -> None:
+        limit = raise_descriptor_limit(MAX_CONNECTIONS + SPARE_DESCRIPTORS)
         self._counters = counters
-        self._most = max(
-            16, min(MAX_CONNECTIONS, raise_descriptor_limit(MAX_CONNECTIONS + SPARE_DESCRIPTORS) - SPARE_DESCRIPTORS)
-        )
-        self._arriving: OrderedDict[Connection, None] = OrderedDict()  # without complete headers, oldest first
-        self._reading: OrderedDict[Connection, None] = OrderedDict()  # headers complete, the body not
-        self._working: OrderedDict[Connection, None] = OrderedDict()  # the whole request is here: never evicted
-        self._idle: OrderedDict[Connection, None] = OrderedDict()  # kept alive between requests, longest idle first
-        self._discarding: OrderedDict[Connection, None] = OrderedDict()  # refused, and still sending
+        self._max_connections = max(16, min(MAX_CONNECTIONS, limit - SPARE_DESCRIPTORS))
+        # the five groups, each with its oldest connection first
+        self._arriving: OrderedDict[Connection, None] = OrderedDict()  # without complete headers
+        self._reading: OrderedDict[Connection, None] = OrderedDict()  # headers complete, body not
+        self._working: OrderedDict[Connection, None] = OrderedDict()  # request complete
+        self._idle: OrderedDict[Connection, None] = OrderedDict()  # kept alive between requests
+        self._discarding: OrderedDict[Connection, None] = OrderedDict()  # refused, still sending
         self._groups = (self._arriving, self._idle, self._discarding, self._reading, self._working)
-        self.in_progress = 0  # requests whose body is complete and that are not yet answered
+        # for an orderly stop
+        self.in_progress = 0  # requests whose body is complete and that are not answered yet
         self.stopping = False
 
     def open(self, connection: "Connection") -> bool:
-        """Take in a new connection and return True; False where it is one too many.
+        """Admit a new connection and return True, or return False if it is one too many.
 
-        When full, the oldest connection without complete headers makes room, else the longest idle, else the oldest
-        that is refused, else the oldest without a complete body. One whose bytes are here and only wait for their turn
-        comes after all of these.
+        When full, the first of these that exists is closed: the oldest connection without complete
+        headers, the longest idle one, the oldest refused one, the oldest without a complete body.
+        One whose bytes have arrived and only wait for their turn comes last.
         """
-        if sum(map(len, self._groups)) >= self._most:
-            silent = itertools.filterfalse(Connection.has_bytes, itertools.islice(self._arriving, EVICTION_CANDIDATES))
-            victim = next(itertools.chain(silent, self._idle, self._discarding, self._reading, self._arriving), None)
+        if sum(map(len, self._groups)) >= self._max_connections:
+            candidates = itertools.islice(self._arriving, EVICTION_CANDIDATES)
+            silent = itertools.filterfalse(Connection.has_bytes, candidates)
+            evictable = (silent, self._idle, self._discarding, self._reading, self._arriving)
+            victim = next(itertools.chain(*evictable), None)
             if victim is None:
                 self._counters.add("connections refused")
                 return False
@@ -335,55 +410,57 @@ class ConnectionRegistry:
         connection.group.pop(connection, None)
 
     def idle(self, connection: "Connection") -> None:
-        """A request is answered: the connection may stay silent for IDLE_SECONDS."""
+        """Note that a request is answered: the connection may be silent for IDLE_SECONDS."""
         self._move(connection, self._idle, time.monotonic() + IDLE_SECONDS)
 
     def begin(self, connection: "Connection") -> None:
-        """A part of a request has come: REQUEST_SECONDS for the rest, on a new connection from its opening."""
+        """Start a request's REQUEST_SECONDS; a new connection's have run since it was opened."""
         if connection.group is self._idle:
             self._move(connection, self._arriving, time.monotonic() + REQUEST_SECONDS)
 
     def read(self, connection: "Connection") -> None:
-        """The headers are complete, and the body is waited for within the same time."""
+        """Note that the headers are complete; the body has to arrive within the same time."""
         self.begin(connection)
         self._move(connection, self._reading, connection.deadline)
 
     def work(self, connection: "Connection") -> None:
-        """The body is complete: from here on XSOAR decides how long it takes."""
+        """Note that the body is complete: now the application decides how long it takes."""
         self._move(connection, self._working, math.inf)
 
     def discard(self, connection: "Connection") -> tuple[int, float]:
-        """The request is refused: return how many bytes may be thrown away of what is under way, and for how many seconds."""
+        """Note a refusal; returns how many bytes may be thrown away, in how many seconds."""
         if len(self._discarding) >= MAX_DISCARDING:
             return LINGER_BYTES, LINGER_SECONDS
         self._move(connection, self._discarding, time.monotonic() + DISCARD_SECONDS)
         return DISCARD_BYTES, DISCARD_SECONDS
 
     @staticmethod
-    def _move(connection: "Connection", group: "OrderedDict[Connection, None]", deadline: float) -> None:
-        if connection in connection.group:  # else it is closed
+    def _move(
+        connection: "Connection", group: "OrderedDict[Connection, None]", deadline: float
+    ) -> None:
+        if connection in connection.group:  # otherwise it is closed
             del connection.group[connection]
             group[connection] = None
             connection.group = group
             connection.deadline = deadline
 
     def reading(self) -> bool:
-        """Return whether a body is on its way."""
+        """Return whether a body is arriving."""
         return bool(self._reading)
 
     def end_reading(self) -> None:
-        """End reading on every connection whose request is incomplete; its greenlet answers that we are stopping."""
+        """End reading on every connection whose request is incomplete; its own greenlet answers."""
         for connection in [*self._arriving, *self._reading]:
-            connection.shut(socket.SHUT_RD)
+            connection.reader.end()
 
     def sweep(self, now: float) -> None:
-        """End reading on every connection whose time is up, which its own greenlet then answers; ``now`` is monotonic."""
+        """End reading where the time is up (``now`` is monotonic); its own greenlet answers."""
         for group in self._groups:
             for connection in list(group):
                 if connection.deadline >= now:
                     continue
                 # A second sweep means that not even the answer could be written.
-                connection.shut(socket.SHUT_RDWR if connection.expired else socket.SHUT_RD)
+                connection.shut(socket.SHUT_RDWR) if connection.expired else connection.reader.end()
                 connection.expired = True
                 connection.deadline = now + LINGER_SECONDS
 
@@ -394,12 +471,13 @@ class ConnectionRegistry:
 
 
 def raise_descriptor_limit(wanted: int) -> int:
-    """Raise the process's soft limit of descriptors to so many, as far as the hard one allows, and return what it is."""
-    soft, hard = (math.inf if limit == resource.RLIM_INFINITY else limit for limit in resource.getrlimit(resource.RLIMIT_NOFILE))
+    """Raise the soft limit of descriptors if possible, and return how many of the wanted ones."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    soft, hard = (math.inf if limit == resource.RLIM_INFINITY else limit for limit in limits)
     if soft < wanted:
         raised = min(wanted, hard)
         with contextlib.suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (int(raised), resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (int(raised), limits[1]))
             soft = raised
     return int(min(soft, wanted))
 
@@ -409,10 +487,8 @@ def raise_descriptor_limit(wanted: int) -> int:
 #
 # The reader is strict: where a lenient one takes two Content-Lengths, folded headers or a bare line
 # feed, a proxy in front may see other requests than we do. All of that is 400 and the end of the
-# connection.
-#
-# Senders and proxies repeat their heads byte for byte, except for the length of the body. What follows
-# from a head's bytes is found once.
+# connection (RFC 9112, 11.2). Senders and proxies repeat their heads byte for byte, except for the
+# length of the body; what follows from a head's bytes is found once.
 # -------------------------------------------------------------------------------------------------
 
 RECEIVE_BYTES = 16 * 1024  # of a request's head and, mostly, its whole body
@@ -420,55 +496,64 @@ MAX_REQUEST_LINE_BYTES = 8 * 1024  # what common proxies allow
 MAX_HEADERS_BYTES = 32 * 1024
 MAX_HEADERS = 100
 MAX_CHUNK_LINE_BYTES = 1 * 1024
-REQUESTS_IN_A_ROW = 8  # from one connection before the others get their turn: a pipeline never makes us wait for its bytes
+# A chunk costs the same whatever its size. Before a sender is authenticated, its body may have
+# FREE_CHUNKS of any size, and one more for each CHUNK_BYTES.
+FREE_CHUNKS = 500
+CHUNK_BYTES = 1 * 1024
+# An arrival costs a switch of greenlets, however small it is. After MAX_ARRIVALS of a head, or of a
+# part of a body, ARRIVAL_SECONDS pass before each further one.
+MAX_ARRIVALS = 64
+ARRIVAL_SECONDS = 0.01
+CHECK_BYTES = 1 * 1024  # by which an incomplete head grows until it is checked again
+# From one connection before the others get their turn: a pipeline never makes us wait for bytes.
+REQUESTS_IN_A_ROW = 8
 MAX_KNOWN_HEADS = 256
 MAX_KNOWN_HEAD_BYTES = 2 * 1024
-HEADER_NAME = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # a header's name, RFC 9110
+HEADER_NAME = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # RFC 9110, 5.6.2: a token
 REQUEST_LINE = re.compile(rf"({HEADER_NAME}) ([\x21-\x7e\x80-\xff]+) HTTP/1\.([0-9])")
 HEADER_LINES = re.compile(rf"(?:{HEADER_NAME}:[\t\x20-\x7e\x80-\xff]*\r\n)*+")
-# RFC 9112, 7.1.1: an extension has a name; a blank is allowed around its semicolon only, and ours is a bit stricter.
-CHUNK_LINE = re.compile(rb"([0-9a-fA-F]{1,8})(?:[ \t]*;[ \t]*[!#$%&'*+\-.^_`|~0-9A-Za-z][\t\x20-\x7e\x80-\xff]*)?\r\n")
+ESCAPE = re.compile(rb"%([0-9a-fA-F]{2})")
+# RFC 9112, 7.1.1, a bit stricter: an extension has a name, and blanks around its semicolon only.
+CHUNK_LINE = re.compile(
+    rb"([0-9a-fA-F]{1,8})"
+    rb"(?:[ \t]*;[ \t]*[!#$%&'*+\-.^_`|~0-9A-Za-z][\t\x20-\x7e\x80-\xff]*)?\r\n"
+)
 LENGTH_LINE = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: ?([0-9]{1,8})\r\n")
-SINGLE_HEADERS = {"content-length", "transfer-encoding", "host", "content-encoding", "expect"}  # twice is ambiguous
+# Sent twice, each of these is ambiguous.
+SINGLE_HEADERS = {"content-length", "transfer-encoding", "host", "content-encoding", "expect"}
 COMMON_HEADERS = "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
+NO_MEMORY = "Too many large bodies are in progress; send this again later."
+TOO_LARGE = f"The body exceeds {MAX_BODY_BYTES // 1024**2} MiB; send fewer events at a time."
+LONG_CHUNK_LINE = f"A chunk's first line exceeds {MAX_CHUNK_LINE_BYTES} bytes; send no extensions."
+SMALL_CHUNKS = f"More than {FREE_CHUNKS} small chunks; send chunks of {CHUNK_BYTES} bytes and more."
 BAD_REQUEST_LINE = "The request line is not valid HTTP/1.1."
 BLANK_LINE = b"\r\n\r\n"  # with the line break before it
 STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in http.HTTPStatus}
 
 
 class Head:
-    """A request without its body: names of headers in lower case, values in Latin-1 as they came.
+    """A request without its body: header names in lower case, values in Latin-1 as they arrived.
 
-    The application keeps in ``handler`` and ``notes`` what follows from the head alone; nothing else of it ever changes.
+    The application keeps in ``handler`` and ``notes`` what follows from the head alone.
     """
 
-    __slots__ = (
-        "chunked",
-        "expects_continue",
-        "handler",
-        "headers",
-        "keep_alive",
-        "length",
-        "method",
-        "minor",
-        "notes",
-        "path",
-        "query",
-        "repeated",
-    )
-
-    def __init__(self, method: str, target: str, minor: str, headers: dict[str, str], repeated: frozenset[str]) -> None:
-        """Understand a request line and headers; raises BadRequest wherever a proxy might see another request than we do."""
+    def __init__(
+        self, method: str, target: str, minor: str, headers: dict[str, str], twice: frozenset[str]
+    ) -> None:
+        """Understand a head; raises BadRequest wherever a proxy might see another request."""
         self.method = method.upper()
         self.path, self.query = split_target(target)
         self.minor = minor  # of HTTP/1
         self.headers = headers
-        self.repeated = repeated  # names that came more than once
+        self.repeated = twice  # names that were sent more than once
         self.length, self.chunked = body_framing(headers, minor)
+        # RFC 9110, 10.1.1: an HTTP/1.0 client does not know what 100 means.
         self.expects_continue = minor != "0" and headers.get("expect", "").lower() == "100-continue"
-        connection = headers.get("connection")  # RFC 9112, 9.3: HTTP/1.1 stays open unless told otherwise
-        options = [option.strip() for option in connection.lower().split(",")] if connection else []
+        # RFC 9112, 9.3: HTTP/1.1 stays open unless one side says otherwise.
+        connection = headers.get("connection", "").lower()
+        options = connection.replace(" ", "").replace("\t", "").split(",")
         self.keep_alive = "close" not in options and (minor != "0" or "keep-alive" in options)
+        # the application's
         self.handler: Callable[[Request], Answer | None] | None = None  # the function that answers
         self.notes: Any = None
 
@@ -476,7 +561,7 @@ class Head:
 def parse_head(text: str) -> Head:
     """Return a request's head from its lines, each with its line break; raises BadRequest."""
     line, _, lines = text.partition("\r\n")
-    words = REQUEST_LINE.fullmatch(line)
+    words = REQUEST_LINE.fullmatch(line)  # RFC 9112, 3: single spaces, no others
     if not words:
         raise BadRequest(BAD_REQUEST_LINE)
     method, target, minor = words.groups()
@@ -487,17 +572,20 @@ def parse_head(text: str) -> Head:
 
 
 def parse_headers(lines: str) -> tuple[dict[str, str], frozenset[str]]:
-    """Return values by lower-case name, repeated ones joined by commas, and the names that were repeated; raises BadRequest.
+    """Return values by lower-case name, and the names that were sent more than once.
 
-    RFC 9112, 5: no blank before the colon and no folded lines; RFC 9110, 5.3: which headers may be joined.
+    Repeated values are joined by commas (RFC 9110, 5.3). Raises BadRequest for repeated ones of
+    SINGLE_HEADERS, a blank before the colon (RFC 9112, 5.1) and a folded line (RFC 9112, 5.2).
     """
     if not HEADER_LINES.fullmatch(lines):
-        raise BadRequest("A header is malformed: each is one line 'Name: value', without control characters.")
+        raise BadRequest("A header is malformed: each is one line 'Name: value' of visible text.")
     headers: dict[str, str] = {}
     repeated = []
     for line in lines.split("\r\n")[:-1]:
         name, _, value = line.partition(":")
         name = name.lower()
+        # Only these two are optional whitespace (RFC 9110, 5.6.3). A plain strip() would also
+        # remove characters that a proxy takes for a part of the value, such as \x85 and \xa0.
         value = value.strip(" \t")
         if name not in headers:
             headers[name] = value
@@ -510,57 +598,63 @@ def parse_headers(lines: str) -> tuple[dict[str, str], frozenset[str]]:
 
 
 def split_target(target: str) -> tuple[str, str]:
-    """Return a target's path, its percent-encodings resolved, and its raw query string; raises BadRequest (RFC 9112, 3.2)."""
+    """Return a target's path, its percent-encodings decoded, and its raw query string.
+
+    Raises BadRequest for anything but a path or a URL (RFC 9112, 3.2.1 and 3.2.2).
+    """
     path, _, query = target.partition("?")
-    if path.lower().startswith(("http://", "https://")):  # the absolute form, http://host/path
+    if path.lower().startswith(("http://", "https://")):
         path = "/" + path.partition("://")[2].partition("/")[2]
     if not path.startswith("/"):
-        raise BadRequest("The request's target is no path and no URL.")
-    return unquote_to_bytes(path.encode("latin-1")).decode("utf-8", "replace"), query
+        raise BadRequest("The request's target is not a path or a URL.")
+    # The standard library's unquote_to_bytes takes 6 ms for 8 KiB of percent signs.
+    decoded = ESCAPE.sub(lambda found: bytes.fromhex(found[1].decode()), path.encode("latin-1"))
+    return decoded.decode("utf-8", "replace"), query
 
 
 def body_framing(headers: dict[str, str], minor: str) -> tuple[int, bool]:
-    """Return a body's length in bytes and whether it comes in chunks; raises BadRequest where that is in doubt.
+    """Return a body's length in bytes and whether it arrives in chunks; raises BadRequest in doubt.
 
-    RFC 9112, 6.1: both headers together, or chunks in HTTP/1.0, are how requests are smuggled. RFC 9112, 6.3: without either
-    there is no body.
+    Both headers, or chunks in HTTP/1.0, are how requests are smuggled (RFC 9112, 6.1), and so is a
+    Content-Length that is not made of digits (RFC 9112, 6.2). Without either there is no body
+    (RFC 9112, 6.3).
     """
     length, encoding = headers.get("content-length"), headers.get("transfer-encoding")
-    if encoding is not None and (length is not None or encoding.lower() != "chunked" or minor == "0"):
+    is_ambiguous = length is not None or minor == "0"
+    if encoding is not None and (is_ambiguous or encoding.lower() != "chunked"):
         raise BadRequest("Send either Content-Length or, in HTTP/1.1, Transfer-Encoding: chunked.")
+    # isascii, because isdigit alone takes digits such as a superscript two.
     if length is not None and not (length.isascii() and length.isdigit() and len(length) <= 15):
-        raise BadRequest("Content-Length is no number of bytes.")
+        raise BadRequest("Content-Length is not a number of bytes.")
     return int(length or 0), encoding is not None
 
 
 def check_head_limits(head: bytes) -> None:
-    """Raise HTTPError (400, 414, 431) for a head, or what has come of it, that is too long or no head of HTTP/1."""
+    """Raise HTTPError (400, 414, 431) for a head, or its start, that is too long or no HTTP/1."""
     lines = head.rstrip(b"\r\n")  # what is, or may become, the blank line does not count
     breaks = lines.count(b"\r\n")
     first = lines.find(b"\r\n") if breaks else len(lines)
     if first > MAX_REQUEST_LINE_BYTES:
-        raise HTTPError(414, f"The request line is longer than {MAX_REQUEST_LINE_BYTES // 1024} KiB; shorten the URL.")
+        most = f"{MAX_REQUEST_LINE_BYTES // 1024} KiB"
+        raise HTTPError(414, f"The request line is longer than {most}; shorten the URL.")
     if len(lines) - first > MAX_HEADERS_BYTES or breaks > MAX_HEADERS:
-        raise HTTPError(431, f"The headers exceed {MAX_HEADERS_BYTES // 1024} KiB or {MAX_HEADERS} lines; send fewer.")
-    if head.count(b"\n") != head.count(b"\r\n"):
-        raise BadRequest("A line of the request's head ends in a bare line feed; end each with CR LF.")
-    if first and b"\n" in head and head.find(b" HTTP/1.", 0, first) < 0:  # TLS or a port scan: no end would ever come
+        most = f"{MAX_HEADERS_BYTES // 1024} KiB or {MAX_HEADERS} lines"
+        raise HTTPError(431, f"The headers exceed {most}; send fewer.")
+    if head.count(b"\n") != head.count(b"\r\n"):  # RFC 9112, 2.2 would let us take it
+        raise BadRequest("A line of the head ends in a bare line feed; end each with CR LF.")
+    # TLS or a port scan: the end of such a head would never arrive.
+    if first and b"\n" in head and head.find(b" HTTP/1.", 0, first) < 0:
         raise BadRequest(BAD_REQUEST_LINE)
 
 
 def check_chunk_line(line: bytes) -> None:
-    """Raise BadRequest for a chunk's first line, or what has come of it, that is too long."""
+    """Raise BadRequest for a chunk's first line, or what has arrived of it, that is too long."""
     if len(line) > MAX_CHUNK_LINE_BYTES:
-        raise BadRequest(f"A chunk of the body has a first line over {MAX_CHUNK_LINE_BYTES} bytes; send no extensions.")
-
-
-def too_large() -> HTTPError:
-    """Return the refusal of a body over MAX_BODY_BYTES."""
-    return HTTPError(413, f"The body is larger than {MAX_BODY_BYTES // 1024**2} MiB; send fewer events at a time.")
+        raise BadRequest(LONG_CHUNK_LINE)
 
 
 class KnownHeads:
-    """Heads by their bytes, but for the digits of Content-Length: the last used of those whose sender was let in."""
+    """The authenticated senders' last heads by their bytes, except for Content-Length's digits."""
 
     def __init__(self) -> None:
         self._heads: OrderedDict[tuple[bytes, bytes], Head] = OrderedDict()
@@ -569,7 +663,7 @@ class KnownHeads:
     def key(head: bytes) -> tuple[tuple[bytes, bytes], bytes]:
         """Return what a head is known by, and the digits of its Content-Length, empty without one.
 
-        Of a head with two such lines the second is part of the key; it is refused and so never known.
+        A second such line is a part of the key; such a head is refused, and so never known.
         """
         line = LENGTH_LINE.search(head)
         if not line:
@@ -585,7 +679,7 @@ class KnownHeads:
         return head
 
     def add(self, key: tuple[bytes, bytes], head: Head) -> None:
-        """Remember a head, in place of the least recently used where there are too many."""
+        """Remember a head, in place of the least recently used one if there are too many."""
         if len(key[0]) + len(key[1]) <= MAX_KNOWN_HEAD_BYTES:
             self._heads[key] = head
             if len(self._heads) > MAX_KNOWN_HEADS:
@@ -594,30 +688,62 @@ class KnownHeads:
 
 # -------------------------------------------------------------------------------------------------
 # Requests: the bytes of a connection, a request and its body
+#
+# How a request is read:
+#
+# 1. Reader.wait waits for the first byte; one empty line before a request is left out.
+# 2. Reader.until collects the head, up to and with its blank line. Meanwhile, what arrives starts
+#    the request's time and is checked: what is too long, or cannot become a head, is refused early.
+# 3. The head's bytes are looked up in KnownHeads. A head that is not there is checked and parsed,
+#    and body_framing decides where the request ends: after Content-Length bytes, with the last
+#    chunk, or right here.
+# 4. Nothing of the body is read before the application calls Request.read_body: it may refuse by
+#    the head alone. A sender that expects 100 (Continue) gets it now.
+# 5. A body that arrived together with its head is taken from the buffer. Any other is read in parts
+#    of at most READ_BYTES, and the memory for each is reserved first.
+# 6. Chunks are read one by one; the trailers after the last one are parsed and dropped.
+# 7. What is left in the buffer belongs to the next request of the connection.
+#
+# Wherever bytes end too early, incomplete_request_error says why, and the connection ends.
 # -------------------------------------------------------------------------------------------------
 
+
+class ReadingEnded(OSError):
+    """Raised where a greenlet waits for bytes when we end reading."""
+
+
 class Reader:
-    """The bytes of a connection, received as they are asked for.
-
-    Empty bytes mean that no more will come: the sender ended, or we ended reading because its time is up.
-    """
-
-    __slots__ = ("_await_bytes", "_buffer", "_receive")
+    """The bytes of a connection, received as they are needed; empty ones mean that it has ended."""
 
     def __init__(self, sock: Any) -> None:
-        self._receive = sock.recv
+        self._sock = sock
         self._buffer = b""
-        # Behind an answer the next request is not here yet: to wait before trying saves the try. Under TLS bytes may be.
+        self._ended = False  # by us
+        # After an answer the next request is not here yet: waiting first saves a recv that fails.
+        # Under TLS its bytes may be decrypted already, where no event shows them.
         secure = isinstance(sock, gevent_ssl.SSLSocket)
-        self._await_bytes: Callable[[], None] = no_wait if secure else functools.partial(sock._wait, sock._read_event)
+        wait = functools.partial(sock._wait, sock._read_event)
+        self._await_bytes: Callable[[], None] = (lambda: None) if secure else wait
+
+    def end(self) -> None:
+        """Read no more; a greenlet that waits for bytes gets empty ones.
+
+        Shutting the socket would do so, too, but a sender that is still sending would be reset, or
+        wait in vain for room in a window that Linux no longer opens, and not see its answer.
+        """
+        self._ended = True
+        gevent.get_hub().cancel_wait(self._sock._read_event, ReadingEnded())
 
     def wait(self) -> bool:
-        """Wait for the next request's first byte and return whether there is one; an empty line before it is left out.
+        """Wait for the next request's first byte and return whether there is one.
 
-        RFC 9112, 2.2: some senders put one behind a body.
+        An empty line before it is left out (RFC 9112, 2.2): some senders add one to a body.
         """
         if not self._buffer:
-            self._await_bytes()
+            try:
+                self._await_bytes()
+            except ReadingEnded:
+                return False
             if not self._fill():
                 return False
         if self._buffer[:1] == b"\r":
@@ -628,7 +754,7 @@ class Reader:
         return True
 
     def take_buffered(self, size: int) -> bytes | None:
-        """Return so many bytes where they have come already, else None."""
+        """Return ``size`` bytes if they have arrived already, otherwise None."""
         buffer = self._buffer
         if len(buffer) < size:
             return None
@@ -636,9 +762,20 @@ class Reader:
         return buffer[:size]
 
     def until(self, mark: bytes, check: Callable[[bytes], None]) -> bytes:
-        """Return the bytes up to and with the mark; where they are not whole, ``check`` sees what has come and may refuse it."""
-        while (end := self._buffer.find(mark)) < 0:
-            check(self._buffer)
+        """Return the bytes up to and with a mark, empty bytes if they end before it.
+
+        Meanwhile ``check`` may refuse what has arrived: it gets the first bytes, and all of them
+        again with each line and each CHECK_BYTES, so that single bytes stay cheap.
+        """
+        arrivals = size = checked = 0
+        while (end := self._buffer.find(mark, max(0, size - len(mark)))) < 0:
+            arrived, size = self._buffer[size:], len(self._buffer)
+            if not checked or b"\n" in arrived or size - checked >= CHECK_BYTES:
+                check(self._buffer)
+                checked = size
+            arrivals += 1
+            if arrivals > MAX_ARRIVALS:
+                gevent.sleep(ARRIVAL_SECONDS)
             if not self._fill():
                 return b""
         end += len(mark)
@@ -649,22 +786,32 @@ class Reader:
         """Put bytes back before all others."""
         self._buffer = data + self._buffer
 
-    def read_at_most(self, most: int) -> bytes:
-        """Return at least one byte and at most so many."""
+    def read_at_most(self, size: int) -> bytes:
+        """Return at least one byte and at most ``size``."""
         if not self._buffer:
-            return self._receive(most)
-        found, self._buffer = self._buffer[:most], self._buffer[most:]
+            return self._receive(size)
+        found, self._buffer = self._buffer[:size], self._buffer[size:]
         return found
 
     def exactly(self, size: int) -> bytes:
-        """Return so many bytes, fewer only where the sender ends before them."""
+        """Return ``size`` bytes, fewer only if they end before that."""
         found = self.read_at_most(size) if size else b""
-        if len(found) < size:
-            parts = bytearray(found)
-            while len(parts) < size and (part := self.read_at_most(size - len(parts))):
-                parts += part
-            return bytes(parts)
-        return found
+        if len(found) == size:
+            return found
+        parts = bytearray(found)
+        arrivals = 0
+        while len(parts) < size and (part := self.read_at_most(size - len(parts))):
+            parts += part
+            arrivals += 1
+            if arrivals > MAX_ARRIVALS:
+                gevent.sleep(ARRIVAL_SECONDS)
+        return bytes(parts)
+
+    def _receive(self, size: int) -> bytes:
+        try:
+            return b"" if self._ended else self._sock.recv(size)
+        except ReadingEnded:
+            return b""
 
     def _fill(self) -> bool:
         part = self._receive(RECEIVE_BYTES)
@@ -672,29 +819,34 @@ class Reader:
         return bool(part)
 
 
-def no_wait() -> None:
-    """Leave it to the socket to wait."""
-
-
 class Request:
-    """A request that is being answered: its head, its body once read_body() is called, and the memory it takes.
+    """A request that is being answered: its head, its body, and the memory that it takes.
 
-    ``address`` is where it comes from.
+    The application may replace ``address``, a proxy's, by that of the sender behind it.
     """
 
-    __slots__ = ("_connection", "_key", "_seen", "_taken", "address", "complete", "head", "headers", "length", "in_progress")
-
-    def __init__(self, head: Head, length: int, key: tuple[bytes, bytes], connection: "Connection"):
+    def __init__(
+        self, head: Head, length: int, key: tuple[bytes, bytes], connection: "Connection"
+    ) -> None:
+        # the head
         self.head = head
         self.headers = head.headers
-        self.length = length  # bytes of the body, 0 where it comes in chunks
+        self.length = length  # bytes of the body, 0 if it arrives in chunks
+        # who sends it
         self.address = connection.address
+        self.authenticated = False
+        self.sender = ""  # whose memory it takes, the address if empty
+        # how far it is
         self.complete = not head.chunked and not length  # the body is read
-        self.in_progress = False  # and what it holds is worth waiting for
+        self.in_progress = False  # complete, and worth waiting for when the webhook stops
+        # BodyMemory's
+        self.reserved = 0  # bytes
+        self.arrived = 0.0  # when the last READ_BYTES had arrived, in time.monotonic() seconds
+        self.given_up = False  # for another request
+        # the connection's
         self._connection = connection
-        self._key = key
-        self._seen = 0
-        self._taken = 0
+        self._key = key  # in KnownHeads
+        self._seen = 0  # bytes that it holds in memory, reserved or not
 
     def reply(self, answer: Answer) -> None:
         """Answer the request: once, from any greenlet, without waiting."""
@@ -702,37 +854,64 @@ class Request:
         self._connection.send(answer)
 
     def end(self) -> None:
-        """Give back what the request holds."""
+        """Release what the request holds."""
         server = self._connection.server
-        if self._taken:
-            server.memory.release(self._taken)
-            self._taken = 0
+        if self.reserved:
+            server.memory.release(self)
         if self.in_progress:
             self.in_progress = False
             server.connections.in_progress -= 1
 
     def cache_head(self) -> None:
-        """Keep what follows from the head for the next request whose head is the same; for senders that were let in."""
+        """Keep what follows from the head, for an authenticated sender's next requests."""
         self._connection.server.known_heads.add(self._key, self.head)
 
+    def mark_authenticated(self, sender: str = "") -> None:
+        """Note that the sender has proved who it is; BodyMemory prefers it to strangers.
+
+        sender: whose share of the memory it takes, the address unless given. Where the proof
+        includes the body, call this after read_body().
+        """
+        self.authenticated = True
+        self.sender = sender
+        if self.reserved:
+            memory, size = self._connection.server.memory, self.reserved
+            memory.release(self)
+            memory.add(self, (True, sender or self.address), size)
+
     def reserve(self, size: int) -> None:
-        """Account for ``size`` more bytes that the request holds in memory; raises ServiceUnavailable. Small ones are free."""
+        """Account for ``size`` more bytes that the request holds in memory, see BodyMemory.
+
+        Up to SMALL_BODY_BYTES are free. Raises ServiceUnavailable if there is no room.
+        """
+        if self.given_up:
+            raise ServiceUnavailable(NO_MEMORY)
+        if self._seen % READ_BYTES + size >= READ_BYTES or not self._seen:
+            self.arrived = time.monotonic()
         self._seen += size
         if self._seen > SMALL_BODY_BYTES:
-            self._connection.server.memory.reserve(self._seen - self._taken)
-            self._taken = self._seen
+            self._connection.server.memory.reserve(self, self._seen - self.reserved)
+
+    def give_up(self) -> None:
+        """End reading the body, whose memory another request needs; its own greenlet answers."""
+        self.given_up = True
+        self._connection.reader.end()
 
     def read_body(self) -> bytes:
         """Return the whole body, at most MAX_BODY_BYTES; raises HTTPError (400, 408, 413, 503)."""
         connection = self._connection
         if self.length > MAX_BODY_BYTES:
-            raise too_large()
+            raise HTTPError(413, TOO_LARGE)
         if self.head.expects_continue and not self.complete:  # RFC 9110, 10.1.1
             connection.sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
         body = connection.reader.take_buffered(self.length) if not self.head.chunked else None
         if body is None:
             connection.server.connections.read(connection)
-            body = self._read_chunks() if self.head.chunked else self._read(self.length)
+            parts = bytearray()
+            self._read_chunks(parts) if self.head.chunked else self._read_into(parts, self.length)
+            if self.given_up:  # while its last bytes arrived
+                raise ServiceUnavailable(NO_MEMORY)
+            body = bytes(parts)
         else:
             self.reserve(self.length)
         self.complete = True
@@ -740,101 +919,105 @@ class Request:
         return body
 
     def hold_shutdown(self) -> None:
-        """From here on the request is worth waiting for when the webhook stops."""
+        """From here on a stopping webhook waits until the request is answered."""
         self.in_progress = True
         self._connection.server.connections.in_progress += 1
 
-    def _read(self, size: int) -> bytes:
-        if size <= READ_BYTES:  # in one piece
-            return self._read_part(size)
-        parts = bytearray()
-        while len(parts) < size:
-            parts += self._read_part(min(READ_BYTES, size - len(parts)))
-            if len(parts) % 1024**2 < READ_BYTES:
-                gevent.sleep(0)  # a fast sender must not keep the hub
-        return bytes(parts)
+    def _read_into(self, body: bytearray, size: int) -> None:
+        """Append the next ``size`` bytes to the body."""
+        while size:
+            part_size = min(READ_BYTES, size)
+            self.reserve(part_size)
+            part = self._connection.reader.exactly(part_size)
+            if len(part) < part_size:  # RFC 9112, 8: such a request is incomplete
+                sentence = "The body ends before its Content-Length; send it whole."
+                raise self._connection.incomplete_request_error(sentence)
+            body += part
+            size -= part_size
+            if size:
+                gevent.sleep(0)  # a fast sender must not keep the event loop
 
-    def _read_part(self, size: int) -> bytes:
-        self.reserve(size)
-        part = self._connection.reader.exactly(size)
-        if len(part) < size:
-            raise self._connection.incomplete_request_error("The body ends before its Content-Length; send it whole.")
-        return part
-
-    def _read_chunks(self) -> bytes:
-        """Return the body from its chunks (RFC 9112, 7.1)."""
-        connection = self._connection
-        parts = bytearray()
-        for number, size in enumerate(self._chunk_sizes(), 1):
-            if len(parts) + size > MAX_BODY_BYTES:
-                raise too_large()
-            parts += self._read(size)
+    def _read_chunks(self, body: bytearray) -> None:
+        """Append all chunks to the body (RFC 9112, 7.1)."""
+        connection, number = self._connection, 0
+        while size := self._chunk_size():
+            number += 1
+            if len(body) + size > MAX_BODY_BYTES:
+                raise HTTPError(413, TOO_LARGE)
+            if number > FREE_CHUNKS + len(body) // CHUNK_BYTES and not self.authenticated:
+                raise BadRequest(SMALL_CHUNKS)
+            self._read_into(body, size)
             if connection.reader.exactly(2) != b"\r\n":
-                raise connection.incomplete_request_error("A chunk of the body is not as long as it says; send it again.")
+                sentence = "A chunk of the body is not as long as it says; send it again."
+                raise connection.incomplete_request_error(sentence)
             if number % 64 == 0:
-                gevent.sleep(0)  # a flood of tiny chunks must not keep the hub
-        return bytes(parts)
-
-    def _chunk_sizes(self) -> Iterator[int]:
-        connection = self._connection
-        while True:
-            line = connection.reader.until(b"\n", check_chunk_line)
-            check_chunk_line(line)
-            size = CHUNK_LINE.fullmatch(line)
-            if not size:
-                raise connection.incomplete_request_error("A chunk of the body has no valid size; send it again.")
-            if not int(size[1], 16):
-                break
-            yield int(size[1], 16)
-        # RFC 9112, 7.1.2: trailers, which nobody needs here, end in a blank line, and so they do now where there are none.
+                gevent.sleep(0)  # a flood of tiny chunks must not keep the event loop
+        # RFC 9112, 7.1.2: trailers end in a blank line. With a line break, so does their absence.
         connection.reader.unread(b"\r\n")
         trailers = connection.read_head()
         check_head_limits(trailers)
         parse_headers(trailers.decode("latin-1")[2:-2])
 
+    def _chunk_size(self) -> int:
+        """Return the size of the next chunk, 0 for the last one."""
+        line = self._connection.reader.until(b"\n", check_chunk_line)
+        check_chunk_line(line)
+        size = CHUNK_LINE.fullmatch(line)
+        if not size:
+            sentence = "A chunk of the body has no valid size; send it again."
+            raise self._connection.incomplete_request_error(sentence)
+        return int(size[1], 16)
+
 
 # -------------------------------------------------------------------------------------------------
 # Server: connections are accepted, requests are answered
 #
-# A request's way through this file:
+# The life of a request in this file:
 #
-# 1. Server.handle gives a new socket to a Connection, which the registry admits.
-# 2. Connection.serve waits for the first byte, and reads up to the blank line that ends the head.
-# 3. A head with known bytes is found in KnownHeads; any other is checked, parsed and understood.
-# 4. The application's function gets the Request. It may read the body, and it returns an Answer, or
-#    None where Request.reply is called later, from any greenlet.
-# 5. The answer leaves at once, without a switch to the connection's own greenlet, which meanwhile
-#    waits for the next request's bytes.
-# 6. After a refusal whose body is still arriving, what the sender has in flight is read and thrown
-#    away, so that it sees the answer and not a reset connection.
+# 1. Server.handle gives a new socket to a Connection, which the registry admits; over TLS,
+#    Server.wrap_socket_and_handle does, before the handshake.
+# 2. Connection.serve reads the next head as described at the section Requests, once the previous
+#    request is answered: a pipeline is answered in order (RFC 9112, 9.3.2).
+# 3. The application's function gets the Request. It may read the body, and it returns an Answer or
+#    raises HTTPError, or it returns None and calls Request.reply later, from any greenlet.
+# 4. The answer leaves at once, without a switch to the connection's own greenlet, which meanwhile
+#    waits for the next request's bytes. What the socket does not take, another greenlet sends.
+# 5. The connection stays open, unless a side wants it closed, the request was invalid, or its body
+#    was not read. Before it is closed, what the sender still has in flight is read and thrown away,
+#    so that it sees the answer and not a reset connection (RFC 9112, 9.6).
 # -------------------------------------------------------------------------------------------------
+
 
 class Connection:
     """A sender's connection: one request after the other is read and answered.
 
-    ConnectionRegistry knows in which group it is, and until when it may stay there (``deadline``, in time.monotonic() seconds).
+    ``deadline`` (time.monotonic() seconds) is when it has to leave its group in ConnectionRegistry.
     """
 
-    __slots__ = ("_busy", "_closing", "_request", "_sent", "address", "deadline", "expired", "group", "reader", "server", "sock")
-
     def __init__(self, sock: Any, address: str, server: "Server") -> None:
+        # per connection
         self.sock = sock
         self.address = address
         self.server = server
-        self.group: OrderedDict[Connection, None] = OrderedDict()  # until the registry takes it in
-        self.deadline = time.monotonic() + REQUEST_SECONDS
-        self.expired = False
+        self.reader = Reader(sock)
         self._closing = False  # no request follows the one that is being answered
+        # the registry's
+        self.group: OrderedDict[Connection, None] = OrderedDict()  # none until it is admitted
+        self.deadline = time.monotonic() + REQUEST_SECONDS
+        self.expired = False  # its time is up
+        # per request
         self._busy = False  # a request is being answered, or its answer is leaving
         self._request: Request | None = None  # that one
-        self._sent: gevent.event.Event | None = None  # set once the answer has left, where somebody waits for that
+        self._sent: gevent.event.Event | None = (
+            None  # set once the answer has left, if somebody waits for that
+        )
 
     def serve(self) -> None:
-        """Answer requests until the sender or we have enough."""
-        self.reader = Reader(self.sock)
+        """Answer requests until the sender or we end the connection."""
         served = 0
         try:
-            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # Nagle and delayed ACK: 44 ms a request
+            # Nagle's algorithm and delayed ACKs together cost 44 ms a request.
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             while self.reader.wait():
                 self._await_answer()
                 request = self._answer_one()
@@ -856,7 +1039,7 @@ class Connection:
             self._sent = None
 
     def _answer_one(self) -> Request | None:
-        """Read a request's head, have the request answered and return it; None where it has no valid head."""
+        """Read a request's head, have the request answered and return it; None if it is invalid."""
         server = self.server
         self._busy = True
         try:
@@ -894,27 +1077,31 @@ class Connection:
         return Request(head, int(digits) if digits else head.length, key, self)
 
     def read_head(self) -> bytes:
-        """Return the bytes up to a blank line and with it; raises HTTPError (400, 408, 414, 431)."""
+        """Return the bytes up to and with a blank line; raises HTTPError (400, 408, 414, 431)."""
         head = self.reader.until(BLANK_LINE, self._check_part)
-        if not head:
-            raise self.incomplete_request_error("The request ends before its headers do; send it whole.")
+        if not head:  # RFC 9112, 8
+            sentence = "The request ends before its headers do; send it whole."
+            raise self.incomplete_request_error(sentence)
         return head
 
     def _check_part(self, head: bytes) -> None:
-        """Begin the request's time with its first bytes; raises HTTPError (400, 414, 431) for what becomes no head."""
+        """Start the request's time and check what has arrived; raises HTTPError (400, 414, 431)."""
         self.server.connections.begin(self)
         check_head_limits(head)
 
     def incomplete_request_error(self, sentence: str) -> HTTPError:
-        """Return the refusal of a request that cannot be read on: 408 where its time is up, else 400."""
+        """Return the refusal (400 with the sentence, 408, 503) of a request that ends early."""
+        if self._request is not None and self._request.given_up:
+            return ServiceUnavailable(NO_MEMORY)
         if self.server.connections.stopping:
             return ServiceUnavailable("The webhook is stopping; send this again in a moment.")
         if self.expired:
-            return HTTPError(408, f"The request was not complete within {REQUEST_SECONDS} s; send it again.")
+            sentence = f"The request was not complete within {REQUEST_SECONDS} s; send it again."
+            return HTTPError(408, sentence)
         return BadRequest(sentence)
 
     def send(self, answer: Answer) -> None:
-        """Send what the socket takes of an answer at once, from any greenlet; another greenlet sends the rest."""
+        """Send what the socket takes now, from any greenlet; another greenlet sends the rest."""
         self.server.counters.answered(answer.status)
         data = self._encode(answer)
         self.deadline = time.monotonic() + REQUEST_SECONDS
@@ -930,16 +1117,20 @@ class Connection:
     def _encode(self, answer: Answer) -> bytes:
         """Return the bytes of an answer: status line, headers, a blank line and the content."""
         request, content = self._request, answer.content
-        method, minor = (request.head.method, request.head.minor) if request is not None else ("", "")
-        if answer.status == 200 and method == "POST" and minor != "0" and not self._closing and answer[2:] == PLAIN_ANSWER:
+        method, minor = (request.head.method, request.head.minor) if request else ("", "")
+        is_plain = answer.status == 200 and answer[2:] == PLAIN_ANSWER
+        if is_plain and method == "POST" and minor != "0" and not self._closing:
             return b"%b%d\r\n\r\n%b" % (self.server.head_200(), len(content), content)
         extra = "".join(f"{name}: {value}\r\n" for name, value in answer.headers)
-        connection = "close" if self._closing else "keep-alive"  # HTTP/1.0 has to be told
+        # RFC 9112, 9.3: an HTTP/1.0 client has to read that the connection stays open.
+        connection = "close" if self._closing else "keep-alive"
         head = (
-            f"HTTP/1.1 {STATUS_LINES[answer.status]}\r\n{self.server.date_header()}{COMMON_HEADERS}"
-            f"Content-Type: {answer.content_type}\r\n{extra}Connection: {connection}\r\nContent-Length: {len(content)}\r\n\r\n"
+            f"HTTP/1.1 {STATUS_LINES[answer.status]}\r\n"
+            f"{self.server.date_header()}{COMMON_HEADERS}"
+            f"Content-Type: {answer.content_type}\r\n{extra}"
+            f"Connection: {connection}\r\nContent-Length: {len(content)}\r\n\r\n"
         ).encode("latin-1")
-        return head if method == "HEAD" else head + content
+        return head if method == "HEAD" else head + content  # RFC 9110, 9.3.2
 
     def _send_now(self, data: bytes) -> int:
         """Send what the socket takes without waiting, and return how many bytes that were."""
@@ -960,7 +1151,7 @@ class Connection:
             self._answered()
 
     def _answered(self) -> None:
-        """The answer has left, and the next request may be answered."""
+        """Note that the answer has left; the next request may be answered."""
         self._busy = False
         self._request = None
         if not self._closing:
@@ -972,14 +1163,16 @@ class Connection:
         """Answer a connection that is one too many, and close it."""
         self._busy = self._closing = True
         self.send(error.answer())
-        with contextlib.suppress(OSError):  # what is unread would reset the connection; there is no time to linger
+        # Unread bytes would reset the connection, and there is no time to linger.
+        with contextlib.suppress(OSError):
             self.sock._sock.recv(LINGER_BYTES)
 
     def _linger(self, request: Request | None) -> None:
-        """Before closing, say that no more is answered, and throw away what the sender has under way.
+        """Before closing, show that no more is answered, and throw away what is still arriving.
 
-        A connection closed over unread bytes resets and the answer is lost: a sender that reads only once it has sent
-        everything sees a broken pipe, and a proxy answers 502 in its place (RFC 9112, 9.6).
+        A connection closed over unread bytes is reset and the answer is lost: a sender that reads
+        only once it has sent everything sees a broken pipe, and a proxy answers 502 in its place
+        (RFC 9112, 9.6).
         """
         secure = isinstance(self.sock, gevent_ssl.SSLSocket)
         if secure and request is not None and request.complete:
@@ -987,23 +1180,24 @@ class Connection:
         left, seconds = self.server.connections.discard(self)
         with contextlib.suppress(OSError, ValueError), gevent.Timeout(seconds, False):
             if secure:
-                with contextlib.suppress(OSError):  # of what follows close_notify; the sender's own is not waited for
+                with contextlib.suppress(OSError):  # the sender's close_notify is not waited for
                     self.sock._sslobj.shutdown()
             self.shut(socket.SHUT_WR)
-            discard_buffer = self.server.discard_buffer
-            while left > 0 and (count := gevent.socket.socket.recv_into(self.sock, discard_buffer)):  # under TLS not decrypted either
+            buffer = self.server.discard_buffer
+            # Read below TLS, too: there is no need to decrypt it.
+            while left > 0 and (count := gevent.socket.socket.recv_into(self.sock, buffer)):
                 left -= count
                 if left % 1024**2 < count:
-                    gevent.sleep(0)  # a fast sender must not keep the hub
+                    gevent.sleep(0)  # a fast sender must not keep the event loop
 
     def has_bytes(self) -> bool:
-        """Return whether bytes have come that nobody has read."""
+        """Return whether bytes have arrived that nobody has read."""
         poll = select.poll()
         poll.register(self.sock.fileno(), select.POLLIN)
         return bool(poll.poll(0))
 
     def shut(self, how: int) -> None:
-        """Shut one or both directions: of the plain socket, because a TLS socket's would wait for the peer."""
+        """Shut one or both directions of the plain socket; a TLS socket would wait for its peer."""
         with contextlib.suppress(OSError):
             self.sock._sock.shutdown(how)
 
@@ -1016,24 +1210,28 @@ class Server(StreamServer):
         listener: Any,
         answer: Callable[[Request], Answer | None],
         connections: ConnectionRegistry,
-        counters: Counters,
+        counters: ServerCounters,
         report_failure: Callable[[BaseException], None],
         tls: "gevent_ssl.SSLContext | None" = None,
     ) -> None:
         """Serve on an address or a listening socket.
 
-        answer: takes a request and returns its answer, or None where Request.reply will be called later; may raise HTTPError.
-        report_failure: is told of an exception of ours, which the sender sees as 500.
+        answer: takes a request and returns its answer, or None if Request.reply will be called
+        later; may raise HTTPError.
+        report_failure: gets an exception of the application's own, which the sender sees as 500.
         """
         super().__init__(listener, **({"ssl_context": tls} if tls else {}))
+        # the application's
         self.answer = answer
+        self.report_failure = report_failure
+        # what all connections share
         self.connections = connections
         self.counters = counters
-        self.report_failure = report_failure
         self.memory = BodyMemory()
         self.known_heads = KnownHeads()
+        self.discard_buffer = bytearray(READ_BYTES)  # what is thrown away is read into it
         self.tls: Any = tls
-        self.discard_buffer = bytearray(READ_BYTES)  # what is thrown away goes here, of all connections
+        # answers
         self._date = ""
         self._date_until = 0.0
         self._head_200 = b""
@@ -1042,21 +1240,22 @@ class Server(StreamServer):
         """Serve a new connection (gevent calls this in a greenlet of its own)."""
         connection = Connection(sock, address[0], self)
         if not self.connections.open(connection):
-            connection.refuse(ServiceUnavailable("Too many connections are at work; try again later."))
+            connection.refuse(ServiceUnavailable("Too many connections are open; try again later."))
             return
         try:
             connection.serve()
         finally:
             self.connections.close(connection)
 
-    def wrap_socket_and_handle(self, client_socket: Any, address: Any) -> None:
-        """Serve a new connection over TLS, whose handshake counts as part of the first request."""
-        connection = Connection(client_socket, address[0], self)
+    def wrap_socket_and_handle(self, sock: Any, address: Any) -> None:
+        """Serve a new connection over TLS; its handshake counts as part of the first request."""
+        connection = Connection(sock, address[0], self)
         if not self.connections.open(connection):
             return
         try:  # a connection that is reset by now cannot even be wrapped
-            secure = self.tls.wrap_socket(client_socket, server_side=True, do_handshake_on_connect=False)
+            secure = self.tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
             connection.sock = secure  # wrapping took the plain socket's descriptor over
+            connection.reader = Reader(secure)
             secure.do_handshake()
             connection.serve()
         except (OSError, EOFError, ValueError):  # a port scan or an impatient client
@@ -1066,14 +1265,15 @@ class Server(StreamServer):
             connection.sock.close()
 
     def date_header(self) -> str:
-        """Return the Date header's line, made once a second, whatever the wall clock does meanwhile."""
+        """Return the Date header's line, made once a second even if the wall clock jumps."""
         now = time.monotonic()
         if now >= self._date_until:
             wall = time.time()
             self._date_until = now + 1 - wall % 1
             self._date = f"Date: {email.utils.formatdate(wall, usegmt=True)}\r\n"
             self._head_200 = (
-                f"HTTP/1.1 {STATUS_LINES[200]}\r\n{self._date}{COMMON_HEADERS}Content-Type: {JSON_TYPE}\r\nContent-Length: "
+                f"HTTP/1.1 {STATUS_LINES[200]}\r\n{self._date}{COMMON_HEADERS}"
+                f"Content-Type: {JSON_TYPE}\r\nContent-Length: "
             ).encode()
         return self._date
 

@@ -20,7 +20,6 @@ import unicodedata
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-
 # -------------------------------------------------------------------------------------------------
 # JSON: compact, and without the platform's error marker
 # -------------------------------------------------------------------------------------------------

@@ -6,12 +6,47 @@ format 0.0.4. It knows nothing of what is counted, of HTTP, or of Cortex XSOAR.
 
 import bisect
 import itertools
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"  # Prometheus' text format
 # What stands behind the metric's name, labels among it, and the value.
 MetricSamples = Iterable[tuple[str, float]]
+
+
+class Counters:
+    """What happened: counted since the start, and since the last line in the log."""
+
+    def __init__(self) -> None:
+        self._new: Counter[str] = Counter()
+        self._logged: Counter[str] = Counter()
+        self.statuses: Counter[int] = Counter()  # of all answers
+
+    def add(self, name: str, count: int = 1) -> None:
+        """Count something under a name that is fit for the log."""
+        self._new[name] += count
+
+    def answered(self, status: int) -> None:
+        """Count an answer."""
+        self.statuses[status] += 1
+        if status != 200:
+            self._new[f"answered {status}"] += 1
+
+    def total(self, name: str) -> int:
+        """Return a counter's value since the start."""
+        return self._logged[name] + self._new[name]
+
+    def totals(self) -> dict[str, int]:
+        """Return all counters' values since the start."""
+        return dict(self._logged + self._new)
+
+    def take_line(self) -> str:
+        """Return what was counted since the last call as one line, empty if nothing was."""
+        line = ", ".join(f"{count} {name}" for name, count in sorted(self._new.items()))
+        self._logged.update(self._new)
+        self._new.clear()
+        return line
 
 
 class Histogram:

@@ -1,48 +1,13 @@
 """Unit tests of WebhookPayloadApiModule.py."""
 
-import base64
 import codecs
-import contextlib
-import functools
-import gc
 import gzip
 import hashlib
-import hmac
-import importlib.util
-import io
-import json
-import os
-import random
-import re
-import resource
-import socket
-import ssl
-import sys
-import threading
-import time
-import urllib.parse
 import zlib
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, ClassVar, NamedTuple
+from typing import Any
 
-import demistomock as demisto
 import GenericWebhook as webhook
-import gevent
-import gevent.event
-import gevent.socket
-import gevent.threadpool
 import pytest
-import requests
-import standardwebhooks
-import trustme
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 # ---- payload
 

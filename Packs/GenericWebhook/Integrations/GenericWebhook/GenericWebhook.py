@@ -2317,10 +2317,13 @@ class Webhook:
         if self._connections.stopping:
             raise ServiceUnavailable("The webhook is stopping; send this again in a moment.")
         self._writer.backlog.check_room(request.address)
+        if not self._authenticator.signs_body:
+            request.mark_authenticated()
         body = request.read_body()
         request.hold_shutdown()
         if self._authenticator.signs_body:
             self._verify_body(request, body)
+            request.mark_authenticated()
         if notes.may_be_handshake or (self._settings.handshakes and asks_by_body(body)):
             done = self._answer_handshake(request, body, True)
             if done:
