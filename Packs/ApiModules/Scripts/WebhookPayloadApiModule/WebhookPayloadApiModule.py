@@ -1,22 +1,25 @@
-"""What a request says: a body, its Content-Type and its Content-Encoding become the items its sender means.
+"""What a request says: its body becomes the items its sender means.
 
-What it is for: JSON in all the ways that senders write it, forms, files, text and bytes. It knows
-nothing of HTTP, of who sent the body, of Cortex XSOAR, or of incidents.
+What it is for: JSON in all the ways that senders write it, forms, files, text and bytes.
+It knows nothing of HTTP, of who sent the body, of Cortex XSOAR, or of incidents.
 
-A body is read in this order, which docs/bodies.md has as well: content encoding, JSON under any type
-(one value, or several one after the other), the declared type (a body that is not JSON is refused under
-a JSON type; forms), text, base64.
+A body is read in this order, which docs/bodies.md describes as well:
 
-Whatever a stranger posts may be 25 MiB of the worst there is. What is quadratic, or holds the
-interpreter for long, is bounded before it begins; the limits are at the head of this file.
+1. its content encoding is undone;
+2. JSON is recognised under any Content-Type: one value, or several in a row;
+3. the declared type decides: under a JSON type, a body that is not JSON is refused; forms are read;
+4. what is left is text, or bytes that are kept in base64.
+
+A stranger may post any 25 MiB. What would take quadratic time, or hold the interpreter for long, is
+bounded before it begins; the limits stand at the head of this file.
 
 | section | what it does |
 | --- | --- |
-| JSON | one value, several, lines; numbers and texts that JSON does not have |
+| JSON | one value, several in a row; numbers and texts that JSON does not have |
 | Text and bytes | charsets, text or base64 |
 | Content encodings | gzip and deflate |
 | Forms, Multipart forms | fields and files |
-| Values within values | what Amazon SNS, Pub/Sub and CloudEvents carry as text |
+| Values within values | what Amazon SNS, Pub/Sub and CloudEvents carry as text or base64 |
 """
 
 import base64
@@ -30,7 +33,6 @@ import email.utils
 import encodings
 import encodings.aliases
 import functools
-import io
 import itertools
 import json
 import math
@@ -40,24 +42,32 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
-MAX_ITEMS = 10_000  # incidents from one request
+MAX_ITEMS = 10_000  # events of one request
 MAX_UNPACKED_BYTES = 25 * 1024**2  # of a compressed body: what an uncompressed one may have
-UNPACK_SLICE_BYTES = 64 * 1024  # unpacked at a time
+UNPACK_SLICE_BYTES = 64 * 1024  # decompressed at a time
 SMALL_TEXT_CHARACTERS = 32 * 1024  # a longer text is parsed so that other threads get their turn
 MAX_NESTING = 200  # levels; every supported Python parses it, and no alert comes near
-MAX_NUMBER_DIGITS = 308  # beyond it a number fits no double, which is what XSOAR would read it as
-MAX_JSON_CONTAINERS = 1_000_000  # objects and arrays of one body: empty ones take forty times their bytes in memory
-MAX_JSON_FIELDS = 500_000  # of one body: half a million keys are built in 0.2 s, while everybody else waits
+MAX_NUMBER_DIGITS = 308  # a longer number does not fit a double, and XSOAR reads doubles
+MAX_JSON_CONTAINERS = (
+    1_000_000  # of one text: an empty object takes forty times its bytes in memory
+)
+MAX_JSON_FIELDS = 500_000  # of one text: Python builds so many keys in 0.2 s, without a pause
 COUNTED_JSON_CHARACTERS = 1 * 1024**2  # a shorter text cannot have so many fields that it matters
 MAX_FORM_FIELDS = 1000
 MAX_PART_HEADER_BYTES = 8 * 1024  # of one part of a multipart form
 MAX_PART_HEADERS = 32  # lines
 MAX_GZIP_MEMBERS = 1000
 MAX_CONTENT_TYPE_CHARACTERS = 1000  # the standard library's parser is quadratic in them
-ESCAPED_PARTS = 4  # of a large text at most every fourth character may need an escape: on the wire each becomes four bytes
-REPLACED_PARTS = 10  # and at most every tenth may be a replacement of a byte that is no text: on the wire it has six bytes
-EXPECTED = 'POST a JSON object such as {"name": "...", "raw_json": {...}}, an array of them, JSON lines, a form or any text.'
-# What Python calls a charset by another name, too; its codecs for escapes and host names have none.
+# Of a large text, at most every fourth character may need an escape: as JSON within JSON, which
+# XSOAR is sent, each becomes four bytes. At most every tenth may be a replacement character: as
+# JSON, each becomes six.
+ESCAPED_PARTS = 4
+REPLACED_PARTS = 10
+EXPECTED = (
+    'POST a JSON object such as {"name": "...", "raw_json": {...}}, an array of them, JSON lines, '
+    "a form or any text."
+)
+# Every name Python has for a charset. Its codecs for escapes and host names have no alias.
 CHARSETS = {*encodings.aliases.aliases, *encodings.aliases.aliases.values(), "utf_8_sig"}
 BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
@@ -67,20 +77,31 @@ BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 FIRST_MARK_BYTES = {mark[:1] for mark, _ in BYTE_ORDER_MARKS}
-CONTROL_CHARACTERS = re.compile("[\x00-\x06\x0e-\x1a\x1c-\x1f]")  # never in text; \x1b begins a colour in many logs
-XML_ENCODING = re.compile(rb"""\s*<\?xml\s[^>]{0,200}?encoding\s*=\s*["']([A-Za-z0-9._-]{1,40})["']""")
-FORM_FIELD_NAME = re.compile(r'[^\s<>{}|"=&]+')  # a urlencoder leaves none of these in a name, CEF and XML do
+# Text has none of these; \x1b is allowed because it begins a colour in many logs.
+CONTROL_CHARACTERS = re.compile("[\x00-\x06\x0e-\x1a\x1c-\x1f]")
+XML_ENCODING = re.compile(
+    rb"""\s*<\?xml\s[^>]{0,200}?encoding\s*=\s*["']([A-Za-z0-9._-]{1,40})["']"""
+)
+# An encoded form has none of these characters in a name; CEF and XML have.
+FORM_FIELD_NAME = re.compile(r'[^\s<>{}|"=&]+')
 FORM_FLAG = re.compile(r"[A-Za-z0-9_.%\[\]-]+")  # a field without a value
-LOG_FIELD = re.compile(r'\s[A-Za-z_][\w.-]*=|="')  # as in `date=2024-05-10 time=11:37:47`: a line of a log, and no form
-# Possessive, because what it might give back would take a gigabyte, and bounded, because one match keeps all threads waiting.
+# As in `date=2024-05-10 time=11:37:47`: a line of a log, and not a form.
+LOG_FIELD = re.compile(r'\s[A-Za-z_][\w.-]*=|="')
+# Possessive: the states to which it could go back would take a gigabyte. Bounded: a single match
+# keeps all other threads waiting.
 PERCENT_RUN = re.compile(rb"(?:%[0-9A-Fa-f]{2}){1,50000}+")
-RAW_NAME = re.compile(r'"(raw_json|rawJson|rawJSON)"[ ]*(?::[ ]*)?')  # in our own format; as a value nothing follows it
+# The native format's raw JSON; as a value, no colon follows it.
+RAW_NAME = re.compile(r'"(raw_json|rawJson|rawJSON)"[ ]*(?::[ ]*)?')
 JSON_KEY = re.compile(r'[^\\]"\s*:')
 JSON_BLANKS = " \t\r\n"
-PADDING = " \t\r\n\0\x1e"  # around JSON: some senders end it with a NUL; RFC 7464 puts a record separator before each value
-NO_ENCODINGS = {"", "identity", "none", "utf-8", "utf8", "7bit", "8bit", "binary"}  # what says that nothing is packed
+# Around JSON: some senders end it with a NUL; RFC 7464 puts a record separator before each value.
+PADDING = " \t\r\n\0\x1e"
+# Content encodings that say that nothing is compressed.
+NO_ENCODINGS = {"", "identity", "none", "utf-8", "utf8", "7bit", "8bit", "binary"}
 GZIP_MAGIC = b"\x1f\x8b\x08"
+JSON_TYPES = {"application/json", "text/json", "application/csp-report", "application/json-seq"}
 LINES_TYPES = {"application/x-ndjson", "application/jsonl", "application/ndjson"}
+SEQUENCE_TYPES = {*LINES_TYPES, "application/json-seq", "application/stream+json"}
 
 
 class PayloadError(Exception):
@@ -104,11 +125,11 @@ class UnsupportedEncoding(PayloadError):
 
 
 class Items(NamedTuple):
-    """What a body holds: one value for each event its sender means.
+    """The events of a body, one value each.
 
-    ``is_array`` tells that they came as a JSON array, whose wrong fields are named by their index. ``verbatim_json`` is the
-    text of what becomes the only item's rawJSON (in the native format: that of ``raw_json``) where it may stay as it came,
-    else empty.
+    ``is_array``: they came as a JSON array, so a wrong field is named by its element's index.
+    ``verbatim_json``: the text of what becomes the only item's rawJSON (in the native format, that
+    of ``raw_json``) if it may stay as it came, else empty.
     """
 
     values: list[Any]
@@ -117,7 +138,7 @@ class Items(NamedTuple):
 
 
 class ContentType(NamedTuple):
-    """A parsed Content-Type: ``type/subtype`` in lower case, its charset and the header as it came."""
+    """A parsed Content-Type: ``type/subtype`` in lower case, its charset, the header as it came."""
 
     name: str
     charset: str
@@ -129,35 +150,36 @@ class ContentType(NamedTuple):
         return self.header if len(self.header) <= MAX_CONTENT_TYPE_CHARACTERS else self.name
 
     def parameter(self, name: str) -> str:
-        """Return one of the header's parameters by the standard library's parser, or an empty string."""
+        """Return one of the header's parameters, or an empty string."""
         message = email.message.Message()
         message["Content-Type"] = self.bounded_header
         try:
             value = message.get_param(name)
-        except (TypeError, ValueError):  # it does not foresee every broken continuation (RFC 2231)
+        except (TypeError, ValueError):  # broken continuations (RFC 2231) make it raise
             return ""
         return value if isinstance(value, str) else ""
 
 
 @functools.lru_cache(maxsize=256)
 def parse_content_type(header: str) -> ContentType:
-    """Return a Content-Type understood; its charset is empty where it names none that is usable."""
+    """Return a parsed Content-Type; its charset is empty where it names none that is usable."""
     content_type = ContentType(header.partition(";")[0].strip().lower(), "", header)
     charset = content_type.parameter("charset")
     return content_type._replace(charset=usable_charset(charset)) if charset else content_type
 
 
 def usable_charset(name: str) -> str:
-    """Return Python's name of a charset, or an empty string when it is unknown or no charset at all."""
+    """Return Python's name of a charset, or an empty string if it is unknown or not a charset."""
     normalized = encodings.normalize_encoding(name.strip().strip("'\"").lower()[:40])
-    if normalized not in CHARSETS:  # asked for any other, Python would remember the name for ever
+    if normalized not in CHARSETS:  # Python would keep the name of any other in memory for ever
         return ""
     try:
         codec = codecs.lookup(normalized)
-        bytes(4).decode(codec.name)  # refuses codecs that are no text encoding, such as zlib
+        bytes(4).decode(codec.name)  # refuses codecs that are not text encodings, such as zlib
     except (LookupError, ValueError):
         return ""
-    return "" if codec.name == "utf-7" else codec.name  # no sender means it, and it hides what a text says
+    # No sender means UTF-7, and it hides what a text says.
+    return "" if codec.name == "utf-7" else codec.name
 
 
 def read_payload(
@@ -169,8 +191,8 @@ def read_payload(
 ) -> Items:
     """Return the items of a request's body, one for each incident it asks for; raises PayloadError.
 
-    Without a body, the fields of the query string are the item. With ``keep_unreadable``, JSON that cannot be read is one with
-    ``body`` and ``problem``.
+    Without a body, the fields of the query string are the item. With ``keep_unreadable``, JSON
+    that cannot be read becomes an item with ``body`` and ``problem``.
     """
     if content_encoding or body[:3] == GZIP_MAGIC:
         body = unpack(body, supported_encoding(content_encoding))
@@ -189,14 +211,16 @@ def read_payload(
     if not items.values:
         raise PayloadError(f"The body holds no event. {EXPECTED}")
     if len(items.values) > MAX_ITEMS:
-        raise PayloadTooLarge(f"The body holds more than {MAX_ITEMS} events; send them in several requests.")
+        raise PayloadTooLarge(
+            f"The body holds more than {MAX_ITEMS} events; send them in several requests."
+        )
     if not items.verbatim_json or carries_another(items.values[0]):
         return Items([add_decoded(value) for value in items.values], items.is_array)
     return items
 
 
 def _read_items(body: bytes, content_type: ContentType) -> Items:
-    """Return a body's items; raises UnreadableJson where a JSON type is declared and the body is none."""
+    """Return a body's items; raises UnreadableJson if it is not the JSON that its type declares."""
     declared = is_json_type(content_type.name) or content_type.name in LINES_TYPES
     try:
         items = read_json(decode_json_text(body, content_type), content_type.name, declared)
@@ -204,7 +228,9 @@ def _read_items(body: bytes, content_type: ContentType) -> Items:
             return items
     except UnicodeDecodeError as error:
         if declared:
-            raise UnreadableJson(f"it is not valid {error.encoding} at byte {error.start}; send it as UTF-8") from None
+            raise UnreadableJson(
+                f"it is not valid {error.encoding} at byte {error.start}; send it as UTF-8"
+            ) from None
     except UnreadableJson:
         if declared:
             raise
@@ -215,15 +241,19 @@ def _read_items(body: bytes, content_type: ContentType) -> Items:
 
 def is_json_type(name: str) -> bool:
     """Return whether a type promises JSON."""
-    return name in ("application/json", "text/json", "application/csp-report", "application/json-seq") or name.endswith("+json")
+    return name in JSON_TYPES or name.endswith("+json")
 
 
 # -------------------------------------------------------------------------------------------------
 # JSON: one strict attempt for small texts, and a reader that lets other threads have their turn
 # -------------------------------------------------------------------------------------------------
 
+
 class UnreadableJson(ValueError):
-    """Bytes that are no JSON we take; the message says why and where. ``more``: a value is there, and something behind it."""
+    """Text that is not JSON we accept; the message says why and where.
+
+    ``more``: there is a value, with something behind it.
+    """
 
     def __init__(self, message: str, more: bool = False) -> None:
         super().__init__(message)
@@ -236,9 +266,10 @@ def as_items(value: Any) -> Items:
 
 
 def read_json(text: str, type_name: str, declared: bool) -> Items | None:
-    """Return the items of a text that is JSON, None where it does not look like it; raises UnreadableJson.
+    """Return the items of a JSON text, None if it does not look like JSON; raises UnreadableJson.
 
-    Under a type that promises JSON any value is taken, else objects and arrays only: a number or a word is text.
+    Under a type that promises JSON any value is accepted, otherwise only objects and arrays: a
+    number or a word is text.
     """
     text = text.strip(PADDING)
     first = text[:1]
@@ -246,13 +277,17 @@ def read_json(text: str, type_name: str, declared: bool) -> Items | None:
         return None
     alterations = DECODED.alteration
     try:
-        value, raw = parse_small(text) if len(text) <= SMALL_TEXT_CHARACTERS else (parse_json(text), "")
+        value, raw = (
+            parse_small(text) if len(text) <= SMALL_TEXT_CHARACTERS else (parse_json(text), "")
+        )
     except UnreadableJson as error:
         if not error.more:
             raise
         return Items(read_json_sequence(text, type_name, declared))
     if isinstance(value, dict):
-        as_it_came = DECODED.alteration is alterations and not ("\n" in raw or "\r" in raw or "\t" in raw)
+        as_it_came = DECODED.alteration is alterations and not (
+            "\n" in raw or "\r" in raw or "\t" in raw
+        )
         return Items([value], False, raw if as_it_came else "")
     if isinstance(value, str) and value[:1] in ("{", "["):  # JSON within JSON's quotes
         with contextlib.suppress(UnreadableJson):
@@ -261,21 +296,21 @@ def read_json(text: str, type_name: str, declared: bool) -> Items | None:
 
 
 def read_json_sequence(text: str, type_name: str, declared: bool) -> list[Any]:
-    """Return JSON values that stand one after the other, each on a line or not; raises UnreadableJson.
+    """Return JSON values that follow one another, each on a line or not; raises UnreadableJson.
 
-    Unless a type promises JSON, they have to be objects. A type of JSON lines, or a sequence (RFC 7464), may hold any values.
+    Unless a type promises JSON, they have to be objects. A type of JSON lines, or a sequence
+    (RFC 7464), may hold any values.
     """
-    any_values = type_name in LINES_TYPES or type_name in ("application/json-seq", "application/stream+json")
-    if type_name in LINES_TYPES:
-        with contextlib.suppress(UnreadableJson):
-            return read_json_lines(text)
+    any_values = type_name in SEQUENCE_TYPES
     decoder = DECODER if len(text) <= SMALL_TEXT_CHARACTERS else LARGE_DECODER
     values: list[Any] = []
     place = 0
     while place < len(text) and len(values) <= MAX_ITEMS:  # more are refused by our caller
         value, place = _parse_at(decoder, text, place)
         if not isinstance(value, (dict, list) if declared else dict) and not any_values:
-            raise UnreadableJson(f"there is something behind the value that ends at character {place}")
+            raise UnreadableJson(
+                f"there is something behind the value that ends at character {place}"
+            )
         values.append(value)
         place += len(text[place : place + 100]) - len(text[place : place + 100].lstrip(PADDING))
         while text[place : place + 1] and text[place] in PADDING:
@@ -283,24 +318,11 @@ def read_json_sequence(text: str, type_name: str, declared: bool) -> list[Any]:
     return values
 
 
-def read_json_lines(text: str) -> list[Any]:
-    """Return the value of each line that is not blank; raises UnreadableJson that names a broken line."""
-    values = []
-    for number, line in enumerate(io.StringIO(text, newline="\n"), 1):  # line by line: a million lines cost nothing
-        line = line.strip(PADDING)
-        if not line:
-            continue
-        try:
-            values.append(parse_json(line))
-        except UnreadableJson as error:
-            raise UnreadableJson(f"line {number}: {error}") from None
-        if len(values) > MAX_ITEMS:
-            break  # refused by our caller, who need not read on
-    return values
-
-
 class Decoded:
-    """What the decoders' hooks leave: ``alteration`` is another object after each value that became another than its text."""
+    """What the decoders' hooks leave behind.
+
+    ``alteration`` is replaced by a new object each time a value differs from its text.
+    """
 
     def __init__(self) -> None:
         self.alteration = object()
@@ -315,7 +337,7 @@ DECODED = Decoded()
 
 
 def _number(text: str) -> int | float | str:
-    # Python would read 1e999 as infinity, which is no JSON, and its int() has limits that differ between versions.
+    # Python would read 1e999 as infinity, which is not JSON.
     value = float(text)
     return DECODED.altered(text) if math.isinf(value) else value
 
@@ -328,34 +350,45 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-# NaN and Infinity are no JSON, yet many programs write them: kept as the strings "NaN", "Infinity" and "-Infinity". So are line
-# breaks and tabs within a string (strict=False).
-DECODER = json.JSONDecoder(parse_float=_number, parse_int=_whole_number, parse_constant=DECODED.altered, strict=False)
-# The same without those: what it takes is JSON as it stands.
-STRICT_DECODER = json.JSONDecoder(parse_float=_number, parse_int=_whole_number, parse_constant=DECODED.altered)
-# The same with a hook in Python, at which a thread gives way: the parser in C would keep all others waiting to its end.
+# NaN and Infinity are not JSON, yet many programs write them: they are kept as the strings "NaN",
+# "Infinity" and "-Infinity". Line breaks and tabs within a string are accepted (strict=False).
+DECODER = json.JSONDecoder(
+    parse_float=_number, parse_int=_whole_number, parse_constant=DECODED.altered, strict=False
+)
+# The same without line breaks in strings: what it accepts is JSON as it stands.
+STRICT_DECODER = json.JSONDecoder(
+    parse_float=_number, parse_int=_whole_number, parse_constant=DECODED.altered
+)
+# The same with a hook in Python, where other threads get their turn: without it, the parser in C
+# would keep them waiting to its end.
 LARGE_DECODER = json.JSONDecoder(
-    parse_float=_number, parse_int=_whole_number, parse_constant=DECODED.altered, strict=False, object_pairs_hook=_object
+    parse_float=_number,
+    parse_int=_whole_number,
+    parse_constant=DECODED.altered,
+    strict=False,
+    object_pairs_hook=_object,
 )
 
 
 def parse_small(text: str) -> tuple[Any, str]:
-    """Return the value of a JSON text and the text of what becomes its rawJSON, empty where that is not known.
+    """Return a JSON text's value, and the text that becomes its rawJSON or an empty string.
 
-    In our own format the object ``raw_json`` is parsed by itself, and all around it with null in its place: so its end is known.
-    A text with \\u is left alone, for it may spell names another way, and so is one with a control character in a string.
-    Raises UnreadableJson.
+    In the native format, the object ``raw_json`` is parsed by itself, and the text around it with
+    null in its place: so its end is known. The text is not returned for JSON with \\u, which may
+    spell a name differently, or with a control character in a string. Raises UnreadableJson.
     """
     if "\\" not in text or "\\u" not in text:
         place = text.find('"raw')
         found = RAW_NAME.search(text, place) if place >= 0 else None
         start = found.end() if found else 0
-        with contextlib.suppress(ValueError, RecursionError):  # parse_json tells better what is wrong, and where
+        with contextlib.suppress(ValueError, RecursionError):  # parse_json finds what is wrong
             if not found:
                 value, end = STRICT_DECODER.raw_decode(text)
                 if end == len(text):
                     return _checked(value, "", count_containers(text)), text
-            elif text[start : start + 1] == "{" and (text.rfind('"raw') == place or not RAW_NAME.search(text, start)):
+            elif text[start : start + 1] == "{" and (
+                text.rfind('"raw') == place or not RAW_NAME.search(text, start)
+            ):
                 raw, end = STRICT_DECODER.raw_decode(text, start)
                 around = f"{text[:start]}null{text[end:]}"
                 value, behind = STRICT_DECODER.raw_decode(around)
@@ -366,10 +399,10 @@ def parse_small(text: str) -> tuple[Any, str]:
 
 
 def parse_json(text: str) -> Any:
-    """Return the value of a JSON text; raises UnreadableJson, with line and column where there are any.
+    """Return the value of a JSON text; raises UnreadableJson, if possible with line and column.
 
-    Numbers no double can hold become strings of their digits; of duplicate keys the last one wins; half of a surrogate pair
-    becomes U+FFFD.
+    Numbers that no double can hold become strings of their digits; of duplicate keys the last one
+    wins; half of a surrogate pair becomes U+FFFD.
     """
     text = text.strip(JSON_BLANKS)
     containers = count_containers(text)
@@ -381,7 +414,7 @@ def parse_json(text: str) -> Any:
 
 
 def _parse_at(decoder: json.JSONDecoder, text: str, place: int) -> tuple[Any, int]:
-    """Return the JSON value that begins at a place, and the place behind it; raises UnreadableJson."""
+    """Return the JSON value that begins at an index, and its end; raises UnreadableJson."""
     value, end = _decode(decoder, text, place)
     part = text[place:end]
     return _checked(value, part, part.count("{") + part.count("[")), end
@@ -397,25 +430,33 @@ def _decode(decoder: json.JSONDecoder, text: str, place: int) -> tuple[Any, int]
 
 
 def _unreadable(error: json.JSONDecodeError, more: bool = False) -> UnreadableJson:
-    return UnreadableJson(f"{error.msg.rstrip(': ').removesuffix(' at')} at line {error.lineno}, column {error.colno}", more)
+    reason = error.msg.rstrip(": ").removesuffix(" at")
+    return UnreadableJson(f"{reason} at line {error.lineno}, column {error.colno}", more)
 
 
 def _checked(value: Any, text: str, containers: int) -> Any:
-    """Return a parsed value that can be encoded again; raises UnreadableJson where it is nested too deep."""
+    """Return a parsed value that can be encoded again; raises UnreadableJson if nested too deep."""
     if containers > MAX_NESTING and _deeper_than(value, MAX_NESTING):
         raise UnreadableJson(f"it is nested deeper than {MAX_NESTING} levels")
-    return replace_surrogates(value) if "\\u" in text and ("\\ud" in text or "\\uD" in text) else value
+    return (
+        replace_surrogates(value) if "\\u" in text and ("\\ud" in text or "\\uD" in text) else value
+    )
 
 
 def count_containers(text: str) -> int:
-    """Return how many objects and arrays a JSON text may hold; raises UnreadableJson where they or its fields are too many."""
+    """Return how many objects and arrays a JSON text may hold.
+
+    Raises UnreadableJson if these, or its fields, are too many.
+    """
     containers = text.count("{") + text.count("[")
     if containers > MAX_JSON_CONTAINERS:
         raise UnreadableJson(f"it holds more than {MAX_JSON_CONTAINERS} objects and arrays")
     if len(text) > COUNTED_JSON_CHARACTERS:
         fields = itertools.islice(JSON_KEY.finditer(text), MAX_JSON_FIELDS, None)
         if next(fields, None) is not None:
-            raise UnreadableJson(f"it holds more than {MAX_JSON_FIELDS} fields; send it in several requests")
+            raise UnreadableJson(
+                f"it holds more than {MAX_JSON_FIELDS} fields; send it in several requests"
+            )
     return containers
 
 
@@ -432,11 +473,13 @@ def _deeper_than(value: Any, levels: int) -> bool:
 
 
 def replace_surrogates(value: Any) -> Any:
-    """Return a parsed value with U+FFFD where a \\u escape names half of a surrogate pair, which is no character."""
+    """Return a parsed value with U+FFFD for each escape that is half of a surrogate pair."""
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, dict):
-        return {replace_surrogates(name): replace_surrogates(child) for name, child in value.items()}
+        return {
+            replace_surrogates(name): replace_surrogates(child) for name, child in value.items()
+        }
     return [replace_surrogates(child) for child in value] if isinstance(value, list) else value
 
 
@@ -444,8 +487,12 @@ def replace_surrogates(value: Any) -> Any:
 # Text and bytes
 # -------------------------------------------------------------------------------------------------
 
+
 def decode_text(body: bytes, content_type: ContentType) -> str:
-    """Return the body's text by its byte order mark, else its charset, else UTF-8; raises UnicodeDecodeError."""
+    """Return a body's text by its byte order mark, its charset, or as UTF-8.
+
+    Raises UnicodeDecodeError.
+    """
     for mark, charset in BYTE_ORDER_MARKS if body[:1] in FIRST_MARK_BYTES else ():
         if body.startswith(mark):
             return body.decode(charset)
@@ -453,16 +500,19 @@ def decode_text(body: bytes, content_type: ContentType) -> str:
 
 
 def decode_json_text(body: bytes, content_type: ContentType) -> str:
-    """Return the body's text as JSON is encoded; raises UnicodeDecodeError.
+    """Return the body's text, decoded as JSON; raises UnicodeDecodeError.
 
-    RFC 8259, 8.1: UTF-8, whatever a charset says, where the bytes are valid; UTF-16 and 32 give themselves away by zero bytes.
+    It is UTF-8 if the bytes are valid, whatever a charset says (RFC 8259, 8.1). Zero bytes give
+    UTF-16 and UTF-32 away.
     """
     if b"\0" in body[:4]:
         detected = json.detect_encoding(body)
         if detected != "utf-8":
             return body.decode(detected)
     try:
-        return body.decode() if body[:1] not in FIRST_MARK_BYTES else decode_text(body, content_type)
+        return (
+            body.decode() if body[:1] not in FIRST_MARK_BYTES else decode_text(body, content_type)
+        )
     except UnicodeDecodeError:
         if not content_type.charset:
             raise
@@ -470,11 +520,14 @@ def decode_json_text(body: bytes, content_type: ContentType) -> str:
 
 
 def text_or_base64(body: bytes, content_type: ContentType) -> dict[str, str]:
-    """Return ``{"body": text}``, or ``{"body_base64": ...}`` for bytes that are no text.
+    """Return ``{"body": text}``, or ``{"body_base64": ...}`` for bytes that are not text.
 
-    Text with bytes that its charset does not know is kept both ways: readable with replacement characters, and whole.
+    Text with bytes that its charset does not have is kept both ways: readable, with replacement
+    characters, and whole.
     """
-    declared = content_type.name.startswith("text/") or content_type.name.endswith(("xml", "csv", "urlencoded", "javascript"))
+    declared = content_type.name.startswith("text/") or content_type.name.endswith(
+        ("xml", "csv", "urlencoded", "javascript")
+    )
     whole: dict[str, str] = {}
     try:
         text = decode_text(body, content_type)
@@ -482,14 +535,21 @@ def text_or_base64(body: bytes, content_type: ContentType) -> dict[str, str]:
         own = XML_ENCODING.match(body[:300])
         charset = usable_charset(own[1].decode()) if own else ""
         text = body.decode(charset or content_type.charset or "utf-8", "replace")
-        most = len(text) / REPLACED_PARTS if len(text) > COUNTED_JSON_CHARACTERS else len(text) / (1 if declared else 3)
+        most = (
+            len(text) / REPLACED_PARTS
+            if len(text) > COUNTED_JSON_CHARACTERS
+            else len(text) / (1 if declared else 3)
+        )
         if text.count("\ufffd") > most:
             return {"body_base64": base64.b64encode(body).decode()}
         if "\ufffd" in text:
             whole = {"body_base64": base64.b64encode(body).decode()}
-    if (CONTROL_CHARACTERS.search(text) and not declared) or (body and not text):  # nothing but a byte order mark
+    only_a_mark = body and not text
+    if only_a_mark or (CONTROL_CHARACTERS.search(text) and not declared):
         return {"body_base64": base64.b64encode(body).decode()}
-    if len(text) > COUNTED_JSON_CHARACTERS and (text.count('"') + text.count("\\")) * ESCAPED_PARTS > len(text):
+    if len(text) > COUNTED_JSON_CHARACTERS and (
+        text.count('"') + text.count("\\")
+    ) * ESCAPED_PARTS > len(text):
         return {"body_base64": base64.b64encode(body).decode()}
     return {"body": text, **whole}
 
@@ -498,20 +558,25 @@ def text_or_base64(body: bytes, content_type: ContentType) -> dict[str, str]:
 # Content encodings
 # -------------------------------------------------------------------------------------------------
 
+
 def supported_encoding(header: str) -> str:
-    """Return the one content encoding of a body, empty without any; raises PayloadError."""
-    encodings = [name for part in header.split(",") if (name := part.strip().lower()) not in NO_ENCODINGS]
+    """Return a body's only content encoding, empty without one; raises UnsupportedEncoding."""
+    encodings = [
+        name for part in header.split(",") if (name := part.strip().lower()) not in NO_ENCODINGS
+    ]
     if len(encodings) > 1 or (encodings and encodings[0] not in UNPACKERS):
         raise UnsupportedEncoding(
-            f"Send the body with Content-Encoding {' or '.join(ACCEPTED_ENCODINGS)}, or without any.", ACCEPTED_ENCODINGS
+            f"Send the body with Content-Encoding {' or '.join(ACCEPTED_ENCODINGS)}, "
+            "or without any.",
+            ACCEPTED_ENCODINGS,
         )
     return encodings[0] if encodings else ""
 
 
 def unpack(body: bytes, encoding: str) -> bytes:
-    """Return the body without its content encoding, at most MAX_UNPACKED_BYTES of it; raises PayloadError.
+    """Return the decompressed body of at most MAX_UNPACKED_BYTES; raises PayloadError.
 
-    Some senders pack a body and do not say so, others say so and do not: the bytes themselves decide.
+    Some senders compress a body and do not say so, others say so and do not: the bytes decide.
     """
     if body[:3] == GZIP_MAGIC:
         try:
@@ -525,13 +590,13 @@ def unpack(body: bytes, encoding: str) -> bytes:
     try:
         return UNPACKERS[encoding](body)
     except PayloadError:
-        if _looks_unpacked(body):
+        if _is_text(body):
             return body
         raise
 
 
-def _looks_unpacked(body: bytes) -> bool:
-    """Return whether bytes that are no packed stream are a text."""
+def _is_text(body: bytes) -> bool:
+    """Return whether bytes that are not a compressed stream are text."""
     try:
         return not CONTROL_CHARACTERS.search(body.decode())
     except UnicodeDecodeError:
@@ -539,8 +604,11 @@ def _looks_unpacked(body: bytes) -> bool:
 
 
 def _unpack_deflate(body: bytes) -> bytes:
-    # Senders disagree whether deflate has zlib's header (RFC 9110, 8.4.1.2): window bits 15 are with it, -15 without.
-    has_header = len(body) >= 2 and body[0] & 0x0F == 8 and int.from_bytes(body[:2], "big") % 31 == 0
+    # Senders disagree whether deflate has zlib's header (RFC 9110, 8.4.1.2): 15 window bits mean
+    # that it has, -15 that it has not.
+    has_header = (
+        len(body) >= 2 and body[0] & 0x0F == 8 and int.from_bytes(body[:2], "big") % 31 == 0
+    )
     return _unpack_zlib(body, 15 if has_header else -15, "deflate")
 
 
@@ -553,18 +621,26 @@ def _unpack_zlib(body: bytes, window: int, encoding: str) -> bytes:
             if unpacker is None:  # a gzip file may have several members
                 unpacker = zlib.decompressobj(window)
                 members += 1
-            part = body[position : position + UNPACK_SLICE_BYTES]  # in slices: what an unpacker leaves is copied each time
+            part = body[
+                position : position + UNPACK_SLICE_BYTES
+            ]  # in slices: what an unpacker leaves is copied each time
             unpacked += unpacker.decompress(part, MAX_UNPACKED_BYTES + 1 - len(unpacked))
             if members > MAX_GZIP_MEMBERS:
-                raise PayloadError(f"The body has more than {MAX_GZIP_MEMBERS} gzip members; pack it in one.")
+                raise PayloadError(
+                    f"The body has more than {MAX_GZIP_MEMBERS} gzip members; compress it as one."
+                )
             if len(unpacked) > MAX_UNPACKED_BYTES:
                 raise PayloadTooLarge(
-                    f"The unpacked body is larger than {MAX_UNPACKED_BYTES // 1024**2} MiB; send fewer events at a time."
+                    f"The decompressed body is larger than {MAX_UNPACKED_BYTES // 1024**2} MiB; "
+                    "send fewer events at a time."
                 )
             position += len(part) - len(unpacker.unused_data) - len(unpacker.unconsumed_tail)
             unpacker = None if unpacker.eof else unpacker
     except zlib.error:
-        raise PayloadError(f"The body is no {encoding} stream; send it packed, or without Content-Encoding.") from None
+        raise PayloadError(
+            f"The body is not a {encoding} stream; "
+            "compress it, or send it without Content-Encoding."
+        ) from None
     if unpacker is not None:
         raise PayloadError(f"The body ends before its {encoding} stream does; send it whole.")
     return bytes(unpacked)
@@ -578,8 +654,8 @@ UNPACKERS: dict[str, Callable[[bytes], bytes]] = {
 ACCEPTED_ENCODINGS = ("gzip", "deflate")
 
 
-def is_packed(body: bytes, content_encoding: str) -> bool:
-    """Return whether a body may become far larger than it is."""
+def is_compressed(body: bytes, content_encoding: str) -> bool:
+    """Return whether a body may become far larger when it is decompressed."""
     return bool(content_encoding) or body[:3] == GZIP_MAGIC
 
 
@@ -587,21 +663,37 @@ def is_packed(body: bytes, content_encoding: str) -> bool:
 # Forms
 # -------------------------------------------------------------------------------------------------
 
+
 def read_form(body: bytes, content_type: ContentType) -> Items | None:
-    """Form fields as one object; None when the text is no form (curl -d sends any text under a form's type)."""
+    """Return a form's fields as one object, None if the text is not a form.
+
+    ``curl -d`` sends any text under a form's type.
+    """
     charset = content_type.charset or "utf-8"
     try:
         text = body.decode(charset).strip()
     except UnicodeDecodeError:
         return None  # kept whole as text
     pairs = [pair.partition("=") for pair in text.split("&", MAX_FORM_FIELDS + 1) if pair]
-    is_form = all(FORM_FIELD_NAME.fullmatch(name) if equals else FORM_FLAG.fullmatch(name) for name, equals, _ in pairs)
-    if not is_form or not any(equals for _, equals, _ in pairs) or any(LOG_FIELD.search(value) for *_, value in pairs):
+    is_form = all(
+        FORM_FIELD_NAME.fullmatch(name) if equals else FORM_FLAG.fullmatch(name)
+        for name, equals, _ in pairs
+    )
+    if (
+        not is_form
+        or not any(equals for _, equals, _ in pairs)
+        or any(LOG_FIELD.search(value) for *_, value in pairs)
+    ):
         return None
     if len(pairs) > MAX_FORM_FIELDS:
-        raise PayloadTooLarge(f"The form has more than {MAX_FORM_FIELDS} fields; send fewer, or JSON.")
+        raise PayloadTooLarge(
+            f"The form has more than {MAX_FORM_FIELDS} fields; send fewer, or JSON."
+        )
     try:
-        fields = [(unquote_field(name, charset), unquote_field(value, charset)) for name, _, value in pairs]
+        fields = [
+            (unquote_field(name, charset), unquote_field(value, charset))
+            for name, _, value in pairs
+        ]
     except UnicodeDecodeError:
         return None
     return _form_items(fields, {})
@@ -610,19 +702,22 @@ def read_form(body: bytes, content_type: ContentType) -> Items | None:
 def unquote_field(text: str, charset: str) -> str:
     """Return a form's name or value without its percent-encoding; raises UnicodeDecodeError.
 
-    A run of escapes is undone at once: one by one, millions of them would each be an object of their own.
+    A run of escapes is undone at once: one by one, millions of them would each be an object.
     """
     text = text.replace("+", " ")
     if "%" not in text:
         return text
-    data = PERCENT_RUN.sub(lambda run: binascii.unhexlify(run[0].replace(b"%", b"")), text.encode(charset))
+    data = PERCENT_RUN.sub(
+        lambda run: binascii.unhexlify(run[0].replace(b"%", b"")), text.encode(charset)
+    )
     return data.decode(charset)
 
 
 def _form_items(fields: Iterable[tuple[str, Any]], others: dict[str, Any]) -> Items:
-    """Return the items of a form's fields: the JSON in its only field, or in ``payload``, else one object of all.
+    """Return the items of a form: the JSON in its only field or in ``payload``, else its fields.
 
-    ``others`` are its files, beside which only ``payload`` is taken for JSON; then all that is not JSON is kept as ``form``.
+    ``others`` are its files; if there are any, only ``payload`` is read as JSON, and all the rest
+    is kept as ``form``.
     """
     item = collect_fields(fields)
     name = "payload" if others else next(iter(item), "") if len(item) == 1 else ""
@@ -631,12 +726,14 @@ def _form_items(fields: Iterable[tuple[str, Any]], others: dict[str, Any]) -> It
         if text[:1] in ("{", "["):
             with contextlib.suppress(UnreadableJson):
                 items = as_items(parse_json(text))
-                return _beside(items, {key: value for key, value in {**item, **others}.items() if key != name})
+                return _beside(
+                    items, {key: value for key, value in {**item, **others}.items() if key != name}
+                )
     return Items([{**item, **others}])
 
 
 def _beside(items: Items, rest: dict[str, Any]) -> Items:
-    """Return the items of a form's JSON, with what else the form holds in the first of them as ``form``."""
+    """Return the items of a form's JSON; the first one keeps the rest of the form as ``form``."""
     values = items.values
     if not rest:
         return items
@@ -665,6 +762,7 @@ def collect_fields(fields: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 # -------------------------------------------------------------------------------------------------
 # Multipart forms (RFC 7578)
 # -------------------------------------------------------------------------------------------------
+
 
 class FormPart(NamedTuple):
     """One part of a multipart form: its headers and its bytes, without their transfer encoding."""
@@ -696,14 +794,17 @@ class FormPart(NamedTuple):
 
 
 def read_multipart(body: bytes, content_type: ContentType) -> Items:
-    """The fields and files of a multipart form as one object; raises PayloadError where its parts cannot be told apart.
+    """Return a multipart form's fields and files; raises PayloadError if the parts have no end.
 
-    Each part is read by its own charset, type and transfer encoding; one that cannot be read costs that part alone.
+    Each part is read by its own charset, type and transfer encoding. A part that cannot be read
+    does not affect the others.
     """
     parts = [read_part(part) for part in split_parts(body, content_type.parameter("boundary"))]
     fields = [part for part in parts if part.filename is None]
     charsets = field_charsets(fields)
-    files = collect_fields((part.name, describe_file(part)) for part in parts if part.filename is not None)
+    files = collect_fields(
+        (part.name, describe_file(part)) for part in parts if part.filename is not None
+    )
     texts = [(part.name, field_value(part, charsets.get(part.name, ""))) for part in fields]
     names = {name for name, _ in texts}
     if names & files.keys():  # a field and a file of the same name
@@ -712,7 +813,7 @@ def read_multipart(body: bytes, content_type: ContentType) -> Items:
 
 
 def split_parts(body: bytes, boundary: str) -> Iterator[bytes]:
-    """Yield the parts of a multipart body, headers and all (RFC 2046, 5.1.1; line feeds alone are taken, too)."""
+    """Yield a multipart body's parts with their headers (RFC 2046, 5.1.1; LF alone is accepted)."""
     delimiter = b"--" + boundary.encode("latin-1", "replace")
     line = re.compile(re.escape(delimiter) + rb"(--)?[ \t]*(?:\r?\n|\Z)")
     found = line.match(body) if boundary else None
@@ -722,7 +823,9 @@ def split_parts(body: bytes, boundary: str) -> Iterator[bytes]:
             start = found.end()
             count += 1
         if count > MAX_FORM_FIELDS:
-            raise PayloadTooLarge(f"The form has more than {MAX_FORM_FIELDS} parts; send fewer, or JSON.")
+            raise PayloadTooLarge(
+                f"The form has more than {MAX_FORM_FIELDS} parts; send fewer, or JSON."
+            )
         place = body.find(b"\n" + delimiter, max(place, start - 1)) + 1
         if not place:
             break
@@ -730,19 +833,27 @@ def split_parts(body: bytes, boundary: str) -> Iterator[bytes]:
         if found and count:
             yield body[start : place - 1].removesuffix(b"\r") if place > start else b""
     if not found or not found[1]:
-        raise PayloadError("The body is no multipart form with the boundary its Content-Type names; send it whole.")
+        raise PayloadError(
+            "The body is not a multipart form with the boundary that its Content-Type names; "
+            "send it whole."
+        )
 
 
 def read_part(part: bytes) -> FormPart:
-    """Return a part's headers and data; raises BadRequest for headers that are no form's."""
+    """Return a part's headers and data; raises PayloadError for headers out of bounds."""
     if part.startswith((b"\r\n", b"\n")):
         head, data = b"", part.removeprefix(b"\r").removeprefix(b"\n")
     else:
         end = re.search(rb"\r?\n\r?\n", part[: MAX_PART_HEADER_BYTES + 4])
         head, data = (part[: end.start()], part[end.end() :]) if end else (part, b"")
-    if len(head) > MAX_PART_HEADER_BYTES or head.count(b"\n") >= MAX_PART_HEADERS or re.search(rb"\n[ \t]", head):
+    if (
+        len(head) > MAX_PART_HEADER_BYTES
+        or head.count(b"\n") >= MAX_PART_HEADERS
+        or re.search(rb"\n[ \t]", head)
+    ):
         raise PayloadError(
-            f"A part of the form has headers over {MAX_PART_HEADER_BYTES // 1024} KiB or {MAX_PART_HEADERS} lines, or folded ones."
+            f"A part of the form has headers over {MAX_PART_HEADER_BYTES // 1024} KiB or "
+            f"{MAX_PART_HEADERS} lines, or folded ones."
         )
     try:
         text = head.decode()
@@ -753,11 +864,13 @@ def read_part(part: bytes) -> FormPart:
         name, colon, value = line.partition(":")
         if colon and len(value) <= MAX_CONTENT_TYPE_CHARACTERS:
             headers[name.strip()] = value.strip()
-    return FormPart(headers, undo_transfer_encoding(data, str(headers.get("content-transfer-encoding", ""))))
+    return FormPart(
+        headers, undo_transfer_encoding(data, str(headers.get("content-transfer-encoding", "")))
+    )
 
 
 def undo_transfer_encoding(data: bytes, encoding: str) -> bytes:
-    """Return a part's bytes; where they are not encoded as they say, as they are."""
+    """Return a part's bytes; they stay as they are if they are not in that encoding."""
     try:
         if encoding.strip().lower() == "base64":
             return base64.b64decode(b"".join(data.split()), validate=True)
@@ -769,7 +882,7 @@ def undo_transfer_encoding(data: bytes, encoding: str) -> bytes:
 
 
 def field_charsets(fields: list[FormPart]) -> dict[str, str]:
-    """Return charsets by field: what SendGrid names in ``charsets``, or what a form says of all of them in ``_charset_``."""
+    """Return charsets by field, as named by ``charsets`` (SendGrid) or, for all, ``_charset_``."""
     known: dict[str, str] = {}
     for part in fields:
         if part.name == "charsets" and len(part.data) <= SMALL_TEXT_CHARACTERS:
@@ -787,24 +900,30 @@ def field_charsets(fields: list[FormPart]) -> dict[str, str]:
 
 
 def field_value(part: FormPart, charset: str) -> Any:
-    """Return a field's text, its value where it is declared as JSON, or what can be read of it and all of it in base64."""
+    """Return a field's JSON value if declared as JSON, else its text, or its bytes in base64."""
     content_type = part.type
     if is_json_type(content_type.name):
         with contextlib.suppress(UnicodeDecodeError, UnreadableJson):
             return parse_json(decode_json_text(part.data, content_type).strip(PADDING))
-    content_type = content_type._replace(charset=content_type.charset or charset, name=content_type.name or "text/plain")
+    content_type = content_type._replace(
+        charset=content_type.charset or charset, name=content_type.name or "text/plain"
+    )
     read = text_or_base64(part.data, content_type)
     return read["body"] if read.keys() == {"body"} else read
 
 
 def describe_file(part: FormPart) -> dict[str, Any]:
-    """Return what is kept of a file: name, type, size in bytes, and its text or its bytes in base64."""
-    described = {"name": part.filename, "type": str(part.headers.get("content-type", "")), "size": len(part.data)}
+    """Return a file's name, type, size in bytes, and its text or its bytes in base64."""
+    described = {
+        "name": part.filename,
+        "type": str(part.headers.get("content-type", "")),
+        "size": len(part.data),
+    }
     return {**described, **text_or_base64(part.data, part.type)}
 
 
 def decode_words(text: str) -> str:
-    """Return a name without the encoded words of RFC 2047, which some senders write where RFC 7578 has none."""
+    """Return a name without RFC 2047's encoded words, which some senders use against RFC 7578."""
     if "=?" not in text:
         return text
     try:
@@ -824,12 +943,14 @@ FORM_READERS: dict[str, Callable[[bytes, ContentType], Items | None]] = {
 
 
 def carries_another(item: Any) -> bool:
-    """Return whether an event's sender is known for what it carries within it as text or base64."""
-    return isinstance(item, dict) and ("TopicArn" in item or "data_base64" in item or "subscription" in item)
+    """Return whether an event looks like one that carries another as text or base64."""
+    return isinstance(item, dict) and (
+        "TopicArn" in item or "data_base64" in item or "subscription" in item
+    )
 
 
 def add_decoded(item: Any) -> Any:
-    """Return an event with what it carries as text or base64 beside it as ``decoded``, where its sender is known for that.
+    """Return an event with what it carries as text or base64 added as ``decoded``.
 
     Amazon SNS (``Message``), Google Pub/Sub (``message.data``), CloudEvents (``data_base64``).
     """
@@ -853,7 +974,7 @@ def add_decoded(item: Any) -> Any:
 
 
 def decode_base64(value: Any) -> bytes:
-    """Return the bytes of a base64 text, none where it is no such text."""
+    """Return the bytes of a base64 text, empty if the value is not one."""
     if not isinstance(value, str):
         return b""
     try:
