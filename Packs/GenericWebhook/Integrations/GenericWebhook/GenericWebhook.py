@@ -2582,7 +2582,7 @@ class Webhook:
         encoding = headers.get("content-encoding", "")
         read = (body, headers.get("content-type", ""), encoding, context.query, settings.keep_unreadable)
         incidents: list[Incident]
-        if len(body) > SMALL_BODY_BYTES or is_packed(body, encoding):
+        if len(body) > SMALL_BODY_BYTES or is_compressed(body, encoding):
             # In one turn: between two of them, the parsed payloads of all others would be in memory as well.
             incidents = self._parse(lambda: make_incidents(read_payload(*read), context, settings, now))
         elif len((items := read_payload(*read)).values) > MANY_ITEMS:
