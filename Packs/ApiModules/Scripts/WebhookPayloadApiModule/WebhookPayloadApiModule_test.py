@@ -1,13 +1,26 @@
 """Unit tests of WebhookPayloadApiModule.py."""
 
 import codecs
+import contextlib
 import gzip
 import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import time
 import zlib
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import WebhookPayloadApiModule as payload
+from hypothesis import given, settings
+from hypothesis import strategies as some
+
+from Tests.benchmark.bodies import BODIES, Figures
 
 
 def read(body: bytes, content_type: str = "", content_encoding: str = "") -> list[Any]:
@@ -728,3 +741,393 @@ class TestContentEncoding:
         """
         members = gzipped(b"[") + gzipped(b" " * (25 * 1024 * 1024 - 4) + b"17]", 1)
         assert read(members, "application/json", "gzip") == [17]
+
+
+MULTIPART = "multipart/form-data; boundary=b"
+# What headers of parts are made of, so that hypothesis finds its way into RFC 2231 and 2047.
+HEADER_PARTS = (
+    *(
+        "name",
+        "filename",
+        "*",
+        "*0",
+        "*0*",
+        "*1",
+        "*1*",
+        "*99",
+        "*\u0663",
+        "=",
+        ";",
+        '"',
+        "\\\\",
+        "'",
+    ),
+    *("''", "utf-8''", "undefined''", "utf-7''", "utf-16''", "idna''", "é", "%", "%C3", "%zz", " "),
+    *("=?", "?=", "?q?", "?B?", "utf-8", "=?utf-8?q?a=41?=", "=?é?q?a?=", "=?utf-7?b?K0FHRS0=?="),
+    *("+2AA-", "\t", "x", "form-data", "charset=", "boundary=", "abc", "=?utf-8?b?!?=", ","),
+)
+CHARSET_NAMES = sorted({payload.usable_charset(name) for name in payload.CHARSETS} - {""})
+
+
+class TestNamesOfParts:
+    """Rows of names and file names, as RFC 2231, 2047 and 7578 have them and as senders write."""
+
+    @pytest.mark.parametrize(
+        "parameters, name",
+        [
+            ("; name=plain", "plain"),
+            ('; name="with \\\\ and \\"quotes\\" ; and more"', 'with \\ and "quotes" ; and more'),
+            ('; name="no end', "no end"),
+            (";; ;NAME = x ; name=second", "x"),
+            ("; name*=utf-8'en'%C3%A9", "é"),
+            ("; name*=iso-8859-1''%E9; name=fallback", "é"),
+            ("; name*0=one; name*1=two", "onetwo"),
+            ("; name*1*=%A9; name*0*=utf-8''%C3", "é"),
+            ("; name*0*=utf-8''%C3%A9; name*1=' %41", "é' %41"),
+            ("; name*=x; name*0=y", "x"),
+            ("; name*=utf-7''+2AA-", "+2AA-"),
+            ("; name*=undefined''abc", "abc"),
+            ("; name*=utf-8''%FF", "\ufffd"),
+            ("; name*x=y", ""),
+            ("; name*100=y", ""),
+            ('; name="=?utf-8?q?gr=C3=BCn_1?= =?utf-8?B?w7w=?= x"', "grün 1ü x"),
+            ('; name="=?é?q?a?="', "=?é?q?a?="),
+            ('; name="=?utf-8?b?!?="', "=?utf-8?b?!?="),
+            ('; name="=?utf-8?q?=FF?="', "=?utf-8?q?=FF?="),
+            ('; name="=?no-such?q?a?="', "=?no-such?q?a?="),
+            ("; " * 400 + "name=behind", "behind"),
+            ("; a" * 40 + "; name=behind", ""),
+            ("; name=" + "x" * 1000, ""),
+        ],
+    )
+    def test_a_name(self, parameters: str, name: str) -> None:
+        """
+        Given: a part whose name is written in one of the ways there are
+        When: the form is read
+        Then: the name is understood, and one that cannot be read costs that name alone
+        """
+        other = part_of(name="; name=other", content=b"2").removesuffix(b"--b--\r\n")
+        assert read(other + part_of(name=parameters), MULTIPART) == [{"other": "2", name: "1"}]
+
+    @settings(max_examples=400, deadline=None)
+    @given(some.lists(some.sampled_from(HEADER_PARTS), max_size=20).map("".join), some.booleans())
+    def test_no_header_of_a_part_breaks_the_form(self, text: str, in_the_type: bool) -> None:
+        """
+        Given: any header made of what RFC 2231 and 2047 have
+        When: the form is read
+        Then: its other part is there, and so is this one's value
+        """
+        header = f"Content-Type: text/plain; {text}" if in_the_type else "X: y"
+        parts = part_of(name="; name=sure", content=b"2").removesuffix(b"--b--\r\n")
+        body = parts + part_of(header, name=f"; name={text}")
+        [item] = read(body, MULTIPART)
+        assert "2" in item["sure"]
+        assert len(item) == 2 or len(item["sure"]) == 2
+
+    @pytest.mark.parametrize("charset", CHARSET_NAMES)
+    def test_every_charset_is_read_in_pieces_as_in_one(
+        self, charset: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        Given: a text in a charset, with characters of several bytes and with bytes it does not have
+        When: it is decoded a few bytes at a time
+        Then: it is the text that decoding it at once gives, or refused at the same byte
+        """
+        monkeypatch.setattr(payload, "PIECE_SIZE", 3)
+        monkeypatch.setattr(payload, "REPLACING_SIZE", 3)
+        data = "Aé中😀 +~".encode(charset, "replace") * 5
+        assert payload.decode(data, charset) == data.decode(charset)
+        for broken in (data + b"\xff\x81\xff" + data, data[:-1], b"\x81" + data):
+            expected = refused = None
+            with contextlib.suppress(UnicodeError):
+                expected = broken.decode(charset)
+            try:
+                assert payload.decode(broken, charset) == expected
+            except UnicodeDecodeError as error:
+                refused = error
+            assert (refused is None) == (expected is not None)
+            if refused and charset == "utf-8":
+                with pytest.raises(UnicodeDecodeError) as whole:
+                    broken.decode(charset)
+                assert refused.start == whole.value.start
+            assert payload.decode_replacing(broken, charset, 1) is not None
+
+
+class TestPieces:
+    """What is read a piece at a time is what would be read in one go."""
+
+    PIECES = (
+        *(
+            b'{"a":1}',
+            b"{",
+            b"}",
+            b"[",
+            b"]",
+            b'"',
+            b"\\",
+            b"\\ud83d",
+            b",",
+            b":",
+            b"1.5",
+            b"1e999",
+        ),
+        *(b" " * 9, b"\n", b"\0", b"\x1e", b"=", b"&", b"%41", b"%", b"%C3%A9", b"+", "é".encode()),
+        *(b"\xff", "😀".encode(), b"a" * 9, b"\r\n--b\r\n", b"--b\r\n", b"\r\n--b--", b"QUFB"),
+        b"--b\r\nContent-Type: application/json\r\n\r\n",
+        b"--b\r\nContent-Transfer-Encoding: base64\r\n\r\n",
+        b'{"subscription":"s","message":{"data":"eyJuIjox fQ=="}}',
+    )
+    TYPES = (
+        *("", "application/json", "text/plain", FORM, MULTIPART, "application/x-ndjson"),
+        *("text/plain; charset=cp1252", f"{FORM}; charset=shift_jis", f"{FORM}; charset=utf-16"),
+    )
+
+    @settings(max_examples=600, deadline=None)
+    @given(
+        some.lists(some.sampled_from(PIECES), min_size=1, max_size=12).map(b"".join),
+        some.sampled_from(TYPES),
+    )
+    def test_the_size_of_the_pieces_changes_nothing(self, body: bytes, content_type: str) -> None:
+        """
+        Given: a body
+        When: it is read as a large one in pieces of 8 bytes, and as a small one
+        Then: it is the same, or is refused for the same reason
+        """
+
+        def outcome() -> Any:
+            try:
+                return read(body, content_type)
+            except payload.PayloadError as error:
+                return re.sub("at byte .*", "", error.sentence)
+
+        expected = outcome()
+        with pytest.MonkeyPatch.context() as patch:
+            for name in ("PIECE_SIZE", "REPLACING_SIZE", "SEARCHED_BYTES"):
+                patch.setattr(payload, name, 8)
+            patch.setattr(payload, "SMALL_TEXT_CHARACTERS", 0)
+            assert outcome() == expected
+
+    @settings(max_examples=600, deadline=None)
+    @given(
+        some.binary(max_size=300) | some.lists(some.sampled_from(PIECES)).map(b"".join),
+        some.text(max_size=60)
+        | some.lists(some.sampled_from((*HEADER_PARTS, *TYPES))).map("".join),
+        some.sampled_from(["", "gzip", "deflate", "identity"]) | some.text(max_size=9),
+        some.none() | some.dictionaries(some.text(), some.text()),
+        some.booleans(),
+    )
+    def test_nothing_but_a_payload_error_leaves(
+        self, body: bytes, kind: str, encoding: str, query: dict[str, Any] | None, keep: bool
+    ) -> None:
+        """
+        Given: any bytes under any type and encoding
+        When: they are read
+        Then: there are items that can be encoded as JSON, or a sentence for the sender
+        """
+        try:
+            items = payload.read_payload(body, kind, encoding, query, keep)
+        except payload.PayloadError as error:
+            assert error.sentence.endswith(".")
+        else:
+            assert items.values
+            json.dumps(items.values, allow_nan=False).encode()
+
+    @pytest.mark.parametrize("text", ["x" * 70_000, "{" * 70_000])
+    def test_a_mistake_far_behind_is_named_by_its_byte(self, text: str) -> None:
+        """
+        Given: a large JSON body with a byte that is not UTF-8
+        When: it is read
+        Then: the sender is told where
+        """
+        body = b'{"a":"' + text.encode() + b'\xff"}'
+        with pytest.raises(payload.PayloadError, match=f"not valid utf-8 at byte {len(body) - 3}"):
+            read(body, "application/json")
+
+    @pytest.mark.parametrize("charset", ["utf-8", "cp1252", "utf-16-le"])
+    def test_replacing_ends_early(self, charset: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """
+        Given: a large text of nothing but bytes that its charset does not have
+        When: it is decoded with replacements
+        Then: it is given up before much of it is read
+        """
+        pieces = []
+        real = payload._decoded_pieces
+
+        def counted(*args: Any) -> Any:
+            for piece in real(*args):
+                pieces.append(piece)
+                yield piece
+
+        monkeypatch.setattr(payload, "_decoded_pieces", counted)
+        data = {"utf-8": b"\xff", "cp1252": b"\x81", "utf-16-le": b"\x00\xdc"}[charset] * 2_000_000
+        assert payload.decode_replacing(data, charset, 10) is None
+        assert sum(map(len, pieces)) < len(data) / 4
+
+
+class TestBudget:
+    """What all the JSON of one body may hold together."""
+
+    @pytest.mark.parametrize(
+        "body, content_type, reason",
+        [
+            (b'{"a":[' + b"1.5," * 2_000_001 + b"1]}", "", "2000000 numbers"),
+            (b'{"a":[' + b"1," * 2_000_001 + b"1]}", "", "2000000 numbers"),
+            (b"1\n" + b"[" + b"1," * 2_000_001 + b"1]\n", "application/x-ndjson", "numbers"),
+            (b'{"a":[' + b'"",' * 2_000_001 + b"1]}", "", "2000000 strings"),
+            (b'{"a":[' + rb'"\\",' * 2_000_001 + b"1]}", "", "2000000 strings"),
+            (
+                b"{" + b",".join(rb'"%d\\":1' % n for n in range(600_000)) + b"}",
+                "",
+                "500000 fields",
+            ),
+            (
+                b"[%b]" % b",".join(b"{%b}" % (b'"a":1,' * 50 + b'"b":2') for _ in range(9_900)),
+                "",
+                "500000 fields",
+            ),
+        ],
+        ids=range(7),
+    )
+    def test_what_holds_too_much_is_refused(
+        self, body: bytes, content_type: str, reason: str
+    ) -> None:
+        """
+        Given: a body of more numbers, strings or fields than one may have
+        When: it is read
+        Then: it is refused, and the sentence says what there is too much of
+        """
+        with pytest.raises(payload.PayloadError, match=f"more than .*{reason}; send it in several"):
+            read(body, content_type or "application/json")
+
+    def test_what_is_quoted_within_strings_is_not_counted(self) -> None:
+        """
+        Given: JSON that carries JSON as text, and that as text once more, with millions of quotes
+        When: it is read
+        Then: it is taken, for Python builds one string of it
+        """
+        inner = json.dumps({"message": json.dumps({"a": 1, "b": ""})})[:-1]
+        text = json.dumps({"text": inner * 400_000}).encode()
+        assert text.count(b'"') > 4_000_000
+        assert len(read(text, "application/json")[0]["text"]) == len(inner) * 400_000
+
+    @pytest.mark.parametrize(
+        "content, one",
+        [
+            (b"{%b}" % b",".join(b'"%d":1' % n for n in range(90_000)), 90_000),
+            (b"[" + b"1.5," * 300_000 + b"1]", 300_001),
+            (b"[" + b"[]," * 200_000 + b"1]", 200_001),
+        ],
+        ids=range(3),
+    )
+    def test_a_form_has_one_budget_for_all_its_parts(self, content: bytes, one: int) -> None:
+        """
+        Given: a form of parts that are JSON, each within the limits, and together far over them
+        When: it is read
+        Then: the first ones are values, and what is over the limits stays text
+        """
+        headers = ("Content-Type: application/json",)
+        body = b"".join(
+            part_of(*headers, content=content).removesuffix(b"--b--\r\n") for _ in range(10)
+        )
+        [item] = read(body + b"--b--\r\n", MULTIPART)
+        values = [value for value in item["f"] if not isinstance(value, str)]
+        assert 3 <= len(values) < 10
+        assert all(len(value) == one for value in values)
+        assert item["f"][-1] == content.decode()
+
+    def test_what_many_messages_carry_has_one_budget(self) -> None:
+        """
+        Given: messages of Amazon SNS, whose numbers are more than one body may have
+        When: they are read
+        Then: the first ones are decoded, and the last ones stay text
+        """
+        message = b'{"TopicArn":"a","Message":"[%b1]"}' % (b"1," * 1_000)
+        items = read(b"[%b]" % b",".join([message] * 3_000), "application/json")
+        assert len(items) == 3_000
+        assert "decoded" in items[0]
+        assert "decoded" not in items[-1]
+
+    def test_two_large_values_in_a_row_are_counted_once(self) -> None:
+        """
+        Given: two objects in a row that together have fewer fields than one body may
+        When: they are read
+        Then: both are taken
+        """
+        value = b"{%b}" % b",".join(b'"%d":1' % n for n in range(249_000))
+        assert [len(item) for item in read(value + b"\n" + value, "")] == [249_000, 249_000]
+
+
+# For each pattern of the module: how it is used, and its worst text of about n characters.
+PATTERNS: dict[str, tuple[str, Callable[[int], str | bytes]]] = {
+    "CONTROL_CHARACTERS": ("search", lambda n: "a" * n),
+    "XML_ENCODING": ("match", lambda n: b" " * n + b"<?xml " + b"encoding" * 30),
+    "FORM_FIELD_NAME": ("fullmatch", lambda n: "a" * n + "="),
+    "FORM_FLAG": ("fullmatch", lambda n: "a" * n + "="),
+    "LOG_FIELD": ("search", lambda n: " a" * (n // 2)),
+    "RAW_NAME": ("search", lambda n: '"raw_json' * (n // 9) + '"raw_json"' + " " * n),
+    "JSON_QUOTE": ("findall", lambda n: '\\"' * (n // 2)),
+    "JSON_KEY": ("findall", lambda n: ('"' + " " * 1000) * (n // 1000)),
+    "SURROGATES": ("search", lambda n: "é" * n),
+    "BROKEN_ESCAPE": ("findall", lambda n: b"%4" * (n // 2)),
+    "PARAMETER": ("findall", lambda n: 'a="' + '\\"' * (n // 2)),
+    "ESCAPED_CHARACTER": ("findall", lambda n: "\\" * n),
+    "ENCODED_WORD": ("findall", lambda n: "=?a?q?" * (n // 6)),
+    "ENCODED_GAP": ("findall", lambda n: ("?=" + " " * 100) * (n // 102)),
+    "PART_HEAD_END": ("search", lambda n: b"\r\n\r" * (n // 3)),
+    "FOLDED_LINE": ("search", lambda n: b"\n" * n),
+}
+
+
+class TestWorstBodies:
+    def test_every_pattern_has_its_worst_text(self) -> None:
+        """
+        Given: all compiled patterns of the module
+        When: they are compared with the table above
+        Then: none is missing, so that a new one is measured as well
+        """
+        patterns = {name for name, value in vars(payload).items() if isinstance(value, re.Pattern)}
+        assert patterns == PATTERNS.keys()
+
+    @pytest.mark.parametrize("name", PATTERNS)
+    def test_every_pattern_is_linear(self, name: str) -> None:
+        """
+        Given: a pattern's worst text, and one of eight times its length
+        When: both are searched
+        Then: the longer one takes about eight times as long, where a quadratic pattern takes 64
+        """
+        method, text = PATTERNS[name]
+
+        def seconds(length: int) -> float:
+            worst = text(length)
+            best = float("inf")
+            for _ in range(5):
+                started = time.thread_time()
+                getattr(getattr(payload, name), method)(worst)
+                best = min(best, time.thread_time() - started)
+            return best
+
+        assert seconds(160_000) < 28 * max(seconds(20_000), 0.0001)
+
+    @pytest.mark.parametrize("name", BODIES)
+    def test_no_body_keeps_other_threads_waiting(self, name: str) -> None:
+        """
+        Given: one of the worst bodies, in a process of its own
+        When: it is read while another thread counts the CPU time between two of its turns
+        Then: that stays far below a second, the whole takes seconds, and memory is bounded
+
+        The bounds are generous: docs/performance.md has what was measured.
+        """
+        environment = {name: value for name, value in os.environ.items() if "COVERAGE" not in name}
+        run = subprocess.run(
+            [sys.executable, "-m", "Tests.benchmark.bodies", "--json", name],
+            cwd=Path(__file__).parents[4],
+            env=environment,
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        figures = Figures(*json.loads(run.stdout))
+        assert figures.gap < 0.8
+        assert figures.total < 8
+        assert figures.memory < 600
