@@ -1,36 +1,37 @@
-"""What a request says: a body, its Content-Type and its Content-Encoding become the items its sender means.
+"""What a request says: its body becomes the items its sender means.
 
-What it is for: JSON in all the ways that senders write it, forms, files, text and bytes. It knows
-nothing of HTTP, of who sent the body, of Cortex XSOAR, or of incidents.
+What it is for: JSON in all the ways that senders write it, forms, files, text and bytes.
+It knows nothing of HTTP, of who sent the body, of Cortex XSOAR, or of incidents.
 
-A body is read in this order, which docs/bodies.md has as well: content encoding, JSON under any type
-(one value, or several one after the other), the declared type (a body that is not JSON is refused under
-a JSON type; forms), text, base64.
+A body is read in this order, which docs/bodies.md describes as well:
 
-Whatever a stranger posts may be 25 MiB of the worst there is. What is quadratic, or holds the
-interpreter for long, is bounded before it begins; the limits are at the head of this file.
+1. its content encoding is undone;
+2. JSON is recognised under any Content-Type: one value, or several in a row;
+3. the declared type decides: under a JSON type, a body that is not JSON is refused; forms are read;
+4. what is left is text, or bytes that are kept in base64.
+
+A stranger may post any 25 MiB. A body of more than 32 KiB is read on a worker thread, and a call of
+C that takes long there keeps every other thread waiting: such calls get a piece of the text at a
+time. What a body may hold is bounded by the limits at the head of this file, for all its parts
+together. `python -m Tests.benchmark.bodies` measures both.
 
 | section | what it does |
 | --- | --- |
-| JSON | one value, several, lines; numbers and texts that JSON does not have |
+| Content types | a header's parameters, charsets, encoded words |
+| JSON | one value, several in a row; numbers and texts that JSON does not have |
 | Text and bytes | charsets, text or base64 |
 | Content encodings | gzip and deflate |
 | Forms, Multipart forms | fields and files |
-| Values within values | what Amazon SNS, Pub/Sub and CloudEvents carry as text |
+| Values within values | what Amazon SNS, Pub/Sub and CloudEvents carry as text or base64 |
 """
 
 import base64
 import binascii
 import codecs
 import contextlib
-import email.errors
-import email.header
-import email.message
-import email.utils
 import encodings
 import encodings.aliases
 import functools
-import io
 import itertools
 import json
 import math
@@ -40,24 +41,42 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
-MAX_ITEMS = 10_000  # incidents from one request
+MAX_ITEMS = 10_000  # events of one request
 MAX_UNPACKED_BYTES = 25 * 1024**2  # of a compressed body: what an uncompressed one may have
-UNPACK_SLICE_BYTES = 64 * 1024  # unpacked at a time
+UNPACK_SLICE_BYTES = 64 * 1024  # decompressed at a time
 SMALL_TEXT_CHARACTERS = 32 * 1024  # a longer text is parsed so that other threads get their turn
 MAX_NESTING = 200  # levels; every supported Python parses it, and no alert comes near
-MAX_NUMBER_DIGITS = 308  # beyond it a number fits no double, which is what XSOAR would read it as
-MAX_JSON_CONTAINERS = 1_000_000  # objects and arrays of one body: empty ones take forty times their bytes in memory
-MAX_JSON_FIELDS = 500_000  # of one body: half a million keys are built in 0.2 s, while everybody else waits
+MAX_NUMBER_DIGITS = 308  # a longer number does not fit a double, and XSOAR reads doubles
+# Of all the JSON of one body together.
+MAX_JSON_CONTAINERS = 1_000_000  # an empty object takes forty times its bytes in memory
+MAX_JSON_FIELDS = 500_000  # Python builds an object of so many keys in 0.2 s, without a pause
+MAX_JSON_STRINGS = 2_000_000  # Python builds a list of so many in 0.15 s, without a pause
+MAX_JSON_NUMBERS = 2_000_000  # 1 s; 6.5 million took 3 s, and other senders' bodies wait their turn
 COUNTED_JSON_CHARACTERS = 1 * 1024**2  # a shorter text cannot have so many fields that it matters
+PIECE_SIZE = 64 * 1024  # bytes or characters that one call gets of a large text
+REPLACING_SIZE = 4 * 1024  # where each byte may cost 0.4 µs, and the reading may end early
+SEARCHED_BYTES = 1 * 1024**2  # in which one call looks for a delimiter
 MAX_FORM_FIELDS = 1000
+MAX_FIELD_NAME_CHARACTERS = 1000
+MAX_BROKEN_ESCAPES = 10_000  # of one field; an encoded form has none
+LOG_CHARACTERS = 1000  # of a field, in which it is looked for what only a line of a log has
+MAX_FALSE_DELIMITERS = 100_000  # lines of a multipart form that only begin like its delimiter
 MAX_PART_HEADER_BYTES = 8 * 1024  # of one part of a multipart form
 MAX_PART_HEADERS = 32  # lines
+MAX_PARAMETERS = 32  # of one header
+MAX_PARAMETERS_CHARACTERS = 1000  # of a header with more, none is read
 MAX_GZIP_MEMBERS = 1000
-MAX_CONTENT_TYPE_CHARACTERS = 1000  # the standard library's parser is quadratic in them
-ESCAPED_PARTS = 4  # of a large text at most every fourth character may need an escape: on the wire each becomes four bytes
-REPLACED_PARTS = 10  # and at most every tenth may be a replacement of a byte that is no text: on the wire it has six bytes
-EXPECTED = 'POST a JSON object such as {"name": "...", "raw_json": {...}}, an array of them, JSON lines, a form or any text.'
-# What Python calls a charset by another name, too; its codecs for escapes and host names have none.
+# Of a large text, at most every fourth character may need an escape: as JSON within JSON, which
+# XSOAR is sent, each becomes four bytes. At most every tenth may be a replacement character: as
+# JSON, each becomes six.
+ESCAPED_PARTS = 4
+REPLACED_PARTS = 10
+LARGE_PART_BYTES = 1024  # of a large body: a larger part of it counts as large as well
+EXPECTED = (
+    'POST a JSON object such as {"name": "...", "raw_json": {...}}, an array of them, JSON lines, '
+    "a form or any text."
+)
+# Every name Python has for a charset. Its codecs for escapes and host names have no alias.
 CHARSETS = {*encodings.aliases.aliases, *encodings.aliases.aliases.values(), "utf_8_sig"}
 BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
@@ -66,21 +85,46 @@ BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+WIDE_MARKS = tuple(mark for mark, charset in BYTE_ORDER_MARKS if charset != "utf-8-sig")
 FIRST_MARK_BYTES = {mark[:1] for mark, _ in BYTE_ORDER_MARKS}
-CONTROL_CHARACTERS = re.compile("[\x00-\x06\x0e-\x1a\x1c-\x1f]")  # never in text; \x1b begins a colour in many logs
-XML_ENCODING = re.compile(rb"""\s*<\?xml\s[^>]{0,200}?encoding\s*=\s*["']([A-Za-z0-9._-]{1,40})["']""")
-FORM_FIELD_NAME = re.compile(r'[^\s<>{}|"=&]+')  # a urlencoder leaves none of these in a name, CEF and XML do
+# Text has none of these; \x1b is allowed because it begins a colour in many logs.
+CONTROL_CHARACTERS = re.compile("[\x00-\x06\x0e-\x1a\x1c-\x1f]")
+XML_ENCODING = re.compile(
+    rb"""\s*<\?xml\s[^>]{0,200}?encoding\s*=\s*["']([A-Za-z0-9._-]{1,40})["']"""
+)
+# An encoded form has none of these characters in a name; CEF and XML have.
+FORM_FIELD_NAME = re.compile(r'[^\s<>{}|"=&]+')
 FORM_FLAG = re.compile(r"[A-Za-z0-9_.%\[\]-]+")  # a field without a value
-LOG_FIELD = re.compile(r'\s[A-Za-z_][\w.-]*=|="')  # as in `date=2024-05-10 time=11:37:47`: a line of a log, and no form
-# Possessive, because what it might give back would take a gigabyte, and bounded, because one match keeps all threads waiting.
-PERCENT_RUN = re.compile(rb"(?:%[0-9A-Fa-f]{2}){1,50000}+")
-RAW_NAME = re.compile(r'"(raw_json|rawJson|rawJSON)"[ ]*(?::[ ]*)?')  # in our own format; as a value nothing follows it
-JSON_KEY = re.compile(r'[^\\]"\s*:')
+# As in `date=2024-05-10 time=11:37:47`: a line of a log, and not a form.
+LOG_FIELD = re.compile(r'\s[A-Za-z_][\w.-]*=|="')
+# The native format's raw JSON; as a value, no colon follows it.
+RAW_NAME = re.compile(r'"(raw_json|rawJson|rawJSON)"[ ]*(?::[ ]*)?')
+# Quotes that are not escaped. Behind two backslashes a quote counts; behind one or three it does
+# not, for it is a quote of JSON within a string.
+JSON_QUOTE = re.compile(r'"(?<!(?<!\\)\\")(?<!(?<!\\)\\\\\\")')
+JSON_KEY = re.compile(JSON_QUOTE.pattern + r"\s{0,1000}:")
+SURROGATES = re.compile("[\ud800-\udfff]")
+BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+PARAMETER = re.compile(
+    r'([^\s;="]+)[ \t]*(?:=[ \t]*(?:"((?:[^"\\]|\\.)*)"?|([^;"]*)))?[^;]*', re.DOTALL
+)
+ESCAPED_CHARACTER = re.compile(r"\\([\\\"])")
+# An encoded word of RFC 2047, and what stands between two of them.
+ENCODED_WORD = re.compile(r"=\?([\w.:-]{1,40})(?:\*[\w-]{0,40})?\?([bBqQ])\?([^?\s]{0,800})\?=")
+ENCODED_GAP = re.compile(r"\?=\s{1,100}=\?")
+PART_HEAD_END = re.compile(rb"\r?\n\r?\n")
+FOLDED_LINE = re.compile(rb"\n[ \t]")
+FORM_BLANKS = " \t\r\n\f\v\x1c\x1d\x1e\x1f"
 JSON_BLANKS = " \t\r\n"
-PADDING = " \t\r\n\0\x1e"  # around JSON: some senders end it with a NUL; RFC 7464 puts a record separator before each value
-NO_ENCODINGS = {"", "identity", "none", "utf-8", "utf8", "7bit", "8bit", "binary"}  # what says that nothing is packed
+# Around JSON: some senders end it with a NUL; RFC 7464 puts a record separator before each value.
+PADDING = " \t\r\n\0\x1e"
+# Content encodings that say that nothing is compressed.
+NO_ENCODINGS = {"", "identity", "none", "utf-8", "utf8", "7bit", "8bit", "binary"}
 GZIP_MAGIC = b"\x1f\x8b\x08"
+TEXT_TYPE_ENDS = ("xml", "csv", "urlencoded", "javascript")  # in addition to text/*
+JSON_TYPES = {"application/json", "text/json", "application/csp-report", "application/json-seq"}
 LINES_TYPES = {"application/x-ndjson", "application/jsonl", "application/ndjson"}
+SEQUENCE_TYPES = {*LINES_TYPES, "application/json-seq", "application/stream+json"}
 
 
 class PayloadError(Exception):
@@ -104,60 +148,16 @@ class UnsupportedEncoding(PayloadError):
 
 
 class Items(NamedTuple):
-    """What a body holds: one value for each event its sender means.
+    """The events of a body, one value each.
 
-    ``is_array`` tells that they came as a JSON array, whose wrong fields are named by their index. ``verbatim_json`` is the
-    text of what becomes the only item's rawJSON (in the native format: that of ``raw_json``) where it may stay as it came,
-    else empty.
+    ``is_array``: they came as a JSON array, so a wrong field is named by its element's index.
+    ``verbatim_json``: the text of what becomes the only item's rawJSON (in the native format, that
+    of ``raw_json``) if it may stay as it came, else empty.
     """
 
     values: list[Any]
     is_array: bool = False
     verbatim_json: str = ""
-
-
-class ContentType(NamedTuple):
-    """A parsed Content-Type: ``type/subtype`` in lower case, its charset and the header as it came."""
-
-    name: str
-    charset: str
-    header: str
-
-    @property
-    def bounded_header(self) -> str:
-        """The header, or without its parameters where they are too long to be parsed."""
-        return self.header if len(self.header) <= MAX_CONTENT_TYPE_CHARACTERS else self.name
-
-    def parameter(self, name: str) -> str:
-        """Return one of the header's parameters by the standard library's parser, or an empty string."""
-        message = email.message.Message()
-        message["Content-Type"] = self.bounded_header
-        try:
-            value = message.get_param(name)
-        except (TypeError, ValueError):  # it does not foresee every broken continuation (RFC 2231)
-            return ""
-        return value if isinstance(value, str) else ""
-
-
-@functools.lru_cache(maxsize=256)
-def parse_content_type(header: str) -> ContentType:
-    """Return a Content-Type understood; its charset is empty where it names none that is usable."""
-    content_type = ContentType(header.partition(";")[0].strip().lower(), "", header)
-    charset = content_type.parameter("charset")
-    return content_type._replace(charset=usable_charset(charset)) if charset else content_type
-
-
-def usable_charset(name: str) -> str:
-    """Return Python's name of a charset, or an empty string when it is unknown or no charset at all."""
-    normalized = encodings.normalize_encoding(name.strip().strip("'\"").lower()[:40])
-    if normalized not in CHARSETS:  # asked for any other, Python would remember the name for ever
-        return ""
-    try:
-        codec = codecs.lookup(normalized)
-        bytes(4).decode(codec.name)  # refuses codecs that are no text encoding, such as zlib
-    except (LookupError, ValueError):
-        return ""
-    return "" if codec.name == "utf-7" else codec.name  # no sender means it, and it hides what a text says
 
 
 def read_payload(
@@ -169,8 +169,8 @@ def read_payload(
 ) -> Items:
     """Return the items of a request's body, one for each incident it asks for; raises PayloadError.
 
-    Without a body, the fields of the query string are the item. With ``keep_unreadable``, JSON that cannot be read is one with
-    ``body`` and ``problem``.
+    Without a body, the fields of the query string are the item. With ``keep_unreadable``, JSON
+    that cannot be read becomes an item with ``body`` and ``problem``.
     """
     if content_encoding or body[:3] == GZIP_MAGIC:
         body = unpack(body, supported_encoding(content_encoding))
@@ -179,8 +179,9 @@ def read_payload(
             return Items([dict(query)])
         raise PayloadError(f"The body is empty. {EXPECTED}")
     content_type = parse_content_type(content_type_header)
+    budget = JsonBudget() if len(body) > SMALL_TEXT_CHARACTERS else None
     try:
-        items = _read_items(body, content_type)
+        items = _read_items(body, content_type, budget)
     except UnreadableJson as error:
         sentence = f"The body is not the JSON its Content-Type says: {error}."
         if not keep_unreadable:
@@ -189,41 +190,153 @@ def read_payload(
     if not items.values:
         raise PayloadError(f"The body holds no event. {EXPECTED}")
     if len(items.values) > MAX_ITEMS:
-        raise PayloadTooLarge(f"The body holds more than {MAX_ITEMS} events; send them in several requests.")
+        raise PayloadTooLarge(
+            f"The body holds more than {MAX_ITEMS} events; send them in several requests."
+        )
     if not items.verbatim_json or carries_another(items.values[0]):
-        return Items([add_decoded(value) for value in items.values], items.is_array)
+        return Items([add_decoded(value, budget) for value in items.values], items.is_array)
     return items
 
 
-def _read_items(body: bytes, content_type: ContentType) -> Items:
-    """Return a body's items; raises UnreadableJson where a JSON type is declared and the body is none."""
+def _read_items(body: bytes, content_type: "ContentType", budget: "JsonBudget | None") -> Items:
+    """Return a body's items; raises UnreadableJson if it is not the JSON that its type declares."""
     declared = is_json_type(content_type.name) or content_type.name in LINES_TYPES
     try:
-        items = read_json(decode_json_text(body, content_type), content_type.name, declared)
+        text = decode_json_text(body, content_type)
+        items = read_json(text, content_type.name, declared, budget)
         if items is not None:
             return items
+        del text  # what follows decodes the body once more
     except UnicodeDecodeError as error:
         if declared:
-            raise UnreadableJson(f"it is not valid {error.encoding} at byte {error.start}; send it as UTF-8") from None
+            raise UnreadableJson(
+                f"it is not valid {error.encoding} at byte {error.start}; send it as UTF-8"
+            ) from None
     except UnreadableJson:
         if declared:
             raise
     read_fields = FORM_READERS.get(content_type.name)
-    items = read_fields(body, content_type) if read_fields else None
+    items = read_fields(body, content_type, budget) if read_fields else None
     return Items([text_or_base64(body, content_type)]) if items is None else items
 
 
 def is_json_type(name: str) -> bool:
     """Return whether a type promises JSON."""
-    return name in ("application/json", "text/json", "application/csp-report", "application/json-seq") or name.endswith("+json")
+    return name in JSON_TYPES or name.endswith("+json")
+
+
+# -------------------------------------------------------------------------------------------------
+# Content types: what a header says (RFC 2045, 2231), in linear time and within bounds
+# -------------------------------------------------------------------------------------------------
+
+
+class ContentType(NamedTuple):
+    """A parsed Content-Type: ``type/subtype`` in lower case, its charset and all parameters."""
+
+    name: str
+    charset: str
+    parameters: dict[str, str]
+
+
+@functools.lru_cache(maxsize=256)
+def parse_content_type(header: str) -> ContentType:
+    """Return a parsed Content-Type; its charset is empty where it names none that is usable."""
+    parameters = read_parameters(header)
+    charset = usable_charset(parameters.get("charset", ""))
+    return ContentType(header.partition(";")[0].strip().lower(), charset, parameters)
+
+
+def usable_charset(name: str) -> str:
+    """Return Python's name of a charset, or an empty string if it is unknown or not a charset."""
+    normalized = encodings.normalize_encoding(name.strip().strip("'\"").lower()[:40])
+    if normalized not in CHARSETS:  # Python would keep the name of any other in memory for ever
+        return ""
+    try:
+        codec = codecs.lookup(normalized)
+        bytes(4).decode(codec.name)  # refuses codecs that are not text encodings, such as zlib
+    except (LookupError, ValueError):
+        return ""
+    # No sender means UTF-7, and it hides what a text says.
+    return "" if codec.name == "utf-7" else codec.name
+
+
+def read_parameters(header: str) -> dict[str, str]:
+    """Return a header's parameters by their names in lower case; of equal names the first counts.
+
+    A parameter in sections (``name*0``) or with a charset (``name*``) is read as RFC 2231 says.
+    """
+    if len(header) > MAX_PARAMETERS_CHARACTERS:
+        return {}
+    plain: dict[str, str] = {}
+    extended: dict[str, str] = {}
+    sections: dict[str, dict[int, tuple[str, bool]]] = {}
+    for found in itertools.islice(PARAMETER.finditer(header), MAX_PARAMETERS):
+        name, quoted, word = found[1].lower(), found[2], found[3]
+        value = (word or "").strip() if quoted is None else ESCAPED_CHARACTER.sub(r"\1", quoted)
+        name, star, section = name.partition("*")
+        number = section.removesuffix("*")
+        if not star:
+            plain.setdefault(name, value)
+        elif not section:
+            extended.setdefault(name, _decode_extended([(value, True)]))
+        elif number.isascii() and number.isdigit() and len(number) < 3:
+            sections.setdefault(name, {}).setdefault(int(number), (value, section != number))
+    for name, parts in sections.items():
+        extended.setdefault(name, _decode_extended([parts[number] for number in sorted(parts)]))
+    return plain | extended
+
+
+def _decode_extended(sections: list[tuple[str, bool]]) -> str:
+    """Return the value of a parameter's sections, each with whether it is percent-encoded.
+
+    The first one that is begins with a charset and a language: ``utf-8'en'``. What the charset
+    cannot read becomes U+FFFD.
+    """
+    value, encoded = sections[0]
+    charset = "utf-8"
+    if encoded and value.count("'") >= 2:
+        name, _, value = value.split("'", 2)
+        charset = usable_charset(name) or charset
+    data = b""
+    for text, is_encoded in [(value, encoded), *sections[1:]]:
+        section = text.encode("utf-8", "replace")
+        data += unquote_bytes(section) if is_encoded else section
+    return data.decode(charset, "replace")
+
+
+def decode_words(text: str) -> str:
+    """Return a name without RFC 2047's encoded words, which some senders use against RFC 7578.
+
+    A word that cannot be read stays as it is.
+    """
+    if "=?" not in text:
+        return text
+    return ENCODED_WORD.sub(_decode_word, ENCODED_GAP.sub("?==?", text))
+
+
+def _decode_word(found: re.Match[str]) -> str:
+    data = found[3].encode("utf-8", "replace")
+    charset = usable_charset(found[1])
+    try:
+        if found[2] in "qQ":
+            data = binascii.a2b_qp(data, header=True)
+        else:
+            data = binascii.a2b_base64(data, strict_mode=True)
+        return data.decode(charset) if charset else found[0]
+    except ValueError:
+        return found[0]
 
 
 # -------------------------------------------------------------------------------------------------
 # JSON: one strict attempt for small texts, and a reader that lets other threads have their turn
 # -------------------------------------------------------------------------------------------------
 
+
 class UnreadableJson(ValueError):
-    """Bytes that are no JSON we take; the message says why and where. ``more``: a value is there, and something behind it."""
+    """Text that is not JSON we accept; the message says why and where.
+
+    ``more``: there is a value, with something behind it.
+    """
 
     def __init__(self, message: str, more: bool = False) -> None:
         super().__init__(message)
@@ -235,72 +348,66 @@ def as_items(value: Any) -> Items:
     return Items(value, True) if isinstance(value, list) else Items([value])
 
 
-def read_json(text: str, type_name: str, declared: bool) -> Items | None:
-    """Return the items of a text that is JSON, None where it does not look like it; raises UnreadableJson.
+def read_json(
+    text: str, type_name: str, declared: bool, budget: "JsonBudget | None"
+) -> Items | None:
+    """Return the items of a JSON text, None if it does not look like JSON; raises UnreadableJson.
 
-    Under a type that promises JSON any value is taken, else objects and arrays only: a number or a word is text.
+    Under a type that promises JSON any value is accepted, otherwise only objects and arrays: a
+    number or a word is text.
     """
-    text = text.strip(PADDING)
+    text = strip_text(text, PADDING)
     first = text[:1]
     if not declared and first not in ("{", "[") and not text.startswith(('"{', '"[', '"\\"')):
         return None
     alterations = DECODED.alteration
     try:
-        value, raw = parse_small(text) if len(text) <= SMALL_TEXT_CHARACTERS else (parse_json(text), "")
+        value, raw = parse_small(text) if budget is None else (parse_json(text, budget), "")
     except UnreadableJson as error:
         if not error.more:
             raise
-        return Items(read_json_sequence(text, type_name, declared))
+        # The first value, parsed once more, is not counted twice.
+        budget = budget and JsonBudget()
+        return Items(read_json_sequence(text, type_name, declared, budget))
     if isinstance(value, dict):
-        as_it_came = DECODED.alteration is alterations and not ("\n" in raw or "\r" in raw or "\t" in raw)
+        as_it_came = DECODED.alteration is alterations and not (
+            "\n" in raw or "\r" in raw or "\t" in raw
+        )
         return Items([value], False, raw if as_it_came else "")
     if isinstance(value, str) and value[:1] in ("{", "["):  # JSON within JSON's quotes
         with contextlib.suppress(UnreadableJson):
-            value = parse_json(value)
+            value = parse_json(value, budget)
     return as_items(value) if declared or not isinstance(value, str) else None
 
 
-def read_json_sequence(text: str, type_name: str, declared: bool) -> list[Any]:
-    """Return JSON values that stand one after the other, each on a line or not; raises UnreadableJson.
+def read_json_sequence(
+    text: str, type_name: str, declared: bool, budget: "JsonBudget | None"
+) -> list[Any]:
+    """Return JSON values that follow one another, each on a line or not; raises UnreadableJson.
 
-    Unless a type promises JSON, they have to be objects. A type of JSON lines, or a sequence (RFC 7464), may hold any values.
+    Unless a type promises JSON, they have to be objects. A type of JSON lines, or a sequence
+    (RFC 7464), may hold any values.
     """
-    any_values = type_name in LINES_TYPES or type_name in ("application/json-seq", "application/stream+json")
-    if type_name in LINES_TYPES:
-        with contextlib.suppress(UnreadableJson):
-            return read_json_lines(text)
-    decoder = DECODER if len(text) <= SMALL_TEXT_CHARACTERS else LARGE_DECODER
+    any_values = type_name in SEQUENCE_TYPES
+    containers = count_containers(text)
     values: list[Any] = []
-    place = 0
-    while place < len(text) and len(values) <= MAX_ITEMS:  # more are refused by our caller
-        value, place = _parse_at(decoder, text, place)
+    index = 0
+    while index < len(text) and len(values) <= MAX_ITEMS:  # more are refused by our caller
+        value, end = _decode(budget.decoder if budget else DECODER, text, index)
         if not isinstance(value, (dict, list) if declared else dict) and not any_values:
-            raise UnreadableJson(f"there is something behind the value that ends at character {place}")
-        values.append(value)
-        place += len(text[place : place + 100]) - len(text[place : place + 100].lstrip(PADDING))
-        while text[place : place + 1] and text[place] in PADDING:
-            place += 1
-    return values
-
-
-def read_json_lines(text: str) -> list[Any]:
-    """Return the value of each line that is not blank; raises UnreadableJson that names a broken line."""
-    values = []
-    for number, line in enumerate(io.StringIO(text, newline="\n"), 1):  # line by line: a million lines cost nothing
-        line = line.strip(PADDING)
-        if not line:
-            continue
-        try:
-            values.append(parse_json(line))
-        except UnreadableJson as error:
-            raise UnreadableJson(f"line {number}: {error}") from None
-        if len(values) > MAX_ITEMS:
-            break  # refused by our caller, who need not read on
+            raise UnreadableJson(
+                f"there is something behind the value that ends at character {end}"
+            )
+        values.append(_checked(value, text, containers, index, end))
+        index = skip_characters(text, end, PADDING)
     return values
 
 
 class Decoded:
-    """What the decoders' hooks leave: ``alteration`` is another object after each value that became another than its text."""
+    """What the decoders' hooks leave behind.
+
+    ``alteration`` is replaced by a new object each time a value differs from its text.
+    """
 
     def __init__(self) -> None:
         self.alteration = object()
@@ -315,7 +422,7 @@ DECODED = Decoded()
 
 
 def _number(text: str) -> int | float | str:
-    # Python would read 1e999 as infinity, which is no JSON, and its int() has limits that differ between versions.
+    # Python would read 1e999 as infinity, which is not JSON.
     value = float(text)
     return DECODED.altered(text) if math.isinf(value) else value
 
@@ -328,68 +435,142 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-# NaN and Infinity are no JSON, yet many programs write them: kept as the strings "NaN", "Infinity" and "-Infinity". So are line
-# breaks and tabs within a string (strict=False).
-DECODER = json.JSONDecoder(parse_float=_number, parse_int=_whole_number, parse_constant=DECODED.altered, strict=False)
-# The same without those: what it takes is JSON as it stands.
-STRICT_DECODER = json.JSONDecoder(parse_float=_number, parse_int=_whole_number, parse_constant=DECODED.altered)
-# The same with a hook in Python, at which a thread gives way: the parser in C would keep all others waiting to its end.
+# NaN and Infinity are not JSON, yet many programs write them: they are kept as the strings "NaN",
+# "Infinity" and "-Infinity". Line breaks and tabs within a string are accepted (strict=False).
+DECODER = json.JSONDecoder(
+    parse_float=_number, parse_int=_whole_number, parse_constant=DECODED.altered, strict=False
+)
+# The same without line breaks in strings: what it accepts is JSON as it stands.
+STRICT_DECODER = json.JSONDecoder(
+    parse_float=_number, parse_int=_whole_number, parse_constant=DECODED.altered
+)
+# The same with a hook in Python, where other threads get their turn: without it, the parser in C
+# would keep them waiting to its end.
 LARGE_DECODER = json.JSONDecoder(
-    parse_float=_number, parse_int=_whole_number, parse_constant=DECODED.altered, strict=False, object_pairs_hook=_object
+    parse_float=_number,
+    parse_int=_whole_number,
+    parse_constant=DECODED.altered,
+    strict=False,
+    object_pairs_hook=_object,
 )
 
 
-def parse_small(text: str) -> tuple[Any, str]:
-    """Return the value of a JSON text and the text of what becomes its rawJSON, empty where that is not known.
+class JsonBudget:
+    """What all the JSON of one large body may still hold, and a decoder that takes from it.
 
-    In our own format the object ``raw_json`` is parsed by itself, and all around it with null in its place: so its end is known.
-    A text with \\u is left alone, for it may spell names another way, and so is one with a control character in a string.
-    Raises UnreadableJson.
+    The decoder's hooks are in Python, where other threads get their turn: without them, the parser
+    in C would keep them waiting to its end.
+    """
+
+    def __init__(self) -> None:
+        self.containers = MAX_JSON_CONTAINERS
+        self.fields = MAX_JSON_FIELDS
+        self.strings = MAX_JSON_STRINGS
+        self.numbers = MAX_JSON_NUMBERS
+        self.decoder = json.JSONDecoder(
+            parse_float=self._read_number,
+            parse_int=self._read_whole_number,
+            parse_constant=DECODED.altered,
+            strict=False,
+            object_pairs_hook=self._read_object,
+        )
+
+    def check(self, text: str) -> int:
+        """Return how many objects and arrays a text holds at most, and take them from the budget.
+
+        What one call of C would build is counted before. Raises UnreadableJson where the budget is
+        exceeded.
+        """
+        if self.fields < 0 or self.numbers < 0:
+            raise UnreadableJson("it holds more fields or numbers than one body may")
+        containers = count_containers(text)
+        self.containers -= containers
+        if self.containers < 0:
+            raise UnreadableJson(f"it holds more than {MAX_JSON_CONTAINERS} objects and arrays")
+        strings = count_characters(text, '"') // 2
+        if strings > self.strings:
+            strings = count_matches(JSON_QUOTE, text, 2 * self.strings + 1) // 2
+        self.strings -= strings
+        if self.strings < 0:
+            raise self._exceeded(MAX_JSON_STRINGS, "strings")
+        is_counted = len(text) > COUNTED_JSON_CHARACTERS
+        if is_counted and count_matches(JSON_KEY, text, self.fields) > self.fields:
+            raise self._exceeded(MAX_JSON_FIELDS, "fields")
+        return containers
+
+    def _exceeded(self, limit: int, what: str) -> UnreadableJson:
+        return UnreadableJson(f"it holds more than {limit} {what}; send it in several requests")
+
+    def _read_number(self, text: str) -> int | float | str:
+        self._count_number()
+        return _number(text)
+
+    def _read_whole_number(self, text: str) -> int | str:
+        self._count_number()
+        return _whole_number(text)
+
+    def _count_number(self) -> None:
+        self.numbers -= 1
+        if self.numbers < 0:
+            raise self._exceeded(MAX_JSON_NUMBERS, "numbers")
+
+    def _read_object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        self.fields -= len(pairs)
+        if self.fields < 0:
+            raise self._exceeded(MAX_JSON_FIELDS, "fields")
+        return dict(pairs)
+
+
+def parse_small(text: str) -> tuple[Any, str]:
+    """Return a JSON text's value, and the text that becomes its rawJSON or an empty string.
+
+    In the native format, the object ``raw_json`` is parsed by itself, and the text around it with
+    null in its place: so its end is known. The text is not returned for JSON with \\u, which may
+    spell a name differently, or with a control character in a string. Raises UnreadableJson.
     """
     if "\\" not in text or "\\u" not in text:
         place = text.find('"raw')
         found = RAW_NAME.search(text, place) if place >= 0 else None
         start = found.end() if found else 0
-        with contextlib.suppress(ValueError, RecursionError):  # parse_json tells better what is wrong, and where
+        with contextlib.suppress(ValueError, RecursionError):  # parse_json finds what is wrong
             if not found:
                 value, end = STRICT_DECODER.raw_decode(text)
                 if end == len(text):
-                    return _checked(value, "", count_containers(text)), text
-            elif text[start : start + 1] == "{" and (text.rfind('"raw') == place or not RAW_NAME.search(text, start)):
+                    return _checked(value, "", count_containers(text), 0, 0), text
+            elif text[start : start + 1] == "{" and (
+                text.rfind('"raw') == place or not RAW_NAME.search(text, start)
+            ):
                 raw, end = STRICT_DECODER.raw_decode(text, start)
                 around = f"{text[:start]}null{text[end:]}"
                 value, behind = STRICT_DECODER.raw_decode(around)
                 if behind == len(around) and isinstance(value, dict) and found[1] in value:
                     value[found[1]] = raw
-                    return _checked(value, "", count_containers(text)), text[start:end]
+                    value = _checked(value, "", count_containers(text), 0, 0)
+                    return value, text[start:end]
     return parse_json(text), ""
 
 
-def parse_json(text: str) -> Any:
-    """Return the value of a JSON text; raises UnreadableJson, with line and column where there are any.
+def parse_json(text: str, budget: JsonBudget | None = None) -> Any:
+    """Return the value of a JSON text; raises UnreadableJson, if possible with line and column.
 
-    Numbers no double can hold become strings of their digits; of duplicate keys the last one wins; half of a surrogate pair
-    becomes U+FFFD.
+    Numbers that no double can hold become strings of their digits; of duplicate keys the last one
+    wins; half of a surrogate pair becomes U+FFFD. A text of a large body shares the body's budget.
     """
-    text = text.strip(JSON_BLANKS)
-    containers = count_containers(text)
-    value, end = _decode(DECODER if len(text) <= SMALL_TEXT_CHARACTERS else LARGE_DECODER, text, 0)
+    text = strip_text(text, JSON_BLANKS)
+    if budget is None and len(text) > SMALL_TEXT_CHARACTERS:
+        budget = JsonBudget()
+    containers = budget.check(text) if budget else count_containers(text)
+    value, end = _decode(budget.decoder if budget else DECODER, text, 0)
     if end < len(text):
-        behind = len(text) - len(text[end:].lstrip(JSON_BLANKS))
+        behind = skip_characters(text, end, JSON_BLANKS)
         raise _unreadable(json.JSONDecodeError("Extra data", text, behind), more=True)
-    return _checked(value, text, containers)
+    return _checked(value, text, containers, 0, end)
 
 
-def _parse_at(decoder: json.JSONDecoder, text: str, place: int) -> tuple[Any, int]:
-    """Return the JSON value that begins at a place, and the place behind it; raises UnreadableJson."""
-    value, end = _decode(decoder, text, place)
-    part = text[place:end]
-    return _checked(value, part, part.count("{") + part.count("[")), end
-
-
-def _decode(decoder: json.JSONDecoder, text: str, place: int) -> tuple[Any, int]:
+def _decode(decoder: json.JSONDecoder, text: str, index: int) -> tuple[Any, int]:
+    """Return the JSON value that begins at an index, and its end; raises UnreadableJson."""
     try:
-        return decoder.raw_decode(text, place)
+        return decoder.raw_decode(text, index)
     except json.JSONDecodeError as error:
         raise _unreadable(error) from None
     except RecursionError:
@@ -397,26 +578,25 @@ def _decode(decoder: json.JSONDecoder, text: str, place: int) -> tuple[Any, int]
 
 
 def _unreadable(error: json.JSONDecodeError, more: bool = False) -> UnreadableJson:
-    return UnreadableJson(f"{error.msg.rstrip(': ').removesuffix(' at')} at line {error.lineno}, column {error.colno}", more)
+    reason = error.msg.rstrip(": ").removesuffix(" at")
+    return UnreadableJson(f"{reason} at line {error.lineno}, column {error.colno}", more)
 
 
-def _checked(value: Any, text: str, containers: int) -> Any:
-    """Return a parsed value that can be encoded again; raises UnreadableJson where it is nested too deep."""
+def _checked(value: Any, text: str, containers: int, start: int, end: int) -> Any:
+    """Return a value, parsed from ``text[start:end]``, that can be encoded again.
+
+    Raises UnreadableJson if it is nested too deep; ``containers`` is how many there may be.
+    """
     if containers > MAX_NESTING and _deeper_than(value, MAX_NESTING):
         raise UnreadableJson(f"it is nested deeper than {MAX_NESTING} levels")
-    return replace_surrogates(value) if "\\u" in text and ("\\ud" in text or "\\uD" in text) else value
+    if text.find("\\ud", start, end) >= 0 or text.find("\\uD", start, end) >= 0:
+        return replace_surrogates(value)
+    return value
 
 
 def count_containers(text: str) -> int:
-    """Return how many objects and arrays a JSON text may hold; raises UnreadableJson where they or its fields are too many."""
-    containers = text.count("{") + text.count("[")
-    if containers > MAX_JSON_CONTAINERS:
-        raise UnreadableJson(f"it holds more than {MAX_JSON_CONTAINERS} objects and arrays")
-    if len(text) > COUNTED_JSON_CHARACTERS:
-        fields = itertools.islice(JSON_KEY.finditer(text), MAX_JSON_FIELDS, None)
-        if next(fields, None) is not None:
-            raise UnreadableJson(f"it holds more than {MAX_JSON_FIELDS} fields; send it in several requests")
-    return containers
+    """Return how many objects and arrays a JSON text holds at most."""
+    return count_characters(text, "{") + count_characters(text, "[")
 
 
 def _deeper_than(value: Any, levels: int) -> bool:
@@ -432,86 +612,242 @@ def _deeper_than(value: Any, levels: int) -> bool:
 
 
 def replace_surrogates(value: Any) -> Any:
-    """Return a parsed value with U+FFFD where a \\u escape names half of a surrogate pair, which is no character."""
+    """Return a parsed value with U+FFFD for each escape that is half of a surrogate pair."""
     if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if isinstance(value, dict):
-        return {replace_surrogates(name): replace_surrogates(child) for name, child in value.items()}
-    return [replace_surrogates(child) for child in value] if isinstance(value, list) else value
+        if value.isascii() or len(value) <= PIECE_SIZE:
+            return value if value.isascii() else SURROGATES.sub("\ufffd", value)
+        pieces = range(0, len(value), PIECE_SIZE)
+        return "".join(SURROGATES.sub("\ufffd", value[at : at + PIECE_SIZE]) for at in pieces)
+    if isinstance(value, list):
+        for index, child in enumerate(value):
+            value[index] = replace_surrogates(child)
+    elif isinstance(value, dict):
+        if any(map(SURROGATES.search, value)):
+            value = {replace_surrogates(name): child for name, child in value.items()}
+        for name, child in value.items():
+            value[name] = replace_surrogates(child)
+    return value
+
+
+# -------------------------------------------------------------------------------------------------
+# Large texts: no call of C gets more than a piece of one
+# -------------------------------------------------------------------------------------------------
+
+
+def skip_characters(text: str, index: int, characters: str) -> int:
+    """Return the index of the first character at or behind an index that is not one of these."""
+    while index < len(text) and text[index] in characters:
+        piece = text[index : index + PIECE_SIZE]
+        index += len(piece) - len(piece.lstrip(characters))
+    return index
+
+
+def strip_text(text: str, characters: str) -> str:
+    """Return a text without these characters at both ends."""
+    if len(text) <= PIECE_SIZE:
+        return text.strip(characters)
+    start, end = skip_characters(text, 0, characters), len(text)
+    while end > start and text[end - 1] in characters:
+        piece = text[max(start, end - PIECE_SIZE) : end]
+        end -= len(piece) - len(piece.rstrip(characters))
+    return text[start:end]
+
+
+def count_characters(text: str, character: str) -> int:
+    """Return how often a text has a character."""
+    if len(text) <= PIECE_SIZE:
+        return text.count(character)
+    pieces = range(0, len(text), PIECE_SIZE)
+    return sum(text.count(character, start, start + PIECE_SIZE) for start in pieces)
+
+
+def count_matches(pattern: re.Pattern[str], text: str, most: int) -> int:
+    """Return how often a text has a pattern, or some number over ``most`` if it is more often.
+
+    What begins in one piece of the text and ends in the next one is not counted.
+    """
+    count = start = 0
+    while start < len(text) and count <= most:
+        count += len(pattern.findall(text, start, start + PIECE_SIZE))
+        start += PIECE_SIZE
+    return count
+
+
+def has_control_characters(text: str) -> bool:
+    """Return whether a text has characters that no text has."""
+    pieces = range(0, len(text), PIECE_SIZE)
+    return any(CONTROL_CHARACTERS.search(text, start, start + PIECE_SIZE) for start in pieces)
+
+
+def decode(data: bytes, charset: str) -> str:
+    """Return the text of bytes; raises UnicodeDecodeError."""
+    if len(data) <= PIECE_SIZE:
+        return data.decode(charset)
+    return "".join(_decoded_pieces(data, charset, "strict", PIECE_SIZE))
+
+
+def decode_replacing(data: bytes, charset: str, share: int) -> str | None:
+    """Return the text of bytes with U+FFFD for what the charset does not have.
+
+    None if these are more than one in ``share`` characters; the reading ends where that is known.
+    """
+    pieces = []
+    replaced = length = 0
+    for piece in _decoded_pieces(data, charset, "replace", REPLACING_SIZE):
+        replaced += piece.count("\ufffd")
+        length += len(piece)
+        if replaced * share > len(data):  # no text has more characters than bytes
+            return None
+        pieces.append(piece)
+    return "".join(pieces) if replaced * share <= length else None
+
+
+def _decoded_pieces(data: bytes, charset: str, errors: str, size: int) -> Iterator[str]:
+    if charset in ("utf-16", "utf-32") and not data.startswith(WIDE_MARKS):
+        charset += "-le"  # as bytes.decode() reads them; an incremental decoder raises UnicodeError
+    decoder = codecs.getincrementaldecoder(charset)(errors)
+    for start in range(0, len(data), size):
+        waiting = len(decoder.getstate()[0])
+        try:
+            yield decoder.decode(data[start : start + size], start + size >= len(data))
+        except UnicodeDecodeError as error:
+            first = start - waiting + error.start
+            raise UnicodeDecodeError(error.encoding, data, first, first + 1, error.reason) from None
+
+
+def find_bytes(data: bytes, part: bytes, start: int) -> int:
+    """Return the index of a part at or behind an index, -1 without one."""
+    while start < len(data):
+        found = data.find(part, start, start + SEARCHED_BYTES + len(part))
+        if found >= 0:
+            return found
+        start += SEARCHED_BYTES
+    return -1
+
+
+def decode_base64(data: bytes) -> bytes:
+    """Return the bytes of base64 with or without blanks; raises ValueError."""
+    data = data.translate(None, b" \t\r\n\f\v")
+    if 0 <= data.find(b"=") < len(data) - 2:
+        raise ValueError("padding before the end")
+    pieces = range(0, len(data), PIECE_SIZE)  # of a multiple of 4 characters
+    return b"".join(
+        binascii.a2b_base64(data[start : start + PIECE_SIZE], strict_mode=True) for start in pieces
+    )
+
+
+def unquote_bytes(data: bytes, broken: int = MAX_BROKEN_ESCAPES) -> bytes:
+    """Return bytes without percent-encoding; a percent sign that is no escape stays.
+
+    Raises ValueError where more than ``broken`` stay. Python has only quoted-printable in C, whose
+    escapes begin with another sign: one object for each of millions of escapes would take a
+    gigabyte.
+    """
+    if b"%" not in data:
+        return data
+    data, stay = BROKEN_ESCAPE.subn(b"=25", data.replace(b"=", b"=3D"), broken + 1)
+    if stay > broken:
+        raise ValueError("too many percent signs that are no escapes")
+    return binascii.a2b_qp(data.replace(b"%", b"="))
 
 
 # -------------------------------------------------------------------------------------------------
 # Text and bytes
 # -------------------------------------------------------------------------------------------------
 
+
 def decode_text(body: bytes, content_type: ContentType) -> str:
-    """Return the body's text by its byte order mark, else its charset, else UTF-8; raises UnicodeDecodeError."""
+    """Return a body's text by its byte order mark, its charset, or as UTF-8.
+
+    Raises UnicodeDecodeError.
+    """
     for mark, charset in BYTE_ORDER_MARKS if body[:1] in FIRST_MARK_BYTES else ():
         if body.startswith(mark):
-            return body.decode(charset)
-    return body.decode(content_type.charset or "utf-8")
+            return decode(body, charset)
+    return decode(body, content_type.charset or "utf-8")
 
 
 def decode_json_text(body: bytes, content_type: ContentType) -> str:
-    """Return the body's text as JSON is encoded; raises UnicodeDecodeError.
+    """Return the body's text, decoded as JSON; raises UnicodeDecodeError.
 
-    RFC 8259, 8.1: UTF-8, whatever a charset says, where the bytes are valid; UTF-16 and 32 give themselves away by zero bytes.
+    It is UTF-8 if the bytes are valid, whatever a charset says (RFC 8259, 8.1). Zero bytes give
+    UTF-16 and UTF-32 away.
     """
     if b"\0" in body[:4]:
         detected = json.detect_encoding(body)
         if detected != "utf-8":
-            return body.decode(detected)
+            return decode(body, detected)
     try:
-        return body.decode() if body[:1] not in FIRST_MARK_BYTES else decode_text(body, content_type)
+        if body[:1] in FIRST_MARK_BYTES:
+            return decode_text(body, content_type)
+        return decode(body, "utf-8")
     except UnicodeDecodeError:
         if not content_type.charset:
             raise
         return decode_text(body, content_type)
 
 
-def text_or_base64(body: bytes, content_type: ContentType) -> dict[str, str]:
-    """Return ``{"body": text}``, or ``{"body_base64": ...}`` for bytes that are no text.
+def text_or_base64(
+    body: bytes, content_type: ContentType, is_large: bool = False
+) -> dict[str, str]:
+    """Return ``{"body": text}``, or ``{"body_base64": ...}`` for bytes that are not text.
 
-    Text with bytes that its charset does not know is kept both ways: readable with replacement characters, and whole.
+    Text with bytes that its charset does not have is kept both ways: readable, with replacement
+    characters, and whole. ``is_large``: these bytes are a part of a large body.
     """
-    declared = content_type.name.startswith("text/") or content_type.name.endswith(("xml", "csv", "urlencoded", "javascript"))
-    whole: dict[str, str] = {}
+    is_large = len(body) > (LARGE_PART_BYTES if is_large else COUNTED_JSON_CHARACTERS)
+    declared = content_type.name.startswith("text/") or content_type.name.endswith(TEXT_TYPE_ENDS)
     try:
-        text = decode_text(body, content_type)
+        text: str | None = decode_text(body, content_type)
+        is_whole = True
     except UnicodeDecodeError:
         own = XML_ENCODING.match(body[:300])
         charset = usable_charset(own[1].decode()) if own else ""
-        text = body.decode(charset or content_type.charset or "utf-8", "replace")
-        most = len(text) / REPLACED_PARTS if len(text) > COUNTED_JSON_CHARACTERS else len(text) / (1 if declared else 3)
-        if text.count("\ufffd") > most:
-            return {"body_base64": base64.b64encode(body).decode()}
-        if "\ufffd" in text:
-            whole = {"body_base64": base64.b64encode(body).decode()}
-    if (CONTROL_CHARACTERS.search(text) and not declared) or (body and not text):  # nothing but a byte order mark
-        return {"body_base64": base64.b64encode(body).decode()}
-    if len(text) > COUNTED_JSON_CHARACTERS and (text.count('"') + text.count("\\")) * ESCAPED_PARTS > len(text):
-        return {"body_base64": base64.b64encode(body).decode()}
-    return {"body": text, **whole}
+        share = REPLACED_PARTS if is_large else (1 if declared else 3)
+        text = decode_replacing(body, charset or content_type.charset or "utf-8", share)
+        is_whole = "\ufffd" not in (text or "")
+    if not body:
+        return {"body": ""}
+    is_text = text and (declared or not has_control_characters(text))
+    if text and is_text and not (is_large and _needs_escapes(text)):
+        return {"body": text} if is_whole else {"body": text, "body_base64": in_base64(body)}
+    return {"body_base64": in_base64(body)}
+
+
+def in_base64(body: bytes) -> str:
+    """Return bytes as base64."""
+    return base64.b64encode(body).decode()
+
+
+def _needs_escapes(text: str) -> bool:
+    """Return whether a text would be far longer as JSON within JSON."""
+    escapes = count_characters(text, '"') + count_characters(text, "\\")
+    return escapes * ESCAPED_PARTS > len(text)
 
 
 # -------------------------------------------------------------------------------------------------
 # Content encodings
 # -------------------------------------------------------------------------------------------------
 
+
 def supported_encoding(header: str) -> str:
-    """Return the one content encoding of a body, empty without any; raises PayloadError."""
-    encodings = [name for part in header.split(",") if (name := part.strip().lower()) not in NO_ENCODINGS]
+    """Return a body's only content encoding, empty without one; raises UnsupportedEncoding."""
+    encodings = [
+        name for part in header.split(",") if (name := part.strip().lower()) not in NO_ENCODINGS
+    ]
     if len(encodings) > 1 or (encodings and encodings[0] not in UNPACKERS):
         raise UnsupportedEncoding(
-            f"Send the body with Content-Encoding {' or '.join(ACCEPTED_ENCODINGS)}, or without any.", ACCEPTED_ENCODINGS
+            f"Send the body with Content-Encoding {' or '.join(ACCEPTED_ENCODINGS)}, "
+            "or without any.",
+            ACCEPTED_ENCODINGS,
         )
     return encodings[0] if encodings else ""
 
 
 def unpack(body: bytes, encoding: str) -> bytes:
-    """Return the body without its content encoding, at most MAX_UNPACKED_BYTES of it; raises PayloadError.
+    """Return the decompressed body of at most MAX_UNPACKED_BYTES; raises PayloadError.
 
-    Some senders pack a body and do not say so, others say so and do not: the bytes themselves decide.
+    Some senders compress a body and do not say so, others say so and do not: the bytes decide.
     """
     if body[:3] == GZIP_MAGIC:
         try:
@@ -525,22 +861,25 @@ def unpack(body: bytes, encoding: str) -> bytes:
     try:
         return UNPACKERS[encoding](body)
     except PayloadError:
-        if _looks_unpacked(body):
+        if _is_text(body):
             return body
         raise
 
 
-def _looks_unpacked(body: bytes) -> bool:
-    """Return whether bytes that are no packed stream are a text."""
+def _is_text(body: bytes) -> bool:
+    """Return whether bytes that are not a compressed stream are text."""
     try:
-        return not CONTROL_CHARACTERS.search(body.decode())
+        return not has_control_characters(decode(body, "utf-8"))
     except UnicodeDecodeError:
         return False
 
 
 def _unpack_deflate(body: bytes) -> bytes:
-    # Senders disagree whether deflate has zlib's header (RFC 9110, 8.4.1.2): window bits 15 are with it, -15 without.
-    has_header = len(body) >= 2 and body[0] & 0x0F == 8 and int.from_bytes(body[:2], "big") % 31 == 0
+    # Senders disagree whether deflate has zlib's header (RFC 9110, 8.4.1.2): 15 window bits mean
+    # that it has, -15 that it has not.
+    has_header = (
+        len(body) >= 2 and body[0] & 0x0F == 8 and int.from_bytes(body[:2], "big") % 31 == 0
+    )
     return _unpack_zlib(body, 15 if has_header else -15, "deflate")
 
 
@@ -553,18 +892,26 @@ def _unpack_zlib(body: bytes, window: int, encoding: str) -> bytes:
             if unpacker is None:  # a gzip file may have several members
                 unpacker = zlib.decompressobj(window)
                 members += 1
-            part = body[position : position + UNPACK_SLICE_BYTES]  # in slices: what an unpacker leaves is copied each time
+            part = body[
+                position : position + UNPACK_SLICE_BYTES
+            ]  # in slices: what an unpacker leaves is copied each time
             unpacked += unpacker.decompress(part, MAX_UNPACKED_BYTES + 1 - len(unpacked))
             if members > MAX_GZIP_MEMBERS:
-                raise PayloadError(f"The body has more than {MAX_GZIP_MEMBERS} gzip members; pack it in one.")
+                raise PayloadError(
+                    f"The body has more than {MAX_GZIP_MEMBERS} gzip members; compress it as one."
+                )
             if len(unpacked) > MAX_UNPACKED_BYTES:
                 raise PayloadTooLarge(
-                    f"The unpacked body is larger than {MAX_UNPACKED_BYTES // 1024**2} MiB; send fewer events at a time."
+                    f"The decompressed body is larger than {MAX_UNPACKED_BYTES // 1024**2} MiB; "
+                    "send fewer events at a time."
                 )
             position += len(part) - len(unpacker.unused_data) - len(unpacker.unconsumed_tail)
             unpacker = None if unpacker.eof else unpacker
     except zlib.error:
-        raise PayloadError(f"The body is no {encoding} stream; send it packed, or without Content-Encoding.") from None
+        raise PayloadError(
+            f"The body is not a {encoding} stream; "
+            "compress it, or send it without Content-Encoding."
+        ) from None
     if unpacker is not None:
         raise PayloadError(f"The body ends before its {encoding} stream does; send it whole.")
     return bytes(unpacked)
@@ -578,8 +925,8 @@ UNPACKERS: dict[str, Callable[[bytes], bytes]] = {
 ACCEPTED_ENCODINGS = ("gzip", "deflate")
 
 
-def is_packed(body: bytes, content_encoding: str) -> bool:
-    """Return whether a body may become far larger than it is."""
+def is_compressed(body: bytes, content_encoding: str) -> bool:
+    """Return whether a body may become far larger when it is decompressed."""
     return bool(content_encoding) or body[:3] == GZIP_MAGIC
 
 
@@ -587,56 +934,84 @@ def is_packed(body: bytes, content_encoding: str) -> bool:
 # Forms
 # -------------------------------------------------------------------------------------------------
 
-def read_form(body: bytes, content_type: ContentType) -> Items | None:
-    """Form fields as one object; None when the text is no form (curl -d sends any text under a form's type)."""
+
+def read_form(body: bytes, content_type: ContentType, budget: JsonBudget | None) -> Items | None:
+    """Return a form's fields as one object, None if the text is not a form.
+
+    ``curl -d`` sends any text under a form's type.
+    """
     charset = content_type.charset or "utf-8"
     try:
-        text = body.decode(charset).strip()
+        text = strip_text(decode(body, charset), FORM_BLANKS)
     except UnicodeDecodeError:
         return None  # kept whole as text
     pairs = [pair.partition("=") for pair in text.split("&", MAX_FORM_FIELDS + 1) if pair]
-    is_form = all(FORM_FIELD_NAME.fullmatch(name) if equals else FORM_FLAG.fullmatch(name) for name, equals, _ in pairs)
-    if not is_form or not any(equals for _, equals, _ in pairs) or any(LOG_FIELD.search(value) for *_, value in pairs):
+    del text
+    if not any(equals for _, equals, _ in pairs) or not all(map(_is_form_field, pairs)):
         return None
     if len(pairs) > MAX_FORM_FIELDS:
-        raise PayloadTooLarge(f"The form has more than {MAX_FORM_FIELDS} fields; send fewer, or JSON.")
+        raise PayloadTooLarge(
+            f"The form has more than {MAX_FORM_FIELDS} fields; send fewer, or JSON."
+        )
     try:
-        fields = [(unquote_field(name, charset), unquote_field(value, charset)) for name, _, value in pairs]
-    except UnicodeDecodeError:
+        fields = [
+            (unquote_field(name, charset), unquote_field(value, charset))
+            for name, _, value in pairs
+        ]
+    except ValueError:  # UnicodeDecodeError is one
         return None
-    return _form_items(fields, {})
+    return _form_items(fields, {}, budget)
+
+
+def _is_form_field(pair: tuple[str, str, str]) -> bool:
+    """Return whether a name, an equals sign and a value may stand in an encoded form."""
+    name, equals, value = pair
+    if len(name) > MAX_FIELD_NAME_CHARACTERS or LOG_FIELD.search(value, 0, LOG_CHARACTERS):
+        return False
+    return bool((FORM_FIELD_NAME if equals else FORM_FLAG).fullmatch(name))
 
 
 def unquote_field(text: str, charset: str) -> str:
-    """Return a form's name or value without its percent-encoding; raises UnicodeDecodeError.
-
-    A run of escapes is undone at once: one by one, millions of them would each be an object of their own.
-    """
-    text = text.replace("+", " ")
+    """Return a form's name or value without its percent-encoding; raises ValueError."""
     if "%" not in text:
-        return text
-    data = PERCENT_RUN.sub(lambda run: binascii.unhexlify(run[0].replace(b"%", b"")), text.encode(charset))
-    return data.decode(charset)
+        pieces = range(0, len(text), PIECE_SIZE)
+        return "".join(text[start : start + PIECE_SIZE].replace("+", " ") for start in pieces)
+    encoder = codecs.getincrementalencoder(charset)()
+    data = bytearray()
+    start = 0
+    while start < len(text):
+        end = start + PIECE_SIZE
+        if end < len(text):
+            escape = text.find("%", end - 2, end)  # an escape must not be cut in two
+            end = end if escape < 0 else escape
+        data += unquote_bytes(encoder.encode(text[start:end].replace("+", " ")))
+        start = end
+    return decode(bytes(data), charset)
 
 
-def _form_items(fields: Iterable[tuple[str, Any]], others: dict[str, Any]) -> Items:
-    """Return the items of a form's fields: the JSON in its only field, or in ``payload``, else one object of all.
+def _form_items(
+    fields: Iterable[tuple[str, Any]], others: dict[str, Any], budget: JsonBudget | None
+) -> Items:
+    """Return the items of a form: the JSON in its only field or in ``payload``, else its fields.
 
-    ``others`` are its files, beside which only ``payload`` is taken for JSON; then all that is not JSON is kept as ``form``.
+    ``others`` are its files; if there are any, only ``payload`` is read as JSON, and all the rest
+    is kept as ``form``.
     """
     item = collect_fields(fields)
     name = "payload" if others else next(iter(item), "") if len(item) == 1 else ""
     if isinstance(item.get(name), str):
-        text = item[name].strip(PADDING)
+        text = strip_text(item[name], PADDING)
         if text[:1] in ("{", "["):
             with contextlib.suppress(UnreadableJson):
-                items = as_items(parse_json(text))
-                return _beside(items, {key: value for key, value in {**item, **others}.items() if key != name})
+                items = as_items(parse_json(text, budget))
+                return _beside(
+                    items, {key: value for key, value in {**item, **others}.items() if key != name}
+                )
     return Items([{**item, **others}])
 
 
 def _beside(items: Items, rest: dict[str, Any]) -> Items:
-    """Return the items of a form's JSON, with what else the form holds in the first of them as ``form``."""
+    """Return the items of a form's JSON; the first one keeps the rest of the form as ``form``."""
     values = items.values
     if not rest:
         return items
@@ -666,102 +1041,127 @@ def collect_fields(fields: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 # Multipart forms (RFC 7578)
 # -------------------------------------------------------------------------------------------------
 
-class FormPart(NamedTuple):
-    """One part of a multipart form: its headers and its bytes, without their transfer encoding."""
 
-    headers: email.message.Message
+class FormPart(NamedTuple):
+    """One part of a multipart form: what its headers say, and its bytes without their encoding.
+
+    ``filename`` is None where the part is a field.
+    """
+
+    name: str
+    filename: str | None
+    type_header: str
+    type: ContentType
     data: bytes
 
-    @property
-    def name(self) -> str:
-        """The field's name."""
-        return self._disposition("name")
 
-    @property
-    def filename(self) -> str | None:
-        """The file's name, None where the part is a field."""
-        filename = self.headers.get_filename()
-        return None if filename is None else decode_words(filename)
+def read_multipart(body: bytes, content_type: ContentType, budget: JsonBudget | None) -> Items:
+    """Return a multipart form's fields and files; raises PayloadError if the parts have no end.
 
-    @property
-    def type(self) -> ContentType:
-        """The part's own type."""
-        return parse_content_type(str(self.headers.get("content-type", "")))
-
-    def _disposition(self, name: str) -> str:
-        value = self.headers.get_param(name, header="content-disposition")
-        if isinstance(value, tuple):  # RFC 2231: charset, language, value
-            value = email.utils.collapse_rfc2231_value(value)
-        return decode_words(value) if isinstance(value, str) else ""
-
-
-def read_multipart(body: bytes, content_type: ContentType) -> Items:
-    """The fields and files of a multipart form as one object; raises PayloadError where its parts cannot be told apart.
-
-    Each part is read by its own charset, type and transfer encoding; one that cannot be read costs that part alone.
+    Each part is read by its own charset, type and transfer encoding. A part that cannot be read
+    does not affect the others.
     """
-    parts = [read_part(part) for part in split_parts(body, content_type.parameter("boundary"))]
-    fields = [part for part in parts if part.filename is None]
-    charsets = field_charsets(fields)
-    files = collect_fields((part.name, describe_file(part)) for part in parts if part.filename is not None)
-    texts = [(part.name, field_value(part, charsets.get(part.name, ""))) for part in fields]
+    boundary = content_type.parameters.get("boundary", "")
+    parts = [read_part(body, start, end) for start, end in split_parts(body, boundary)]
+    is_large = len(body) > COUNTED_JSON_CHARACTERS
+    charsets = field_charsets([part for part in parts if part.filename is None])
+    files = collect_fields(
+        (part.name, describe_file(part, is_large)) for part in parts if part.filename is not None
+    )
+    texts = [
+        (part.name, field_value(part, charsets.get(part.name, ""), is_large, budget))
+        for part in parts
+        if part.filename is None
+    ]
     names = {name for name, _ in texts}
     if names & files.keys():  # a field and a file of the same name
         return Items([collect_fields([*texts, *files.items()])])
-    return _form_items(texts, files)
+    return _form_items(texts, files, budget)
 
 
-def split_parts(body: bytes, boundary: str) -> Iterator[bytes]:
-    """Yield the parts of a multipart body, headers and all (RFC 2046, 5.1.1; line feeds alone are taken, too)."""
+def split_parts(body: bytes, boundary: str) -> Iterator[tuple[int, int]]:
+    """Yield where a multipart body's parts begin and end (RFC 2046, 5.1.1).
+
+    A line may end with LF alone. Raises PayloadError if the last delimiter is missing.
+    """
     delimiter = b"--" + boundary.encode("latin-1", "replace")
-    line = re.compile(re.escape(delimiter) + rb"(--)?[ \t]*(?:\r?\n|\Z)")
+    line = re.compile(re.escape(delimiter) + rb"(--)?[ \t]{0,1000}(?:\r?\n|\Z)")
     found = line.match(body) if boundary else None
-    start, count, place = 0, 0, 0
+    start = count = place = missed = 0
     while boundary and not (found and found[1]):
         if found:
             start = found.end()
             count += 1
+        else:
+            missed += 1
         if count > MAX_FORM_FIELDS:
-            raise PayloadTooLarge(f"The form has more than {MAX_FORM_FIELDS} parts; send fewer, or JSON.")
-        place = body.find(b"\n" + delimiter, max(place, start - 1)) + 1
-        if not place:
+            raise PayloadTooLarge(
+                f"The form has more than {MAX_FORM_FIELDS} parts; send fewer, or JSON."
+            )
+        place = find_bytes(body, b"\n" + delimiter, max(place, start - 1)) + 1
+        if not place or missed > MAX_FALSE_DELIMITERS:
+            found = None
             break
         found = line.match(body, place)
         if found and count:
-            yield body[start : place - 1].removesuffix(b"\r") if place > start else b""
+            end = place - 1
+            yield start, max(start, end - (body[end - 1 : end] == b"\r"))
     if not found or not found[1]:
-        raise PayloadError("The body is no multipart form with the boundary its Content-Type names; send it whole.")
-
-
-def read_part(part: bytes) -> FormPart:
-    """Return a part's headers and data; raises BadRequest for headers that are no form's."""
-    if part.startswith((b"\r\n", b"\n")):
-        head, data = b"", part.removeprefix(b"\r").removeprefix(b"\n")
-    else:
-        end = re.search(rb"\r?\n\r?\n", part[: MAX_PART_HEADER_BYTES + 4])
-        head, data = (part[: end.start()], part[end.end() :]) if end else (part, b"")
-    if len(head) > MAX_PART_HEADER_BYTES or head.count(b"\n") >= MAX_PART_HEADERS or re.search(rb"\n[ \t]", head):
         raise PayloadError(
-            f"A part of the form has headers over {MAX_PART_HEADER_BYTES // 1024} KiB or {MAX_PART_HEADERS} lines, or folded ones."
+            "The body is not a multipart form with the boundary that its Content-Type names; "
+            "send it whole."
         )
+
+
+def read_part(body: bytes, start: int, end: int) -> FormPart:
+    """Return the part between two indexes; raises PayloadError for headers out of bounds."""
+    if body.startswith((b"\r\n", b"\n"), start):
+        head, data_start = b"", start + (2 if body[start] == 13 else 1)
+    else:
+        found = PART_HEAD_END.search(body, start, min(end, start + MAX_PART_HEADER_BYTES + 4))
+        head = body[start : found.start() if found else min(end, start + MAX_PART_HEADER_BYTES + 1)]
+        data_start = found.end() if found else end
+    if (
+        len(head) > MAX_PART_HEADER_BYTES
+        or head.count(b"\n") >= MAX_PART_HEADERS
+        or FOLDED_LINE.search(head)
+    ):
+        raise PayloadError(
+            f"A part of the form has headers over {MAX_PART_HEADER_BYTES // 1024} KiB or "
+            f"{MAX_PART_HEADERS} lines, or folded ones."
+        )
+    return _part_of(head, body[data_start : max(end, data_start)])
+
+
+def _part_of(head: bytes, data: bytes) -> FormPart:
+    """Return a part by its head; each header that counts is parsed once."""
     try:
         text = head.decode()
     except UnicodeDecodeError:
         text = head.decode("latin-1")
-    headers = email.message.Message()
-    for line in text.splitlines():
-        name, colon, value = line.partition(":")
-        if colon and len(value) <= MAX_CONTENT_TYPE_CHARACTERS:
-            headers[name.strip()] = value.strip()
-    return FormPart(headers, undo_transfer_encoding(data, str(headers.get("content-transfer-encoding", ""))))
+    headers: dict[str, str] = {}
+    for line in text.split("\n"):
+        name, _, value = line.partition(":")
+        headers.setdefault(name.strip().lower(), value.strip())
+    disposition = read_parameters(headers.get("content-disposition", ""))
+    type_header = headers.get("content-type", "")
+    content_type = parse_content_type(type_header)
+    filename = disposition.get("filename", content_type.parameters.get("name"))
+    return FormPart(
+        decode_words(disposition.get("name", "")),
+        None if filename is None else decode_words(filename),
+        type_header,
+        content_type,
+        undo_transfer_encoding(data, headers.get("content-transfer-encoding", "")),
+    )
 
 
 def undo_transfer_encoding(data: bytes, encoding: str) -> bytes:
-    """Return a part's bytes; where they are not encoded as they say, as they are."""
+    """Return a part's bytes; they stay as they are if they are not in that encoding."""
     try:
-        if encoding.strip().lower() == "base64":
-            return base64.b64decode(b"".join(data.split()), validate=True)
-        if encoding.strip().lower() == "quoted-printable":
+        if encoding.lower() == "base64":
+            return decode_base64(data)
+        if encoding.lower() == "quoted-printable":
             return quopri.decodestring(data)
     except ValueError:
         pass
@@ -769,94 +1169,79 @@ def undo_transfer_encoding(data: bytes, encoding: str) -> bytes:
 
 
 def field_charsets(fields: list[FormPart]) -> dict[str, str]:
-    """Return charsets by field: what SendGrid names in ``charsets``, or what a form says of all of them in ``_charset_``."""
+    """Return charsets by field, as named by ``charsets`` (SendGrid) or, for all, ``_charset_``."""
     known: dict[str, str] = {}
-    for part in fields:
-        if part.name == "charsets" and len(part.data) <= SMALL_TEXT_CHARACTERS:
-            with contextlib.suppress(ValueError, RecursionError):
-                named = json.loads(part.data)
-                known |= (
-                    {str(name): usable_charset(str(charset)) for name, charset in named.items()}
-                    if isinstance(named, dict)
-                    else {}
-                )
-        elif part.name == "_charset_" and len(part.data) < 40:
-            charset = usable_charset(part.data.decode("latin-1"))
-            known = dict.fromkeys((other.name for other in fields), charset) | known
+    first = {part.name: part.data for part in reversed(fields)}
+    if "_charset_" in first:
+        charset = usable_charset(first["_charset_"][:40].decode("latin-1"))
+        known = dict.fromkeys((part.name for part in fields), charset)
+    if len(first.get("charsets", b"")) in range(1, SMALL_TEXT_CHARACTERS):
+        with contextlib.suppress(ValueError, RecursionError):
+            named = json.loads(first["charsets"])
+            for name in first.keys() & (named if isinstance(named, dict) else {}):
+                known[name] = usable_charset(str(named[name]))
     return known
 
 
-def field_value(part: FormPart, charset: str) -> Any:
-    """Return a field's text, its value where it is declared as JSON, or what can be read of it and all of it in base64."""
-    content_type = part.type
-    if is_json_type(content_type.name):
+def field_value(part: FormPart, charset: str, is_large: bool, budget: JsonBudget | None) -> Any:
+    """Return a field's JSON value if declared as JSON, else its text, or its bytes in base64."""
+    if is_json_type(part.type.name):
         with contextlib.suppress(UnicodeDecodeError, UnreadableJson):
-            return parse_json(decode_json_text(part.data, content_type).strip(PADDING))
-    content_type = content_type._replace(charset=content_type.charset or charset, name=content_type.name or "text/plain")
-    read = text_or_base64(part.data, content_type)
+            return parse_json(strip_text(decode_json_text(part.data, part.type), PADDING), budget)
+    content_type = part.type._replace(
+        charset=part.type.charset or charset, name=part.type.name or "text/plain"
+    )
+    read = text_or_base64(part.data, content_type, is_large)
     return read["body"] if read.keys() == {"body"} else read
 
 
-def describe_file(part: FormPart) -> dict[str, Any]:
-    """Return what is kept of a file: name, type, size in bytes, and its text or its bytes in base64."""
-    described = {"name": part.filename, "type": str(part.headers.get("content-type", "")), "size": len(part.data)}
-    return {**described, **text_or_base64(part.data, part.type)}
-
-
-def decode_words(text: str) -> str:
-    """Return a name without the encoded words of RFC 2047, which some senders write where RFC 7578 has none."""
-    if "=?" not in text:
-        return text
-    try:
-        return str(email.header.make_header(email.header.decode_header(text)))
-    except (ValueError, LookupError, email.errors.HeaderParseError):
-        return text
+def describe_file(part: FormPart, is_large: bool) -> dict[str, Any]:
+    """Return a file's name, type, size in bytes, and its text or its bytes in base64."""
+    described = {"name": part.filename, "type": part.type_header, "size": len(part.data)}
+    return {**described, **text_or_base64(part.data, part.type, is_large)}
 
 
 # -------------------------------------------------------------------------------------------------
 # Values within values
 # -------------------------------------------------------------------------------------------------
 
-FORM_READERS: dict[str, Callable[[bytes, ContentType], Items | None]] = {
+FORM_READERS: dict[str, Callable[[bytes, ContentType, JsonBudget | None], Items | None]] = {
     "application/x-www-form-urlencoded": read_form,
     "multipart/form-data": read_multipart,
 }
 
 
 def carries_another(item: Any) -> bool:
-    """Return whether an event's sender is known for what it carries within it as text or base64."""
-    return isinstance(item, dict) and ("TopicArn" in item or "data_base64" in item or "subscription" in item)
+    """Return whether an event looks like one that carries another as text or base64."""
+    return isinstance(item, dict) and (
+        "TopicArn" in item or "data_base64" in item or "subscription" in item
+    )
 
 
-def add_decoded(item: Any) -> Any:
-    """Return an event with what it carries as text or base64 beside it as ``decoded``, where its sender is known for that.
+def add_decoded(item: Any, budget: JsonBudget | None = None) -> Any:
+    """Return an event with what it carries as text or base64 added as ``decoded``.
 
     Amazon SNS (``Message``), Google Pub/Sub (``message.data``), CloudEvents (``data_base64``).
     """
     if not carries_another(item) or "decoded" in item:
         return item
-    if "TopicArn" in item and isinstance(item.get("Message"), str):
-        carried: str | bytes = item["Message"]
-    elif "data_base64" in item and "specversion" in item:
-        carried = decode_base64(item["data_base64"])
-    elif "subscription" in item and isinstance(item.get("message"), dict):
-        carried = decode_base64(item["message"].get("data"))
-    else:
-        return item
-    with contextlib.suppress(UnreadableJson, UnicodeDecodeError):
-        text = carried if isinstance(carried, str) else carried.decode()
-        if text.strip(PADDING)[:1] in ("{", "["):
-            return {**item, "decoded": parse_json(text.strip(PADDING))}
-        if text and not isinstance(carried, str) and not CONTROL_CHARACTERS.search(text):
+    with contextlib.suppress(UnreadableJson, ValueError):
+        if "TopicArn" in item and isinstance(item.get("Message"), str):
+            text = item["Message"]
+        elif "data_base64" in item and "specversion" in item:
+            text = decode(_bytes_of(item["data_base64"]), "utf-8")
+        elif "subscription" in item and isinstance(item.get("message"), dict):
+            text = decode(_bytes_of(item["message"].get("data")), "utf-8")
+        else:
+            return item
+        json_text = strip_text(text, PADDING)
+        if json_text[:1] in ("{", "["):
+            return {**item, "decoded": parse_json(json_text, budget)}
+        if text and "TopicArn" not in item and not has_control_characters(text):
             return {**item, "decoded": text}
     return item
 
 
-def decode_base64(value: Any) -> bytes:
-    """Return the bytes of a base64 text, none where it is no such text."""
-    if not isinstance(value, str):
-        return b""
-    try:
-        return base64.b64decode("".join(value.split()), validate=True)
-    except ValueError:
-        return b""
+def _bytes_of(value: Any) -> bytes:
+    """Return the bytes of a base64 text, empty if the value is not a text; raises ValueError."""
+    return decode_base64(value.encode("ascii")) if isinstance(value, str) else b""

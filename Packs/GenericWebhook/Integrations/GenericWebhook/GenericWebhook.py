@@ -2459,7 +2459,7 @@ class Webhook:
             return make_events(items, context, settings, now, delivery_id)
 
         events: list[Event]
-        if len(body) > SMALL_BODY_BYTES or is_packed(body, encoding):
+        if len(body) > SMALL_BODY_BYTES or is_compressed(body, encoding):
             # In one turn: between two of them, the parsed payloads of all others would be in memory as well.
             events = self._work(request, lambda: make(read_payload(*read)))
         elif len((items := read_payload(*read)).values) > MAX_EVENTS_ON_LOOP:
