@@ -313,9 +313,8 @@ def read_event_parameters(params: dict[str, Any], mistakes: list[SettingError]) 
 def named_paths(events: dict[str, Any]) -> "list[DotPath]":
     """Return all paths that the settings of read_event_parameters hold."""
     keys = [path for key in events["duplication_paths"] for path in key.paths]
-    names = [path for part in events["name_from"].parts if not isinstance(part, str) for path in part]
     others = [path for setting in ("type_from", "occurred_from", "severity_from") for path in events[setting] or ()]
-    return [*keys, *names, *others]
+    return [*keys, *events["name_from"].paths, *others]
 
 
 def read_methods(value: Any, report_problem: ReportProblem) -> frozenset[str]:
