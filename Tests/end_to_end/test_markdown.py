@@ -252,10 +252,11 @@ def test_the_first_row_is_true_over_http() -> None:
 
 
 def test_the_severity_table_is_the_integration_s() -> None:
-    rows = re.findall(r"^\| ([0-9.]+), \w+ \| ([a-z0-9 ]+) \|$", MAPPING, re.MULTILINE)
+    rows = re.findall(r"^\| ([0-9.]+), \w+ \| ([a-z0-9, ]+) \|$", MAPPING, re.MULTILINE)
     assert len(rows) == 6
-    words = [(word, float(number)) for number, words in rows for word in words.split()]
+    words = [(word, float(number)) for number, words in rows for word in words.split(", ")]
     incidents = fields_of(
         json.dumps([{"level": word, "x": 1} for word, _ in words]), {"severity_from": "level"}
     )
     assert [incident["severity"] for incident in incidents] == [number for _, number in words]
+    assert dict(words) == integration.SEVERITIES

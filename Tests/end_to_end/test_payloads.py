@@ -270,7 +270,7 @@ def test_every_field_of_the_envelope_reaches_xsoar(webhook: Sender) -> None:
 
 
 @pytest.mark.parametrize(
-    "name, value", [("name", 5), ("occurred", "yesterday"), ("severity", "urgent")]
+    "name, value", [("name", 5), ("occurred", "yesterday"), ("severity", "tremendous")]
 )
 def test_a_wrong_field_is_400_by_its_name_and_place_and_nothing_is_created(
     webhook: Sender, name: str, value: Any

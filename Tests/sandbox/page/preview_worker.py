@@ -118,8 +118,7 @@ class Integration:
         sources: dict[str, dict[str, str]] = {}
         for attribute, (parameter, field) in READERS.items():
             wanted = getattr(settings, attribute)
-            # a name may be a template with several groups of paths
-            groups = getattr(wanted, "parts", (wanted,))
+            groups = getattr(wanted, "groups", (wanted,))  # a name may have several
             used = [path.text for paths, path in reports if any(paths is group for group in groups)]
             if used and incident.fields.get(field) is not None:
                 sources[field] = source(parameter, ", ".join(dict.fromkeys(used)))

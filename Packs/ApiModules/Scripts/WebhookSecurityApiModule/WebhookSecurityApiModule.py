@@ -173,7 +173,7 @@ UNIX_MILLISECONDS = re.compile(r"[0-9]{13}")
 RFC3339_TIME = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?Z"
 )
-CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # that no header can carry
+NOT_IN_HEADERS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # that no header can carry
 NO_SIGNATURE = (
     "The signature header is missing or unreadable; "
     "let the sender sign its deliveries with this webhook's secret."
@@ -744,7 +744,7 @@ def choose_authenticator(username: str, password: str) -> Authenticator:
     if len(read_secrets(password)) > MAX_SECRETS:
         raise CredentialError("Password", f"it holds more than {MAX_SECRETS} lines, one a secret.")
     if scheme == "_header":
-        if any(map(CONTROL_CHARACTERS.search, read_secrets(password))):
+        if any(map(NOT_IN_HEADERS.search, read_secrets(password))):
             raise CredentialError(
                 "Password", "no header can carry it: remove its control characters."
             )

@@ -209,11 +209,8 @@ class Settings:
 def named_paths(settings: Settings) -> list[DotPath]:
     """Return all paths that an instance's parameters name."""
     keys = [path for key in settings.duplication_paths for path in key.paths]
-    names = [
-        path for part in settings.name_from.parts if not isinstance(part, str) for path in part
-    ]
     others = (settings.type_from or (), settings.occurred_from, settings.severity_from)
-    return [*keys, *names, *itertools.chain.from_iterable(others)]
+    return [*keys, *settings.name_from.paths, *itertools.chain.from_iterable(others)]
 
 
 # ---- readers of values

@@ -474,7 +474,7 @@ class TestEnvelope:
             ("occurred", "0001-01-01T00:00:00Z", "no date we can read"),
             ("occurred", "yesterday", "no date we can read"),
             ("occurred", "2024-13-01", "no date we can read"),
-            ("severity", "urgent", "send 0, 0.5, 1"),
+            ("severity", "tremendous", "send 0, 0.5, 1"),
             ("severity", "5", "send 0, 0.5, 1"),
             ("severity", 2.5, "send 0, 0.5, 1"),
             ("severity", True, "send 0, 0.5, 1"),
