@@ -33,7 +33,9 @@ def integration() -> Any:
 def steps() -> dict[str, Callable[[], Any]]:
     """Return the rows of docs/performance.md's table of steps, in its order."""
     m, body = integration(), alert()
-    settings = m.Settings.from_params({"credentials": {"identifier": USER, "password": PASSWORD}, "store_samples": True})
+    settings = m.Settings.from_params(
+        {"credentials": {"identifier": USER, "password": PASSWORD}, "store_samples": True}
+    )
     lines = "".join(f"{name}: {value}\r\n" for name, value in HEADERS.items())
     data = f"POST / HTTP/1.1\r\nHost: xsoar.example\r\n{lines}Content-Length: {len(body)}\r\n\r\n".encode()
     heads, key = m.KnownHeads(), m.KnownHeads.key(data)[0]
@@ -43,27 +45,42 @@ def steps() -> dict[str, Callable[[], Any]]:
         head = m.parse_head(data[:-2].decode("latin-1"))
         m.asks_by_head(head.headers, head.query)
         settings.authenticator.check(head.headers, head.query, head.repeated)
-        context = m.describe_request(head.headers, head.query, settings.hidden, source_address="127.0.0.1")
+        context = m.describe_request(
+            head.headers, head.query, settings.hidden, source_address="127.0.0.1"
+        )
         return head, m.KnownContext.of(context, settings)
 
     head, known = understand()
     heads.add(key, head)
     request = known.with_length(head.headers)
-    vendors = json.dumps({"alert": json.loads(body)["raw_json"], "severity": "high", "title": "Disk full"}).encode()
-    items, others = (m.read_payload(text, "application/json", "", {}, False) for text in (body, vendors))
+    vendors = json.dumps(
+        {"alert": json.loads(body)["raw_json"], "severity": "high", "title": "Disk full"}
+    ).encode()
+    items, others = (
+        m.read_payload(text, "application/json", "", {}, False) for text in (body, vendors)
+    )
     [incident] = m.make_incidents(items, request, settings, NOW)
     created = [{**incident.fields, "id": str(number), "created": NOW} for number in range(BATCH)]
     line = json.dumps(created[:1])
     return {
         "understanding a head that is not known yet": understand,
-        "finding a known one": lambda: (heads.get(m.KnownHeads.key(data)[0]), known.with_length(head.headers)),
+        "finding a known one": lambda: (
+            heads.get(m.KnownHeads.key(data)[0]),
+            known.with_length(head.headers),
+        ),
         "looking for a handshake": lambda: m.asks_by_body(body),
         "parsing the body": lambda: m.read_payload(body, "application/json", "", {}, False),
-        "making the incident in our own format": lambda: m.make_incidents(items, request, settings, NOW),
-        "making the incident of a vendor's payload": lambda: m.make_incidents(others, request, settings, NOW),
+        "making the incident in our own format": lambda: m.make_incidents(
+            items, request, settings, NOW
+        ),
+        "making the incident of a vendor's payload": lambda: m.make_incidents(
+            others, request, settings, NOW
+        ),
         "the platform's JSON of an incident": lambda: json.dump(incident.fields, io.StringIO()),
         "the platform's JSON of the answer": lambda: json.loads(line),
-        f"matching the answer to a call of {BATCH}": lambda: m.match_created([incident.fields] * BATCH, created),
+        f"matching the answer to a call of {BATCH}": lambda: m.match_created(
+            [incident.fields] * BATCH, created
+        ),
         "the sender's answer": lambda: m.encode_answer(created[:1]),
     }
 

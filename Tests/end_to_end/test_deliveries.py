@@ -110,7 +110,9 @@ def made_of(file: Path, params: dict[str, Any]) -> list[Any]:
         context.query,
         settings.keep_unreadable,
     )
-    return list(webhook.make_events(items, context, settings, datetime.now(UTC).isoformat(), "0a" * 6))
+    return list(
+        webhook.make_events(items, context, settings, datetime.now(UTC).isoformat(), "0a" * 6)
+    )
 
 
 @pytest.mark.skipif(

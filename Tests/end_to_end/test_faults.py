@@ -1015,7 +1015,10 @@ def test_a_failure_over_a_request_is_500_and_its_place_is_logged() -> None:
 
 def lines_of(function: str) -> range:
     """Return the numbers of the lines that a function occupies in its module's file."""
-    bodies = (ast.parse(file.read_text(encoding="utf-8")).body for file in API_MODULES.rglob("*ApiModule.py"))
+    bodies = (
+        ast.parse(file.read_text(encoding="utf-8")).body
+        for file in API_MODULES.rglob("*ApiModule.py")
+    )
     [found] = [
         node
         for node in itertools.chain.from_iterable(bodies)

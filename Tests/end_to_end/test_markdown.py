@@ -229,7 +229,8 @@ def fields_of(payload: str, params: dict[str, Any]) -> list[dict[str, Any]]:
     assert not settings.mistakes
     items = integration.read_payload(payload.encode(), "application/json", "", {}, False)
     return [
-        incident.fields for incident in integration.make_events(items, NO_REQUEST, settings, NOW, "0a" * 6)
+        incident.fields
+        for incident in integration.make_events(items, NO_REQUEST, settings, NOW, "0a" * 6)
     ]
 
 

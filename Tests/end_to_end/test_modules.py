@@ -22,9 +22,13 @@ def bindings(file: Path) -> dict[str, str]:
     found: dict[str, str] = {}
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            found |= {alias.asname or alias.name.partition(".")[0]: alias.name for alias in node.names}
+            found |= {
+                alias.asname or alias.name.partition(".")[0]: alias.name for alias in node.names
+            }
         elif isinstance(node, ast.ImportFrom):
-            found |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {
+                alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names
+            }
     for statement in ast.parse(file.read_text(encoding="utf-8")).body:
         targets: list[ast.expr] = []
         if isinstance(statement, (ast.FunctionDef, ast.ClassDef)):
@@ -70,9 +74,15 @@ def test_a_module_imports_no_other_one(module: Path) -> None:
         if isinstance(node, (ast.Import, ast.ImportFrom))
         for name in [getattr(node, "module", ""), *(alias.name for alias in node.names)]
     ]
-    ours = {other.stem for other in MODULES} | {INTEGRATION.stem, "demistomock", "CommonServerPython"}
+    ours = {other.stem for other in MODULES} | {
+        INTEGRATION.stem,
+        "demistomock",
+        "CommonServerPython",
+    }
     assert not ours & set(imported)
-    assert not re.search(r"from \w+ApiModule import", text)  # which the SDK would replace, in a comment too
+    assert not re.search(
+        r"from \w+ApiModule import", text
+    )  # which the SDK would replace, in a comment too
 
 
 def test_the_integration_imports_each_module_once() -> None:

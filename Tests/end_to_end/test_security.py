@@ -241,7 +241,10 @@ REFUSED: dict[str, tuple[int, bytes]] = {
     "a bad header": (400, b"POST / HTTP/1.1\r\nsecret-echo\r\n\r\n"),
     "unauthorized": (401, post(b"secret-echo", b"X-Secret: secret-echo")),
     "the health": (405, post(b"{}", basic(), target=b"/health?<script>secret-echo</script>")),
-    "the metrics": (404, post(b"", basic(), target=b"/metrics?secret-echo").replace(b"POST", b"GET")),
+    "the metrics": (
+        404,
+        post(b"", basic(), target=b"/metrics?secret-echo").replace(b"POST", b"GET"),
+    ),
     "another method": (405, post(b"{}", basic()).replace(b"POST", b"PATCH")),
     "a method of their own": (405, post(b"{}", basic()).replace(b"POST", b"SECRETECHO")),
     "too large": (413, post(b"", basic(), length=10**9)),

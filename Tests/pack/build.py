@@ -35,12 +35,17 @@ from Tests.pack.validate import PACK, ROOT, copy_pack, sdk_environment
 DESCRIPTOR = PACK / "Integrations/GenericWebhook/GenericWebhook.yml"
 OLDEST_TIME = (1980, 1, 1, 0, 0, 0)  # of the zip format
 # What Docker takes for an image: an optional registry with its port, names in lower case, an optional tag and digest.
-IMAGE_NAME = re.compile(r"([\w.-]+(:\d+)?/)?[a-z0-9]+([._/-]+[a-z0-9]+)*(:[\w][\w.-]{0,127})?(@sha256:[0-9a-f]{64})?", re.ASCII)
+IMAGE_NAME = re.compile(
+    r"([\w.-]+(:\d+)?/)?[a-z0-9]+([._/-]+[a-z0-9]+)*(:[\w][\w.-]{0,127})?(@sha256:[0-9a-f]{64})?",
+    re.ASCII,
+)
 BOTTLE_VERSION = "0.13.4"
 BOTTLE_SHA256 = "e7e27201eda83d31324484235b1f17b77b26c1d1c015023101fdd84f5fd70176"  # of bottle.py in that version's wheel
 CARRIER = ROOT / "Tests/pack/carrier.py"
 # What the SDK takes out of a script wherever it finds it, inside a text too; the space stays whole where the text is split here.
-UNIFIER_REMOVES = re.compile(r"(from __future__ import |import demistomock |from CommonServer(?:User)?Python import )")
+UNIFIER_REMOVES = re.compile(
+    r"(from __future__ import |import demistomock |from CommonServer(?:User)?Python import )"
+)
 PRODUCT_TAG = re.compile(r"</?~[A-Z_,]+>\n?")
 PRODUCTS = {  # as the SDK calls the marketplaces for which it chooses the parts of a text
     "xsoar": "xsoar",  # XSOAR 6 and 8 On-prem
@@ -101,7 +106,9 @@ def rename_pack(root: Path, edition: Edition) -> None:
     (root / PACK).rename(root / edition.pack)
     for line in ("  id: ", "display: ", "name: "):
         replace_once(root / edition.file(".yml"), line, edition.name)
-    replace_once(root / edition.pack / "pack_metadata.json", '    "name": ', json.dumps(edition.name) + ",")
+    replace_once(
+        root / edition.pack / "pack_metadata.json", '    "name": ', json.dumps(edition.name) + ","
+    )
     for notes in (root / edition.pack / "ReleaseNotes").glob("*.md"):
         replace_once(notes, "##### (?:New: )?(?=Generic Webhook$)", edition.name)
 
@@ -122,7 +129,9 @@ def bottle_license() -> str:
     """Returns the text of Bottle's licence."""
     text = importlib.metadata.distribution("bottle").read_text("licenses/LICENSE")
     if not text:
-        raise RuntimeError("The installed Bottle has no licence: make the environment anew with `tox run -r -e pack`.")
+        raise RuntimeError(
+            "The installed Bottle has no licence: make the environment anew with `tox run -r -e pack`."
+        )
     return text.strip()
 
 
@@ -131,14 +140,18 @@ def literal(text: str) -> str:
     raw = "r'''" + text.replace("'''", "''' \"'''\" r'''") + "'''"
     written = UNIFIER_REMOVES.sub("\\1''' r'''", raw)
     if ast.literal_eval(written) != text:
-        raise RuntimeError("bottle.py cannot be written into the script as it is: see literal() in Tests/pack/build.py.")
+        raise RuntimeError(
+            "bottle.py cannot be written into the script as it is: see literal() in Tests/pack/build.py."
+        )
     return written
 
 
 def carry_bottle(script: Path) -> None:
     """Puts Bottle at the beginning of the script, with its licence and what makes it a module where the image has none."""
     licence = "\n".join(f"# {line}".rstrip() for line in bottle_license().splitlines())
-    carrier = CARRIER.read_text().replace('BOTTLE = ""', f"BOTTLE = {literal(published_bottle())}", 1)
+    carrier = CARRIER.read_text().replace(
+        'BOTTLE = ""', f"BOTTLE = {literal(published_bottle())}", 1
+    )
     rule = "# " + "-" * 117
     head = f"{rule}\n# Bottle {BOTTLE_VERSION}, by Marcel Hellkamp, under the MIT licence:\n#\n{licence}\n{rule}\n"
     script.write_text(f"{head}{carrier}\n\n# End of Bottle\n{rule}\n\n{script.read_text()}")
@@ -187,12 +200,28 @@ def sdk_zip(folder: Path, options: Options) -> Path:
     Raises RuntimeError with the SDK's own words if it fails.
     """
     prepare_pack(root := folder / "content", options)
-    environment = {**sdk_environment(root), "DEMISTO_SDK_MARKETPLACE": PRODUCTS[options.product or "xsoar"]}
-    command = [sys.executable, "-m", "demisto_sdk", "zip-packs", "-i", str(options.edition.pack), "-o", str(folder)]
-    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+    environment = {
+        **sdk_environment(root),
+        "DEMISTO_SDK_MARKETPLACE": PRODUCTS[options.product or "xsoar"],
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "demisto_sdk",
+        "zip-packs",
+        "-i",
+        str(options.edition.pack),
+        "-o",
+        str(folder),
+    ]
+    done = subprocess.run(
+        command, cwd=root, env=environment, capture_output=True, text=True, check=False
+    )
     made = folder / "uploadable_packs" / f"{options.edition.folder}.zip"
     if done.returncode or not made.exists():
-        raise RuntimeError(f"demisto-sdk zip-packs failed ({done.returncode}):\n{done.stdout}{done.stderr}")
+        raise RuntimeError(
+            f"demisto-sdk zip-packs failed ({done.returncode}):\n{done.stdout}{done.stderr}"
+        )
     return made
 
 
@@ -215,12 +244,20 @@ def build(options: Options = Options()) -> bytes:
     with tempfile.TemporaryDirectory(prefix="pack-") as name:
         folder = Path(name)
         target = folder / "same.zip"
-        with zipfile.ZipFile(sdk_zip(folder, options)) as made, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as out:
+        with (
+            zipfile.ZipFile(sdk_zip(folder, options)) as made,
+            zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as out,
+        ):
             if carried_bottle(unified_script(made, options.edition)) != BOTTLE_SHA256:
-                raise RuntimeError("demisto-sdk changed bottle.py inside the script: see literal() in Tests/pack/build.py.")
+                raise RuntimeError(
+                    "demisto-sdk changed bottle.py inside the script: see literal() in Tests/pack/build.py."
+                )
             for entry in sorted(made.namelist()):
                 info = zipfile.ZipInfo(entry, OLDEST_TIME)
-                info.create_system, info.external_attr = 3, (0o40755 if entry.endswith("/") else 0o100644) << 16
+                info.create_system, info.external_attr = (
+                    3,
+                    (0o40755 if entry.endswith("/") else 0o100644) << 16,
+                )
                 out.writestr(info, without_the_time(entry, made.read(entry)), zipfile.ZIP_DEFLATED)
         return target.read_bytes()
 
@@ -228,18 +265,40 @@ def build(options: Options = Options()) -> bytes:
 def docker_image(text: str) -> str:
     """Returns the name of an image as it is; raises ArgumentTypeError if Docker would not take it."""
     if not IMAGE_NAME.fullmatch(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no name of an image, which looks like demisto/syslog:1.0.0.1")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no name of an image, which looks like demisto/syslog:1.0.0.1"
+        )
     return text
 
 
 def parse(arguments: Sequence[str] | None) -> tuple[Options, Path]:
     """Returns what the command line asks for, and where the zip goes; ends the process where it is wrong."""
-    parser = argparse.ArgumentParser(description="Builds the zip to upload in Marketplace > Upload.")
+    parser = argparse.ArgumentParser(
+        description="Builds the zip to upload in Marketplace > Upload."
+    )
     add = parser.add_argument
-    add("--beside", action="store_true", help=f"call the pack {BESIDE.name!r}, to try it beside the published one")
-    add("--docker-image", type=docker_image, metavar="NAME", help="the image to run in, instead of the descriptor's")
-    add("--product", choices=PRODUCTS, help="show in the instance's help only this product's steps (default: all)")
-    add("--output", type=Path, metavar="FILE", help=f"default: dist/{OWN.folder}.zip, with --beside dist/{BESIDE.folder}.zip")
+    add(
+        "--beside",
+        action="store_true",
+        help=f"call the pack {BESIDE.name!r}, to try it beside the published one",
+    )
+    add(
+        "--docker-image",
+        type=docker_image,
+        metavar="NAME",
+        help="the image to run in, instead of the descriptor's",
+    )
+    add(
+        "--product",
+        choices=PRODUCTS,
+        help="show in the instance's help only this product's steps (default: all)",
+    )
+    add(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help=f"default: dist/{OWN.folder}.zip, with --beside dist/{BESIDE.folder}.zip",
+    )
     found = parser.parse_args(arguments)
     options = Options(BESIDE if found.beside else OWN, found.docker_image, found.product)
     return options, found.output or ROOT / f"dist/{options.edition.folder}.zip"
@@ -253,14 +312,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         content = build(options)
         print("2/2 once more, to compare", flush=True)
         if build(options) != content:
-            raise RuntimeError("Two builds gave different bytes: something of this machine or its clock is in the zip.")
+            raise RuntimeError(
+                "Two builds gave different bytes: something of this machine or its clock is in the zip."
+            )
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_bytes(content)
     except (OSError, RuntimeError, ValueError) as error:
         print(f"No zip was made. {error}", file=sys.stderr)
         return 1
-    image = options.image or f"{named_image(ROOT / DESCRIPTOR)} (the descriptor's; --docker-image names another)"
-    print(f"{output.resolve()}\n{len(content):,} bytes, SHA-256 {hashlib.sha256(content).hexdigest()}\nimage: {image}")
+    image = (
+        options.image
+        or f"{named_image(ROOT / DESCRIPTOR)} (the descriptor's; --docker-image names another)"
+    )
+    print(
+        f"{output.resolve()}\n{len(content):,} bytes, SHA-256 {hashlib.sha256(content).hexdigest()}\nimage: {image}"
+    )
     return 0
 
 

@@ -24,7 +24,11 @@ class BottleCarrier(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader)
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
         """Return how to load `bottle`, and None for every other module."""
-        return importlib.util.spec_from_file_location(fullname, self.FILE, loader=self) if fullname == "bottle" else None
+        return (
+            importlib.util.spec_from_file_location(fullname, self.FILE, loader=self)
+            if fullname == "bottle"
+            else None
+        )
 
     def get_filename(self, fullname: str) -> str:
         """Return the name that the module's tracebacks show."""

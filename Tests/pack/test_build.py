@@ -37,7 +37,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
 
 def run_build(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Runs build.py in a folder."""
-    return subprocess.run([sys.executable, build.__file__, *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, build.__file__, *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def unified(made: zipfile.ZipFile) -> dict[str, Any]:
@@ -64,7 +70,10 @@ def test_the_zip_holds_the_pack_and_nothing_else(made: zipfile.ZipFile) -> None:
 
 def test_the_zip_is_the_descriptor_with_the_script_in_it(made: zipfile.ZipFile) -> None:
     """All of the descriptor is kept; image, help and README of the integration are what is in its folder."""
-    descriptor, inside = yaml.safe_load((INTEGRATION / "GenericWebhook.yml").read_text()), unified(made)
+    descriptor, inside = (
+        yaml.safe_load((INTEGRATION / "GenericWebhook.yml").read_text()),
+        unified(made),
+    )
 
     for key in (
         "configuration",
@@ -77,8 +86,14 @@ def test_the_zip_is_the_descriptor_with_the_script_in_it(made: zipfile.ZipFile) 
         "description",
     ):
         assert inside[key] == descriptor[key]
-    assert inside["display"] == "Generic Webhook (Community Contribution)"  # what the SDK makes of support: community
-    script = {key: value for key, value in inside["script"].items() if key in descriptor["script"] and key != "script"}
+    assert (
+        inside["display"] == "Generic Webhook (Community Contribution)"
+    )  # what the SDK makes of support: community
+    script = {
+        key: value
+        for key, value in inside["script"].items()
+        if key in descriptor["script"] and key != "script"
+    }
     assert script == {key: value for key, value in descriptor["script"].items() if key != "script"}
     image = inside["image"].removeprefix("data:image/png;base64,")
     assert base64.b64decode(image) == (INTEGRATION / "GenericWebhook_image.png").read_bytes()
@@ -109,10 +124,14 @@ def own_lines(script: str) -> list[str]:
         "# This code was inserted in place of an API module.",
         "register_module_line(",
     )
-    return [line.rstrip() for line in script.splitlines() if line.strip() and not line.startswith(added)]
+    return [
+        line.rstrip() for line in script.splitlines() if line.strip() and not line.startswith(added)
+    ]
 
 
-def test_two_builds_are_the_same_bytes(made: zipfile.ZipFile, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_builds_are_the_same_bytes(
+    made: zipfile.ZipFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Another build, with another time zone, umask and hash seed, gives the very same file."""
     monkeypatch.setenv("TZ", "Pacific/Auckland")
     monkeypatch.setenv("PYTHONHASHSEED", "7")
@@ -130,7 +149,13 @@ def test_another_docker_image_is_in_the_zip(made: zipfile.ZipFile, tmp_path: Pat
     """--docker-image changes the image and nothing else, and the checkout's descriptor stays as it is."""
     before = (INTEGRATION / "GenericWebhook.yml").read_bytes()
 
-    done = run_build(tmp_path, "--docker-image", "registry.example.com:5000/soc/webhook:2.1", "--output", "other.zip")
+    done = run_build(
+        tmp_path,
+        "--docker-image",
+        "registry.example.com:5000/soc/webhook:2.1",
+        "--output",
+        "other.zip",
+    )
 
     assert done.returncode == 0, done.stderr
     with zipfile.ZipFile(tmp_path / "other.zip") as other:
@@ -147,23 +172,39 @@ def test_another_docker_image_is_in_the_zip(made: zipfile.ZipFile, tmp_path: Pat
 def test_the_zip_carries_the_published_bottle(made: zipfile.ZipFile) -> None:
     """bottle.py is in the script as the wheel has it, in plain text behind its licence; description and README name both."""
     script = unified(made)["script"]["script"]
-    recorded = {str(file): file.hash for file in importlib.metadata.files("bottle") or ()}["bottle.py"]
+    recorded = {str(file): file.hash for file in importlib.metadata.files("bottle") or ()}[
+        "bottle.py"
+    ]
 
     assert recorded is not None
     assert recorded.mode == "sha256"
-    assert base64.urlsafe_b64decode(recorded.value + "=").hex() == build.BOTTLE_SHA256 == build.carried_bottle(script)
+    assert (
+        base64.urlsafe_b64decode(recorded.value + "=").hex()
+        == build.BOTTLE_SHA256
+        == build.carried_bottle(script)
+    )
     assert script.index("Permission is hereby granted, free of charge") < script.index("BOTTLE = r")
-    source = Path(str(importlib.metadata.distribution("bottle").locate_file("bottle.py"))).read_text().splitlines()
-    assert len(set(source) - set(script.splitlines())) < 15  # all lines but those where the text is split stand there as they are
+    source = (
+        Path(str(importlib.metadata.distribution("bottle").locate_file("bottle.py")))
+        .read_text()
+        .splitlines()
+    )
+    assert (
+        len(set(source) - set(script.splitlines())) < 15
+    )  # all lines but those where the text is split stand there as they are
     for name in ("README.md", "metadata.json", "pack_metadata.json"):
-        assert re.search(rf"Bottle(\]\(https://bottlepy.org\))? {build.BOTTLE_VERSION}.*MIT license", made.read(name).decode()), (
-            name
-        )
+        assert re.search(
+            rf"Bottle(\]\(https://bottlepy.org\))? {build.BOTTLE_VERSION}.*MIT license",
+            made.read(name).decode(),
+        ), name
 
 
 def test_the_pinned_bottle_is_the_one_of_the_tests() -> None:
     """The version that the zip carries is the one that the tests of the source run with."""
-    assert f"bottle=={build.BOTTLE_VERSION}" in (build.ROOT / "Tests/sandbox/requirements.txt").read_text().splitlines()
+    assert (
+        f"bottle=={build.BOTTLE_VERSION}"
+        in (build.ROOT / "Tests/sandbox/requirements.txt").read_text().splitlines()
+    )
 
 
 @pytest.mark.parametrize(
@@ -221,7 +262,11 @@ def test_beside_has_names_of_its_own(tmp_path: Path) -> None:
         metadata = json.loads(plus.read("metadata.json"))
         assert "##### Generic Webhook Plus\n" in plus.read("ReleaseNotes/2_0_0.md").decode()
     names = (inside["commonfields"]["id"], inside["name"], inside["display"])
-    assert names == ("Generic Webhook Plus", "Generic Webhook Plus", "Generic Webhook Plus (Community Contribution)")
+    assert names == (
+        "Generic Webhook Plus",
+        "Generic Webhook Plus",
+        "Generic Webhook Plus (Community Contribution)",
+    )
     assert (metadata["id"], metadata["name"]) == ("GenericWebhookPlus", "Generic Webhook Plus")
     assert build.parse(["--beside"])[1] == build.ROOT / "dist/GenericWebhookPlus.zip"
     assert build.parse([])[1] == build.ROOT / "dist/GenericWebhook.zip"
@@ -236,7 +281,9 @@ def test_beside_has_names_of_its_own(tmp_path: Path) -> None:
         ("xsiam", {"On Cortex XSIAM"}),
     ],
 )
-def test_the_help_shows_the_steps_of_the_product(product: str | None, shown: set[str], tmp_path: Path) -> None:
+def test_the_help_shows_the_steps_of_the_product(
+    product: str | None, shown: set[str], tmp_path: Path
+) -> None:
     """--product leaves in the instance's help that product's steps alone; without it all are there, each under its heading."""
     with zipfile.ZipFile(build.sdk_zip(tmp_path, build.Options(product=product))) as archive:
         text = unified(archive)["detaileddescription"]
@@ -246,7 +293,9 @@ def test_the_help_shows_the_steps_of_the_product(product: str | None, shown: set
     assert not re.search("</?~", text)
 
 
-@pytest.mark.parametrize("image", ["", "Upper/Case:1", "a b", "demisto/x:1 y", "demisto/x:", "-x", "x\ny"])
+@pytest.mark.parametrize(
+    "image", ["", "Upper/Case:1", "a b", "demisto/x:1 y", "demisto/x:", "-x", "x\ny"]
+)
 def test_a_wrong_image_name_is_an_error(image: str, capsys: pytest.CaptureFixture[str]) -> None:
     """What Docker would refuse is refused, and the message shows what is expected."""
     with pytest.raises(SystemExit) as ended:
@@ -257,7 +306,13 @@ def test_a_wrong_image_name_is_an_error(image: str, capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.parametrize(
-    "image", ["webhook", "webhook:latest", "demisto/genericwebhook:1.0", "localhost:5000/a/b-c:1.0@sha256:" + "0" * 64]
+    "image",
+    [
+        "webhook",
+        "webhook:latest",
+        "demisto/genericwebhook:1.0",
+        "localhost:5000/a/b-c:1.0@sha256:" + "0" * 64,
+    ],
 )
 def test_a_right_image_name_is_taken(image: str) -> None:
     """The names /docker_image_create prints, and those of registries, pass."""

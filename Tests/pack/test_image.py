@@ -21,13 +21,17 @@ import yaml
 from Tests.pack import build
 
 IMAGE = "demisto/syslog:1.0.0.12689358"
-PACKAGES = Path(__file__).with_name("image-packages.txt")  # as `pip freeze` tells them in that image, pip itself left out
+PACKAGES = Path(__file__).with_name(
+    "image-packages.txt"
+)  # as `pip freeze` tells them in that image, pip itself left out
 END_TO_END = build.ROOT / "Tests/end_to_end"
 ZIP_TESTS = {  # on the image as it is, and as if it had a Bottle of its own
     "image": ("test_given_documentation.py", "test_payloads.py", "test_deliveries.py"),
     "image_with_bottle": ("test_payloads.py",),
 }
-MAX_START_SECONDS = 0.3  # of the processor's time, which a busy machine does not stretch as it does the clock's
+MAX_START_SECONDS = (
+    0.3  # of the processor's time, which a busy machine does not stretch as it does the clock's
+)
 NO_NETWORK = re.compile(
     r"Failed to establish a new connection|Temporary failure in name resolution|Max retries exceeded|ConnectTimeout"
 )
@@ -47,9 +51,17 @@ def pip(python: Path, *arguments: str | Path) -> str:
 def python_3_12() -> str | None:
     """Returns an interpreter of Python 3.12: this one, the PATH's or one of pyenv's; None where there is none."""
     root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
-    found = [sys.executable, shutil.which("python3.12"), *map(str, sorted(root.glob("versions/3.12*/bin/python3.12")))]
+    found = [
+        sys.executable,
+        shutil.which("python3.12"),
+        *map(str, sorted(root.glob("versions/3.12*/bin/python3.12"))),
+    ]
     check = "import sys, venv; sys.exit(sys.version_info[:2] != (3, 12))"  # pyenv's shims exist without the version, too
-    runs = (python for python in found if python and not subprocess.run([python, "-c", check], capture_output=True).returncode)
+    runs = (
+        python
+        for python in found
+        if python and not subprocess.run([python, "-c", check], capture_output=True).returncode
+    )
     return next(runs, None)
 
 
@@ -58,7 +70,9 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The interpreter of an environment with the image's packages and no other."""
     python = python_3_12()
     if python is None:
-        pytest.skip("There is no Python 3.12 here, which the image has: put one on the PATH, or install it with pyenv.")
+        pytest.skip(
+            "There is no Python 3.12 here, which the image has: put one on the PATH, or install it with pyenv."
+        )
     folder = tmp_path_factory.mktemp("image") / "venv"
     subprocess.run([python, "-m", "venv", folder], check=True)
     pip(folder / "bin/python", "install", "--no-deps", "-r", PACKAGES)
@@ -72,7 +86,8 @@ def image_with_bottle(image: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     subprocess.run([image, "-m", "venv", folder], check=True)
     pip(folder / "bin/python", "install", f"bottle=={build.BOTTLE_VERSION}")
     [own], [packages] = (
-        sorted((python.parent.parent / "lib").glob("python3.*/site-packages")) for python in (folder / "x/y", image)
+        sorted((python.parent.parent / "lib").glob("python3.*/site-packages"))
+        for python in (folder / "x/y", image)
     )
     (own / "image.pth").write_text(f"{packages}\n")
     return folder / "bin/python"
@@ -88,7 +103,9 @@ def pack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def ask(python: Path, code: str, *arguments: str | Path) -> str:
     """Runs code in an environment and returns what it prints."""
-    done = subprocess.run([python, "-c", code, *arguments], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [python, "-c", code, *arguments], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -117,27 +134,49 @@ def test_the_environment_is_the_image(image: Path) -> None:
         for package in json.loads(pip(image, "list", "--format=json"))
         if package["name"] != "pip"
     }
-    assert installed == {line.lower().replace("zope.", "zope-") for line in PACKAGES.read_text().split()}
+    assert installed == {
+        line.lower().replace("zope.", "zope-") for line in PACKAGES.read_text().split()
+    }
     assert ask(image, "import importlib.util; print(importlib.util.find_spec('bottle'))") == "None"
 
 
 @pytest.mark.parametrize("environment_name", ZIP_TESTS)
-def test_the_end_to_end_tests_pass_on_the_zip(environment_name: str, pack: Path, request: pytest.FixtureRequest) -> None:
+def test_the_end_to_end_tests_pass_on_the_zip(
+    environment_name: str, pack: Path, request: pytest.FixtureRequest
+) -> None:
     """The tests of what the documentation promises (TLS among them), of bodies (multipart among them) and of real deliveries."""
     python = request.getfixturevalue(environment_name)
     settings = Path(__file__).with_name("pytest.ini")
     tests = [str(END_TO_END / name) for name in ZIP_TESTS[environment_name]]
     workers = ["-n", "8", "--dist", "worksteal"]
-    command = [sys.executable, "-m", "pytest", "-c", str(settings), *workers, "--reruns", "2", *tests]
-    environment = {**os.environ, "GENERIC_WEBHOOK_PACK": str(pack), "GENERIC_WEBHOOK_PYTHON": str(python)}
-    done = subprocess.run(command, cwd=build.ROOT, env=environment, capture_output=True, text=True, check=False)
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-c",
+        str(settings),
+        *workers,
+        "--reruns",
+        "2",
+        *tests,
+    ]
+    environment = {
+        **os.environ,
+        "GENERIC_WEBHOOK_PACK": str(pack),
+        "GENERIC_WEBHOOK_PYTHON": str(python),
+    }
+    done = subprocess.run(
+        command, cwd=build.ROOT, env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     passed = re.search(r"(\d+) passed", done.stdout)
     assert passed, done.stdout
     assert int(passed[1]) > 60
 
 
-def test_an_image_s_own_bottle_comes_first(image: Path, image_with_bottle: Path, pack: Path, tmp_path: Path) -> None:
+def test_an_image_s_own_bottle_comes_first(
+    image: Path, image_with_bottle: Path, pack: Path, tmp_path: Path
+) -> None:
     """The carried Bottle is imported where there is no other, and only there; running the script again adds nothing."""
     code = (
         "import sys; text = open(sys.argv[1]).read(); names = {'__name__': 'builtins'}; exec(text, names); exec(text, {})\n"
@@ -151,7 +190,9 @@ def test_an_image_s_own_bottle_comes_first(image: Path, image_with_bottle: Path,
     assert finders == "0"
 
 
-def test_a_traceback_shows_the_lines_of_the_carried_bottle(image: Path, pack: Path, tmp_path: Path) -> None:
+def test_a_traceback_shows_the_lines_of_the_carried_bottle(
+    image: Path, pack: Path, tmp_path: Path
+) -> None:
     """A failure inside Bottle is as readable as one in a file."""
     code = (
         "import sys, traceback; exec(open(sys.argv[1]).read()); import bottle\n"

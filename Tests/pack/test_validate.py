@@ -22,7 +22,9 @@ import yaml
 from Tests.pack import build, validate
 
 INTEGRATION = "Integrations/GenericWebhook"
-YML, DESCRIPTION = (f"{INTEGRATION}/{name}" for name in ("GenericWebhook.yml", "GenericWebhook_description.md"))
+YML, DESCRIPTION = (
+    f"{INTEGRATION}/{name}" for name in ("GenericWebhook.yml", "GenericWebhook_description.md")
+)
 PLAYBOOK = "TestPlaybooks/playbook-GenericWebhook-Test.yml"
 NOTES = "ReleaseNotes/2_0_0.md"
 
@@ -46,7 +48,9 @@ class Pack:
 
     def write(self, name: str, content: str | bytes) -> None:
         """Writes a file."""
-        (self.folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+        (self.folder / name).write_bytes(
+            content if isinstance(content, bytes) else content.encode()
+        )
 
     def replace(self, name: str, old: str, new: str) -> None:
         """Replaces text of a file that must be there."""
@@ -102,7 +106,11 @@ ROWS = [  # one of each list of validate.py: that its codes are really run
 @pytest.fixture(scope="session")
 def sdk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[validate.Sdk]:
     """The SDK, in this process, over a copy of the pack; the process gets its folder and environment back."""
-    root, cwd, environment = tmp_path_factory.mktemp("sdk") / "content", Path.cwd(), dict(os.environ)
+    root, cwd, environment = (
+        tmp_path_factory.mktemp("sdk") / "content",
+        Path.cwd(),
+        dict(os.environ),
+    )
     validate.copy_pack(root)
     yield validate.Sdk(root)
     os.chdir(cwd)
@@ -143,7 +151,9 @@ def test_each_code_fails_once(sdk: validate.Sdk, pack: Pack, row: Row) -> None:
     codes, status = list_of(row.code)
     findings = run(sdk, codes, status)
 
-    assert {finding.code for finding in findings} == {row.code, *row.also.split()}, "\n".join(map(str, findings))
+    assert {finding.code for finding in findings} == {row.code, *row.also.split()}, "\n".join(
+        map(str, findings)
+    )
 
 
 def test_the_pack_as_it_is_passes(sdk: validate.Sdk) -> None:
@@ -153,7 +163,9 @@ def test_the_pack_as_it_is_passes(sdk: validate.Sdk) -> None:
 
 
 @pytest.mark.parametrize("edition", [build.OWN, build.BESIDE], ids=["own", "beside"])
-def test_what_goes_into_the_zips_is_valid(sdk: validate.Sdk, pack: Pack, tmp_path: Path, edition: build.Edition) -> None:
+def test_what_goes_into_the_zips_is_valid(
+    sdk: validate.Sdk, pack: Pack, tmp_path: Path, edition: build.Edition
+) -> None:
     """
     Given: the pack as it goes into a zip, with Bottle in its script.
     When: every code is run over it.
@@ -169,7 +181,10 @@ def test_what_goes_into_the_zips_is_valid(sdk: validate.Sdk, pack: Pack, tmp_pat
 
     shutil.rmtree(target)
     shutil.move(tmp_path / "original", pack.folder)
-    assert {(finding.code, Path(finding.path).suffix) for finding in findings} == {("BA119", ".py"), ("RM113", ".md")}, findings
+    assert {(finding.code, Path(finding.path).suffix) for finding in findings} == {
+        ("BA119", ".py"),
+        ("RM113", ".md"),
+    }, findings
 
 
 def test_the_test_playbook_follows_the_rules_for_playbooks(sdk: validate.Sdk, pack: Pack) -> None:
@@ -181,7 +196,9 @@ def test_the_test_playbook_follows_the_rules_for_playbooks(sdk: validate.Sdk, pa
     assert run(sdk, [*codes.split(), "BA100", "BA101", "BA106", "ST110"]) == []
 
 
-def test_a_code_that_does_not_exist_fails_loudly(sdk: validate.Sdk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_code_that_does_not_exist_fails_loudly(
+    sdk: validate.Sdk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A code the SDK has dropped, one that looks at nothing here, and one that nobody has looked at are problems, not a pass."""
     with multiprocessing.get_context("fork").Pool(1) as pool:
         assert pool.apply(sdk.blind_codes, (["IN100", "IN999", "IF100"],)) == ["IF100", "IN999"]
@@ -201,7 +218,13 @@ def test_the_default_run_fails_on_a_broken_descriptor(tmp_path: Path) -> None:
 
 def test_validate_works_from_anywhere(tmp_path: Path) -> None:
     """The script is run from another folder, leaves nothing there, and passes."""
-    done = subprocess.run([sys.executable, validate.__file__], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, validate.__file__],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "The pack is valid" in done.stdout

@@ -12,14 +12,27 @@ import requests
 from Tests.sandbox import Sandbox
 
 ROOT = Path(__file__).resolve().parents[2]
-PARAMS = {"store_samples": True, "credentials": "user:pass:word", "duplication_key": "id", "incidentType": "Alert"}
+PARAMS = {
+    "store_samples": True,
+    "credentials": "user:pass:word",
+    "duplication_key": "id",
+    "incidentType": "Alert",
+}
 
 
-@pytest.fixture(scope="module", params=[("GenericWebhook.zip",), ("GenericWebhookPlus.zip", "--beside")], ids=["own", "beside"])
-def webhook(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+@pytest.fixture(
+    scope="module",
+    params=[("GenericWebhook.zip",), ("GenericWebhookPlus.zip", "--beside")],
+    ids=["own", "beside"],
+)
+def webhook(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Sandbox]:
     name, *options = request.param
     pack = tmp_path_factory.mktemp("zip") / name
-    subprocess.run([sys.executable, "Tests/pack/build.py", "--output", pack, *options], cwd=ROOT, check=True)
+    subprocess.run(
+        [sys.executable, "Tests/pack/build.py", "--output", pack, *options], cwd=ROOT, check=True
+    )
     with Sandbox(pack=pack, params=PARAMS) as sandbox:
         yield sandbox
         assert not sandbox.protocol_errors
@@ -30,7 +43,10 @@ def post(webhook: Sandbox, body: str, password: str = "pass:word") -> requests.R
 
 
 def test_a_post_becomes_an_incident(webhook: Sandbox) -> None:
-    answer = post(webhook, '{"name":"incident created via generic webhook","raw_json":{"some_field":"some_value"}}')
+    answer = post(
+        webhook,
+        '{"name":"incident created via generic webhook","raw_json":{"some_field":"some_value"}}',
+    )
     [created] = answer.json()
     [incident] = [incident for incident in webhook.incidents() if incident["id"] == created["id"]]
     assert (answer.status_code, incident["name"]) == (200, "incident created via generic webhook")
@@ -39,7 +55,9 @@ def test_a_post_becomes_an_incident(webhook: Sandbox) -> None:
 
 
 def test_an_array_is_answered_in_order(webhook: Sandbox) -> None:
-    assert [item["name"] for item in post(webhook, '[{"name":"first"},{"name":"second"}]').json()] == ["first", "second"]
+    assert [
+        item["name"] for item in post(webhook, '[{"name":"first"},{"name":"second"}]').json()
+    ] == ["first", "second"]
 
 
 def test_wrong_credentials_create_nothing(webhook: Sandbox) -> None:
@@ -60,7 +78,9 @@ def test_samples_reach_the_mapping_wizard(webhook: Sandbox) -> None:
     post(webhook, '{"name":"newest"}')
     deadline = time.monotonic() + 5
     while "newest" not in webhook.context().get("sample_events", ""):
-        assert time.monotonic() < deadline, "the sample is not in the integration context within 5 s"
+        assert time.monotonic() < deadline, (
+            "the sample is not in the integration context within 5 s"
+        )
         time.sleep(0.1)
     assert webhook.run("fetch-incidents")[-1]["name"] == "newest"
 

@@ -31,7 +31,9 @@ MODULES = Path("Packs/ApiModules")  # what the SDK pastes into the pack's script
 
 def codes_of(**families: str) -> list[str]:
     """Returns the codes of each family: codes_of(BA="100 101") is ["BA100", "BA101"]."""
-    return [f"{family}{number}" for family, numbers in families.items() for number in numbers.split()]
+    return [
+        f"{family}{number}" for family, numbers in families.items() for number in numbers.split()
+    ]
 
 
 CODES = codes_of(
@@ -114,22 +116,39 @@ def copy_pack(root: Path, source: Path = ROOT) -> None:
     left_by_tools = shutil.ignore_patterns("__pycache__", ".*_cache", "*.pyc")
     for pack in (PACK, MODULES):
         shutil.copytree(source / pack, root / pack, ignore=left_by_tools)
-    git = ["git", "-c", "user.name=pack", "-c", "user.email=pack@localhost", "-c", "commit.gpgsign=false"]
-    for command in (["init", "--quiet"], ["add", "--all", "--force"], ["commit", "--quiet", "--message", "The pack"]):
+    git = [
+        "git",
+        "-c",
+        "user.name=pack",
+        "-c",
+        "user.email=pack@localhost",
+        "-c",
+        "commit.gpgsign=false",
+    ]
+    for command in (
+        ["init", "--quiet"],
+        ["add", "--all", "--force"],
+        ["commit", "--quiet", "--message", "The pack"],
+    ):
         subprocess.run([*git, *command], cwd=root, check=True)
 
 
 def sdk_environment(root: Path) -> dict[str, str]:
     """Returns the environment in which the SDK takes a folder for the content repository."""
     quiet = {"DEMISTO_SDK_IGNORE_CONTENT_WARNING": "1", "DEMISTO_SDK_LOG_NO_COLORS": "true"}
-    paths = {"DEMISTO_SDK_CONTENT_PATH": str(root), "DEMISTO_SDK_LOG_FILE_PATH": str(root.with_name("logs"))}
+    paths = {
+        "DEMISTO_SDK_CONTENT_PATH": str(root),
+        "DEMISTO_SDK_LOG_FILE_PATH": str(root.with_name("logs")),
+    }
     return {**os.environ, **quiet, **paths}
 
 
 def default_run(root: Path, pack: Path = PACK) -> int:
     """Runs `demisto-sdk validate -i <pack>` and returns its exit code; shows what it says if that is not 0."""
     command = [sys.executable, "-m", "demisto_sdk", "validate", "-i", str(pack)]
-    done = subprocess.run(command, cwd=root, env=sdk_environment(root), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=root, env=sdk_environment(root), capture_output=True, text=True, check=False
+    )
     if done.returncode:
         print(done.stdout + done.stderr, flush=True)
     return done.returncode
@@ -163,13 +182,17 @@ class Sdk:
         os.environ.update(sdk_environment(root))
         os.chdir(root)
         importlib.import_module("loguru").logger.disable("demisto_sdk")
-        importlib.import_module("demisto_sdk.commands.validate.validate_setup")  # the command's own imports, in its order
+        importlib.import_module(
+            "demisto_sdk.commands.validate.validate_setup"
+        )  # the command's own imports, in its order
         validate = "demisto_sdk.commands.validate"
         self._initializer = importlib.import_module(f"{validate}.initializer").Initializer
         self._manager = importlib.import_module(f"{validate}.validate_manager").ValidateManager
         self._config = importlib.import_module(f"{validate}.config_reader").ConfigReader
         self._results = importlib.import_module(f"{validate}.validation_results").ResultWriter
-        self._validators = importlib.import_module(f"{validate}.validators.base_validator").get_all_validators
+        self._validators = importlib.import_module(
+            f"{validate}.validators.base_validator"
+        ).get_all_validators
         constants = importlib.import_module("demisto_sdk.commands.common.constants")
         self._status, self._mode = constants.GitStatuses, constants.ExecutionMode.SPECIFIC_FILES
 
@@ -181,7 +204,9 @@ class Sdk:
             item.git_status = self._status[status] if status else None
         initializer.gather_objects_to_run_on = lambda: (items, invalid)
         config = self._config(explicitly_selected=list(codes))
-        return self._manager(validation_results=self._results(), config_reader=config, initializer=initializer)
+        return self._manager(
+            validation_results=self._results(), config_reader=config, initializer=initializer
+        )
 
     def run(self, codes: Iterable[str], status: str | None = None) -> list[Finding]:
         """Runs the codes and returns what they found; raises RuntimeError if one asks for the network or fails itself."""
@@ -196,7 +221,11 @@ class Sdk:
     def blind_codes(self, codes: Iterable[str], status: str | None = None) -> list[str]:
         """Returns the codes that the SDK has not, or that look at nothing of the pack: their runs would say nothing."""
         manager = self.manager(codes, status)
-        looked = {validator.error_code for validator in manager.validators if self._looks(manager, validator)}
+        looked = {
+            validator.error_code
+            for validator in manager.validators
+            if self._looks(manager, validator)
+        }
         return sorted(set(codes) - looked)
 
     def unknown_codes(self) -> set[str]:
@@ -206,7 +235,9 @@ class Sdk:
         return {v.error_code for v in self._validators() if issubclass_of(v, kinds)} - ours
 
     def _looks(self, manager: Any, validator: Any) -> bool:
-        return any(validator.should_run(item, [], {}, self._mode) for item in manager.objects_to_run)
+        return any(
+            validator.should_run(item, [], {}, self._mode) for item in manager.objects_to_run
+        )
 
     @staticmethod
     def _findings(results: Any) -> Iterator[Finding]:
@@ -231,8 +262,13 @@ def explicit_run(sdk: Sdk) -> list[str]:
     """Runs every code of the three lists and returns the problems: findings, codes that look at nothing, codes nobody knows."""
     problems = [str(finding) for codes, status in RUNS for finding in sdk.run(codes, status)]
     blind = [code for codes, status in RUNS for code in sdk.blind_codes(codes, status)]
-    problems += [f"{code} is not in the SDK any more, or looks at nothing of the pack" for code in blind]
-    return problems + [f"{code} is new in the SDK: put it into a list of {Path(__file__).name}" for code in sdk.unknown_codes()]
+    problems += [
+        f"{code} is not in the SDK any more, or looks at nothing of the pack" for code in blind
+    ]
+    return problems + [
+        f"{code} is new in the SDK: put it into a list of {Path(__file__).name}"
+        for code in sdk.unknown_codes()
+    ]
 
 
 def main() -> int:
@@ -247,9 +283,16 @@ def main() -> int:
             if default_run(root, pack)
         ]
         print("2/3 nothing is ignored", flush=True)
-        problems += [f"{name} is not empty" for name in (".pack-ignore", ".secrets-ignore") if (root / PACK / name).read_text()]
+        problems += [
+            f"{name} is not empty"
+            for name in (".pack-ignore", ".secrets-ignore")
+            if (root / PACK / name).read_text()
+        ]
         count = sum(len(codes) for codes, _ in RUNS)
-        print(f"3/3 {count} codes more; {len(LEFT_OUT)} left out, with a reason each, in {Path(__file__).name}", flush=True)
+        print(
+            f"3/3 {count} codes more; {len(LEFT_OUT)} left out, with a reason each, in {Path(__file__).name}",
+            flush=True,
+        )
         problems += explicit_run(Sdk(root))
         os.chdir(ROOT)
     print("\n".join(problems) or f"The pack is valid ({time.monotonic() - started:.0f} s).")

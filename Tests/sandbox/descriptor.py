@@ -18,10 +18,23 @@ INTEGRATION = ROOT / "Packs/GenericWebhook/Integrations/GenericWebhook/GenericWe
 API_MODULES = ROOT / "Packs/ApiModules/Scripts"
 MODULE_IMPORT = re.compile(r"^from (\w+ApiModule) import \*(?:  # noqa: E402)?\n", re.MULTILINE)
 BOOLEAN, CREDENTIALS, TEXT_AREA, SINGLE_SELECT, MULTI_SELECT = 8, 9, 12, 15, 16
-BOOLEANS = {"true": True, "yes": True, "1": True, "on": True, "false": False, "no": False, "0": False, "off": False, "": False}
+BOOLEANS = {
+    "true": True,
+    "yes": True,
+    "1": True,
+    "on": True,
+    "false": False,
+    "no": False,
+    "0": False,
+    "off": False,
+    "": False,
+}
 # The platform's own order: the server prepends CommonServerPython, and these two lines are all it takes out of a script.
 # They are left blank, so that every other line keeps its number.
-IMPORT_LINES = re.compile(r"^(?:import demistomock as demisto|from CommonServerPython import \*)(?:[ \t].*)?$", re.MULTILINE)
+IMPORT_LINES = re.compile(
+    r"^(?:import demistomock as demisto|from CommonServerPython import \*)(?:[ \t].*)?$",
+    re.MULTILINE,
+)
 
 
 class DescriptorError(Exception):
@@ -75,9 +88,16 @@ class Descriptor:
         Between them stands, where there is one, the name of the integration's file: a comment, to which the loop pays heed.
         """
         place = f"# file: {self.file}\n" if self.file else ""
-        return IMPORT_LINES.sub("", common_server_python()) + "\n" + place + IMPORT_LINES.sub("", self.code)
+        return (
+            IMPORT_LINES.sub("", common_server_python())
+            + "\n"
+            + place
+            + IMPORT_LINES.sub("", self.code)
+        )
 
-    def injected(self, constants: Mapping[str, Any], replacements: Mapping[str, str]) -> "Descriptor":
+    def injected(
+        self, constants: Mapping[str, Any], replacements: Mapping[str, str]
+    ) -> "Descriptor":
         """Return the integration with other constants and functions, see injection.py; raises InjectionError."""
         if not constants and not replacements:
             return self
@@ -88,12 +108,17 @@ class Descriptor:
 
         files: whether `@path` as a value stands for the file's text.
         """
-        params = {name: value_of(parameter, parameter.default) for name, parameter in self.parameters.items()}
+        params = {
+            name: value_of(parameter, parameter.default)
+            for name, parameter in self.parameters.items()
+        }
         for name, value in given.items():
             parameter = self.parameters.get(name)
             if parameter is None and self.strict:
                 known = ", ".join(self.parameters)
-                raise DescriptorError(f"There is no parameter {name!r}. The descriptor's parameters are: {known}.")
+                raise DescriptorError(
+                    f"There is no parameter {name!r}. The descriptor's parameters are: {known}."
+                )
             params[name] = value if parameter is None else value_of(parameter, value, files)
         return params
 
@@ -120,7 +145,9 @@ def value_of(parameter: Parameter, value: Any, files: bool = True) -> Any:
         value = read_text(parameter.name, Path(value[1:]))
     if parameter.type == BOOLEAN and (value is None or isinstance(value, str)):
         if (value or "").strip().lower() not in BOOLEANS:
-            raise DescriptorError(f"The parameter {parameter.name!r} is a checkbox: give true or false, not {value!r}.")
+            raise DescriptorError(
+                f"The parameter {parameter.name!r} is a checkbox: give true or false, not {value!r}."
+            )
         return BOOLEANS[(value or "").strip().lower()]
     if parameter.type == MULTI_SELECT and (value is None or isinstance(value, str)):
         return [part.strip() for part in (value or "").split(",") if part.strip()]
@@ -143,14 +170,18 @@ def read_text(name: str, path: Path) -> str:
     try:
         return path.expanduser().read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise DescriptorError(f"The parameter {name!r} names a file that cannot be read: {error}") from error
+        raise DescriptorError(
+            f"The parameter {name!r} names a file that cannot be read: {error}"
+        ) from error
 
 
 def common_server_python() -> str:
     """Return CommonServerPython: ours, or with CONTENT_PATH set the one of that checkout."""
     content = os.environ.get("CONTENT_PATH")
     if content:
-        return Path(content, "Packs/Base/Scripts/CommonServerPython/CommonServerPython.py").read_text(encoding="utf-8")
+        return Path(
+            content, "Packs/Base/Scripts/CommonServerPython/CommonServerPython.py"
+        ).read_text(encoding="utf-8")
     return (ROOT / "Tests/CommonServerPython/CommonServerPython.py").read_text(encoding="utf-8")
 
 
@@ -178,8 +209,12 @@ def from_pack(pack: Path) -> Descriptor:
     except (OSError, zipfile.BadZipFile) as error:
         raise DescriptorError(f"The pack {pack} cannot be read: {error}") from error
     if len(found) != 1:
-        raise DescriptorError(f"The pack {pack} holds {len(found)} integrations with their code inside, not one.")
-    return described(found[0], found[0]["script"]["script"], str(found[0].get("detaileddescription") or ""))
+        raise DescriptorError(
+            f"The pack {pack} holds {len(found)} integrations with their code inside, not one."
+        )
+    return described(
+        found[0], found[0]["script"]["script"], str(found[0].get("detaileddescription") or "")
+    )
 
 
 def unified(archive: bytes) -> Iterator[dict[str, Any]]:
@@ -190,27 +225,43 @@ def unified(archive: bytes) -> Iterator[dict[str, Any]]:
                 yield from unified(files.read(name))
             elif name.endswith(".yml") and "integration" in Path(name).name.lower():
                 parsed = parse_yaml(files.read(name))
-                if "configuration" in parsed and isinstance(parsed.get("script"), dict) and parsed["script"].get("script"):
+                if (
+                    "configuration" in parsed
+                    and isinstance(parsed.get("script"), dict)
+                    and parsed["script"].get("script")
+                ):
                     yield parsed
 
 
 def parse_yaml(text: bytes) -> dict[str, Any]:
     """Return a descriptor's mapping."""
-    parsed = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # both are the safe loader
+    parsed = yaml.load(
+        text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    )  # both are the safe loader
     if not isinstance(parsed, dict):
         raise DescriptorError("The descriptor is no YAML mapping.")
     return parsed
 
 
-def described(parsed: dict[str, Any], code: str, shown: str, file: Path | None = None) -> Descriptor:
+def described(
+    parsed: dict[str, Any], code: str, shown: str, file: Path | None = None
+) -> Descriptor:
     """Return the integration of a parsed descriptor and its code."""
     sections = tuple(map(str, parsed.get("sectionorder") or ()))
     return Descriptor(
-        code, parameters_of(parsed), file=file, display=str(parsed.get("display") or ""), sections=sections, help=shown
+        code,
+        parameters_of(parsed),
+        file=file,
+        display=str(parsed.get("display") or ""),
+        sections=sections,
+        help=shown,
     )
 
 
 def parameters_of(descriptor: dict[str, Any]) -> dict[str, Parameter]:
     """Return the parameters a descriptor declares, the hidden ones too."""
     rows = descriptor.get("configuration") or []
-    return {row["name"]: Parameter(row["name"], int(row.get("type", 0)), row.get("defaultvalue"), row) for row in rows}
+    return {
+        row["name"]: Parameter(row["name"], int(row.get("type", 0)), row.get("defaultvalue"), row)
+        for row in rows
+    }

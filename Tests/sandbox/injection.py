@@ -19,7 +19,9 @@ class InjectionError(Exception):
     """A name that the script does not have, or a script without an entry guard; the text says which."""
 
 
-def inject(code: str, constants: Mapping[str, Any], replacements: Mapping[str, str], file: object = None) -> str:
+def inject(
+    code: str, constants: Mapping[str, Any], replacements: Mapping[str, str], file: object = None
+) -> str:
     """Return a script's code with other constants and functions; raises InjectionError for a name it does not define.
 
     constants: name of a module's constant to its value, anything whose repr() is Python.
@@ -30,7 +32,9 @@ def inject(code: str, constants: Mapping[str, Any], replacements: Mapping[str, s
     module = ast.parse(code)
     known = _replaceable(module)
     if unknown := [name for name in replacements if not known(name)]:
-        raise InjectionError(f"The integration has no function, class or import for {', '.join(unknown)}.")
+        raise InjectionError(
+            f"The integration has no function, class or import for {', '.join(unknown)}."
+        )
     code = _with_constants(code, module, constants)
     return _with_replacements(code, replacements, file) if replacements else code
 
@@ -40,11 +44,15 @@ def _with_constants(code: str, module: ast.Module, constants: Mapping[str, Any])
     ends: dict[str, tuple[int, int]] = {}
     for statement in module.body:
         if isinstance(statement, (ast.Assign, ast.AnnAssign)):
-            for target in statement.targets if isinstance(statement, ast.Assign) else [statement.target]:
+            for target in (
+                statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+            ):
                 if isinstance(target, ast.Name):
                     ends[target.id] = (statement.end_lineno or 0, statement.end_col_offset or 0)
     if unknown := [name for name in constants if name not in ends]:
-        raise InjectionError(f"The integration has no constant {', '.join(unknown)} at the top level of its module.")
+        raise InjectionError(
+            f"The integration has no constant {', '.join(unknown)} at the top level of its module."
+        )
     lines = code.encode().splitlines(keepends=True)  # the columns of ast count bytes
     for name, value in sorted(constants.items(), key=lambda item: ends[item[0]], reverse=True):
         number, column = ends[name]
@@ -57,7 +65,9 @@ def _with_replacements(code: str, replacements: Mapping[str, str], file: object)
     """Return the code with the replacements before its entry guard, whose line keeps its number."""
     guards = list(ENTRY_GUARD.finditer(code))
     if not guards:
-        raise InjectionError("The integration has no entry guard (if __name__ in ...) to put anything before.")
+        raise InjectionError(
+            "The integration has no entry guard (if __name__ in ...) to put anything before."
+        )
     start = guards[-1].start()
     text = "".join(
         f"def _injected(original):\n    return ({expression})\n{name} = _injected({name})\n"
@@ -65,14 +75,20 @@ def _with_replacements(code: str, replacements: Mapping[str, str], file: object)
     )
     if not file:
         return code[:start] + text + code[start:]
-    own_lines = code[:start].rpartition(f"# file: {file}\n")[2]  # behind the API modules, where there are any
+    own_lines = code[:start].rpartition(f"# file: {file}\n")[
+        2
+    ]  # behind the API modules, where there are any
     blank = "\n" * own_lines.count("\n")
     return f"{code[:start]}# file: <injected>\n{text}# file: {file}\n{blank}{code[start:]}"
 
 
 def _replaceable(module: ast.Module) -> Callable[[str], bool]:
     """Return a function that tells whether a name can be replaced: a function, or an attribute of a class or an import."""
-    functions = {node.name for node in module.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))}
+    functions = {
+        node.name
+        for node in module.body
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+    }
     owners = {node.name for node in module.body if isinstance(node, ast.ClassDef)}
     for node in module.body:
         if isinstance(node, ast.Import):

@@ -26,7 +26,9 @@ from typing import Any
 
 ERROR_MARKER = "[ERROR-fd5a7750-7182-4b38-90ba-091824478903]"
 FILE_LINE = re.compile(r"^# file: (.+)\n", re.MULTILINE)
-LOCK_SECONDS = float(os.environ.get("SANDBOX_LOCK_SECONDS") or 60)  # the platform's timeout; tests of a dead heartbeat shorten it
+LOCK_SECONDS = float(
+    os.environ.get("SANDBOX_LOCK_SECONDS") or 60
+)  # the platform's timeout; tests of a dead heartbeat shorten it
 
 
 class Demisto:
@@ -59,7 +61,9 @@ class Demisto:
         if lock is None:
             return self._exchange(message, answered)
         if not lock.acquire(timeout=LOCK_SECONDS):
-            raise RuntimeError(f"another thread kept the line to the server for more than {LOCK_SECONDS:g} seconds")
+            raise RuntimeError(
+                f"another thread kept the line to the server for more than {LOCK_SECONDS:g} seconds"
+            )
         try:
             return self._exchange(message, answered)
         finally:
@@ -115,9 +119,13 @@ class Demisto:
 
     # ---- a round trip each
 
-    def createIncidents(self, incidents: list[dict[str, Any]], lastRun: Any = None, userID: Any = None) -> Any:
+    def createIncidents(
+        self, incidents: list[dict[str, Any]], lastRun: Any = None, userID: Any = None
+    ) -> Any:
         """Create incidents and return what the server made of them."""
-        return self._execute("createIncidents", {"incidents": incidents, "lastRun": lastRun, "userID": userID})
+        return self._execute(
+            "createIncidents", {"incidents": incidents, "lastRun": lastRun, "userID": userID}
+        )
 
     def getIntegrationContext(self) -> Any:
         """Return the instance's integration context."""
@@ -131,9 +139,13 @@ class Demisto:
         """Replace the integration context, whatever its version."""
         return self.setIntegrationContextVersioned(value, -1)
 
-    def setIntegrationContextVersioned(self, value: dict[str, str], version: Any, sync: bool = False) -> Any:
+    def setIntegrationContextVersioned(
+        self, value: dict[str, str], version: Any, sync: bool = False
+    ) -> Any:
         """Replace the integration context if it still has the version; ValueError if not."""
-        return self._execute("setIntegrationContext", {"value": value, "version": version, "sync": sync})
+        return self._execute(
+            "setIntegrationContext", {"value": value, "version": version, "sync": sync}
+        )
 
     def updateModuleHealth(self, data: Any, is_error: bool = False) -> Any:
         """Show a status in the instance's settings; an empty string clears it."""
@@ -164,7 +176,9 @@ class Demisto:
     def results(self, results: Any) -> None:
         """Hand over result entries; what is no entry yet becomes one."""
         entries = results if isinstance(results, list) else [results]
-        self._call({"type": "result", "results": [as_entry(entry) for entry in entries]}, answered=False)
+        self._call(
+            {"type": "result", "results": [as_entry(entry) for entry in entries]}, answered=False
+        )
 
     def incidents(self, incidents: list[dict[str, Any]]) -> None:
         """Hand over the incidents of fetch-incidents."""
@@ -228,7 +242,9 @@ def run_script(command: dict[str, Any]) -> None:
     interval = float(command.get("heartbeat_interval") or 30)
     if command.get("is_running_heartbeat"):
         demisto.enable_multithreading()
-        threading.Thread(target=beat, args=(demisto, interval, stopped), daemon=True, name="heartbeat").start()
+        threading.Thread(
+            target=beat, args=(demisto, interval, stopped), daemon=True, name="heartbeat"
+        ).start()
 
     def print_to_log(*args: Any, **_: Any) -> None:
         demisto.log(" ".join(map(str, args)))
@@ -241,7 +257,10 @@ def run_script(command: dict[str, Any]) -> None:
     except SystemExit:
         pass
     except BaseException:  # whatever a script raises is reported, not suffered
-        demisto._call({"type": "exception", "args": {"exception": traceback.format_exc().splitlines()}}, answered=False)
+        demisto._call(
+            {"type": "exception", "args": {"exception": traceback.format_exc().splitlines()}},
+            answered=False,
+        )
     finally:
         stopped.set()
     demisto._call({"type": "completed"}, answered=False)

@@ -105,3 +105,40 @@ class WorkerThread:
             return None, error
         finally:
             self._since = math.inf
+
+
+TIMER_EVENT = 0x100  # libev's EV_TIMER
+
+
+class PriorityWakeup:
+    """Wakes the greenlet that waits for it before all that is ready in the event loop.
+
+    A Signal's turn comes only after that: measured alone, it makes a request up to a fifth slower.
+    """
+
+    def __init__(self) -> None:
+        self._hub = gevent.get_hub()
+        self._timer = self._hub.loop.timer(
+            0, priority=self._hub.loop.MAXPRI
+        )  # never started: notify makes its event
+        self._waiter: Any = None
+
+    def wait(self, seconds: float) -> bool:
+        """Return whether it is notified within that time."""
+        self._waiter = waiter = gevent.hub.Waiter(self._hub)
+        with gevent.Timeout(seconds, False):
+            return bool(waiter.get())
+        self._waiter = None
+        return False
+
+    def notify(self) -> None:
+        """Wake the greenlet that waits, if one does."""
+        waiter, self._waiter = self._waiter, None
+        if waiter is None:
+            return
+        try:
+            self._timer.feed(TIMER_EVENT, waiter.switch, True)
+        except (
+            Exception
+        ):  # gevent on libuv, which the image does not have, cannot: behind the others, then
+            self._hub.loop.run_callback(waiter.switch, True)

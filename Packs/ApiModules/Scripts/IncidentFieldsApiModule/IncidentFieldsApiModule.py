@@ -13,6 +13,7 @@ nothing of requests and senders, of paths into payloads, or of an instance's par
 | Native format | its fields, each of its own type |
 """
 
+import contextlib
 import itertools
 import json
 import threading
@@ -284,21 +285,27 @@ def vendor_event_details(
     fields: dict[str, Any],
     hides: Hides,
     hide_secrets: Callable[[str], str],
+    sender_and_link: tuple[str, str] = ("", ""),
 ) -> str:
     """Return the incident's details: the payload's own text, else name, source, time and first fields.
 
-    ``hides`` and ``hide_secrets`` keep secrets out, in fields of their own and within URLs.
+    Where the sender is known, its title, the time and its link come first. ``hides`` and ``hide_secrets``
+    keep secrets out, in fields of their own and within URLs.
     """
     own = payload.get("details")
     if isinstance(own, str) and own.strip():
         return plain_field(own, MAX_OWN_DETAILS_CHARACTERS)
-    name = fields.get("name")
-    lines = [name[:DETAIL_CHARACTERS]] if name else []
+    sender, link = sender_and_link
+    name, time = fields.get("name"), f"Time: {fields['occurred']}"
+    lines = [f"Sender: {sender}", time, *([f"Link: {link}"] if link else [])] if sender else []
+    if name:
+        lines.append(name[:DETAIL_CHARACTERS])
     if "source_address" in shared:
         lines.append(f"Source: {shared['source_address']}")
-    if "user-agent" in shared["headers"]:
+    if not sender and "user-agent" in shared["headers"]:
         lines.append(f"Sender: {shared['headers']['user-agent'][:DETAIL_CHARACTERS]}")
-    lines.append(f"Time: {fields['occurred']}")
+    if not sender:
+        lines.append(time)
     add_scalars(lines, payload, "", hides)
     level: list[tuple[str, Any]] = [("", payload)]
     while len(lines) < FEW_DETAIL_LINES and (level := next_level(level, hides)):
@@ -424,3 +431,92 @@ def object_field(value: Any, own: Any = None) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError(f"it has to be an object, not {json_type(value)}.")
     return _plain(value)
+
+
+DOCUMENTED_FIELDS = frozenset(
+    {
+        *RAW_SPELLINGS,
+        *("name", "type", "occurred", "details", "severity", "owner", "labels", "customFields"),
+    }
+)
+# Of another shape these are kept, and no reason to refuse an event.
+FREE_FIELDS = frozenset({"details", "owner", "labels"})
+# These may be cut, or lose the error marker.
+ALTERED_FIELDS = frozenset({"name", "type", "details", "owner", "labels", "customFields"})
+
+
+class FieldError(ValueError):
+    """A field of the native format that cannot be used; the text names it and says what to send."""
+
+
+def raw_spelling(payload: dict[str, Any]) -> str:
+    """Return under which name a payload holds raw_json, empty where it does not."""
+    if "raw_json" not in payload and "rawJson" not in payload and "rawJSON" not in payload:
+        return ""
+    return next((name for name in RAW_SPELLINGS if payload.get(name) is not None), "")
+
+
+class NativeFormat:
+    """Reads objects of the native format; what a date and a severity are, it is told."""
+
+    def __init__(
+        self,
+        read_date: Callable[[Any, Any], str],
+        read_severity: Callable[[Any, Any], int | float],
+        parse: Callable[[str], Any],
+    ) -> None:
+        """Make a reader. Both take a value and the instance's own severities; ``parse`` takes a text."""
+        self._parse = parse
+        self._readers: dict[str, Callable[[Any, Any], Any]] = {
+            "name": title_field,
+            "type": title_field,
+            "occurred": read_date,
+            "details": text_field,
+            "severity": read_severity,
+            "owner": text_field,
+            "labels": labels_field,
+            "customFields": object_field,
+        }
+
+    def read(
+        self, payload: dict[str, Any], spelling: str, own: Any
+    ) -> tuple[dict[str, Any], dict[str, Any], bool]:
+        """Return incident fields and rawJSON of an object with raw_json, and whether that is the whole rawJSON.
+
+        Raises FieldError that names a wrong field.
+        """
+        second = [
+            name for name in RAW_SPELLINGS if payload.get(name) is not None and name != spelling
+        ]
+        if second:
+            raise FieldError(f"{second[0]}: {spelling} is there as well; send one of the two.")
+        raw = payload[spelling]
+        raw = self._parse(raw) if isinstance(raw, str) else raw
+        raw = dict(raw) if isinstance(raw, dict) else {"body": raw}
+        fields: dict[str, Any] = {}
+        kept: dict[str, Any] = {}  # what the incident's fields do not hold whole
+        for name, value in payload.items():
+            if name in RAW_SPELLINGS:
+                continue
+            if name not in self._readers:
+                kept[name] = value
+            elif not is_blank(value):
+                try:
+                    fields[name] = self._readers[name](value, own)
+                except ValueError as error:
+                    if name not in FREE_FIELDS:
+                        raise FieldError(f"{name}: {error}") from None
+                if name in ALTERED_FIELDS and fields.get(name) != value:
+                    kept[name] = value
+        if kept:
+            raw.update(rename_taken({"envelope": kept}, raw))
+        return fields, raw, not kept
+
+    def read_documented(self, payload: dict[str, Any], own: Any) -> dict[str, Any]:
+        """Return the incident's fields of an object that holds nothing else; what does not fit is only in rawJSON."""
+        fields = {}
+        for name, value in payload.items():
+            if name in self._readers and not is_blank(value):
+                with contextlib.suppress(ValueError):
+                    fields[name] = self._readers[name](value, own)
+        return fields

@@ -63,6 +63,7 @@ except ImportError as missing:
 from FairTurnsApiModule import *  # noqa: E402
 from HTTPServerApiModule import *  # noqa: E402
 from IncidentFieldsApiModule import *  # noqa: E402
+from KnownSendersApiModule import *  # noqa: E402
 from MetricsApiModule import *  # noqa: E402
 from RequestSecretsApiModule import *  # noqa: E402
 from WebhookMappingApiModule import *  # noqa: E402
@@ -159,6 +160,9 @@ class Settings:
     other_methods: frozenset[str] = frozenset()
     # the incidents
     incident_type: str = ""
+    recognize: str = (
+        "off"  # or known, or guess: usual field names count for unknown senders as well
+    )
     name_from: NameSource = NAME_FROM
     type_from: tuple[DotPath, ...] | None = ()  # None: never from the payload
     occurred_from: tuple[DotPath, ...] = OCCURRED_FROM
@@ -199,11 +203,24 @@ class Settings:
             fields["authenticator"] = DenyAll()
         settings = cls(**fields, mirroring=read_mirroring(params))
         paths = [path.text for path in named_paths(settings)]
+        if settings.recognizer is not None:  # a row may read a header whose name speaks of a key
+            paths += [f"headers.{name}" for name in settings.recognizer.header_names]
         hidden = SecretFilter.of(settings.authenticator, paths)
         if settings.metrics and everybody_could_read_metrics(settings):
             mistakes.append(SettingError("Serve metrics for Prometheus", METRICS_FIX))
             fields["metrics"] = False
         return cls(**fields, mirroring=settings.mirroring, hidden=hidden, mistakes=tuple(mistakes))
+
+    @property
+    def recognizer(self) -> Recognizer | None:
+        """The table of known senders, None where senders are not recognized."""
+        return known_senders() if self.recognize != "off" else None
+
+
+@functools.lru_cache(maxsize=1)
+def known_senders() -> Recognizer:
+    """Return the table of known senders, compiled at its first use."""
+    return compile_senders(KNOWN_SENDERS)
 
 
 def named_paths(settings: Settings) -> list[DotPath]:
@@ -222,6 +239,21 @@ def read_authenticator(value: Any, report_problem: ReportProblem) -> Authenticat
     return choose_authenticator(
         credentials.get("identifier") or "", credentials.get("password") or ""
     )
+
+
+RECOGNIZE = {
+    "known senders and usual field names": "guess",
+    "known senders": "known",
+    "off": "off",
+}
+
+
+def read_recognize(value: Any, report_problem: ReportProblem) -> str:
+    """Return whom the instance recognizes; nobody where the parameter is missing, as before it existed."""
+    text = str(value or "off").strip().lower()
+    if text not in RECOGNIZE:
+        report_problem(f"choose one of: {', '.join(RECOGNIZE)}.")
+    return RECOGNIZE.get(text, "off")
 
 
 def read_port(value: Any, report_problem: ReportProblem) -> int | None:
@@ -332,6 +364,7 @@ PARAMETERS = (
     Parameter("proxy", "Use system proxy settings", "proxy", read_flag),
     Parameter("other_methods", "Also accept", "other_methods", read_methods),
     Parameter("incidentType", "Incident type", "incident_type", read_text),
+    Parameter("recognize", "Recognize senders", "recognize", read_recognize),
     Parameter("name_from", "Incident name", "name_from", read_name_source),
     Parameter("type_from", "Incident type from", "type_from", read_type_paths),
     Parameter("occurred_from", "Occurred from", "occurred_from", read_occurred_paths),
@@ -404,16 +437,22 @@ class Event:
         "outcome",
         "queued_at",
         "refused_alone",
+        "sender",
         "size",
     )
 
     delivery: "Delivery"
 
-    def __init__(self, fields: dict[str, Any], key: str | None, index: int) -> None:
+    def __init__(
+        self, fields: dict[str, Any], key: str | None, index: int, sender: str | None = None
+    ) -> None:
         # what it is
         self.fields = fields  # as createIncidents takes them
         self.key = key  # what identifies it, None without one
         self.index = index  # in its request
+        self.sender = (
+            sender  # the known sender's id, empty for an unknown one, None where nobody looked
+        )
         self.size = event_size(fields)  # in bytes
         # where it is; times are of time.monotonic()
         self.queued_at = 0.0
@@ -498,9 +537,8 @@ class RequestContext(NamedTuple):
     query: dict[str, Any]
     path: str = ""  # behind the instance's URL
     source_address: str = ""
-    shared: "Shared | None" = (
-        None  # what a single event gets of all this, where it is known already
-    )
+    rows: tuple[KnownSender, ...] = ()  # known senders that the headers fit
+    shared: "Shared | None" = None  # what a single event gets of all this, if it is known already
 
 
 def describe_request(
@@ -509,6 +547,7 @@ def describe_request(
     hidden: SecretFilter,
     path: str = "",
     source_address: str = "",
+    recognizer: Recognizer | None = None,
 ) -> RequestContext:
     """Return what is kept of a request in rawJSON, without anything that proves who sent it."""
     kept = hidden.visible_headers(headers, FRAMING_HEADERS)
@@ -516,7 +555,8 @@ def describe_request(
         query = collect_fields(hidden.visible_query(query_string)) if query_string else {}
     except ValueError as error:
         raise BadRequest(str(error)) from None
-    return RequestContext(kept, query, path, source_address)
+    rows = recognizer.rows_of(kept) if recognizer is not None else ()
+    return RequestContext(kept, query, path, source_address, rows)
 
 
 def make_events(
@@ -527,10 +567,10 @@ def make_events(
     ``trigger_time`` (RFC 3339) is used where an event names no other. In an array a wrong field is named by
     its index. The list is empty where the arrays that *Events in* names are.
     """
-    maker = EventMaker(settings, trigger_time, delivery_id)
+    maker = EventMaker(context, settings, trigger_time, delivery_id)
     values = items.values
-    if settings.events_paths:
-        maker.add_elements(items, context)
+    if settings.events_paths or settings.recognize != "off":
+        maker.add_elements(items)
         return maker.events
     shared = context.shared if len(values) == 1 else None
     shared = shared or share(shared_fields(context, settings), len(values))
@@ -542,35 +582,60 @@ def make_events(
 class EventMaker:
     """Makes the events of one request."""
 
-    def __init__(self, settings: Settings, trigger_time: str, delivery_id: str) -> None:
+    def __init__(
+        self, context: RequestContext, settings: Settings, trigger_time: str, delivery_id: str
+    ) -> None:
+        self._context = context
         self._settings = settings
+        self._recognizer = settings.recognizer
         self._trigger_time = trigger_time
         self._delivery_id = delivery_id
         self.events: list[Event] = []
 
-    def add(self, item: Any, shared: Shared, leads: bool, index: str = "", text: str = "") -> None:
+    def add(
+        self,
+        item: Any,
+        shared: Shared,
+        leads: bool,
+        index: str = "",
+        text: str = "",
+        known: "Known | None" = None,
+    ) -> None:
         """Add the event of an item; raises HTTPError (400) that names a wrong field behind ``index``.
 
         leads: it is the first of those that share this. text: the item's JSON, where it may stay as it came.
+        known: whose it is, and the object that the sender's row describes.
         """
         if PATH_HOOK.next_event is not None:
             PATH_HOOK.next_event()
         settings, number = self._settings, len(self.events)
+        facts: dict[str, str] = {}
         payload = item if isinstance(item, dict) else {"body": item}
-        spelling = raw_spelling(payload, index)
+        spelling = raw_spelling(payload)
         if spelling:
-            fields, payload, is_whole = read_envelope(
-                payload, spelling, index, settings.severity_map
-            )
+            try:
+                fields, payload, is_whole = NATIVE_FORMAT.read(
+                    payload, spelling, settings.severity_map
+                )
+            except FieldError as error:
+                raise BadRequest(f"{index}{error}") from None
             text = text if is_whole else ""
         elif payload.keys() <= DOCUMENTED_FIELDS and payload and "parent" not in shared.fields:
-            fields = read_documented(payload, settings.severity_map)
+            fields = NATIVE_FORMAT.read_documented(payload, settings.severity_map)
         else:
-            fields = map_vendor_event(payload, shared.fields, settings)
+            known = known or self._recognize(payload)
+            fields = map_vendor_event(payload, shared.fields, settings, known)
             fields.setdefault("occurred", self._trigger_time)
+            facts = known.facts(shared.fields) if known is not None else {}
             if payload:
+                sender = known.row.title if known is not None else ""
                 fields["details"] = vendor_event_details(
-                    payload, shared.fields, fields, names_a_secret, hide_secrets_in_urls
+                    payload,
+                    shared.fields,
+                    fields,
+                    names_a_secret,
+                    hide_secrets_in_urls,
+                    (sender, facts.get("link", "")),
                 )
         fields.setdefault("name", DEFAULT_NAME)
         fields.setdefault("occurred", self._trigger_time)
@@ -581,27 +646,80 @@ class EventMaker:
             key = event_key(payload, shared.fields, settings.duplication_paths, number)
         if not payload.keys().isdisjoint(MIRRORING_FIELDS):
             payload, text = without_mirroring(payload), ""
-        webhook = f'{{"delivery":"{self._delivery_id}/{number}"}}'
-        fields["rawJSON"] = raw_json(payload, shared, leads, webhook, text)
-        self.events.append(Event(fields, key, number))
+        ours = f'"delivery":"{self._delivery_id}/{number}"'
+        if facts:
+            ours = f"{to_json(facts)[1:-1]},{ours}"
+        fields["rawJSON"] = raw_json(payload, shared, leads, f"{{{ours}}}", text)
+        looked = self._recognizer is not None and not spelling
+        self.events.append(Event(fields, key, number, facts.get("sender", "") if looked else None))
 
-    def add_elements(self, items: Items, context: RequestContext) -> None:
-        """Add an event for each element of the arrays that *Events in* names, and for each item without one."""
-        arrays = [find_events(item, self._settings.events_paths) for item in items.values]
-        total = sum(len(array.elements) if array else 1 for array in arrays)
+    def add_elements(self, items: Items) -> None:
+        """Add an event for each element of the items' arrays of events, and for each item without one."""
+        found = [self._find_elements(item) for item in items.values]
+        total = sum(len(array.elements) if array else 1 for _, array in found)
         if total > MAX_ITEMS:
             raise HTTPError(
                 413, f"The body holds more than {MAX_ITEMS} events; send them in several requests."
             )
-        shared = share(shared_fields(context, self._settings), total)
-        for number, (item, array) in enumerate(zip(items.values, arrays)):
+        shared = self._context.shared if total == len(found) == 1 else None
+        shared = shared or share(shared_fields(self._context, self._settings), total)
+        for number, (item, (known, array)) in enumerate(zip(items.values, found)):
             index = index_of(items, number)
             if array is None:
-                self.add(item, shared, not self.events, index)
+                self.add(item, shared, not self.events, index, items.verbatim_json, known)
                 continue
             around = share_parent(without(item, array.keys), shared, total, leads=not self.events)
             for place, element in enumerate(array.elements):
-                self.add(element, around, place == 0, f"{index}{array.path}[{place}].")
+                part = (
+                    known._replace(payload=element) if known and isinstance(element, dict) else None
+                )
+                prefix = f"{index}{array.path}[{place}]."
+                self.add(element, around, place == 0, prefix, known=part)
+
+    def _find_elements(self, item: Any) -> tuple["Known | None", EventArray | None]:
+        """Return whose an item is, and its array of events: the parameter's, the sender's, or a usual one.
+
+        Where a set *Events in* names another array than the sender's row, the row does not describe the item.
+        """
+        if not isinstance(item, dict) or item.keys() <= DOCUMENTED_FIELDS or raw_spelling(item):
+            return None, None
+        known = self._recognize(item)
+        row = known.row if known is not None and known.payload is item else None
+        theirs = find_events(item, row.events) if row is not None else None
+        if self._settings.events_paths:
+            array = find_events(item, self._settings.events_paths)
+            if row is not None and row.events and (theirs or array):
+                is_same = theirs is not None and array is not None and theirs.keys == array.keys
+                return (known if is_same else None), array
+            return known, array
+        if theirs is not None or known is not None or self._settings.recognize != "guess":
+            return known, theirs
+        return None, guess_events(item)
+
+    def _recognize(self, payload: dict[str, Any]) -> "Known | None":
+        if self._recognizer is None:
+            return None
+        context = self._context
+        found = self._recognizer.resolve(payload, context.headers, context.rows)
+        return Known(*found) if found is not None else None
+
+
+class Known(NamedTuple):
+    """Whose an event is: a row of the table of known senders, and the object that it describes."""
+
+    row: KnownSender
+    payload: dict[str, Any]
+
+    def facts(self, shared: dict[str, Any]) -> dict[str, str]:
+        """Return what rawJSON's object ``webhook`` holds of the sender."""
+        row, payload = self.row, self.payload
+        facts = {
+            "sender": row.id,
+            "identity": row.identity_of(payload, shared),
+            "status": row.status_of(payload, shared),
+            "link": row.link_of(payload, shared),
+        }
+        return {name: value for name, value in facts.items() if value}
 
 
 def index_of(items: Items, index: int) -> str:
@@ -609,10 +727,8 @@ def index_of(items: Items, index: int) -> str:
     return f"[{index}]." if len(items.values) > 1 or items.is_array else ""
 
 
-def find_events(item: Any, paths: tuple[DotPath, ...]) -> EventArray | None:
-    """Return the array of the first path that leads to one in an item that is not of the native format."""
-    if not isinstance(item, dict) or item.keys() <= DOCUMENTED_FIELDS or raw_spelling(item):
-        return None
+def find_events(item: dict[str, Any], paths: tuple[DotPath, ...]) -> EventArray | None:
+    """Return the array of the first path that leads to one."""
     for path in paths:
         keys = path.find_array(item)
         if keys:
@@ -639,103 +755,7 @@ def shared_fields(context: RequestContext, settings: Settings) -> dict[str, Any]
     return fields
 
 
-# ---- third-party payloads: the instance's parameters say what stands where
-
-
-def map_vendor_event(
-    payload: dict[str, Any], shared: dict[str, Any], settings: Settings
-) -> dict[str, Any]:
-    """Return the incident's fields that the parameters find in a payload."""
-    fields: dict[str, Any] = {}
-    cloud = cloud_event(payload, shared)
-    name = name_of(payload, shared, settings.name_from)
-    if not name and cloud and settings.name_from is NAME_FROM:
-        name = text_of(cloud.get("subject")) or text_of(cloud.get("type"))
-    if name:
-        fields["name"] = plain_field(name, MAX_NAME_CHARACTERS)
-    incident_type = vendor_event_type(payload, shared, settings)
-    if incident_type:
-        fields["type"] = plain_field(incident_type, MAX_NAME_CHARACTERS)
-    occurred = first_usable(payload, shared, settings.occurred_from, occurred_of)
-    if not occurred and cloud and settings.occurred_from is OCCURRED_FROM:
-        occurred = occurred_of(cloud.get("time"))
-    if occurred:
-        fields["occurred"] = occurred
-    if settings.severity_from:
-        read = functools.partial(severity_of, own=settings.severity_map)
-        severity = first_usable(payload, shared, settings.severity_from, read)
-        if severity is not None:
-            fields["severity"] = severity
-    return fields
-
-
-def vendor_event_type(payload: dict[str, Any], shared: dict[str, Any], settings: Settings) -> str:
-    """Return the incident type: by the paths to it, else the instance's, else the payload's own."""
-    if settings.type_from:
-        found: str | None = first_usable(payload, shared, settings.type_from, text_of)
-        return found or settings.incident_type
-    if settings.type_from is not None and not settings.incident_type:
-        own = payload.get("type")
-        return own.strip() if isinstance(own, str) else ""
-    return settings.incident_type
-
-
-# ---- the native format
-
-
-def raw_spelling(payload: dict[str, Any], index: str = "") -> str:
-    """Return under which name a payload holds raw_json, empty where it does not; raises HTTPError (400) for two."""
-    if "raw_json" not in payload and "rawJson" not in payload and "rawJSON" not in payload:
-        return ""
-    spellings = [name for name in RAW_SPELLINGS if payload.get(name) is not None]
-    if len(spellings) > 1:
-        raise BadRequest(
-            f"{index}{spellings[1]}: {spellings[0]} is there as well; send one of the two."
-        )
-    return spellings[0] if spellings else ""
-
-
-def read_envelope(
-    payload: dict[str, Any], spelling: str, index: str, own: SeverityMap
-) -> tuple[dict[str, Any], dict[str, Any], bool]:
-    """Return incident fields and rawJSON of an object with raw_json, and whether that is the whole rawJSON.
-
-    Raises HTTPError (400) that names a wrong field.
-    """
-    raw = payload[spelling]
-    if isinstance(raw, str):
-        with contextlib.suppress(UnreadableJson):
-            parsed = parse_json(raw)
-            raw = parsed if isinstance(parsed, (dict, list)) else raw
-    raw = dict(raw) if isinstance(raw, dict) else {"body": raw}
-    fields: dict[str, Any] = {}
-    kept: dict[str, Any] = {}  # what the incident's fields do not hold whole
-    for name, value in payload.items():
-        if name in RAW_SPELLINGS:
-            continue
-        if name not in ENVELOPE_FIELDS:
-            kept[name] = value
-        elif not is_blank(value):
-            try:
-                fields[name] = ENVELOPE_FIELDS[name](value, own)
-            except ValueError as error:
-                if name not in FREE_FIELDS:
-                    raise BadRequest(f"{index}{name}: {error}") from None
-            if name in ALTERED_FIELDS and fields.get(name) != value:
-                kept[name] = value
-    if kept:
-        raw.update(rename_taken({"envelope": kept}, raw))
-    return fields, raw, not kept
-
-
-def read_documented(payload: dict[str, Any], own: SeverityMap) -> dict[str, Any]:
-    """Return the incident's fields of an object that holds nothing else; what does not fit is only in rawJSON."""
-    fields = {}
-    for name, value in payload.items():
-        if name in ENVELOPE_FIELDS and not is_blank(value):
-            with contextlib.suppress(ValueError):
-                fields[name] = ENVELOPE_FIELDS[name](value, own)
-    return fields
+# ---- the native format: what its fields mean is read as in third-party payloads
 
 
 def _date_field(value: Any, own: SeverityMap) -> str:
@@ -758,28 +778,83 @@ def _severity_field(value: Any, own: SeverityMap) -> int | float:
     )
 
 
-ENVELOPE_FIELDS: dict[
-    str, Callable[[Any, SeverityMap], Any]
-] = {  # the README's table has the same rows
-    "name": title_field,
-    "type": title_field,
-    "occurred": _date_field,
-    "details": text_field,
-    "severity": _severity_field,
-    "owner": text_field,
-    "labels": labels_field,
-    "customFields": object_field,
-}
-DOCUMENTED_FIELDS = {*ENVELOPE_FIELDS, *RAW_SPELLINGS}
-FREE_FIELDS = {
-    "details",
-    "owner",
-    "labels",
-}  # of another shape they are kept, and no reason to refuse an event
-ALTERED_FIELDS = set(ENVELOPE_FIELDS) - {
-    "occurred",
-    "severity",
-}  # may be cut, or lose the error marker
+def _parsed_json(text: str) -> Any:
+    """Return the object or array in a text that is JSON, else the text."""
+    with contextlib.suppress(UnreadableJson):
+        parsed = parse_json(text)
+        return parsed if isinstance(parsed, (dict, list)) else text
+    return text
+
+
+NATIVE_FORMAT = NativeFormat(_date_field, _severity_field, _parsed_json)
+
+
+# ---- third-party payloads: the instance's parameters say what stands where
+
+
+def map_vendor_event(
+    payload: dict[str, Any], shared: dict[str, Any], settings: Settings, known: Known | None
+) -> dict[str, Any]:
+    """Return the incident's fields of a payload, each by the first of these that finds it:
+
+    a parameter that is set, the known sender's row, CloudEvents' attributes, usual field names, and what
+    a parameter means where it is not set.
+    """
+    cloud = cloud_event(payload, shared) or {}
+    guessed: tuple[Any, Any, Any] = (None, None, None)
+    if known is None and settings.recognize == "guess":
+        guessed = guess_fields(payload)
+    row, theirs = known if known is not None else (None, payload)
+    is_default = settings.name_from is NAME_FROM
+    name = (
+        (
+            None
+            if is_default and settings.recognize != "off"
+            else name_of(payload, shared, settings.name_from)
+        )
+        or (name_of(theirs, shared, row.name) if row is not None and row.name is not None else None)
+        or (is_default and (text_of(cloud.get("subject")) or text_of(cloud.get("type"))))
+        or guessed[0]
+        or (name_of(payload, shared, NAME_FROM) if settings.recognize != "off" else None)
+    )
+    occurred = (
+        first_usable(payload, shared, settings.occurred_from, occurred_of)
+        or (first_usable(theirs, shared, row.occurred, occurred_of) if row is not None else None)
+        or (settings.occurred_from is OCCURRED_FROM and occurred_of(cloud.get("time")))
+        or guessed[2]
+    )
+    severity = None
+    if settings.severity_from:
+        read = functools.partial(severity_of, own=settings.severity_map)
+        severity = first_usable(payload, shared, settings.severity_from, read)
+    if severity is None:
+        severity = (
+            guessed[1] if row is None else row.severity_of(theirs, shared, settings.severity_map)
+        )
+    fields: dict[str, Any] = {}
+    if name:
+        fields["name"] = plain_field(name, MAX_NAME_CHARACTERS)
+    incident_type = vendor_event_type(payload, shared, settings, known is not None)
+    if incident_type:
+        fields["type"] = plain_field(incident_type, MAX_NAME_CHARACTERS)
+    if occurred:
+        fields["occurred"] = occurred
+    if severity is not None:
+        fields["severity"] = severity
+    return fields
+
+
+def vendor_event_type(
+    payload: dict[str, Any], shared: dict[str, Any], settings: Settings, is_known: bool
+) -> str:
+    """Return the incident type: by the paths to it, else the instance's, else an unknown sender's own."""
+    if settings.type_from:
+        found: str | None = first_usable(payload, shared, settings.type_from, text_of)
+        return found or settings.incident_type
+    if settings.type_from is not None and not settings.incident_type and not is_known:
+        own = payload.get("type")
+        return own.strip() if isinstance(own, str) else ""
+    return settings.incident_type
 
 
 # -------------------------------------------------------------------------------------------------
@@ -1238,45 +1313,10 @@ GATHER_WORK = 1.5  # of our own work for those just answered; reading them again
 REQUEST_WORK_SECONDS = 0.0002  # of processor time for a request, until it is measured
 WORK_MEMORY = 8  # attempts over which that is averaged
 CALLS_IN_A_ROW = 8  # of halving and retrying before new arrivals get theirs
-TIMER_EVENT = 0x100  # libev's EV_TIMER
 RETRY_PAUSE_SECONDS = 0.1  # doubles with each attempt, up to MAX_RETRY_PAUSE_SECONDS
 MAX_RETRY_PAUSE_SECONDS = 2.0
 CALL_SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)
 CALL_INCIDENTS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
-
-
-class PriorityWakeup:
-    """Wakes the greenlet that waits for it before all that is ready in the event loop.
-
-    A Signal's turn comes only after that: measured alone, it makes a request up to a fifth slower.
-    """
-
-    def __init__(self) -> None:
-        self._hub = gevent.get_hub()
-        self._timer = self._hub.loop.timer(
-            0, priority=self._hub.loop.MAXPRI
-        )  # never started: notify makes its event
-        self._waiter: Any = None
-
-    def wait(self, seconds: float) -> bool:
-        """Return whether it is notified within that time."""
-        self._waiter = waiter = gevent.hub.Waiter(self._hub)
-        with gevent.Timeout(seconds, False):
-            return bool(waiter.get())
-        self._waiter = None
-        return False
-
-    def notify(self) -> None:
-        """Wake the greenlet that waits, if one does."""
-        waiter, self._waiter = self._waiter, None
-        if waiter is None:
-            return
-        try:
-            self._timer.feed(TIMER_EVENT, waiter.switch, True)
-        except (
-            Exception
-        ):  # gevent on libuv, which the image does not have, cannot: behind the others, then
-            self._hub.loop.run_callback(waiter.switch, True)
 
 
 class Backlog:
@@ -2492,6 +2532,7 @@ class Webhook:
                 self._settings.hidden,
                 path=path,
                 source_address=request.address,
+                recognizer=self._settings.recognizer,
             )
             fields = shared_fields(context, self._settings)
             text = to_json(fields)[1:-1]

@@ -34,12 +34,18 @@ def context_of(**fields: Any) -> webhook.RequestContext:
     return webhook.RequestContext(**{"headers": {}, "query": {}, **fields})
 
 
-def made_of(*items: Any, sent: webhook.RequestContext | None = None, **params: Any) -> list[webhook.Event]:
+def made_of(
+    *items: Any, sent: webhook.RequestContext | None = None, **params: Any
+) -> list[webhook.Event]:
     """Return the incidents for a request's items."""
-    return webhook.make_events(webhook.Items(list(items)), sent or context_of(), settings(**params), NOW, "0a" * 6)
+    return webhook.make_events(
+        webhook.Items(list(items)), sent or context_of(), settings(**params), NOW, "0a" * 6
+    )
 
 
-def fields_of(payload: Any, sent: webhook.RequestContext | None = None, **params: Any) -> dict[str, Any]:
+def fields_of(
+    payload: Any, sent: webhook.RequestContext | None = None, **params: Any
+) -> dict[str, Any]:
     """Return the fields of the one incident a payload becomes."""
     [incident] = made_of(payload, sent=sent, **params)
     return incident.fields
@@ -50,7 +56,25 @@ def mistakes_of(**params: Any) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "path", ["a..b", ".a", "a.", ".", "[", "]", "a[", "a[0", "a]", "a[]", "a[0]b", "a.[0]", "[[a]]", "a.*.b", "a[*].b", "a. .b"]
+    "path",
+    [
+        "a..b",
+        ".a",
+        "a.",
+        ".",
+        "[",
+        "]",
+        "a[",
+        "a[0",
+        "a]",
+        "a[]",
+        "a[0]b",
+        "a.[0]",
+        "[[a]]",
+        "a.*.b",
+        "a[*].b",
+        "a. .b",
+    ],
 )
 @pytest.mark.parametrize(
     "name, display",
@@ -63,7 +87,9 @@ def mistakes_of(**params: Any) -> list[str]:
         ("duplication_key", "Duplication key"),
     ],
 )
-def test_what_cannot_be_a_path_is_told_with_its_parameter_and_the_others_still_count(path: str, name: str, display: str) -> None:
+def test_what_cannot_be_a_path_is_told_with_its_parameter_and_the_others_still_count(
+    path: str, name: str, display: str
+) -> None:
     read = settings(**{name: f"good.path, {path}"})
     [mistake] = [str(mistake) for mistake in read.mistakes]
     assert mistake.startswith(f"{display}: ")
@@ -78,14 +104,21 @@ def test_what_cannot_be_a_path_is_told_with_its_parameter_and_the_others_still_c
 def test_the_test_button_tells_a_bad_path() -> None:
     with pytest.raises(ValueError, match=r"Events in: 'a\.\.b' is not a path"):
         webhook.test_module(settings(events_path="a..b"))
-    assert webhook.test_module(settings(name_from="{a.b} on {c[0]}", type_from="none", severity_map="1-2=low")) == "ok"
+    assert (
+        webhook.test_module(
+            settings(name_from="{a.b} on {c[0]}", type_from="none", severity_map="1-2=low")
+        )
+        == "ok"
+    )
 
 
 def test_path_and_source_address_are_kept_and_never_overwrite() -> None:
     sent = context_of(path="/firewall/a", source_address="2001:db8::7")
     raw = json.loads(fields_of({"a": 1}, sent)["rawJSON"])
     assert raw == {"a": 1, "headers": {}, "path": "/firewall/a", "source_address": "2001:db8::7"}
-    raw = json.loads(fields_of({"path": "/own", "request_path": 5, "headers": None}, sent)["rawJSON"])
+    raw = json.loads(
+        fields_of({"path": "/own", "request_path": 5, "headers": None}, sent)["rawJSON"]
+    )
     assert raw == {
         "path": "/own",
         "request_path": 5,
@@ -109,17 +142,27 @@ def test_path_and_source_address_are_kept_and_never_overwrite() -> None:
         ("number", {"number": 4711}, "4711"),
         ("number", {"number": 0.5}, "0.5"),
         ("tags", {"tags": ["a", "b", 3]}, "a, b, 3"),
-        ("{rule.name} on {host.0.name}", {"rule": {"name": "Disk"}, "host": [{"name": "db1"}]}, "Disk on db1"),
+        (
+            "{rule.name} on {host.0.name}",
+            {"rule": {"name": "Disk"}, "host": [{"name": "db1"}]},
+            "Disk on db1",
+        ),
         ("{rule.name} on {host.0.name}", {"rule": {"name": "Disk"}}, "Disk on"),
         ("{rule.name} on {host.0.name}", {"other": 1}, DEFAULT_NAME),
-        ("[{status}] {title, rule.name}", {"status": "firing", "rule": {"name": "r"}}, "[firing] r"),
+        (
+            "[{status}] {title, rule.name}",
+            {"status": "firing", "rule": {"name": "r"}},
+            "[firing] r",
+        ),
         ("Alert {id}", {"id": 5, "x": True}, "Alert 5"),
         ("Alert: {up}, {down}", {"up": True, "down": None}, "Alert: true"),
         ("{title}", {"title": "x" * 700}, "x" * 600),
         ("body", "CEF:0|x", "CEF:0|x"),
     ],
 )
-def test_the_name_is_the_first_usable_value_or_a_text(name_from: str, payload: Any, name: str) -> None:
+def test_the_name_is_the_first_usable_value_or_a_text(
+    name_from: str, payload: Any, name: str
+) -> None:
     assert fields_of(payload, name_from=name_from)["name"] == name
 
 
@@ -143,8 +186,12 @@ def test_the_name_is_the_first_usable_value_or_a_text(name_from: str, payload: A
         ("", "", {"raw_json": {"type": "vendor.word"}}, None),
     ],
 )
-def test_the_type_follows_its_table(type_from: str, incident_type: str, payload: Any, expected: str | None) -> None:
-    assert fields_of(payload, type_from=type_from, incidentType=incident_type).get("type") == expected
+def test_the_type_follows_its_table(
+    type_from: str, incident_type: str, payload: Any, expected: str | None
+) -> None:
+    assert (
+        fields_of(payload, type_from=type_from, incidentType=incident_type).get("type") == expected
+    )
 
 
 @pytest.mark.parametrize("spelling", ["raw_json", "rawJson", "rawJSON"])
@@ -155,12 +202,35 @@ def test_our_own_format_counts_whatever_the_parameters_say(spelling: str) -> Non
         "severity_from": "level",
         "events_path": "customFields.list, list",
     }
-    envelope = {"name": "n", "occurred": "2024-01-01T00:00:00Z", "severity": "warning", "title": "t", "list": [1, 2]}
-    fields = fields_of({**envelope, spelling: {"title": "other", "at": "2020-01-01", "level": 4}}, **params)
-    assert (fields["name"], fields["occurred"], fields["severity"]) == ("n", "2024-01-01T00:00:00Z", 2)
-    documented = {"name": "n", "occurred": 1704067200, "severity": "P1", "details": "d", "owner": "o", "customFields": {"f": 1}}
+    envelope = {
+        "name": "n",
+        "occurred": "2024-01-01T00:00:00Z",
+        "severity": "warning",
+        "title": "t",
+        "list": [1, 2],
+    }
+    fields = fields_of(
+        {**envelope, spelling: {"title": "other", "at": "2020-01-01", "level": 4}}, **params
+    )
+    assert (fields["name"], fields["occurred"], fields["severity"]) == (
+        "n",
+        "2024-01-01T00:00:00Z",
+        2,
+    )
+    documented = {
+        "name": "n",
+        "occurred": 1704067200,
+        "severity": "P1",
+        "details": "d",
+        "owner": "o",
+        "customFields": {"f": 1},
+    }
     fields = fields_of(documented, **params)
-    assert {name: fields[name] for name in documented} == {**documented, "occurred": "2024-01-01T00:00:00Z", "severity": 4}
+    assert {name: fields[name] for name in documented} == {
+        **documented,
+        "occurred": "2024-01-01T00:00:00Z",
+        "severity": 4,
+    }
     assert json.loads(fields["rawJSON"]) == {**documented, "headers": {}}
 
 
@@ -265,14 +335,17 @@ def test_without_a_path_a_payload_s_severity_is_not_taken() -> None:
     assert "severity" not in fields_of({"severity": "high", "x": 1})
 
 
-SEVERITY_MAP = (
-    "90-100=critical, 70-89=high, 9.0-10.0=Critical, 7.0-8.9 = 3, 42=low, sev3=medium, very-high=critical, high=low, true=1"
-)
+SEVERITY_MAP = "90-100=critical, 70-89=high, 9.0-10.0=Critical, 7.0-8.9 = 3, 42=low, sev3=medium, very-high=critical, high=low, true=1"
 
 
 def test_the_map_says_what_no_envelope_s_word_means_by_itself() -> None:
-    assert fields_of({"severity": "high", "raw_json": {}}, severity_map=SEVERITY_MAP)["severity"] == 3
-    assert fields_of({"severity": "very-high", "raw_json": {}}, severity_map=SEVERITY_MAP)["severity"] == 4
+    assert (
+        fields_of({"severity": "high", "raw_json": {}}, severity_map=SEVERITY_MAP)["severity"] == 3
+    )
+    assert (
+        fields_of({"severity": "very-high", "raw_json": {}}, severity_map=SEVERITY_MAP)["severity"]
+        == 4
+    )
 
 
 def raws(incidents: list[webhook.Event]) -> list[dict[str, Any]]:
@@ -280,8 +353,13 @@ def raws(incidents: list[webhook.Event]) -> list[dict[str, Any]]:
 
 
 def test_each_element_is_an_incident_and_keeps_the_rest_as_parent() -> None:
-    payload = {"receiver": "soc", "data": {"alerts": [{"id": 1}, "text", {"id": 3, "parent": "own"}], "more": True}}
-    made = made_of(payload, events_path="missing, receiver, data.alerts", name_from="{parent.receiver} {id}")
+    payload = {
+        "receiver": "soc",
+        "data": {"alerts": [{"id": 1}, "text", {"id": 3, "parent": "own"}], "more": True},
+    }
+    made = made_of(
+        payload, events_path="missing, receiver, data.alerts", name_from="{parent.receiver} {id}"
+    )
     rest = {"receiver": "soc", "data": {"more": True}}
     assert raws(made) == [
         {"id": 1, "parent": rest, "headers": {}},
@@ -289,7 +367,10 @@ def test_each_element_is_an_incident_and_keeps_the_rest_as_parent() -> None:
         {"id": 3, "parent": "own", "request_parent": rest, "headers": {}},
     ]
     assert [incident.fields["name"] for incident in made] == ["soc 1", "soc", "soc 3"]
-    assert payload["data"] == {"alerts": [{"id": 1}, "text", {"id": 3, "parent": "own"}], "more": True}
+    assert payload["data"] == {
+        "alerts": [{"id": 1}, "text", {"id": 3, "parent": "own"}],
+        "more": True,
+    }
 
 
 @pytest.mark.parametrize(
@@ -299,25 +380,45 @@ def test_each_element_is_an_incident_and_keeps_the_rest_as_parent() -> None:
         ("events", {"events": [], "x": 1}, 0, None),
         ("events", {"events": {"a": 1}, "x": 1}, 1, None),
         ("a.b", {"a.b": [{"n": 1}], "x": 1}, 1, {"x": 1}),
-        ("list.0.events", {"list": [{"events": [{"n": 1}, {"n": 2}], "y": 1}, 5]}, 2, {"list": [{"y": 1}, 5]}),
-        ("list[1]", {"list": [[{"n": 1}], [{"n": 1}, {"n": 2}, {"n": 3}]]}, 3, {"list": [[{"n": 1}]]}),
+        (
+            "list.0.events",
+            {"list": [{"events": [{"n": 1}, {"n": 2}], "y": 1}, 5]},
+            2,
+            {"list": [{"y": 1}, 5]},
+        ),
+        (
+            "list[1]",
+            {"list": [[{"n": 1}], [{"n": 1}, {"n": 2}, {"n": 3}]]},
+            3,
+            {"list": [[{"n": 1}]]},
+        ),
         ("first, second", {"first": "no array", "second": [{"n": 1}]}, 1, {"first": "no array"}),
         ("first, second", {"first": [], "second": [{"n": 1}]}, 0, None),
     ],
 )
-def test_the_first_path_that_holds_an_array_counts(path: str, payload: Any, count: int, parent: Any) -> None:
+def test_the_first_path_that_holds_an_array_counts(
+    path: str, payload: Any, count: int, parent: Any
+) -> None:
     made = made_of(payload, events_path=path)
     assert len(made) == count
     assert all(raw.get("parent") == parent for raw in raws(made))
 
 
 def test_arrays_in_several_items_become_one_list() -> None:
-    made = made_of({"events": [{"n": 1}, {"n": 2}]}, {"other": 3}, {"events": []}, {"events": [{"n": 4}]}, events_path="events")
+    made = made_of(
+        {"events": [{"n": 1}, {"n": 2}]},
+        {"other": 3},
+        {"events": []},
+        {"events": [{"n": 4}]},
+        events_path="events",
+    )
     assert [raw.get("n", raw.get("other")) for raw in raws(made)] == [1, 2, 3, 4]
 
 
 def test_an_element_with_raw_json_is_our_own_format_and_a_wrong_field_has_its_place() -> None:
-    made = made_of({"events": [{"name": "n", "raw_json": {"a": 1}}]}, events_path="events", name_from="title")
+    made = made_of(
+        {"events": [{"name": "n", "raw_json": {"a": 1}}]}, events_path="events", name_from="title"
+    )
     assert made[0].fields["name"] == "n"
     with pytest.raises(webhook.BadRequest, match=re.escape("events[1].severity: ")):
         made_of({"events": [{"a": 1}, {"severity": "bad", "raw_json": {}}]}, events_path="events")
@@ -329,10 +430,15 @@ def test_too_many_elements_are_413() -> None:
     assert refusal.value.status == 413
 
 
-@pytest.mark.parametrize("body", ["x" * 3_000_000, ["x" * 100] * 30_000, {str(n): n for n in range(200_000)}])
+@pytest.mark.parametrize(
+    "body", ["x" * 3_000_000, ["x" * 100] * 30_000, {str(n): n for n in range(200_000)}]
+)
 def test_a_large_parent_is_whole_once_and_bounded_in_the_others(body: Any) -> None:
     count = 500
-    made = made_of({"events": [{"n": n} for n in range(count)], "body": body, "small": "kept"}, events_path="events")
+    made = made_of(
+        {"events": [{"n": n} for n in range(count)], "body": body, "small": "kept"},
+        events_path="events",
+    )
     first, *others = raws(made)
     assert first["parent"] == {"body": body, "small": "kept"}
     assert "parent_shortened" not in first
@@ -345,22 +451,33 @@ def test_large_headers_are_whole_once_and_bounded_in_the_others() -> None:
     sent = context_of(headers={"x-long": "y" * 30_000, "x-short": "z"})
     first, *others = raws(made_of(*({"n": n} for n in range(1000)), sent=sent))
     assert first["headers"] == sent.headers
-    assert all(other["headers"]["x-short"] == "z" and other["headers_shortened"] for other in others)
+    assert all(
+        other["headers"]["x-short"] == "z" and other["headers_shortened"] for other in others
+    )
     assert sum(len(json.dumps(other)) for other in others) < webhook.MAX_SHARED_BYTES
 
 
-def keys_of(*items: Any, sent: webhook.RequestContext | None = None, **params: Any) -> list[str | None]:
+def keys_of(
+    *items: Any, sent: webhook.RequestContext | None = None, **params: Any
+) -> list[str | None]:
     return [incident.key for incident in made_of(*items, sent=sent, **params)]
 
 
-@pytest.mark.parametrize("path", ["headers.x-delivery", "request_headers.x-delivery", "query.id", "path", "source_address"])
+@pytest.mark.parametrize(
+    "path",
+    ["headers.x-delivery", "request_headers.x-delivery", "query.id", "path", "source_address"],
+)
 def test_a_key_from_outside_the_elements_counts_with_their_places(path: str) -> None:
-    sent = context_of(headers={"x-delivery": "d"}, query={"id": "d"}, path="/d", source_address="192.0.2.1")
+    sent = context_of(
+        headers={"x-delivery": "d"}, query={"id": "d"}, path="/d", source_address="192.0.2.1"
+    )
     items = [{"n": 1}, {"n": 2}, {"n": 3}]
     keys = keys_of(*items, sent=sent, duplication_key=path)
     assert len(set(keys)) == 3
     assert keys == keys_of(*items, sent=sent, duplication_key=path)
-    assert keys[0] == keys_of(items[0], sent=sent, duplication_key=path)[0]  # as earlier versions stored it
+    assert (
+        keys[0] == keys_of(items[0], sent=sent, duplication_key=path)[0]
+    )  # as earlier versions stored it
     split = keys_of({"events": items}, sent=sent, duplication_key=path, events_path="events")
     assert split == keys
 
@@ -393,7 +510,13 @@ def test_a_cloud_event_gives_name_and_time_where_the_parameters_are_at_their_def
 
 
 def test_a_cloud_event_in_binary_mode_gives_them_by_its_headers() -> None:
-    headers = {"ce-specversion": "1.0", "ce-type": "com.example.created", "ce-time": MAY, "ce-id": "A-1", "ce-source": "/s"}
+    headers = {
+        "ce-specversion": "1.0",
+        "ce-type": "com.example.created",
+        "ce-time": MAY,
+        "ce-id": "A-1",
+        "ce-source": "/s",
+    }
     fields = fields_of({"a": 1}, context_of(headers=headers))
     assert (fields["name"], fields["occurred"]) == ("com.example.created", MAY)
     fields = fields_of({"a": 1}, context_of(headers=headers | {"ce-subject": "gr%C3%BC%C3%9Fe"}))
@@ -407,7 +530,14 @@ def test_a_batch_of_cloud_events_is_an_incident_each() -> None:
 
 def test_a_bare_payload_has_short_details() -> None:
     sent = context_of(headers={"user-agent": "Grafana/11"}, source_address="192.0.2.7")
-    payload = {"title": "Disk full", "count": 3, "up": False, "none": None, "deep": {"x": 1}, "last": "line"}
+    payload = {
+        "title": "Disk full",
+        "count": 3,
+        "up": False,
+        "none": None,
+        "deep": {"x": 1},
+        "last": "line",
+    }
     details = fields_of(payload, sent, name_from="title")["details"].split("\n")
     assert details[0] == "Disk full"
     assert "Source: 192.0.2.7" in details
@@ -418,7 +548,9 @@ def test_a_bare_payload_has_short_details() -> None:
 
 
 def test_details_look_deeper_where_a_payload_s_first_level_says_little() -> None:
-    details = fields_of({"data": {"issue": {"title": "boom"}}, "list": [{"id": 7}, {"id": 8}]})["details"]
+    details = fields_of({"data": {"issue": {"title": "boom"}}, "list": [{"id": 7}, {"id": 8}]})[
+        "details"
+    ]
     assert "data.issue.title: boom" in details
     assert "list.0.id: 7" in details
 
@@ -451,7 +583,10 @@ def test_details_hold_no_secret() -> None:
     ],
 )
 def test_details_are_at_most_2_kb(payload: Any) -> None:
-    assert len(fields_of(payload, context_of(headers={"user-agent": "u" * 9000}))["details"].encode()) <= 2048
+    assert (
+        len(fields_of(payload, context_of(headers={"user-agent": "u" * 9000}))["details"].encode())
+        <= 2048
+    )
 
 
 def test_a_payload_s_own_details_stay() -> None:
@@ -463,7 +598,9 @@ def test_a_payload_s_own_details_stay() -> None:
 
 def test_details_cannot_hold_the_platform_s_error_marker() -> None:
     marker = "[ERROR-fd5a7750-7182-4b38-90ba-091824478903]"
-    assert marker not in json.dumps(fields_of({"a": marker, "b": 1, "title": marker}, name_from="title"))
+    assert marker not in json.dumps(
+        fields_of({"a": marker, "b": 1, "title": marker}, name_from="title")
+    )
 
 
 def test_an_event_says_which_parameters_found_nothing() -> None:
@@ -480,18 +617,37 @@ def test_an_event_says_which_parameters_found_nothing() -> None:
     assert incident.missed == ()
     [incident] = made_of({"a": "n", "b": "t", "c": "never", "d": "nobody knows", "e": ""}, **params)
     assert set(incident.missed) == {"occurred_from", "severity_from", "duplication_key"}
-    assert made_of({"x": 1})[0].missed == made_of({"x": 1}, name_from="name", type_from="none")[0].missed == ()
+    assert (
+        made_of({"x": 1})[0].missed
+        == made_of({"x": 1}, name_from="name", type_from="none")[0].missed
+        == ()
+    )
     assert made_of({"raw_json": {}}, **params)[0].missed == ("duplication_key",)
 
 
 def test_the_other_parameters_are_read() -> None:
-    read = settings(other_methods=["GET", "PATCH"], duplicate_hours="1.5", answer_seconds=3, keep_unreadable="true")
+    read = settings(
+        other_methods=["GET", "PATCH"],
+        duplicate_hours="1.5",
+        answer_seconds=3,
+        keep_unreadable="true",
+    )
     assert read.mistakes == ()
     assert read.other_methods == {"GET", "PATCH"}
-    assert (read.duplicate_seconds, read.answer_seconds, read.keep_unreadable) == (5400.0, 3.0, True)
-    read = settings(other_methods="put, get", duplicate_hours="", answer_seconds=None, keep_unreadable=None)
+    assert (read.duplicate_seconds, read.answer_seconds, read.keep_unreadable) == (
+        5400.0,
+        3.0,
+        True,
+    )
+    read = settings(
+        other_methods="put, get", duplicate_hours="", answer_seconds=None, keep_unreadable=None
+    )
     assert read.other_methods == {"GET", "PUT"}
-    assert (read.duplicate_seconds, read.answer_seconds, read.keep_unreadable) == (None, None, False)
+    assert (read.duplicate_seconds, read.answer_seconds, read.keep_unreadable) == (
+        None,
+        None,
+        False,
+    )
     assert settings().other_methods == frozenset()
 
 
@@ -525,7 +681,10 @@ class TestRawText:
         """
         made = [
             webhook.make_incidents(
-                webhook.Items([{"raw_json": {"id": 7, "text": text}, "details": details}]), NO_REQUEST, SETTINGS_WITH_KEY, NOW
+                webhook.Items([{"raw_json": {"id": 7, "text": text}, "details": details}]),
+                NO_REQUEST,
+                SETTINGS_WITH_KEY,
+                NOW,
             )[0]
             for text, details in (("x" * 5000, None), ("ü" * 5000, None), ("x" * 5000, "d" * 5000))
         ]
@@ -560,7 +719,10 @@ class TestRawText:
             ('{"a":\t1}', '{"a":1}'),
             ('{"a": "\\ud800"}', '{"a":"\ufffd"}'),
             ('{\n  "a": 1\n}', '{"a":1}'),
-            ('{"a": "' + webhook.ERROR_MARKER + '"}', '{"a": "\\u005b' + webhook.ERROR_MARKER[1:] + '"}'),
+            (
+                '{"a": "' + webhook.ERROR_MARKER + '"}',
+                '{"a": "\\u005b' + webhook.ERROR_MARKER[1:] + '"}',
+            ),
             ('{"headers": 1}', '{"headers": 1,"request_headers":{}}'),
             ("{}", "{}"),
         ],
@@ -574,30 +736,48 @@ class TestRawText:
     @pytest.mark.parametrize(
         ("body", "kept"),
         [
-            ('{"name": "n", "raw_json": {"a": 1.10, "b": {"c": [1, 2]}}}', '{"a": 1.10, "b": {"c": [1, 2]}'),
+            (
+                '{"name": "n", "raw_json": {"a": 1.10, "b": {"c": [1, 2]}}}',
+                '{"a": 1.10, "b": {"c": [1, 2]}',
+            ),
             ('{"rawJSON" : {"a":1e2} , "name": "n"}', '{"a":1e2'),
-            ('{"name": "n", "raw_json": {"text": "\\"raw_json\\": {"}}', '{"text": "\\"raw_json\\": {"'),
+            (
+                '{"name": "n", "raw_json": {"text": "\\"raw_json\\": {"}}',
+                '{"text": "\\"raw_json\\": {"',
+            ),
             ('{"name": "n", "more": 1, "raw_json": {"a": 1.10}}', '{"a":1.1,"envelope":{"more":1}'),
             ('{"name": "n", "raw_json": {"a": NaN}}', '{"a":"NaN"'),
             ('{"name": "n", "raw_json": {"a": "ta\tb", "b": 1.10}}', '{"a":"ta\\tb","b":1.1'),
             ('{"name": "n", "raw_json": {"a": 1.10,\n"b": 2}}', '{"a":1.1,"b":2'),
             ('{"name": "n", "raw_json": {"raw_json": {"a": 1.10}}}', '{"raw_json":{"a":1.1}'),
-            ('{"raw_json": null, "a": {"raw_json": {"b": 1.10}}}', '{"raw_json":null,"a":{"raw_json":{"b":1.1}}'),
+            (
+                '{"raw_json": null, "a": {"raw_json": {"b": 1.10}}}',
+                '{"raw_json":null,"a":{"raw_json":{"b":1.1}}',
+            ),
             ('{"a": {"raw_json": {"b": 1.10}}}', '{"a":{"raw_json":{"b":1.1}}'),
             ('{"a": "raw_json", "b": 1.10}', '{"a":"raw_json","b":1.1'),
             ('{"name": "n", "raw_json": [1.10]}', '{"body":[1.1]'),
             ('{"name": "n", "raw_json": "{\\"a\\": 1.10}"}', '{"a":1.1'),
             ('{"raw_message": "m", "b": 1.10}', '{"raw_message": "m", "b": 1.10'),
             ('{"name": "n", "raw_json": {"a": 1.10}, "name": "m"}', '{"a": 1.10'),
-            ('{"x": {"raw_json": {"a": 1}}, "raw\\u005fjson": {"b": 2}}', '{"b":2,"envelope":{"x":{"raw_json":{"a":1}}}'),
+            (
+                '{"x": {"raw_json": {"a": 1}}, "raw\\u005fjson": {"b": 2}}',
+                '{"b":2,"envelope":{"x":{"raw_json":{"a":1}}}',
+            ),
             ('{"raw_json": {"a": 1}, "raw\\u005fjson": {"b": 2}}', '{"b":2'),
-            ('{"x\\"raw_json": {"a": 1}, "rawJSON": {"b": 2}}', '{"b":2,"envelope":{"x\\"raw_json":{"a":1}}'),
+            (
+                '{"x\\"raw_json": {"a": 1}, "rawJSON": {"b": 2}}',
+                '{"b":2,"envelope":{"x\\"raw_json":{"a":1}}',
+            ),
         ],
     )
     def test_raw_json_of_our_own_format_stays_as_it_came(self, body: str, kept: str) -> None:
         assert raw_text_of(body) == kept + ',"headers":{}}'
 
-    @pytest.mark.parametrize("body", ['{"raw_json": {"a": 1} x}', '{"name": n, "raw_json": {"a": 1}}', '{"raw_json": {"a": }}'])
+    @pytest.mark.parametrize(
+        "body",
+        ['{"raw_json": {"a": 1} x}', '{"name": n, "raw_json": {"a": 1}}', '{"raw_json": {"a": }}'],
+    )
     def test_a_fault_beside_raw_json_is_named_by_its_own_place(self, body: str) -> None:
         with pytest.raises(json.JSONDecodeError) as fault:
             json.loads(body)
@@ -607,7 +787,11 @@ class TestRawText:
     @pytest.mark.parametrize("levels", [webhook.MAX_NESTING, webhook.MAX_NESTING + 1])
     def test_raw_json_counts_among_the_levels(self, levels: int) -> None:
         body = '{"raw_json":' + '{"a":' * (levels - 1) + "1" + "}" * levels
-        with contextlib.nullcontext() if levels <= webhook.MAX_NESTING else pytest.raises(webhook.PayloadError, match="200 levels"):
+        with (
+            contextlib.nullcontext()
+            if levels <= webhook.MAX_NESTING
+            else pytest.raises(webhook.PayloadError, match="200 levels")
+        ):
             raw_text_of(body)
 
     def test_a_large_object_is_written_anew(self) -> None:
