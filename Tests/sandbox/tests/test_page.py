@@ -232,7 +232,7 @@ def test_the_form_has_every_parameter_and_saves_what_is_typed(open_page: Open) -
     for shown in (row for row in rows if not row.get("hidden")):
         assert shown["display"] in page.text()
         assert shown["additionalinfo"].split("\n")[0] in page.text()
-    assert "Every query posted to this instance becomes an incident." in page.text()
+    assert "Every request posted to this instance becomes an incident." in page.text()
     assert "On Cortex XSIAM" not in page.text(), "the sandbox plays another platform"
     page.fill("#p-severity_map", "no words")
     page.click("#test")

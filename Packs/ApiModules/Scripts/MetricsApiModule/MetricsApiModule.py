@@ -49,6 +49,19 @@ class Counters:
         return line
 
 
+class BoundedCounter:
+    """Counts labels; past a number of them, all further ones count as ``other``."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self.counts: Counter[str] = Counter()
+
+    def add(self, label: str) -> None:
+        """Count a label."""
+        known = label in self.counts or len(self.counts) < self._limit
+        self.counts[label if known else "other"] += 1
+
+
 class Histogram:
     """How often a value was within each of some upper bounds, and the values' sum."""
 

@@ -434,6 +434,7 @@ class Event:
         "index",
         "is_duplicate",
         "key",
+        "keys",
         "outcome",
         "queued_at",
         "refused_alone",
@@ -454,6 +455,7 @@ class Event:
             sender  # the known sender's id, empty for an unknown one, None where nobody looked
         )
         self.size = event_size(fields)  # in bytes
+        self.keys: tuple[str, ...] = ()  # at the top of an unknown sender's payload
         # where it is; times are of time.monotonic()
         self.queued_at = 0.0
         self.in_flight = False
@@ -651,7 +653,10 @@ class EventMaker:
             ours = f"{to_json(facts)[1:-1]},{ours}"
         fields["rawJSON"] = raw_json(payload, shared, leads, f"{{{ours}}}", text)
         looked = self._recognizer is not None and not spelling
-        self.events.append(Event(fields, key, number, facts.get("sender", "") if looked else None))
+        event = Event(fields, key, number, facts.get("sender", "") if looked else None)
+        if event.sender == "":
+            event.keys = tuple(itertools.islice(payload, UNKNOWN_KEYS_REPORTED))
+        self.events.append(event)
 
     def add_elements(self, items: Items) -> None:
         """Add an event for each element of the items' arrays of events, and for each item without one."""
@@ -684,15 +689,14 @@ class EventMaker:
         if not isinstance(item, dict) or item.keys() <= DOCUMENTED_FIELDS or raw_spelling(item):
             return None, None
         known = self._recognize(item)
-        row = known.row if known is not None and known.payload is item else None
-        theirs = find_events(item, row.events) if row is not None else None
+        theirs = known.find_events(item) if known is not None else None
         if self._settings.events_paths:
             array = find_events(item, self._settings.events_paths)
-            if row is not None and row.events and (theirs or array):
+            if known is not None and known.row.events and (theirs or array):
                 is_same = theirs is not None and array is not None and theirs.keys == array.keys
                 return (known if is_same else None), array
             return known, array
-        if theirs is not None or known is not None or self._settings.recognize != "guess":
+        if known is not None or self._settings.recognize != "guess":
             return known, theirs
         return None, guess_events(item)
 
@@ -710,6 +714,15 @@ class Known(NamedTuple):
     row: KnownSender
     payload: dict[str, Any]
 
+    def find_events(self, item: dict[str, Any]) -> EventArray | None:
+        """Return the array of events in an item that is the object, or an envelope around it."""
+        array = find_events(self.payload, self.row.events)
+        around = keys_to(self.payload, item) if array is not None else None
+        if array is None or around is None:
+            return None
+        keys = (*around, *array.keys)
+        return EventArray(".".join(map(str, keys)), keys, array.elements)
+
     def facts(self, shared: dict[str, Any]) -> dict[str, str]:
         """Return what rawJSON's object ``webhook`` holds of the sender."""
         row, payload = self.row, self.payload
@@ -720,6 +733,19 @@ class Known(NamedTuple):
             "link": row.link_of(payload, shared),
         }
         return {name: value for name, value in facts.items() if value}
+
+
+def keys_to(
+    wanted: dict[str, Any], value: dict[str, Any], levels: int = 6
+) -> tuple[str, ...] | None:
+    """Return the keys that lead to an object within another one, None where it is not there."""
+    if value is wanted:
+        return ()
+    for key, child in itertools.islice(value.items(), MAX_LISTED if levels else 0):
+        below = keys_to(wanted, child, levels - 1) if type(child) is dict else None
+        if below is not None:
+            return key, *below
+    return None
 
 
 def index_of(items: Items, index: int) -> str:
@@ -1103,8 +1129,8 @@ class XsoarClient:
             try:
                 return match_created(events, answer)
             except ForeignAnswer as foreign:
-                # A rule may have linked a lone incident to an older one, whose mark the answer then bears.
-                # If it answers an earlier call instead, the answer to ours is about to arrive.
+                # A rule may have changed a lone incident, or linked it to an older one.
+                # If this answers another call instead, the answer to ours is about to arrive.
                 seconds = max(REST_SECONDS, time.monotonic() - started)
                 if len(events) > 1 or self._await_surplus(seconds):
                     self._mark_desynchronised(str(foreign))
@@ -1260,11 +1286,15 @@ def mark_of(raw: Any, known: dict[str, int]) -> str | None:
 def in_order(events: list[Event], objects: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
     """Return objects without marks by the places of their events, as many of both; nothing where that is in doubt.
 
-    A lone object is the lone event's, whatever a rule made of it. Of several the names count where all of
+    A lone object is the lone event's, unless both its name and its rawJSON are others: raises ForeignAnswer.
+    Of several the names count where all of
     them are there once, else their order, unless an ID is there twice or a name is that of another event.
     """
     if len(events) == 1:
-        return {0: objects[0]}
+        own, created = events[0].fields, objects[0]
+        if created.get("rawJSON") and created.get("name") != own["name"]:
+            raise ForeignAnswer("an answer was that to another call")
+        return {0: created}
     if len({str(created.get("id")) for created in objects}) < len(objects):
         return {}
     names = {event.fields["name"]: place for place, event in enumerate(events)}
@@ -2264,6 +2294,11 @@ def _read_value(key: str, text: Any, damages: list[str]) -> Any:
 LOST_REPORT_SECONDS = (
     3600.0  # that the health shows an incident that was answered 202 and does not exist
 )
+MAX_SENDERS_COUNTED = 64  # of each of whom a metric has a line
+MAX_UNKNOWN_SHAPES = 50  # of payloads that were not recognized, between two reports
+UNKNOWN_SHAPES_REPORTED = 5  # the most frequent of them
+UNKNOWN_KEYS_REPORTED = 12  # of each
+UNKNOWN_REPORT_SECONDS = 3600.0
 MISSES_REPORTED = 100  # events in a row without a value for a parameter that names paths
 PROMISE_SECONDS = (
     0.25  # before an early answer is due: in them the integration context gets its events
@@ -2306,6 +2341,8 @@ class Webhook:
             for name, default in MISSABLE.items()
             if getattr(settings, name) not in (default, None)
         ]
+        self.senders = BoundedCounter(MAX_SENDERS_COUNTED)
+        self._unknown: Counter[tuple[str, ...]] = Counter()  # events by the keys of their payloads
         # early answers
         self._deliveries: deque[Delivery] = deque()  # that may have to be answered 202, by time
         self._delivered = Signal()
@@ -2399,11 +2436,8 @@ class Webhook:
         refusal = None if self._authenticator.signs_body else self._refusal(request)
         if refusal is not None:
             raise self._failed(refusal, request)
-        return Answer(
-            200,
-            metrics_text(self._counters, self._connections, self._writer).encode(),
-            METRICS_TYPE,
-        )
+        text = metrics_text(self._counters, self._connections, self._writer, self.senders)
+        return Answer(200, text.encode(), METRICS_TYPE)
 
     def report_health(self, request: Request) -> Answer:
         """GET /health: that the server answers and goes on, and nothing about the instance; 503 once it is stopping."""
@@ -2509,6 +2543,8 @@ class Webhook:
             self._identify(request, events)
         if self._watched:
             self._count_misses(events, now)
+        if settings.recognize != "off":
+            self._count_senders(events)
         return Delivery(delivery_id, request, events)
 
     def _work(self, request: Request, function: Callable[..., Any], *args: Any) -> Any:
@@ -2560,6 +2596,25 @@ class Webhook:
                         f"{display}: the last {MISSES_REPORTED} events had no value at its paths; "
                         "compare them with an incident's raw JSON."
                     )
+
+    def _count_senders(self, events: list[Event]) -> None:
+        for event in events:
+            if event.sender is not None:
+                self.senders.add(event.sender or "unknown")
+            if event.keys and (
+                event.keys in self._unknown or len(self._unknown) < MAX_UNKNOWN_SHAPES
+            ):
+                self._unknown[event.keys] += 1
+
+    def report_unknown_senders(self) -> None:
+        """Name in the log the keys, never the values, of payloads that were not recognized."""
+        shapes = [
+            f"{count} with the keys {', '.join(repr(key[:40]) for key in keys)}"
+            for keys, count in self._unknown.most_common(UNKNOWN_SHAPES_REPORTED)
+        ]
+        self._unknown.clear()
+        if shapes:
+            self._client.info(f"Events of unknown senders: {'; '.join(shapes)}.")
 
     # ---- what becomes of it
 
@@ -2832,7 +2887,9 @@ def as_http_error(error: ProofError | PayloadError | HandshakeError) -> HTTPErro
 # -------------------------------------------------------------------------------------------------
 
 
-def metrics_text(counters: Counters, connections: ConnectionRegistry, writer: Writer) -> str:
+def metrics_text(
+    counters: Counters, connections: ConnectionRegistry, writer: Writer, senders: BoundedCounter
+) -> str:
     """Return all metrics in Prometheus' text format; no label holds anything a sender posted."""
     backlog, total = writer.backlog, counters.total
     rows: tuple[tuple[str, str, str, MetricSamples], ...] = (
@@ -2859,6 +2916,12 @@ def metrics_text(counters: Counters, connections: ConnectionRegistry, writer: Wr
             "counter",
             "Requests with wrong credentials.",
             [("", total("failed authentications"))],
+        ),
+        (
+            "events_total",
+            "counter",
+            "Events, by the known sender that posted them.",
+            labelled("sender", senders.counts),
         ),
         (
             "connections",
@@ -2983,10 +3046,16 @@ def status_command() -> CommandResults:
         "Duplicates": counters.get("duplicates", 0),
         "FailedAuthentications": counters.get("failed authentications", 0),
         "Answers": status.get("answers") or {},
+        "Senders": status.get("senders") or {},
         "Counters": counters,
     }
-    table = {name: value for name, value in outputs.items() if name not in ("Answers", "Counters")}
+    table = {
+        name: value
+        for name, value in outputs.items()
+        if name not in ("Answers", "Counters", "Senders")
+    }
     table |= {f"Answers {code}": count for code, count in outputs["Answers"].items()}
+    table |= {f"Events of {sender}": count for sender, count in outputs["Senders"].items()}
     readable = tableToMarkdown("Generic Webhook", table, headers=list(table))
     return CommandResults(
         outputs_prefix="GenericWebhook.Status", outputs=outputs, readable_output=readable
@@ -3116,7 +3185,7 @@ class Service:
 
         Once a minute, log the counters.
         """
-        reported = time.monotonic()
+        reported = named_unknown = time.monotonic()
         while True:
             gevent.sleep(1)
             now = time.monotonic()
@@ -3129,6 +3198,9 @@ class Service:
             if now - reported >= REPORT_SECONDS:
                 reported = now
                 self._log_counters()
+            if now - named_unknown >= UNKNOWN_REPORT_SECONDS:
+                named_unknown = now
+                self._webhook.report_unknown_senders()
 
     def _status(self) -> dict[str, Any]:
         """Return what generic-webhook-status tells."""
@@ -3141,6 +3213,7 @@ class Service:
                 str(status): count for status, count in sorted(self._counters.statuses.items())
             },
             "counters": self._counters.totals(),
+            "senders": dict(self._webhook.senders.counts.most_common()),
         }
 
     def _log_counters(self) -> None:
