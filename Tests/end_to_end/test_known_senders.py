@@ -1,35 +1,57 @@
-"""Each row of the known senders takes the payloads of its sender, and no other row does."""
+"""Each row of the known senders takes the payloads of its sender, and no other row does.
 
+The functions of the integration make incidents of the payloads with nothing configured, without a
+server.
+"""
+
+import json
 from typing import Any
 
 import pytest
-from KnownSendersApiModule import KNOWN_SENDERS, Sender
 
 from Tests.end_to_end.known_senders.cases import Case, load_cases
-from Tests.end_to_end.known_senders.reader import Posted, identity_of, is_closed, recognize
+from Tests.end_to_end.sender import PACK, Sender, await_that, running, send
+
+pytestmark = pytest.mark.skipif(
+    PACK is not None,
+    reason="They call the functions of the source tree, which the zip does not have.",
+)
+if PACK is None:
+    from Packs.GenericWebhook.Integrations.GenericWebhook import GenericWebhook as webhook
+
+    ROWS = {sender.id: sender for sender in webhook.KNOWN_SENDERS}
 
 CASES = load_cases()
-ROWS = {sender.id: sender for sender in KNOWN_SENDERS}
+NOW = "2026-01-01T00:00:00Z"
+DELIVERY = "0a" * 6
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.row)
 every_end = pytest.mark.parametrize(
     "case", [case for case in CASES if case.end], ids=lambda case: case.row
 )
 
 
-def described(case: Case, payload: dict[str, Any]) -> Posted:
-    """Return what the case's own row describes: the payload, or the object within it."""
-    posted = Posted(payload, case.headers)
-    return Posted(posted.find(ROWS[case.outer].inside), case.headers) if case.outer else posted
+def incidents_of(
+    payload: Any, headers: dict[str, str], **params: str
+) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Return the fields of each incident that a payload becomes, and its rawJSON parsed."""
+    settings = webhook.Settings.from_params(
+        {"longRunningPort": "8000", "recognize": "known senders and usual field names", **params}
+    )
+    assert not settings.mistakes
+    names = {name.lower(): value for name, value in headers.items()}
+    context = webhook.describe_request(names, "", settings.hidden, recognizer=settings.recognizer)
+    items = webhook.read_payload(json.dumps(payload).encode(), "application/json", "")
+    events = webhook.make_events(items, context, settings, NOW, DELIVERY)
+    return [(event.fields, json.loads(event.fields["rawJSON"])) for event in events]
 
 
-def event_of(case: Case, payload: dict[str, Any]) -> tuple[Sender, Posted]:
-    """Return the case's row and the one event of a payload, which knows what stands around it."""
-    sender = ROWS[case.row]
-    posted = described(case, payload)
-    for path in filter(None, sender.events.split(",")):
-        event = posted.find(path.strip())[0]
-        posted = Posted({**event, "parent": posted.payload}, case.headers)
-    return sender, posted
+def found_in(payload: dict[str, Any], case: Case) -> dict[str, Any]:
+    """Return what the integration finds in the case's payload or its end, as a case expects it."""
+    [(fields, raw)] = incidents_of(payload, case.headers)
+    ours = raw["webhook"] if "webhook" not in payload else raw["request_webhook"]
+    assert ours.pop("delivery") == f"{DELIVERY}/0"
+    names = ("name", "severity", "occurred")
+    return {name: fields[name] for name in names if fields.get(name) not in (None, NOW)} | ours
 
 
 def test_every_row_has_a_payload() -> None:
@@ -37,48 +59,108 @@ def test_every_row_has_a_payload() -> None:
 
 
 @every_case
-def test_a_payload_is_its_senders(case: Case) -> None:
-    assert recognize(Posted(case.payload, case.headers))[0] == (case.outer or case.row)
-    assert recognize(described(case, case.payload))[0] == case.row
-
-
-@every_case
-def test_an_event_has_its_identity_and_is_open(case: Case) -> None:
-    sender, event = event_of(case, case.payload)
-
-    assert identity_of(sender, event) == case.expect.get("identity")
-    assert case.expect["status"] == "open"
-    assert not is_closed(sender, event)
+def test_a_payload_is_its_senders_and_becomes_what_it_should(case: Case) -> None:
+    expected = {**case.expect, "sender": case.row}
+    if not ROWS[case.row].closed:  # a status is known where an end is
+        assert expected.pop("status") == "open"
+    assert found_in(case.payload, case) == expected
 
 
 @every_end
 def test_an_end_is_its_senders_and_ends_what_began(case: Case) -> None:
-    sender, event = event_of(case, case.ended)
-
-    assert recognize(described(case, case.ended))[0] == case.row
-    assert identity_of(sender, event) == case.expect["identity"]
-    assert is_closed(sender, event)
+    found = found_in(case.ended, case)
+    assert (found["sender"], found["status"]) == (case.row, "closed")
+    assert found["identity"] == case.expect["identity"]
 
 
-def test_a_row_that_knows_an_end_has_a_payload_that_is_one() -> None:
-    """An end that no payload shows may be misspelt; rows of a family may share one."""
-    ending = {case.row for case in CASES if case.end}
-    same_words = {(ROWS[row].family, ROWS[row].closed) for row in ending if ROWS[row].family}
+def test_of_all_rows_that_fit_a_payload_its_own_is_the_most_specific() -> None:
+    """The confusion matrix: which other rows fit, and why their own comes before them."""
+    recognizer = webhook.known_senders()
+    confused = {}
+    for case in CASES:
+        headers = {name.lower(): value for name, value in case.headers.items()}
+        fitting = [
+            row
+            for row in recognizer.by_id.values()
+            if webhook.tests_hold(row.tests, case.payload, headers)
+        ]
+        own = recognizer.by_id[case.outer or case.row]
+        if min(fitting, key=lambda row: row.rank) is not own:
+            confused[case.row] = [row.id for row in fitting]
+    assert confused == {}
 
-    assert [
-        sender.id
-        for sender in KNOWN_SENDERS
-        if sender.closed
-        and sender.id not in ending
-        and (sender.family, sender.closed) not in same_words
-    ] == []
+
+def test_the_sender_is_unknown_where_recognizing_is_off_or_the_format_is_native() -> None:
+    case = next(case for case in CASES if case.row == "alertmanager")
+    for params in ({"recognize": "off"}, {"recognize": ""}):
+        [(fields, raw)] = incidents_of(case.payload, case.headers, **params)
+        assert raw["webhook"] == {"delivery": f"{DELIVERY}/0"}
+        assert fields["name"] == "Generic webhook triggered incident"
+        assert "severity" not in fields
+    [(fields, raw)] = incidents_of({"name": "native", "raw_json": case.payload}, case.headers)
+    assert (fields["name"], "sender" in raw["webhook"]) == ("native", False)
 
 
-@pytest.mark.parametrize("field", ["severity", "occurred", "identity", "link"])
-def test_what_is_expected_is_what_the_row_knows(field: str) -> None:
-    """Nearly every field of a row has a payload that shows it; the rest are second choices."""
-    knowing = {sender.id for sender in KNOWN_SENDERS if getattr(sender, field)}
-    shown = {case.row for case in CASES if field in case.expect}
+def test_a_parameter_that_is_set_wins_and_the_row_fills_in_the_rest() -> None:
+    case = next(case for case in CASES if case.row == "alertmanager")
+    labels = case.payload["alerts"][0]["labels"]
+    own_words = f"{labels['severity']}=low"
+    [(fields, raw)] = incidents_of(
+        case.payload, case.headers, name_from="labels.alertname", severity_map=own_words
+    )
+    assert fields["name"] == labels["alertname"]
+    assert fields["severity"] == 1
+    assert fields["occurred"] == case.expect["occurred"]
+    # Another array is no event array of the row, which then describes nothing.
+    [(fields, raw)] = incidents_of(case.payload, case.headers, events_path="nowhere")
+    assert "sender" not in raw["webhook"]
 
-    assert shown <= knowing
-    assert len(shown) >= 0.75 * len(knowing)
+
+def test_the_details_begin_with_sender_time_and_link() -> None:
+    case = next(case for case in CASES if case.row == "crowdstrike-alert")
+    [(fields, _)] = incidents_of(case.payload, case.headers)
+    assert fields["details"].splitlines()[:3] == [
+        "Sender: CrowdStrike Falcon alert",
+        f"Time: {case.expect['occurred']}",
+        f"Link: {case.expect['link']}",
+    ]
+
+
+def test_with_usual_field_names_an_unknown_sender_becomes_useful() -> None:
+    payload = {
+        "uuid": "5",
+        "alert": {
+            "title": "Disk full on db1",
+            "severity": "High",
+            "raised_at": "2024-05-01T12:00:00Z",
+        },
+        "priority": 1,
+    }
+    [(fields, raw)] = incidents_of(payload, {})
+    assert (fields["name"], fields["severity"]) == ("Disk full on db1", 3)
+    assert fields["occurred"] == "2024-05-01T12:00:00Z"
+    assert "sender" not in raw["webhook"]
+    [(fields, _)] = incidents_of(payload, {}, recognize="known senders")
+    assert fields["name"] == "Generic webhook triggered incident"
+
+
+def test_what_is_posted_is_counted_by_sender_and_unknown_keys_are_named() -> None:
+    case = next(case for case in CASES if case.row == "crowdstrike-alert")
+    params = {"metrics": True, "allowed_sources": "127.0.0.1"}
+    with running(params=params, constants={"UNKNOWN_REPORT_SECONDS": 1.0}) as sender:
+        [known] = sender.create(json.dumps(case.payload), "application/json")
+        assert known["name"] == case.expect["name"]
+        sender.create(json.dumps({"odd\nkey": "a secret", "n": 1}), "application/json")
+        metrics = send(f"{sender.sandbox.container_url}/metrics", method="GET").body.decode()
+        assert 'generic_webhook_events_total{sender="crowdstrike-alert"} 1' in metrics
+        assert 'generic_webhook_events_total{sender="unknown"} 1' in metrics
+        line = "Events of unknown senders: 1 with the keys 'odd\\nkey', 'n'."
+        await_that(lambda: ("info", line) in sender.sandbox.logs)
+        assert "a secret" not in str(sender.sandbox.logs)
+        await_that(lambda: "Events of crowdstrike-alert" in status_of(sender))
+
+
+def status_of(sender: Sender) -> str:
+    """Return what generic-webhook-status shows."""
+    [entry] = sender.sandbox.run("generic-webhook-status")
+    return str(entry["HumanReadable"])

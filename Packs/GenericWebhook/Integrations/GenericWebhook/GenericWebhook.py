@@ -602,11 +602,12 @@ class EventMaker:
         index: str = "",
         text: str = "",
         known: "Known | None" = None,
+        is_known: bool = False,
     ) -> None:
         """Add the event of an item; raises HTTPError (400) that names a wrong field behind ``index``.
 
         leads: it is the first of those that share this. text: the item's JSON, where it may stay as it came.
-        known: whose it is, and the object that the sender's row describes.
+        known: whose it is, and the object that the sender's row describes, where ``is_known`` says so.
         """
         if PATH_HOOK.next_event is not None:
             PATH_HOOK.next_event()
@@ -625,7 +626,7 @@ class EventMaker:
         elif payload.keys() <= DOCUMENTED_FIELDS and payload and "parent" not in shared.fields:
             fields = NATIVE_FORMAT.read_documented(payload, settings.severity_map)
         else:
-            known = known or self._recognize(payload)
+            known = known if is_known else self._recognize(payload)
             fields = map_vendor_event(payload, shared.fields, settings, known)
             fields.setdefault("occurred", self._trigger_time)
             facts = known.facts(shared.fields) if known is not None else {}
@@ -671,7 +672,7 @@ class EventMaker:
         for number, (item, (known, array)) in enumerate(zip(items.values, found)):
             index = index_of(items, number)
             if array is None:
-                self.add(item, shared, not self.events, index, items.verbatim_json, known)
+                self.add(item, shared, not self.events, index, items.verbatim_json, known, True)
                 continue
             around = share_parent(without(item, array.keys), shared, total, leads=not self.events)
             for place, element in enumerate(array.elements):
@@ -679,7 +680,7 @@ class EventMaker:
                     known._replace(payload=element) if known and isinstance(element, dict) else None
                 )
                 prefix = f"{index}{array.path}[{place}]."
-                self.add(element, around, place == 0, prefix, known=part)
+                self.add(element, around, place == 0, prefix, known=part, is_known=part is not None)
 
     def _find_elements(self, item: Any) -> tuple["Known | None", EventArray | None]:
         """Return whose an item is, and its array of events: the parameter's, the sender's, or a usual one.
