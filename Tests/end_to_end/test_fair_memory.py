@@ -1,4 +1,4 @@
-"""Unfinished uploads of strangers take no memory from those who can prove themselves: real sockets, real sizes."""
+"""Unfinished uploads of strangers take no memory from those who can prove who they are."""
 
 import contextlib
 import hmac
@@ -39,8 +39,10 @@ def signed(size: int, *headers: bytes) -> bytes:
 
 
 def connect_from(sandbox: Sandbox, address: str) -> socket.socket:
-    """Return a new connection to the container that comes from an address of the loopback interface."""
-    return socket.create_connection((LOCAL, port_of(sandbox)), timeout=10, source_address=(address, 0))
+    """Return a new connection to the container from an address of the loopback interface."""
+    return socket.create_connection(
+        (LOCAL, port_of(sandbox)), timeout=10, source_address=(address, 0)
+    )
 
 
 def upload(connection: socket.socket, size: int, *headers: bytes) -> None:
@@ -51,10 +53,14 @@ def upload(connection: socket.socket, size: int, *headers: bytes) -> None:
 
 
 @contextlib.contextmanager
-def uploads(sandbox: Sandbox, senders: list[tuple[str, bytes]], size: int, proof: bytes = WRONG) -> Iterator[list[socket.socket]]:
-    """Keep an upload open for each sender, an address and a further header, of which so many bytes have been sent."""
+def uploads(
+    sandbox: Sandbox, senders: list[tuple[str, bytes]], size: int, proof: bytes = WRONG
+) -> Iterator[list[socket.socket]]:
+    """Keep an upload open for each sender, an address and a header, and send a part of it."""
     with contextlib.ExitStack() as stack:
-        connections = [stack.enter_context(connect_from(sandbox, address)) for address, _ in senders]
+        connections = [
+            stack.enter_context(connect_from(sandbox, address)) for address, _ in senders
+        ]
         headers = [(proof, header) if header else (proof,) for _, header in senders]
         in_parallel([lambda c=c, h=h: upload(c, size, *h) for c, h in zip(connections, headers)])
         time.sleep(0.2)  # what is in the sockets' buffers is read
@@ -102,7 +108,10 @@ CROWDS: dict[str, tuple[list[tuple[str, bytes]], int]] = {
     "ten of ten addresses": ([(address, b"") for address in ADDRESSES[:10]], 24 * MIB),
     "a hundred of one address": ([(LOCAL, b"")] * 100, 2 * MIB),
     "a hundred of twenty addresses": ([(address, b"") for address in ADDRESSES] * 5, 2 * MIB),
-    "a hundred of twenty addresses behind a proxy": ([(LOCAL, header) for header in FORWARDED] * 5, 2 * MIB),
+    "a hundred of twenty addresses behind a proxy": (
+        [(LOCAL, header) for header in FORWARDED] * 5,
+        2 * MIB,
+    ),
 }
 
 
@@ -110,11 +119,16 @@ CROWDS: dict[str, tuple[list[tuple[str, bytes]], int]] = {
 def test_a_signed_instance_answers_while_strangers_upload(crowd: str) -> None:
     senders, size = CROWDS[crowd]
     proxied = b"X-Forwarded-For: 192.0.2.7" if "proxy" in crowd else b"X-Y: z"
-    with sandboxed(params={**SIGNED, "trusted_proxies": LOCAL if "proxy" in crowd else ""}) as sandbox:
+    with sandboxed(
+        params={**SIGNED, "trusted_proxies": LOCAL if "proxy" in crowd else ""}
+    ) as sandbox:
         with uploads(sandbox, senders, size) as connections, trickling(connections):
             for _ in range(10):
                 assert ask(sandbox, signed(MIB, proxied)).status == 200
-            assert in_parallel([lambda: ask(sandbox, signed(MIB, proxied)).status for _ in range(8)]) == [200] * 8
+            assert (
+                in_parallel([lambda: ask(sandbox, signed(MIB, proxied)).status for _ in range(8)])
+                == [200] * 8
+            )
             slow = signed(MIB, proxied)
             with connect_from(sandbox, LOCAL) as connection:  # a slow sender is not the slowest
                 for start in range(0, len(slow), 64 * KIB):
@@ -128,7 +142,8 @@ def test_a_signed_instance_answers_while_strangers_upload(crowd: str) -> None:
 
 def test_who_is_given_up_is_503_and_closed() -> None:
     with sandboxed(params=SIGNED, constants={"MAX_BODIES_BYTES": 16 * MIB}) as sandbox:
-        with uploads(sandbox, [(LOCAL, b"")] * 4, 3 * MIB) as connections:  # 7 MiB are one stranger's share
+        with uploads(sandbox, [(LOCAL, b"")] * 4, 3 * MIB) as connections:
+            # 7 MiB are one stranger's share.
             assert ask(sandbox, signed(MIB)).status == 200
             statuses = given_up(connections)
             assert set(statuses) == {503}
@@ -139,10 +154,13 @@ def test_who_is_given_up_is_503_and_closed() -> None:
 def test_one_address_leaves_room_for_another_on_an_open_instance() -> None:
     text = b"Content-Type: text/plain"
     with sandboxed(constants={"MAX_BODIES_BYTES": 16 * MIB}) as sandbox:
-        with uploads(sandbox, [("127.0.0.2", b"")] * 8, 3 * MIB) as connections:  # 14 MiB are one sender's share
+        with uploads(sandbox, [("127.0.0.2", b"")] * 8, 3 * MIB) as connections:
+            # 14 MiB are one sender's share.
             assert len(given_up(connections)) >= 3
             sizes = (1, 4, 8)  # the last two displace what holds more
-            assert [ask(sandbox, post(b"x" * (size * MIB), text)).status for size in sizes] == [200] * 3
+            assert [ask(sandbox, post(b"x" * (size * MIB), text)).status for size in sizes] == [
+                200
+            ] * 3
             assert ask(sandbox, post(b"x" * (15 * MIB), text)).status == 503
 
 

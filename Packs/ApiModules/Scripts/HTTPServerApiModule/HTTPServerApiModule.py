@@ -755,7 +755,8 @@ class Reader:
         wait in vain for room in a window that Linux no longer opens, and not see its answer.
         """
         self._ended = True
-        gevent.get_hub().cancel_wait(self._sock._read_event, ReadingEnded())
+        if self._sock._read_event is not None:  # otherwise it is closed
+            gevent.get_hub().cancel_wait(self._sock._read_event, ReadingEnded())
 
     def wait(self) -> bool:
         """Wait for the next request's first byte and return whether there is one.

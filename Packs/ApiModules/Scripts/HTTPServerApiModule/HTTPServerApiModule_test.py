@@ -833,6 +833,39 @@ class TestServer:
                 for _ in range(5):  # more than all memory for bodies, if it were not released
                     assert serving.answers(data).endswith(body)
 
+    def test_a_body_that_is_given_up_is_503_and_its_sender_is_not_reset(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(server, "MAX_BODIES_BYTES", 4 * MIB)
+        slow = posted(bytes(8 * MIB))
+        with Serving() as serving, serving.connect(slow[:MIB]) as sock:
+            await_that(lambda: serving.server.memory._totals[False] > MIB // 2)
+            assert serving.statuses(posted(bytes(MIB))) == [200]
+            sock.sendall(slow[MIB:])
+            assert statuses_of(one_answer(sock)) == [503]
+
+    def test_a_body_in_tiny_chunks_is_read_where_its_sender_is_authenticated(self) -> None:
+        def known(request: server.Request) -> server.Answer:
+            request.mark_authenticated()
+            return server.Answer(content=request.read_body())
+
+        grains = chunked(b"1\r\nx\r\n" * 2000 + b"0\r\n\r\n")
+        with Serving() as serving:
+            assert serving.statuses(grains) == [400]
+        with Serving(known) as serving:
+            assert serving.answers(grains).endswith(b"\r\n\r\n" + b"x" * 2000)
+
+    @pytest.mark.parametrize("tls", [False, True])
+    def test_an_idle_connection_is_closed_in_time(self, authority: trustme.CA, tls: bool) -> None:
+        with Serving(tls=context_of(authority) if tls else None) as serving:
+            sock = serving.connect()
+            with untrusting_gevent().wrap_socket(sock) if tls else sock as client:
+                client.sendall(posted())
+                assert one_answer(client)
+                assert serving.connections.counts()["idle"] == 1
+                serving.connections.sweep(time.monotonic() + server.IDLE_SECONDS + 1)
+                assert client.recv(1) == b""
+
     @pytest.mark.parametrize(
         "expired, stopping, status",
         [(False, False, 400), (True, False, 408), (False, True, 503), (True, True, 503)],
@@ -1005,13 +1038,8 @@ class TestConnections:
         connections.idle(ours[1])
         ours[2].sock.peer.sendall(b"GET")
         assert connections.open(ours[16])
-        assert connections.counts() == {
-            "arriving": 14,
-            "idle": 1,
-            "discarding": 0,
-            "reading": 0,
-            "working": 1,
-        }
+        expected = {"arriving": 14, "idle": 1, "discarding": 0, "reading": 0, "working": 1}
+        assert connections.counts() == expected
         assert ours[3] not in ours[3].group  # the oldest that has sent nothing
         for connection in [*ours[4:], ours[1], ours[2]]:
             connections.work(connection)
