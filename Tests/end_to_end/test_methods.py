@@ -108,3 +108,10 @@ def test_duplicates_and_events_without_a_key_are_in_the_minutes_line() -> None:
                 for _, text in sandbox.logs
             )
         )
+
+
+@pytest.mark.parametrize("path", ["/a%0Ab", "/%0A", "/%0Ahealth", "/health%0Ax"])
+def test_a_path_with_a_line_feed_is_a_path_like_any_other(path: str) -> None:
+    with sandboxed() as sandbox:
+        assert ask(sandbox, post(b'{"n": 1}', target=path.encode())).status == 200
+        assert last(sandbox)["path"] == path.replace("%0A", "\n")

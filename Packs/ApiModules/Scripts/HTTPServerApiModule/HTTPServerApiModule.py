@@ -243,12 +243,9 @@ def certificate_problem(certificate: str) -> str:
 
 
 def read_asn1_time(digits: bytes) -> float:
-    """Return the epoch seconds of a UTCTime (12 digits) or a GeneralizedTime (14); their Z is off.
-
-    RFC 5280, 4.1.2.5.1: a UTCTime's year has two digits, for 1950 to 2049. Raises ValueError.
-    """
+    """Return the epoch seconds of a UTCTime (12 digits) or GeneralizedTime (14) without its Z."""
     text = digits.decode()
-    if len(text) == 12:
+    if len(text) == 12:  # RFC 5280, 4.1.2.5.1: the years 1950 to 2049
         text = ("19" if text >= "50" else "20") + text
     return calendar.timegm(time.strptime(text, "%Y%m%d%H%M%S"))
 
@@ -265,7 +262,7 @@ REQUEST_SECONDS = 30  # for the TLS handshake, the headers and the body together
 IDLE_SECONDS = 60  # a kept-alive connection without a request
 MAX_CONNECTIONS = 4096
 SPARE_DESCRIPTORS = 100  # of the process's limit, for everything that is not a connection
-EVICTION_CANDIDATES = 64  # looked at when full, so that a crowd does not make newcomers expensive
+EVICTION_CANDIDATES = 64  # looked at when full, so that a crowd does not make a newcomer dear
 # Thrown away after a refusal, so that who is still sending sees the answer and not a reset.
 DISCARD_BYTES = 64 * 1024**2
 DISCARD_SECONDS = 10.0
@@ -305,10 +302,10 @@ class BodyMemory:
     """
 
     def __init__(self) -> None:
-        # by request; each is authenticated or not, and has a sender
-        self._owners: dict[Request, tuple[bool, str]] = {}
-        self._held: Counter[tuple[bool, str]] = Counter()  # bytes
-        self._totals = {True: 0, False: 0}  # bytes of authenticated senders, and of strangers
+        # of authenticated senders and of strangers: the owner of each body, longest silent first
+        self._owners: dict[bool, dict[Request, tuple[bool, str]]] = {True: {}, False: {}}
+        self._totals = {True: 0, False: 0}  # bytes
+        self._held: Counter[tuple[bool, str]] = Counter()  # bytes of each owner
 
     def reserve(self, request: "Request", size: int) -> None:
         """Account for ``size`` more bytes that a request holds; raises ServiceUnavailable."""
@@ -323,17 +320,18 @@ class BodyMemory:
 
     def add(self, request: "Request", owner: tuple[bool, str], size: int) -> None:
         """Account for bytes that are in memory anyway."""
-        self._owners[request] = owner
+        self._owners[owner[0]].pop(request, None)
+        self._owners[owner[0]][request] = owner
         self._held[owner] += size
         self._totals[owner[0]] += size
         request.reserved += size
 
     def release(self, request: "Request") -> None:
         """Account for the end of all that a request holds."""
-        owner, size = self._owners.pop(request), request.reserved
+        owner = self._owners[request.authenticated].pop(request)
+        self._totals[owner[0]] -= request.reserved
+        self._held[owner] -= request.reserved
         request.reserved = 0
-        self._totals[owner[0]] -= size
-        self._held[owner] -= size
         if not self._held[owner]:
             del self._held[owner]
 
@@ -356,13 +354,15 @@ class BodyMemory:
             if body.complete or body is request or (group == "sender" and other != owner):
                 return False
             stalled = now - body.arrived > STALLED_SECONDS
-            return not other[0] or (owner[0] and (stalled or held[other] > held[owner] + size))
+            return not other[0] or stalled or held[other] > held[owner] + size
 
-        def cost(body: Request) -> tuple[bool, float]:
-            return not body.authenticated, held[self._owners[body]] * (now - body.arrived)
-
-        bodies = [body for body, other in self._owners.items() if may_be_given_up(body, other)]
-        return max(bodies, key=cost, default=None)
+        for kind in (False, True) if owner[0] else (False,):
+            owners = self._owners[kind]
+            bodies = (body for body, other in owners.items() if may_be_given_up(body, other))
+            candidates = list(itertools.islice(bodies, EVICTION_CANDIDATES))
+            if candidates:
+                return max(candidates, key=lambda body: held[owners[body]] * (now - body.arrived))
+        return None
 
 
 class ConnectionRegistry:
@@ -429,7 +429,7 @@ class ConnectionRegistry:
 
     def discard(self, connection: "Connection") -> tuple[int, float]:
         """Note a refusal; returns how many bytes may be thrown away, in how many seconds."""
-        if len(self._discarding) >= MAX_DISCARDING:
+        if len(self._discarding) >= MAX_DISCARDING or connection.expired:
             return LINGER_BYTES, LINGER_SECONDS
         self._move(connection, self._discarding, time.monotonic() + DISCARD_SECONDS)
         return DISCARD_BYTES, DISCARD_SECONDS
@@ -532,10 +532,7 @@ STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in ht
 
 
 class Head:
-    """A request without its body: header names in lower case, values in Latin-1 as they arrived.
-
-    The application keeps in ``handler`` and ``notes`` what follows from the head alone.
-    """
+    """A request without its body: header names in lower case, values in Latin-1 as they arrived."""
 
     def __init__(
         self, method: str, target: str, minor: str, headers: dict[str, str], twice: frozenset[str]
@@ -553,7 +550,7 @@ class Head:
         connection = headers.get("connection", "").lower()
         options = connection.replace(" ", "").replace("\t", "").split(",")
         self.keep_alive = "close" not in options and (minor != "0" or "keep-alive" in options)
-        # the application's
+        # the application's: what follows from the head alone
         self.handler: Callable[[Request], Answer | None] | None = None  # the function that answers
         self.notes: Any = None
 
@@ -661,10 +658,12 @@ class KnownHeads:
 
     @staticmethod
     def key(head: bytes) -> tuple[tuple[bytes, bytes], bytes]:
-        """Return what a head is known by, and the digits of its Content-Length, empty without one.
+        """Return what a head is known by, empty if long, and the digits of its Content-Length.
 
         A second such line is a part of the key; such a head is refused, and so never known.
         """
+        if len(head) > MAX_KNOWN_HEAD_BYTES:
+            return (b"", b""), b""
         line = LENGTH_LINE.search(head)
         if not line:
             return (head, b""), b""
@@ -680,7 +679,7 @@ class KnownHeads:
 
     def add(self, key: tuple[bytes, bytes], head: Head) -> None:
         """Remember a head, in place of the least recently used one if there are too many."""
-        if len(key[0]) + len(key[1]) <= MAX_KNOWN_HEAD_BYTES:
+        if key[0]:
             self._heads[key] = head
             if len(self._heads) > MAX_KNOWN_HEADS:
                 self._heads.popitem(last=False)
@@ -732,7 +731,8 @@ class Reader:
         wait in vain for room in a window that Linux no longer opens, and not see its answer.
         """
         self._ended = True
-        gevent.get_hub().cancel_wait(self._sock._read_event, ReadingEnded())
+        if self._sock._read_event is not None:  # otherwise it is closed
+            gevent.get_hub().cancel_wait(self._sock._read_event, ReadingEnded())
 
     def wait(self) -> bool:
         """Wait for the next request's first byte and return whether there is one.
@@ -795,17 +795,20 @@ class Reader:
 
     def exactly(self, size: int) -> bytes:
         """Return ``size`` bytes, fewer only if they end before that."""
-        found = self.read_at_most(size) if size else b""
-        if len(found) == size:
-            return found
-        parts = bytearray(found)
+        found = bytearray()
+        self.append_to(found, size)
+        return bytes(found)
+
+    def append_to(self, body: bytearray, size: int) -> bool:
+        """Append ``size`` bytes to a body; returns False if they end before that."""
         arrivals = 0
-        while len(parts) < size and (part := self.read_at_most(size - len(parts))):
-            parts += part
+        while size and (part := self.read_at_most(size)):
+            body += part
+            size -= len(part)
             arrivals += 1
             if arrivals > MAX_ARRIVALS:
                 gevent.sleep(ARRIVAL_SECONDS)
-        return bytes(parts)
+        return not size
 
     def _receive(self, size: int) -> bytes:
         try:
@@ -820,10 +823,7 @@ class Reader:
 
 
 class Request:
-    """A request that is being answered: its head, its body, and the memory that it takes.
-
-    The application may replace ``address``, a proxy's, by that of the sender behind it.
-    """
+    """A request that is being answered: its head, its body, and the memory that it takes."""
 
     def __init__(
         self, head: Head, length: int, key: tuple[bytes, bytes], connection: "Connection"
@@ -833,7 +833,7 @@ class Request:
         self.headers = head.headers
         self.length = length  # bytes of the body, 0 if it arrives in chunks
         # who sends it
-        self.address = connection.address
+        self.address = connection.address  # the application may replace a proxy's by its sender's
         self.authenticated = False
         self.sender = ""  # whose memory it takes, the address if empty
         # how far it is
@@ -846,7 +846,8 @@ class Request:
         # the connection's
         self._connection = connection
         self._key = key  # in KnownHeads
-        self._seen = 0  # bytes that it holds in memory, reserved or not
+        # Bytes that it holds in memory, reserved or not. A long head takes what would be free.
+        self._seen = 0 if key[0] else SMALL_BODY_BYTES
 
     def reply(self, answer: Answer) -> None:
         """Answer the request: once, from any greenlet, without waiting."""
@@ -872,12 +873,11 @@ class Request:
         sender: whose share of the memory it takes, the address unless given. Where the proof
         includes the body, call this after read_body().
         """
-        self.authenticated = True
-        self.sender = sender
-        if self.reserved:
-            memory, size = self._connection.server.memory, self.reserved
+        memory, size = self._connection.server.memory, self.reserved
+        if size:
             memory.release(self)
             memory.add(self, (True, sender or self.address), size)
+        self.authenticated, self.sender = True, sender
 
     def reserve(self, size: int) -> None:
         """Account for ``size`` more bytes that the request holds in memory, see BodyMemory.
@@ -886,7 +886,7 @@ class Request:
         """
         if self.given_up:
             raise ServiceUnavailable(NO_MEMORY)
-        if self._seen % READ_BYTES + size >= READ_BYTES or not self._seen:
+        if self._seen % READ_BYTES + size >= READ_BYTES or not self.arrived:
             self.arrived = time.monotonic()
         self._seen += size
         if self._seen > SMALL_BODY_BYTES:
@@ -928,11 +928,9 @@ class Request:
         while size:
             part_size = min(READ_BYTES, size)
             self.reserve(part_size)
-            part = self._connection.reader.exactly(part_size)
-            if len(part) < part_size:  # RFC 9112, 8: such a request is incomplete
+            if not self._connection.reader.append_to(body, part_size):  # RFC 9112, 8
                 sentence = "The body ends before its Content-Length; send it whole."
                 raise self._connection.incomplete_request_error(sentence)
-            body += part
             size -= part_size
             if size:
                 gevent.sleep(0)  # a fast sender must not keep the event loop
@@ -989,10 +987,7 @@ class Request:
 
 
 class Connection:
-    """A sender's connection: one request after the other is read and answered.
-
-    ``deadline`` (time.monotonic() seconds) is when it has to leave its group in ConnectionRegistry.
-    """
+    """A sender's connection: one request after the other is read and answered."""
 
     def __init__(self, sock: Any, address: str, server: "Server") -> None:
         # per connection
@@ -1003,7 +998,7 @@ class Connection:
         self._closing = False  # no request follows the one that is being answered
         # the registry's
         self.group: OrderedDict[Connection, None] = OrderedDict()  # none until it is admitted
-        self.deadline = time.monotonic() + REQUEST_SECONDS
+        self.deadline = time.monotonic() + REQUEST_SECONDS  # in its group
         self.expired = False  # its time is up
         # per request
         self._busy = False  # a request is being answered, or its answer is leaving
