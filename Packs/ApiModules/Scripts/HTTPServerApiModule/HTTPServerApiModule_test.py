@@ -20,6 +20,7 @@ import gevent
 import gevent.event
 import gevent.socket
 import HTTPServerApiModule as server
+import MetricsApiModule as metrics
 import pytest
 import trustme
 from cryptography import x509
@@ -412,7 +413,7 @@ class FakeSocket:
 
 def verdict(raw: bytes, piece: int = 7) -> tuple[int, bytes, bytes]:
     """Return what a request is answered (200: it is taken), its body, and the bytes behind it."""
-    counters = server.Counters()
+    counters = metrics.Counters()
     shared = SimpleNamespace(
         connections=server.ConnectionRegistry(counters),
         known_heads=server.KnownHeads(),
@@ -587,7 +588,7 @@ class TestRawRequests:
     def test_the_date_is_right_though_the_clock_jumps(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        counters = server.Counters()
+        counters = metrics.Counters()
         registry = server.ConnectionRegistry(counters)
         ours = server.Server(("127.0.0.1", 0), lambda _: None, registry, counters, print)
         clock = [1_700_000_000.5, 100.0]
@@ -612,7 +613,7 @@ class Serving:
     """A server on a free port of 127.0.0.1, and what happens on it."""
 
     def __init__(self, answer: Callable[[server.Request], Any] = echo, tls: Any = None) -> None:
-        self.counters = server.Counters()
+        self.counters = metrics.Counters()
         self.connections = server.ConnectionRegistry(self.counters)
         self.failures: list[BaseException] = []
         self.server = server.Server(
@@ -1006,12 +1007,12 @@ def connection_to(shared: Any = None) -> Any:
 
 class TestConnections:
     @pytest.fixture
-    def counters(self) -> server.Counters:
-        return server.Counters()
+    def counters(self) -> metrics.Counters:
+        return metrics.Counters()
 
     @pytest.fixture
     def connections(
-        self, counters: server.Counters, monkeypatch: pytest.MonkeyPatch
+        self, counters: metrics.Counters, monkeypatch: pytest.MonkeyPatch
     ) -> server.ConnectionRegistry:
         """Return a registry of at most 16 connections."""
         monkeypatch.setattr(server, "MAX_CONNECTIONS", 16)
@@ -1029,7 +1030,7 @@ class TestConnections:
         assert not connections.reading()
 
     def test_who_is_silent_makes_room_first(
-        self, connections: server.ConnectionRegistry, counters: server.Counters
+        self, connections: server.ConnectionRegistry, counters: metrics.Counters
     ) -> None:
         ours = [connection_to() for _ in range(17)]
         for connection in ours[:16]:
@@ -1092,7 +1093,7 @@ class TestConnections:
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
-    def test_counters_are_logged_once_and_never_lost(self, counters: server.Counters) -> None:
+    def test_counters_are_logged_once_and_never_lost(self, counters: metrics.Counters) -> None:
         counters.add("incidents created", 2)
         counters.answered(200)
         counters.answered(503)
