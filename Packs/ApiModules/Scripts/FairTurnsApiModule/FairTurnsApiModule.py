@@ -44,16 +44,15 @@ class WorkerThread:
 
         Raises WorkerBusy if that takes longer than ``seconds``, the wait for its turn included.
         """
-        busy = WorkerBusy()
-        with gevent.Timeout(seconds, busy):
+        # The class, not an error: its traceback refers to this frame. If the frame referred to an
+        # error as well, a large argument would stay in memory until the garbage collector runs.
+        with gevent.Timeout(seconds, WorkerBusy):
             self._take_turn(sender)
             attempt = self._pool.spawn(self._attempt, function, args)
             # The turn lasts as long as the function, even if its caller no longer waits.
             attempt.rawlink(self._end_turn)
             value, error = attempt.get()
-        # An error's traceback refers to this frame. If the frame referred to the error as well, a
-        # large argument would stay in memory until the garbage collector runs.
-        del attempt, busy
+        del attempt  # it refers to the error, too
         try:
             if error is not None:
                 raise error

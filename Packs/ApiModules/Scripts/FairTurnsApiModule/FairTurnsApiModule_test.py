@@ -231,3 +231,25 @@ class TestMemory:
 
         call()
         assert await_that(lambda: [found() for found in gone] == [None, None])
+
+    @pytest.mark.parametrize("is_running", [True, False], ids=["running", "waiting"])
+    def test_neither_outlives_a_call_that_took_too_long(self, is_running: bool) -> None:
+        worker, gate, gone = WorkerThread(), threading.Event(), []
+
+        def hold(_: object) -> None:
+            gate.wait(LONG)
+
+        def call() -> None:
+            body = Large(b"x" * 1000)
+            gone.append(weakref.ref(body))
+            try:
+                worker.run(hold, body, seconds=0.001)
+            except WorkerBusy as error:
+                gone.append(weakref.ref(error))
+
+        first = None if is_running else gevent.spawn(worker.run, hold, None)
+        gevent.sleep(0)
+        call()
+        gate.set()
+        assert await_that(lambda: [found() for found in gone] == [None, None])
+        assert first is None or first.get(timeout=LONG) is None
