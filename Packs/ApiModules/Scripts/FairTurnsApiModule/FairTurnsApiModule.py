@@ -48,9 +48,7 @@ class WorkerThread:
         # error as well, a large argument would stay in memory until the garbage collector runs.
         with gevent.Timeout(seconds, WorkerBusy):
             self._take_turn(sender)
-            attempt = self._pool.spawn(self._attempt, function, args)
-            # The turn lasts as long as the function, even if its caller no longer waits.
-            attempt.rawlink(self._end_turn)
+            attempt = self._begin(function, args)
             value, error = attempt.get()
         del attempt  # it refers to the error, too
         try:
@@ -97,6 +95,18 @@ class WorkerThread:
         turns.popleft().set()
         if turns:
             self._waiting[sender] = turns
+
+    def _begin(
+        self, function: Callable[..., Any], args: tuple[Any, ...]
+    ) -> gevent.event.AsyncResult:
+        try:
+            attempt = self._pool.spawn(self._attempt, function, args)
+        except BaseException:  # for instance, the system has no thread left
+            self._end_turn()
+            raise
+        # The turn lasts as long as the function, even if its caller no longer waits.
+        attempt.rawlink(self._end_turn)
+        return attempt
 
     def _attempt(
         self, function: Callable[..., Any], args: tuple[Any, ...]

@@ -10,6 +10,7 @@ from typing import Any
 import gevent
 import pytest
 from FairTurnsApiModule import WorkerBusy, WorkerThread
+from gevent.threadpool import ThreadPool
 
 LONG = 20.0  # seconds; a test that waits for so long has failed
 
@@ -188,6 +189,27 @@ class TestBusy:
         gate.set()
         worker.run(order.append, "next", seconds=LONG)
         assert order == ["held", "next"]
+
+
+class TestNoThread:
+    def test_a_thread_that_cannot_start_takes_no_turn(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        Given: a system that has no thread left for a moment
+        When: a function is to run, and another one after it
+        Then: the first caller gets the error, and the second one its result
+        """
+        worker = WorkerThread()
+
+        def fail(*_: object) -> None:
+            raise RuntimeError("can't start new thread")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(ThreadPool, "spawn", fail)
+            with pytest.raises(RuntimeError, match="can't start new thread"):
+                worker.run(int, "1")
+        assert worker.run(int, "2", seconds=LONG) == 2
 
 
 class Large(bytearray):
