@@ -156,7 +156,8 @@ class TestBusy:
         When: its time is over
         Then: the turn goes to the next caller
         """
-        worker, gate, order = WorkerThread(), threading.Event(), []
+        worker, gate = WorkerThread(), threading.Event()
+        order: list[str] = []
 
         def end_the_next() -> None:
             worker.run(gate.wait, LONG)
@@ -175,7 +176,8 @@ class TestBusy:
         first.kill()  # throw() has left it where it was
 
     def test_a_function_that_takes_too_long_keeps_its_turn_until_it_ends(self) -> None:
-        worker, gate, order = WorkerThread(), threading.Event(), []
+        worker, gate = WorkerThread(), threading.Event()
+        order: list[str] = []
 
         def hold() -> None:
             gate.wait(LONG)
@@ -241,7 +243,8 @@ class TestMemory:
         assert await_that(lambda: gone() is None)
 
     def test_neither_an_argument_nor_the_error_outlives_a_call_that_fails(self) -> None:
-        worker, gone = WorkerThread(), []
+        worker = WorkerThread()
+        gone: list[weakref.ref[Any]] = []
 
         def call() -> None:
             body = Large(b"x" * 1000)
@@ -256,7 +259,8 @@ class TestMemory:
 
     @pytest.mark.parametrize("is_running", [True, False], ids=["running", "waiting"])
     def test_neither_outlives_a_call_that_took_too_long(self, is_running: bool) -> None:
-        worker, gate, gone = WorkerThread(), threading.Event(), []
+        worker, gate = WorkerThread(), threading.Event()
+        gone: list[weakref.ref[Any]] = []
 
         def hold(_: object) -> None:
             gate.wait(LONG)
