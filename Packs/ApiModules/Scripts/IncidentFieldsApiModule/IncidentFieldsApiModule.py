@@ -212,6 +212,7 @@ class Shared(NamedTuple):
     fields: dict[str, Any]
     first: str
     others: str
+    notes: frozenset[str] = frozenset()  # names in ``others`` that say what is shortened
 
 
 def share(fields: dict[str, Any], events: int) -> Shared:
@@ -231,7 +232,7 @@ def share(fields: dict[str, Any], events: int) -> Shared:
         if over > 0:
             others[name] = shorten_json(fields[name], byte_length(whole[name]) - over)
             others[f"{name}_shortened"] = '"it is whole in an earlier incident of the same request"'
-    return Shared(fields, first, join_json(others))
+    return Shared(fields, first, join_json(others), frozenset(others) - frozenset(fields))
 
 
 def share_parent(parent: Any, shared: Shared, events: int, leads: bool) -> Shared:
@@ -246,6 +247,7 @@ def share_parent(parent: Any, shared: Shared, events: int, leads: bool) -> Share
         {**shared.fields, **around.fields},
         f"{first},{around.first}",
         f"{shared.others},{around.others}",
+        shared.notes | around.notes,
     )
 
 
@@ -262,13 +264,11 @@ def raw_json(raw: dict[str, Any], shared: Shared, first: bool, webhook: str, tex
     replaces one of the sender's; it is then called request_<name>.
     """
     added = f'{shared.first if first else shared.others},"webhook":{webhook}'
-    if not raw.keys().isdisjoint(shared.fields) or not raw.keys().isdisjoint(NAMES_OF_OURS):
+    names = raw.keys()
+    if "webhook" in raw or not (names.isdisjoint(shared.fields) and names.isdisjoint(shared.notes)):
         added = to_json(rename_taken(json.loads(f"{{{added}}}"), raw))[1:-1]
     text = without_marker(text) if text else to_json(raw)
     return f"{text[:-1]},{added}}}" if raw else f"{{{added}}}"
-
-
-NAMES_OF_OURS = frozenset({"webhook", "headers_shortened", "parent_shortened"})
 
 
 def without_mirroring(payload: dict[str, Any]) -> dict[str, Any]:

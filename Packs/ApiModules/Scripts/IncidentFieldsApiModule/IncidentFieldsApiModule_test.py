@@ -328,6 +328,21 @@ class TestRawJson:
                     name = f"request_{name}"
                 assert made[name] == value
 
+    @pytest.mark.parametrize("name", ["headers", "query", "path"])
+    def test_a_note_never_replaces_a_field_of_the_sender_s(self, name: str) -> None:
+        """
+        Given: 10,000 events of a request with a long path, query string and header, all of which
+            are shortened, and an event with a field that is called like a note about that
+        When: that event becomes rawJSON
+        Then: its own field is as sent, and the note has another name
+        """
+        ours = {"headers": {"h": "x" * 9000}, "query": {"q": "x" * 9000}, "path": "x" * 9000}
+        shared = incident_fields.share(ours, 10_000)
+        raw = {f"{name}_shortened": "the sender's"}
+        made = parsed(incident_fields.raw_json(raw, shared, False, WEBHOOK))
+        assert made[f"{name}_shortened"] == "the sender's"
+        assert "whole in an earlier incident" in made[f"request_{name}_shortened"]
+
     def test_a_name_taken_twice_gets_another_prefix(self) -> None:
         shared = incident_fields.share({"path": "/firewall/a", "headers": {}}, 1)
         raw = {"path": "/own", "request_path": 5, "headers": None}
