@@ -1,8 +1,8 @@
-"""Senders take turns: one worker thread for what would block the event loop.
+"""Senders take turns on one worker thread, which runs what would block the event loop.
 
-What it is for: functions that take long run on a native thread, one after the other, while the greenlets
-that asked wait; whoever has much to do waits behind everybody who has little. It knows nothing of requests,
-of what the functions do, or of Cortex XSOAR.
+What it is for: slow functions run on a native thread, one after the other, while the greenlets
+that called them wait. A sender with many functions waits behind the senders with few. It knows
+nothing of requests, of what the functions do, or of Cortex XSOAR.
 """
 
 import math
@@ -17,21 +17,21 @@ from gevent.threadpool import ThreadPool
 
 
 class WorkerBusy(Exception):
-    """The worker thread did not get to a function, or not to its end, within the time for it."""
+    """The worker thread did not finish a function within the time allowed for it."""
 
 
 class WorkerThread:
-    """One native thread that runs functions one after the other, while the greenlets that asked wait.
+    """One native thread that runs functions one after the other, while their callers wait.
 
-    Senders take turns: whoever has much to parse waits behind everybody who has little.
+    Senders take turns, so that one with many functions does not hold up the others.
     """
 
     def __init__(self) -> None:
         self._pool = ThreadPool(1)
-        # By sender, whose turn is next first.
+        # The waiting callers of each sender; the sender whose turn is next stands first.
         self._waiting: OrderedDict[str, deque[gevent.event.Event]] = OrderedDict()
         self._is_taken = False
-        self._since = math.inf  # when the function in progress began, in time.monotonic() seconds
+        self._since = math.inf  # time.monotonic() when the function in progress began
 
     def run(
         self,
@@ -42,26 +42,27 @@ class WorkerThread:
     ) -> Any:
         """Return what the function returns, or raise what it raises.
 
-        Raises WorkerBusy where it takes longer than ``seconds``, the wait for its turn included.
+        Raises WorkerBusy if that takes longer than ``seconds``, the wait for its turn included.
         """
-        busy = WorkerBusy()
-        with gevent.Timeout(seconds, busy):
+        # The class, not an error: its traceback refers to this frame. If the frame referred to an
+        # error as well, a large argument would stay in memory until the garbage collector runs.
+        with gevent.Timeout(seconds, WorkerBusy):
             self._take_turn(sender)
-            attempt = self._pool.spawn(self._attempt, function, args)
-            attempt.rawlink(self._end_turn)  # also where nobody waits for the function any more
+            attempt = self._begin(function, args)
             value, error = attempt.get()
-        # An error's traceback keeps this frame: a large body would stay until Python's collector runs.
-        del attempt, busy
+        del attempt  # it refers to the error, too
         try:
             if error is not None:
                 raise error
             return value
         finally:
-            # Else its traceback keeps this frame, and a large body stays until it is collected.
             del error
 
     def busy_seconds(self, now: float) -> float:
-        """Return how long the function in progress has been running, at most 0 without one; ``now`` is monotonic."""
+        """Return how many seconds the function in progress has been running, below 0 if none is.
+
+        ``now`` is a reading of time.monotonic().
+        """
         return now - self._since
 
     def _take_turn(self, sender: str) -> None:
@@ -73,7 +74,7 @@ class WorkerThread:
         try:
             turn.wait()
         except BaseException:
-            if turn.is_set():  # the turn came with the end of the time to wait for it
+            if turn.is_set():  # the turn was given just as the time to wait for it ran out
                 self._end_turn()
             else:
                 self._forget(sender, turn)
@@ -86,7 +87,7 @@ class WorkerThread:
             del self._waiting[sender]
 
     def _end_turn(self, _: Any = None) -> None:
-        """Give the turn to the next sender, who then waits behind all others."""
+        """Give the turn to the next sender, which then goes to the end of the line."""
         if not self._waiting:
             self._is_taken = False
             return
@@ -95,13 +96,25 @@ class WorkerThread:
         if turns:
             self._waiting[sender] = turns
 
+    def _begin(
+        self, function: Callable[..., Any], args: tuple[Any, ...]
+    ) -> gevent.event.AsyncResult:
+        try:
+            attempt = self._pool.spawn(self._attempt, function, args)
+        except BaseException:  # for instance, the system has no thread left
+            self._end_turn()
+            raise
+        # The turn lasts as long as the function, even if its caller no longer waits.
+        attempt.rawlink(self._end_turn)
+        return attempt
+
     def _attempt(
         self, function: Callable[..., Any], args: tuple[Any, ...]
     ) -> tuple[Any, Exception | None]:
         self._since = time.monotonic()
         try:
             return function(*args), None
-        except Exception as error:  # left to the pool, gevent would print it to stderr
+        except Exception as error:  # the pool would print it to stderr
             return None, error
         finally:
             self._since = math.inf

@@ -1,16 +1,16 @@
-"""What XSOAR takes: JSON without its error marker, and the fields of an incident.
+"""What XSOAR accepts: JSON without its error marker, and the fields of an incident.
 
-What it is for: a value becomes JSON that cannot upset the platform, texts are cut to size, a payload
-becomes the details that a person reads, and the fields of the native format are read strictly. It knows
-nothing of requests and senders, of paths into payloads, or of an instance's parameters.
+What it is for: encoding values as JSON that the platform can read, cutting texts to size, writing
+the details of an incident for a person, and reading the fields of the native format strictly. It
+knows nothing of requests and senders, of paths into payloads, or of an instance's parameters.
 
 | section | what it does |
 | --- | --- |
-| JSON | compact JSON without the platform's error marker, in pieces where it is large |
-| Sizes | how many bytes a text takes; values cut to size |
-| rawJSON | an event's own fields, what the events of a request share, and our own object |
-| Details | a payload's text for a person |
-| Native format | its fields, each of its own type |
+| JSON | compact JSON without the platform's error marker; large values in pieces |
+| Sizes | the size of a text; values cut to size |
+| rawJSON | an event's own fields, what the events of a request share, and the `webhook` object |
+| Details | a summary of a payload for a person |
+| Native format | its fields, each with its type |
 """
 
 import contextlib
@@ -25,39 +25,39 @@ from typing import Any, NamedTuple
 # JSON: compact, and without the platform's error marker
 # -------------------------------------------------------------------------------------------------
 
-MAX_NAME_CHARACTERS = 600  # longer titles are refused by XSOAR's database
-PIECE_ELEMENTS = 500  # of a large payload, encoded at a time
-ERROR_MARKER = "[ERROR-fd5a7750-7182-4b38-90ba-091824478903]"  # anywhere in an answer, it makes the platform raise
-MARKER_START = ERROR_MARKER[:7]  # looked for first: its absence is found four times as fast
-EVENT_LOOP_THREAD = threading.get_ident()  # which imports this file and serves the connections
+MAX_NAME_CHARACTERS = 600  # XSOAR's database refuses longer titles
+PIECE_ELEMENTS = 500  # elements of a large value that are encoded at a time
+# The platform raises an exception if this text is anywhere in an answer.
+ERROR_MARKER = "[ERROR-fd5a7750-7182-4b38-90ba-091824478903]"
+MARKER_START = ERROR_MARKER[:7]  # a search for it takes a quarter of the time
+EVENT_LOOP_THREAD = threading.get_ident()  # the thread that imports this file serves connections
 encode_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def to_json(value: Any) -> str:
-    """Return a value as compact JSON for the platform, without_marker.
+    """Return a value as compact JSON for the platform, without its error marker.
 
-    On a native thread, where large values are handled, it is encoded in pieces, so that the event loop
-    gets its turn.
+    The encoder keeps all other threads waiting. On a native thread, which handles large values, it
+    therefore gets them in pieces, and the event loop has its turn in between.
     """
     on_loop = threading.get_ident() == EVENT_LOOP_THREAD
     return without_marker(encode_json(value) if on_loop else _encode_in_pieces(value))
 
 
 def without_marker(text: str) -> str:
-    """Return a JSON text in which the platform's error marker cannot be found, yet is whole once parsed."""
-    return (
-        text.replace(ERROR_MARKER, "\\u005b" + ERROR_MARKER[1:]) if MARKER_START in text else text
-    )
+    """Return a JSON text whose error markers begin with an escape: only a parser sees them."""
+    if MARKER_START not in text:
+        return text
+    return text.replace(ERROR_MARKER, "\\u005b" + ERROR_MARKER[1:])
 
 
 def _encode_in_pieces(value: Any, levels: int = 4) -> str:
-    """Return what encode_json does; other threads get their turn between two pieces."""
+    """Return what encode_json does; other threads have their turn between two pieces."""
     if not levels or not isinstance(value, (dict, list)) or not value:
         return encode_json(value)
     if len(value) > PIECE_ELEMENTS:
-        kind, elements = (
-            (dict, iter(value.items())) if isinstance(value, dict) else (list, iter(value))
-        )
+        kind: type = dict if isinstance(value, dict) else list
+        elements = iter(value.items() if isinstance(value, dict) else value)
         groups = iter(lambda: kind(itertools.islice(elements, PIECE_ELEMENTS)), kind())
         pieces = [encode_json(group)[1:-1] for group in groups]
     elif isinstance(value, dict):
@@ -71,7 +71,10 @@ def _encode_in_pieces(value: Any, levels: int = 4) -> str:
 
 
 def plain_field(value: str, most: int | None = None) -> str:
-    """Return a text for a field of the incident: without the error marker, cut at a whole character."""
+    """Return a text for a field of the incident, without the platform's error marker.
+
+    It is cut to at most ``most`` characters, but not between a character and its combining marks.
+    """
     if MARKER_START in value:
         value = value.replace(ERROR_MARKER, "[ERROR " + ERROR_MARKER[7:])
     if most is None or len(value) <= most:
@@ -79,16 +82,17 @@ def plain_field(value: str, most: int | None = None) -> str:
     while most and (
         unicodedata.category(value[most]) in ("Mn", "Mc", "Me", "Cf") or value[most - 1] == "\u200d"
     ):
-        most -= 1  # the next character belongs to the one before it
+        most -= 1  # the next character is displayed together with the one before it
     return value[: most or MAX_NAME_CHARACTERS]
 
 
 # -------------------------------------------------------------------------------------------------
-# Sizes: how many bytes a text takes; values cut to size
+# Sizes: the size of a text; values cut to size
 # -------------------------------------------------------------------------------------------------
 
-SMALL_TEXT_BYTES = 32 * 1024  # up to here an estimate is good enough
-SHORTENINGS = (  # characters a text, elements a list: the first that is short enough counts
+SMALL_TEXT_BYTES = 32 * 1024  # for texts up to this size, a rougher estimate is good enough
+# Most characters of a text, and most elements of a list. The first row that suffices is used.
+SHORTENINGS = (
     (1_000_000, 1_000_000),
     (8192, 1_000_000),
     (1024, 1000),
@@ -100,9 +104,9 @@ SHORTENINGS = (  # characters a text, elements a list: the first that is short e
 
 
 def wire_length(text: str) -> int:
-    """Return about how many bytes a text takes as a string in the platform's JSON, which escapes all but ASCII.
+    """Return about how many bytes a text takes in the platform's JSON, which escapes all but ASCII.
 
-    Of a small one it is the length in UTF-8.
+    For a small text, this is its length in UTF-8.
     """
     if len(text) <= SMALL_TEXT_BYTES:
         return byte_length(text)
@@ -116,7 +120,10 @@ def byte_length(text: str) -> int:
 
 
 def shorten_json(value: Any, most: int) -> str:
-    """Return a value's JSON in at most ``most`` bytes: long texts cut and marked, then long lists and objects."""
+    """Return a value's JSON in at most ``most`` bytes; what is cut is marked.
+
+    Long texts are cut first, then long lists and objects. If nothing suffices, it is `"[cut]"`.
+    """
     for characters, elements in SHORTENINGS:
         text = to_json(shorten(value, characters, elements))
         if byte_length(text) <= most:
@@ -125,34 +132,38 @@ def shorten_json(value: Any, most: int) -> str:
 
 
 def shorten(value: Any, characters: int, elements: int) -> Any:
-    """Return a value whose texts, lists and objects are cut where they are longer than that, and say so."""
+    """Return a value whose longer texts, lists and objects are cut, and say how long they were."""
     if isinstance(value, str):
-        return (
-            value
-            if len(value) <= characters
-            else f"{value[:characters]}... [cut, {len(value)} characters]"
-        )
+        if len(value) <= characters:
+            return value
+        return f"{value[:characters]}... [cut, {len(value)} characters]"
     if isinstance(value, list):
         kept = [shorten(child, characters, elements) for child in value[:elements]]
         return kept if len(value) <= elements else [*kept, f"[cut, {len(value)} elements]"]
     if isinstance(value, dict):
         fields = {
-            name if len(name) <= 256 else f"{name[:256]}... [cut]": shorten(
-                child, characters, elements
-            )
-            for name, child in list(value.items())[:elements]
+            shorten_name(name): shorten(child, characters, elements)
+            for name, child in itertools.islice(value.items(), elements)
         }
         return fields if len(value) <= elements else {**fields, "[cut]": f"{len(value)} fields"}
     return value
 
 
+def shorten_name(name: str) -> str:
+    """Return the name of a field, cut if it is longer than 256 characters."""
+    return name if len(name) <= 256 else f"{name[:256]}... [cut]"
+
+
 MAX_SAMPLE_BYTES = 64 * 1024
-# A hook in Python, at which a thread gives way: the decoder in C would keep all others waiting.
-GIVING_WAY = json.JSONDecoder(object_pairs_hook=lambda pairs: dict(pairs))  # noqa: C416
+# Other threads have their turn when the hook runs, which is in Python; the decoder is not.
+GIVING_WAY = json.JSONDecoder(object_pairs_hook=lambda pairs: dict(pairs))
 
 
 def small_sample(incident: dict[str, Any]) -> dict[str, Any]:
-    """Return an incident of at most MAX_SAMPLE_BYTES as JSON: its long strings cut and marked, then its long lists."""
+    """Return an incident that takes at most MAX_SAMPLE_BYTES as JSON; what is cut is marked.
+
+    Long texts are cut first, then long lists and objects. If nothing suffices, a note replaces it.
+    """
     try:
         raw = GIVING_WAY.decode(incident.get("rawJSON") or "{}")
     except (ValueError, RecursionError):
@@ -171,42 +182,45 @@ def small_sample(incident: dict[str, Any]) -> dict[str, Any]:
 
 
 # -------------------------------------------------------------------------------------------------
-# rawJSON: an event's own fields, what the events of a request share, and our own object
+# rawJSON: an event's own fields, what the events of a request share, and the `webhook` object
 # -------------------------------------------------------------------------------------------------
 
-# What XSOAR takes for mirroring, wherever it comes from: a sender's own is kept under payload_<name>.
+# XSOAR mirrors an incident whose rawJSON has these, whoever wrote them. A sender's own are kept
+# under payload_<name>.
 MIRRORING_FIELDS = frozenset(
     {
-        *("mirror_direction", "mirror_instance", "mirror_id", "mirror_tags"),
-        *(
-            "dbotMirrorId",
-            "dbotMirrorDirection",
-            "dbotMirrorInstance",
-            "dbotMirrorTags",
-            "dbotMirrorLastSync",
-        ),
+        "mirror_direction",
+        "mirror_instance",
+        "mirror_id",
+        "mirror_tags",
+        "dbotMirrorId",
+        "dbotMirrorDirection",
+        "dbotMirrorInstance",
+        "dbotMirrorTags",
+        "dbotMirrorLastSync",
     }
 )
-# Of headers, query and parent in a request's events: 10,000 of them get 1.6 KB each.
+# All copies of headers, query string and parent in a request's events; 10,000 get 1.6 KB each.
 MAX_SHARED_BYTES = 16 * 1024**2
 
 
 class Shared(NamedTuple):
-    """What is added to the events of a request: the fields, for paths, and their JSON without braces.
+    """What is added to each event of a request: the fields, and their JSON without the braces.
 
-    ``others`` is for all events but the first, and shorter where so many would multiply it too far.
+    ``first`` is for the first event, ``others`` for all others: shorter if there are many of them.
     """
 
     fields: dict[str, Any]
     first: str
     others: str
+    notes: frozenset[str] = frozenset()  # names in ``others`` that say what is shortened
 
 
 def share(fields: dict[str, Any], events: int) -> Shared:
-    """Encode once what the events of a request share.
+    """Return what the events of a request share, encoded once.
 
-    Each event has it whole, unless all of them together would have more than MAX_SHARED_BYTES of it. Then
-    the first has it whole and the others a shortened form, which says so.
+    Each event has it whole unless the copies would exceed MAX_SHARED_BYTES together. In that case
+    the first event has it whole, and the others have a shortened form that says so.
     """
     first = to_json(fields)[1:-1]
     most = MAX_SHARED_BYTES // max(events, 1)
@@ -219,39 +233,43 @@ def share(fields: dict[str, Any], events: int) -> Shared:
         if over > 0:
             others[name] = shorten_json(fields[name], byte_length(whole[name]) - over)
             others[f"{name}_shortened"] = '"it is whole in an earlier incident of the same request"'
-    return Shared(fields, first, join_json(others))
+    return Shared(fields, first, join_json(others), frozenset(others) - frozenset(fields))
 
 
 def share_parent(parent: Any, shared: Shared, events: int, leads: bool) -> Shared:
-    """Return what an array's elements share: what all events of the request do, and the rest of the item."""
+    """Return what the elements of an array share: the fields of the request, and the parent.
+
+    ``parent`` is the item around the array; ``leads`` is true if the request's first event is
+    among the elements.
+    """
     around = share({"parent": parent}, events)
     first = shared.first if leads else shared.others
     return Shared(
         {**shared.fields, **around.fields},
         f"{first},{around.first}",
         f"{shared.others},{around.others}",
+        shared.notes | around.notes,
     )
 
 
 def join_json(fields: dict[str, str]) -> str:
-    """Return the fields of a JSON object, whose values are JSON already, without the braces around them."""
+    """Return a JSON object without its braces; the values are JSON already."""
     return ",".join([f'"{name}":{value}' for name, value in fields.items()])
 
 
 def raw_json(raw: dict[str, Any], shared: Shared, first: bool, webhook: str, text: str = "") -> str:
-    """Return an event's rawJSON: its own fields, what the request's events share, and ``webhook``, which is JSON.
+    """Return an event's rawJSON: its own fields, what the request's events share, and ``webhook``.
 
-    ``text`` is the event's own JSON where it may stay as it came: numbers then keep every digit, and nothing
-    is encoded again. Fields of ours never replace the sender's: they are called request_<name> then.
+    ``webhook`` is JSON. ``text`` is the event's own JSON if it may stay as the sender wrote it:
+    numbers then keep every digit, and nothing is encoded again. A field that is added never
+    replaces one of the sender's; it is then called request_<name>.
     """
     added = f'{shared.first if first else shared.others},"webhook":{webhook}'
-    if not raw.keys().isdisjoint(shared.fields) or not raw.keys().isdisjoint(NAMES_OF_OURS):
+    names = raw.keys()
+    if "webhook" in raw or not (names.isdisjoint(shared.fields) and names.isdisjoint(shared.notes)):
         added = to_json(rename_taken(json.loads(f"{{{added}}}"), raw))[1:-1]
     text = without_marker(text) if text else to_json(raw)
     return f"{text[:-1]},{added}}}" if raw else f"{{{added}}}"
-
-
-NAMES_OF_OURS = frozenset({"webhook", "headers_shortened", "parent_shortened"})
 
 
 def without_mirroring(payload: dict[str, Any]) -> dict[str, Any]:
@@ -263,20 +281,19 @@ def without_mirroring(payload: dict[str, Any]) -> dict[str, Any]:
 
 
 # -------------------------------------------------------------------------------------------------
-# Details: a payload's text for a person
+# Details: a summary of a payload for a person
 # -------------------------------------------------------------------------------------------------
 
-MAX_DETAILS_BYTES = 2 * 1024  # of the text we write ourselves
-# Of a third-party payload's own text, which is whole in rawJSON.
-MAX_OWN_DETAILS_CHARACTERS = 32 * 1024
+MAX_DETAILS_BYTES = 2 * 1024  # of the summary
+MAX_OWN_DETAILS_CHARACTERS = 32 * 1024  # of a payload's own details, which rawJSON has whole
 MAX_DETAIL_LINES = 8
-FEW_DETAIL_LINES = 6  # with fewer, the next level of a payload is looked at
+FEW_DETAIL_LINES = 6  # with fewer lines, the next level of the payload is looked at
 DETAIL_CHARACTERS = 200  # of one field, unless it is the only one
-MAX_DETAIL_NAME = 100  # characters of a field's name: a longer one says nothing to a person
-MAX_DETAIL_FIELDS = 40  # of one container that are looked at
+MAX_DETAIL_NAME = 100  # characters; a longer name of a field says nothing to a person
+MAX_DETAIL_FIELDS = 40  # of an object, and objects of a level, that are looked at
 
 
-Hides = Callable[[str], bool]  # whether a field of this name is left out
+Hides = Callable[[str], bool]  # whether a field of this name may hold a secret
 
 
 def vendor_event_details(
@@ -287,10 +304,11 @@ def vendor_event_details(
     hide_secrets: Callable[[str], str],
     sender_and_link: tuple[str, str] = ("", ""),
 ) -> str:
-    """Return the incident's details: the payload's own text, else name, source, time and first fields.
+    """Return an incident's details: the payload's own, or its name, source, time and first fields.
 
-    Where the sender is known, its title, the time and its link come first. ``hides`` and ``hide_secrets``
-    keep secrets out, in fields of their own and within URLs.
+    If the sender is known, its title, the time and its link come first.
+    ``hides`` returns whether a field's name speaks of a secret; ``hide_secrets`` returns a text
+    without the secrets in its URLs.
     """
     own = payload.get("details")
     if isinstance(own, str) and own.strip():
@@ -315,7 +333,7 @@ def vendor_event_details(
 
 
 def add_scalars(lines: list[str], container: dict[str, Any], prefix: str, hides: Hides) -> None:
-    """Append lines ``name: value`` for an object's first texts, numbers and booleans, except for secrets."""
+    """Append a line ``name: value`` for each of an object's first texts, numbers and booleans."""
     most = DETAIL_CHARACTERS if len(container) > 1 else MAX_DETAILS_BYTES
     room = MAX_DETAIL_LINES - len(lines)
     for name, value in itertools.islice(container.items(), MAX_DETAIL_FIELDS):
@@ -329,19 +347,20 @@ def add_scalars(lines: list[str], container: dict[str, Any], prefix: str, hides:
 
 
 def next_level(containers: list[tuple[str, Any]], hides: Hides) -> list[tuple[str, Any]]:
-    """Return the objects one level below, of an array its first element, each with its fields' prefix."""
+    """Return the objects one level below, each with the prefix for the names of its fields.
+
+    Of an array, only the first element counts.
+    """
     level = []
     for prefix, container in containers[:MAX_DETAIL_FIELDS]:
+        if len(prefix) >= DETAIL_CHARACTERS:
+            continue
         for name, value in itertools.islice(container.items(), MAX_DETAIL_FIELDS):
-            child, place = (
-                (value[0] if value else None, ".0") if isinstance(value, list) else (value, "")
-            )
-            if (
-                isinstance(child, dict)
-                and not is_left_out(name, hides)
-                and len(prefix) < DETAIL_CHARACTERS
-            ):
-                level.append((f"{prefix}{name}{place}.", child))
+            child, index = value, ""
+            if isinstance(value, list) and value:
+                child, index = value[0], ".0"
+            if isinstance(child, dict) and not is_left_out(name, hides):
+                level.append((f"{prefix}{name}{index}.", child))
     return level
 
 
@@ -351,7 +370,7 @@ def is_left_out(name: str, hides: Hides) -> bool:
 
 
 def finish_details(text: str, hide_secrets: Callable[[str], str]) -> str:
-    """Return details without secrets in URLs and within MAX_DETAILS_BYTES."""
+    """Return details without the secrets in their URLs, cut to MAX_DETAILS_BYTES."""
     if ("?" in text or "@" in text) and "://" in text:
         text = hide_secrets(text)
     if len(text) > MAX_DETAILS_BYTES // 4:  # a character takes at most four bytes
@@ -360,19 +379,19 @@ def finish_details(text: str, hide_secrets: Callable[[str], str]) -> str:
 
 
 # -------------------------------------------------------------------------------------------------
-# Native format: its fields, each of its own type
+# Native format: its fields, each with its type
 # -------------------------------------------------------------------------------------------------
 
 RAW_SPELLINGS = ("raw_json", "rawJson", "rawJSON")
 
 
 def is_blank(value: Any) -> bool:
-    """Return whether a field counts as absent: null, or a text of nothing but white space."""
+    """Return whether a value counts as absent: null, or a text of nothing but white space."""
     return value is None or (isinstance(value, str) and not value.strip())
 
 
 def rename_taken(added: dict[str, Any], raw: dict[str, Any]) -> dict[str, Any]:
-    """Return fields of ours under names that the sender does not use: ``headers``, ``request_headers``..."""
+    """Return fields to add under names that the sender does not use: headers, request_headers..."""
     renamed: dict[str, Any] = {}
     for name, value in added.items():
         while name in raw or name in renamed:
@@ -395,6 +414,7 @@ def json_type(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
+    """Return a value whose texts and names are without the platform's error marker."""
     if isinstance(value, str):
         return plain_field(value)
     if isinstance(value, dict):
@@ -403,7 +423,7 @@ def _plain(value: Any) -> Any:
 
 
 def text_field(value: Any, own: Any = None, most: int | None = None) -> str:
-    """Return a text for a field; raises ValueError for any other value. ``own`` is not looked at."""
+    """Return a text for a field; raises ValueError for any other value. ``own`` is not used."""
     if not isinstance(value, str):
         raise ValueError(f"it has to be a string, not {json_type(value)}.")
     return plain_field(value, most)
@@ -415,7 +435,7 @@ def title_field(value: Any, own: Any = None) -> str:
 
 
 def labels_field(value: Any, own: Any = None) -> list[dict[str, str]]:
-    """Return labels as XSOAR takes them; raises ValueError for any other value."""
+    """Return labels in the shape that XSOAR accepts; raises ValueError for any other value."""
     if not isinstance(value, list) or not all(
         isinstance(label, dict)
         and set(label) == {"type", "value"}
@@ -427,7 +447,7 @@ def labels_field(value: Any, own: Any = None) -> list[dict[str, str]]:
 
 
 def object_field(value: Any, own: Any = None) -> dict[str, Any]:
-    """Return an object of texts that cannot upset the platform; raises ValueError for any other value."""
+    """Return an object without the error marker; raises ValueError for any other value."""
     if not isinstance(value, dict):
         raise ValueError(f"it has to be an object, not {json_type(value)}.")
     return _plain(value)

@@ -1,7 +1,7 @@
 """What is measured: counters and histograms, and their text for Prometheus.
 
-What it is for: counting what happened, for the log and for metrics, and writing both in Prometheus' text
-format 0.0.4. It knows nothing of what is counted, of HTTP, or of Cortex XSOAR.
+What it is for: counting events for the log and for metrics, and writing the metrics in Prometheus'
+text format 0.0.4. It knows nothing of what is counted, of HTTP, or of Cortex XSOAR.
 """
 
 import bisect
@@ -11,24 +11,24 @@ from collections.abc import Iterable
 from typing import Any
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"  # Prometheus' text format
-# What stands behind the metric's name, labels among it, and the value.
+# Of each sample what follows the metric's name (a suffix, labels) and the value.
 MetricSamples = Iterable[tuple[str, float]]
 
 
 class Counters:
-    """What happened: counted since the start, and since the last line in the log."""
+    """Counts since the start, and since the last line in the log."""
 
     def __init__(self) -> None:
         self._new: Counter[str] = Counter()
         self._logged: Counter[str] = Counter()
-        self.statuses: Counter[int] = Counter()  # of all answers
+        self.statuses: Counter[int] = Counter()  # HTTP statuses of all answers
 
     def add(self, name: str, count: int = 1) -> None:
-        """Count something under a name that is fit for the log."""
+        """Add to a counter, whose name is written to the log as it is."""
         self._new[name] += count
 
     def answered(self, status: int) -> None:
-        """Count an answer."""
+        """Count an answer by its HTTP status."""
         self.statuses[status] += 1
         if status != 200:
             self._new[f"answered {status}"] += 1
@@ -63,7 +63,7 @@ class BoundedCounter:
 
 
 class Histogram:
-    """How often a value was within each of some upper bounds, and the values' sum."""
+    """How many values were within each of some upper bounds, and the sum of all values."""
 
     __slots__ = ("_bounds", "_counts", "_sum")
 
@@ -78,7 +78,7 @@ class Histogram:
         self._sum += value
 
     def samples(self) -> MetricSamples:
-        """Yield what Prometheus reads: each bucket holds the ones below it, too."""
+        """Yield the samples that Prometheus reads: a bucket includes all smaller buckets."""
         counts = list(itertools.accumulate(self._counts))
         for bound, count in zip((*self._bounds, "+Inf"), counts):
             yield f'_bucket{{le="{bound}"}}', count
@@ -87,11 +87,11 @@ class Histogram:
 
 
 def labelled(label: str, values: dict[Any, int]) -> MetricSamples:
-    """Yield a sample for each of a label's values, all of which are words of ours."""
+    """Yield a sample for each value of a label; values are not escaped."""
     return ((f'{{{label}="{value}"}}', count) for value, count in sorted(values.items()))
 
 
 def metric_family(name: str, kind: str, text: str, samples: MetricSamples) -> str:
-    """Return the lines of a metric: its help, its kind (counter, gauge, histogram) and its samples."""
+    """Return a metric's lines: its help, its kind (counter, gauge, histogram) and its samples."""
     lines = [f"# HELP {name} {text}", f"# TYPE {name} {kind}"]
     return "\n".join([*lines, *(f"{name}{labels} {value}" for labels, value in samples), ""])
