@@ -855,10 +855,14 @@ def find_events(item: Any, paths: tuple[DotPath, ...]) -> EventArray | None:
 
 def without_mirroring(payload: dict[str, Any]) -> dict[str, Any]:
     """Return a payload whose own mirroring fields are called payload_<name>."""
-    return {
-        (f"payload_{name}" if name in MIRRORING_FIELDS else name): value
-        for name, value in payload.items()
-    }
+    renamed: dict[str, Any] = {}
+    for name, value in payload.items():
+        if name in MIRRORING_FIELDS:
+            name = f"payload_{name}"
+            while name in payload:
+                name = f"payload_{name}"
+        renamed[name] = value
+    return renamed
 
 
 # ---- what the events of a request share

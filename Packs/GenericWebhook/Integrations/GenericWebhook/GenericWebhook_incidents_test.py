@@ -555,6 +555,19 @@ class TestMirroringFields:
         assert (raw["payload_mirror_id"], raw["price"]) == ("7", 1.5)
         assert "mirror_id" not in raw
 
+    @pytest.mark.parametrize("order", [1, -1])
+    def test_no_other_field_is_lost_by_that(self, order: int) -> None:
+        """
+        Given: a payload with a mirroring field and one that is called as it would be called then
+        When: it becomes an incident
+        Then: both values are kept
+        """
+        names = ["mirror_id", "payload_mirror_id", "payload_payload_mirror_id"][::order]
+        raw = incident_of({name: name for name in names})[1]
+        assert sorted(raw.values()) == sorted(names)
+        assert raw["payload_mirror_id"] == "payload_mirror_id"
+        assert "mirror_id" not in raw
+
     def test_a_duplication_key_finds_it_by_the_sender_s_name(self) -> None:
         [event] = events_of({"mirror_id": "7", "x": 1}, duplication_key="mirror_id")
         assert event.key == "mirror_id:7"
