@@ -930,7 +930,7 @@ def raw_json(raw: dict[str, Any], shared: Shared, first: bool, webhook: str, tex
     return f"{text[:-1]},{added}}}" if raw else f"{{{added}}}"
 
 
-NAMES_OF_OURS = frozenset({"webhook", "headers_shortened", "parent_shortened"})
+NAMES_OF_OURS = frozenset({"webhook", *(f"{name}_shortened" for name in REQUEST_FIELDS)})
 
 
 def rename_taken(added: dict[str, Any], raw: dict[str, Any]) -> dict[str, Any]:

@@ -384,6 +384,34 @@ class TestRequest:
             "mirror_tags": ["a", "b"],
         }
 
+    @pytest.mark.parametrize("name", ["headers", "query", "path", "parent"])
+    def test_what_says_that_ours_is_shortened_never_overwrites_the_sender_s(
+        self, name: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        Given: headers, a query string, a path or a parent that are long for many events, and payloads
+            with a field that is called as the note that says so
+        When: they become incidents
+        Then: the field is the sender's, the note has another name, and no name is there twice
+        """
+        monkeypatch.setattr(webhook, "MAX_SHARED_BYTES", 2000)
+        long = {"x-long": "y" * 3000}
+        request = webhook.RequestContext(
+            long if name == "headers" else {},
+            long if name == "query" else {},
+            "/" + "y" * 3000 if name == "path" else "",
+        )
+        payload = {"events": [{f"{name}_shortened": "mine"}] * 2}
+        if name == "parent":
+            payload |= {"rest": [long]}
+        _, second = events_of(payload, request=request, events_path="events")
+        pairs = json.loads(second.fields["rawJSON"], object_pairs_hook=list)
+        names = [key for key, _ in pairs]
+        assert len(set(names)) == len(names)
+        raw = dict(pairs)
+        assert raw[f"{name}_shortened"] == "mine"
+        assert "whole in an earlier incident" in raw[f"request_{name}_shortened"]
+
 
 HIDDEN_EVERYWHERE = """
     authorization proxy-authorization x-forwarded-authorization cookie set-cookie x-auth x-auth-user authentication
