@@ -1574,10 +1574,11 @@ class XsoarClient:
                 # A rule may have linked a lone incident to an older one, whose mark the answer then bears.
                 # If it answers an earlier call instead, the answer to ours is about to arrive.
                 seconds = max(REST_SECONDS, time.monotonic() - started)
-                if len(events) > 1 or self._await_surplus(seconds):
+                objects = created_objects(answer)
+                if len(events) > 1 or len(objects) > 1 or self._await_surplus(seconds):
                     self._mark_desynchronised(str(foreign))
                     raise
-                return [Outcome(200, created) for created in created_objects(answer)]
+                return [_outcome_of(objects[0], MAYBE_CREATED)]
 
     # ---- log and health
 

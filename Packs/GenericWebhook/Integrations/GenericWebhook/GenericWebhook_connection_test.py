@@ -565,3 +565,23 @@ class TestForeignAnswers:
             sent = delivery_of("a").events
             assert client.create_incidents(sent) == [webhook.Outcome(200, older)]
         assert client.out_of_step == ""
+
+    def test_an_older_incident_without_an_id_is_a_doubt(self, xsoar_end: XsoarEnd) -> None:
+        client = xsoar_end.client()
+        older = self.foreign()
+        del older["id"]
+        xsoar_end.answer(self.line(older))
+        assert client.create_incidents(delivery_of("a").events) == [webhook.MAYBE_CREATED]
+
+    def test_a_lone_event_is_not_linked_to_several_incidents(self, xsoar_end: XsoarEnd) -> None:
+        """
+        Given: a lone event
+        When: it is answered with two incidents, one of them another call's
+        Then: the connection is out of step
+        """
+        client = xsoar_end.client()
+        sent = delivery_of("a")
+        xsoar_end.answer(self.line(self.foreign(), *incidents_of(sent)))
+        with pytest.raises(webhook.UnreadableAnswer):
+            client.create_incidents(sent.events)
+        assert client.out_of_step
