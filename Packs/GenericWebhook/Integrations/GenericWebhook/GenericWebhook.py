@@ -1536,25 +1536,31 @@ class XsoarClient:
     def _look_before_call(self) -> None:
         """See to it that no line is waiting; raises XsoarRefused where one is, for then nothing is sent."""
         if self._input is not None and not self.out_of_step:
-            waiting = self._input.take_waiting()
-            for line in waiting.splitlines():
-                if line.strip() != b"ping":
-                    self._mark_desynchronised("a line arrived that answers no call")
-                    break
-                sys.stdout.write('{"type": "pong"}\n')
-                sys.stdout.flush()
+            self._answer_pings(self._input, "a line arrived that answers no call")
         if self.out_of_step:
             raise XsoarRefused(f"the connection to XSOAR is out of step: {self.out_of_step}")
 
     def _await_surplus(self, seconds: float) -> bool:
         """Return whether a line arrives that nobody asked for: the answer before it was not ours."""
-        if self._input is None:
-            return False
-        if not self.out_of_step and self._input.wait(seconds):
-            waiting = self._input.take_waiting()
-            if waiting and waiting.strip() != b"ping":
-                self._mark_desynchronised("a call was answered by more than one line")
+        pipe, until = self._input, time.monotonic() + seconds
+        while pipe is not None and not self.out_of_step and pipe.wait(until - time.monotonic()):
+            if not self._answer_pings(pipe, "a call was answered by more than one line"):
+                break  # XSOAR's end is closed
         return bool(self.out_of_step)
+
+    def _answer_pings(self, pipe: PipeInput, why: str) -> bool:
+        """Answer pings that are waiting; any other line shows that the connection is out of step.
+
+        Return whether anything was waiting.
+        """
+        waiting = pipe.take_waiting()
+        for line in waiting.splitlines():
+            if line.strip() != b"ping":
+                self._mark_desynchronised(why)
+                break
+            sys.stdout.write('{"type": "pong"}\n')
+            sys.stdout.flush()
+        return bool(waiting)
 
     def _mark_desynchronised(self, why: str) -> None:
         self.out_of_step = why

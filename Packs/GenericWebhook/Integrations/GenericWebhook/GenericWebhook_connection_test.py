@@ -585,3 +585,47 @@ class TestForeignAnswers:
         with pytest.raises(webhook.UnreadableAnswer):
             client.create_incidents(sent.events)
         assert client.out_of_step
+
+    @pytest.mark.parametrize("pings", [0, 1, 2])
+    def test_another_line_shows_that_it_answers_an_earlier_call(
+        self,
+        xsoar_end: XsoarEnd,
+        pings: int,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """
+        Given: a lone event, answered with another call's incident
+        When: its own answer follows, perhaps behind a ping
+        Then: nothing is known of the event, and the connection is out of step
+        """
+        client = xsoar_end.client()
+        monkeypatch.setattr(webhook, "REST_SECONDS", 5.0)
+        sent = delivery_of("a")
+        xsoar_end.answer(self.line(self.foreign()))
+        calling = gevent.spawn(client.create_incidents, sent.events)
+        gevent.sleep(0.05)
+        for _ in range(pings):
+            xsoar_end.write(b"ping\n")
+            gevent.sleep(0.02)
+        xsoar_end.write(self.line(*incidents_of(sent)))
+        with pytest.raises(webhook.UnreadableAnswer):
+            calling.get(timeout=10)
+        assert client.out_of_step
+
+    def test_pings_behind_it_are_answered_and_prove_nothing(
+        self,
+        xsoar_end: XsoarEnd,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """
+        Given: a lone event, answered with an older incident
+        When: two pings follow in one piece
+        Then: both are answered, and the incident is the event's
+        """
+        client = xsoar_end.client()
+        monkeypatch.setattr(webhook, "REST_SECONDS", 0.3)
+        older = self.foreign()
+        xsoar_end.answer(self.line(older) + b"ping\nping\n")
+        assert client.create_incidents(delivery_of("a").events) == [webhook.Outcome(200, older)]
+        assert [xsoar_end.read_line() for _ in range(2)] == [b'{"type": "pong"}\n'] * 2
+        assert client.out_of_step == ""
