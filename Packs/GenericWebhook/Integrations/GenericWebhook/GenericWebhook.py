@@ -1921,8 +1921,8 @@ class FairQueue:
         """Return the events for the next call: a group of each sender in turn, as many as fit, at least one."""
         batch: list[Event] = []
         size = 0
-        passed: list[str] = []  # whose next group does not fit: the next call begins with them
-        while self._groups:
+        passed: dict[str, None] = {}  # whose next group does not fit: the next call begins with them
+        while self._groups and len(batch) < MAX_CALL_INCIDENTS:
             sender, groups = next(iter(self._groups.items()))
             group_size, group = groups[0]
             if batch and (
@@ -1931,7 +1931,7 @@ class FairQueue:
                 self._groups.move_to_end(sender)
                 if sender in passed:
                     break
-                passed.append(sender)
+                passed[sender] = None
                 continue
             groups.popleft()
             batch += group

@@ -211,6 +211,30 @@ class TestFairQueue:
             wanted.setdefault(sender, []).extend(names.split())
         assert taken == wanted
 
+    def test_a_crowd_of_senders_costs_in_proportion(self) -> None:
+        """
+        Given: many senders with one event each, far more than a call takes
+        When: a call is taken
+        Then: not all of them are looked at, let alone each again for each other one
+        """
+
+        class Counted(str):
+            asked = 0
+
+            def __eq__(self, other: object) -> bool:
+                Counted.asked += 1
+                return str.__eq__(self, other)
+
+            __hash__ = str.__hash__
+
+        queue = webhook.FairQueue()
+        for number in range(5000):
+            sender = Counted(number)
+            queue.put(sender, waiting(sender, "n").events)
+        Counted.asked = 0
+        assert len(queue.take()) == webhook.MAX_CALL_INCIDENTS
+        assert Counted.asked < 10 * 5000
+
 
 # ---- the writer
 
