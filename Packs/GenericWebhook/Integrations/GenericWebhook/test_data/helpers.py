@@ -88,6 +88,10 @@ class RecordingClient(webhook.XsoarClient):
         self._thread = None
         self.failures: list[Exception] = []  # of the next calls
         self.calls = 0
+        self.unanswered: list[tuple[str, dict[str, Any]]] = []
+
+    def send_unanswered(self, command: str, args: dict[str, Any]) -> None:
+        self.unanswered.append((command, args))
 
     def call(self, function: Callable[..., Any], *args: Any) -> Any:
         self.calls += 1
