@@ -1,4 +1,4 @@
-"""What the unit tests of GenericWebhook.py share: settings, events, and parts that a test controls."""
+"""What the unit tests of GenericWebhook.py share: settings, events, parts that a test controls."""
 
 import base64
 import contextlib
@@ -111,7 +111,7 @@ class RecordingClient(webhook.XsoarClient):
 
 
 class HeldWriter(webhook.Writer):
-    """A writer that settles what it is given at once, or, where it ``waits``, when a test says so."""
+    """A writer that settles its events at once, or, where it ``waits``, when a test says so."""
 
     def __init__(self, client: webhook.XsoarClient) -> None:
         super().__init__(client)
@@ -131,14 +131,14 @@ class HeldWriter(webhook.Writer):
             self.settle()
 
     def settle(self, outcome: webhook.Outcome | None = None) -> None:
-        """Settle the oldest request's events, with the next number's outcome or the one given."""
+        """Settle the oldest request's events, with their numbers' outcomes or the one given."""
         for event in self.later.pop(0):
             self.created += 1
             self._settle(event, outcome or self.outcome(self.created))
 
 
 class Application:
-    """A webhook behind a server on a free port of 127.0.0.1, before a writer that a test controls."""
+    """A webhook behind a server on a free port, before a writer that a test controls."""
 
     def __init__(self, **params: Any) -> None:
         self.settings = settings(**params)
