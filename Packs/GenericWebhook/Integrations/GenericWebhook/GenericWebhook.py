@@ -3318,7 +3318,7 @@ class HeadNotes:
 
 PROBE_METHODS = ["GET", "HEAD", "OPTIONS"]  # with which vendors ask before they send
 # Any path is an event's but these two. (?s:) because a path may hold a line feed.
-ANY_PATH = "/<path:re:(?!(?:health|metrics)$)(?s:.*)>"
+ANY_PATH = r"/<path:re:(?!(?:health|metrics)\Z)(?s:.*)>"
 
 
 def build_app(webhook: Webhook, settings: Settings) -> bottle.Bottle:

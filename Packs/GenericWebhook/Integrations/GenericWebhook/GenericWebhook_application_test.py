@@ -376,6 +376,7 @@ class TestRoutes:
             ("/Health", "/Health"),
             ("/line%0Afeed", "/line\nfeed"),
             ("/%0A", "/\n"),
+            ("/health%0A", "/health\n"),
             ("/health%0Aalerts", "/health\nalerts"),
             ("/a//b/<c>", "/a//b/<c>"),
             ("/gr%C3%BC%C3%9Fe", "/grüße"),
