@@ -325,6 +325,11 @@ class XsoarEnd:
     def write(self, data: bytes) -> None:
         os.write(self._out, data)
 
+    def close_writing(self) -> None:
+        """Close what the integration reads from."""
+        os.close(self._out)
+        self._out = -1
+
     def close(self) -> None:
         """Close this end."""
         gevent.killall(self._running)
