@@ -189,6 +189,41 @@ class TestRequest:
         assert len(app.writer.taken) == 1
         assert app.writer.backlog.incidents == 7
 
+    def test_a_request_that_finds_no_room_leaves_nothing_behind(
+        self, application: Make, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        Given: an event in progress, and a full queue
+        When: the same event and a new one come in one request, and later again
+        Then: the request is refused whole, and what it held is neither waiting nor in progress
+        """
+        app = application(duplication_key="n")
+        app.writer.waits = True
+        first = app.begin(posted(b'{"n": "a"}'))
+        await_that(lambda: app.writer.later)
+        monkeypatch.setattr(webhook, "MAX_QUEUED_INCIDENTS", 2)
+        assert app.statuses(posted(b'[{"n": "a"}, {"n": "b"}, {}]')) == [503]
+        monkeypatch.undo()
+        app.writer.settle()
+        assert statuses_of(first.answers()) == [200]
+        assert app.counters.total("duplicates") == 0
+        app.writer.waits = False
+        assert app.statuses(posted(b'{"n": "b"}')) == [200]
+        assert [event.key for event in app.writer.taken] == ["n:a", "n:b"]
+
+    def test_a_writer_that_has_closed_refuses_for_now(self, application: Make) -> None:
+        app = application()
+        app.writer.close()
+        received = app.answers(posted())
+        assert (statuses_of(received), b"The webhook is stopping" in received) == ([503], True)
+
+    def test_a_query_string_s_credential_is_in_no_incident(self, application: Make) -> None:
+        app = application(credentials=credentials("_query:pass", "s3cret-value"))
+        assert app.statuses(posted(target=b"/?pass=s3cret-value&a=1")) == [200]
+        assert app.statuses(posted(target=b"/?pass=wrong&a=1")) == [401]
+        assert "s3cret-value" not in app.writer.taken[0].fields["rawJSON"]
+        assert raws_of(app)[0]["query"] == {"a": "1"}
+
     def test_a_method_that_a_parameter_allows_makes_incidents(self, application: Make) -> None:
         app = application(other_methods="GET, PUT")
         get = posted(b"", target=b"/?n=1", method=b"GET")
@@ -261,6 +296,16 @@ class TestRequest:
         assert app.writer.backlog.incidents == 0
         app.keeper.loaded.set()
         assert app.statuses(posted()) == [200]
+
+    def test_a_request_waits_until_it_is_known_what_came_before(self, application: Make) -> None:
+        app = application(duplication_key="n")
+        app.keeper.loaded.clear()
+        sender = app.begin(posted(b'{"n": "a"}'))
+        await_that(lambda: app.connections.in_progress)
+        assert app.writer.taken == []
+        app.events.remember("n:a", webhook.Seen({"id": "7"}, time.time()))
+        app.keeper.loaded.set()
+        assert content_of(sender.answers()) == [{"id": "7", "duplicate": True}]
 
     def test_the_memory_of_large_events_is_held_until_they_are_settled(
         self, application: Make
@@ -507,6 +552,16 @@ class TestHandshakes:
         closed = application(handshakes="false", credentials=credentials("user", "pass"))
         assert closed.statuses(posted(body)) == [401]
 
+    def test_what_only_looks_like_a_handshake_is_an_event(self, application: Make) -> None:
+        app = application()
+        assert app.statuses(posted(json.dumps(SLACK | {"more": 1}).encode())) == [200]
+        assert raws_of(app)[0]["more"] == 1
+
+    def test_where_the_instance_answers_none_a_probe_is_refused(self, application: Make) -> None:
+        app = application(handshakes="false")
+        assert app.statuses(asked("/")) == [405]
+        assert app.counters.total("handshakes answered") == 0
+
     def test_a_wrong_token_in_a_probe_is_counted_and_slowed_down(
         self, application: Make, quick: list[float]
     ) -> None:
@@ -528,6 +583,26 @@ class TestHandshakes:
         chunked = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
         assert app.statuses(chunked + b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)) == [401]
 
+
+@pytest.mark.parametrize(
+    ("error", "status", "header"),
+    [
+        (webhook.MissingCredentials("no", 'Basic realm="x"'), 401, 'Basic realm="x"'),
+        (webhook.ProofError("no"), 401, None),
+        (webhook.HandshakeError("no", True), 400, None),
+        (webhook.HandshakeError("no", False), 502, None),
+        (webhook.UnsupportedEncoding("no", ("gzip", "deflate")), 415, "gzip, deflate"),
+        (webhook.PayloadTooLarge("no"), 413, None),
+        (webhook.PayloadError("no"), 400, None),
+    ],
+)
+def test_what_a_library_refuses_has_its_status(error: Any, status: int, header: str | None) -> None:
+    answer = webhook.as_http_error(error)
+    assert (answer.status, answer.sentence) == (status, "no")
+    assert list(answer.headers.values()) == ([header] if header else [])
+
+
+# ---- early answers
 
 # ---- early answers
 
@@ -628,6 +703,13 @@ class TestEarlyAnswers:
         assert not app.keeper.promised
         await_that(lambda: self.promised() == [])
         assert app.counters.total("requests answered before XSOAR has") == 0
+
+    def test_requests_that_were_answered_in_time_are_not_kept(self, application: Make) -> None:
+        app = application(answer_seconds="60")
+        assert app.statuses(posted() * 20) == [200] * 20
+        assert len(app.webhook._deliveries) == 1
+        assert app.webhook._deliveries[0].request is None
+        assert app.webhook._deliveries[0].events == []
 
     def test_an_early_answer_in_vain_is_in_the_health_for_an_hour(self, application: Make) -> None:
         app = self.started(application, seconds="0.01")
@@ -808,23 +890,23 @@ class TestWorkerThread:
 
     def test_a_turn_that_comes_at_the_end_of_the_time_goes_to_the_next(self) -> None:
         """
-        Given: two bodies that wait
-        When: the first one's turn comes in the moment in which its time is up
-        Then: it is refused, and the other one has the turn
+        Given: a taken thread, and two bodies that wait for it
+        When: the first one's turn comes, and its time is up before it could go on
+        Then: it is refused and not parsed, and the other one has the turn
         """
-        worker, held = webhook.WorkerThread(), threading.Event()
-        first = gevent.spawn(worker.run, held.wait, 10)
-        gevent.sleep(0.01)
-        late = gevent.spawn(worker.run, int, seconds=10, sender="a")
+        worker, order = webhook.WorkerThread(), list[str]()
+        worker._is_taken = True
+        late = gevent.spawn(worker.run, order.append, "late", seconds=0.06, sender="a")
+        waiting = gevent.spawn(worker.run, order.append, "next", sender="b")
         gevent.sleep(0)
-        waiting = gevent.spawn(worker.run, int, sender="b")
-        gevent.sleep(0)
-        worker._waiting["a"][0].set()
-        worker._waiting.pop("a")  # as _end_turn does, while the greenlet has not run yet
-        late.kill(webhook.ServiceUnavailable("now"), block=True, timeout=10)
-        held.set()
-        gevent.joinall([first, waiting], timeout=10)
-        assert (type(late.exception), waiting.value) == (webhook.ServiceUnavailable, 0)
+        turn = gevent.get_hub().loop.timer(0.05)
+        turn.start(worker._end_turn)
+        time.sleep(0.2)  # both timers are due when the event loop goes on
+        late.join(10)
+        waiting.get(timeout=10)
+        assert isinstance(late.exception, webhook.ServiceUnavailable)
+        assert order == ["next"]
+        assert worker.run(int) == 0
 
     def test_a_function_that_takes_too_long_is_503_and_keeps_its_turn_to_its_end(self) -> None:
         worker, held = webhook.WorkerThread(), threading.Event()

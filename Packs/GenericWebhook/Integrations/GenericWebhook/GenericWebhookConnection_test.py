@@ -1,5 +1,6 @@
 """Unit tests of GenericWebhook.py: the connection to XSOAR, its log, and whose an incident is."""
 
+import io
 import json
 import sys
 import threading
@@ -462,6 +463,12 @@ class TestConnection:
         assert client.is_broken()
         with pytest.raises(webhook.UnreadableAnswer):
             client.call(lambda: json.loads(sys.stdin.readline()))
+
+    def test_files_without_a_descriptor_are_not_a_broken_connection(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sys, "stdin", io.StringIO())
+        assert not webhook.XsoarClient().is_broken()
 
     def test_a_line_in_the_middle_of_another_is_not_sent(self, xsoar_end: XsoarEnd) -> None:
         """

@@ -509,6 +509,24 @@ class TestWhatIsKept:
         }
 
 
+class TestShortening:
+    def test_what_cannot_be_shortened_enough_is_cut(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """
+        Given: so many events that hardly any byte is left for what they share
+        When: they become incidents
+        Then: the first has all of it, and the others say that it was cut
+        """
+        monkeypatch.setattr(webhook, "MAX_SHARED_BYTES", 20)
+        headers = {f"x-{number}": "y" * 100 for number in range(50)}
+        first, second = raws_of(
+            events_of({"n": 1}, {"n": 2}, request=webhook.RequestContext(headers, {}))
+        )
+        assert first["headers"] == headers
+        assert second["headers"] == "[cut]"
+        assert "whole in an earlier incident" in second["headers_shortened"]
+
+
+# ---- what identifies an incident as ours
 # ---- what identifies an incident as ours
 
 

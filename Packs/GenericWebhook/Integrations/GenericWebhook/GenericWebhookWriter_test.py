@@ -647,6 +647,43 @@ class TestWriter:
         assert ids_of(desk.send("c")) == ["id of c"]
         assert desk.xsoar.created == ["c"]
 
+    def test_nobody_waits_behind_all_of_a_busy_sender(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        Given: a sender with ten requests that wait, and calls of two events
+        When: two other senders come
+        Then: both are in one of the next two calls
+        """
+        monkeypatch.setattr(webhook, "MAX_CALL_INCIDENTS", 2)
+        desk.xsoar.hold.clear()
+        busy = [desk.send("first")]
+        await_that(desk.xsoar.entered.is_set)
+        busy += [desk.send(f"busy{number}") for number in range(10)]
+        others = [desk.send(name, sender=f"192.0.2.{name}") for name in ("7", "8")]
+        desk.xsoar.hold.set()
+        for sender in [*busy, *others]:
+            ids_of(sender)
+        assert {"7", "8"} < {*desk.xsoar.calls[1], *desk.xsoar.calls[2]}
+
+    def test_an_outcome_that_cannot_be_reported_stops_nobody(self, desk: Desk) -> None:
+        """
+        Given: a failure of ours while an outcome is reported
+        When: other events are in the same call
+        Then: the failure is logged, and the others are answered
+        """
+        report = desk.writer.settled
+
+        def fail(event: webhook.Event) -> None:
+            report(event)
+            if event.fields["name"] == "a":
+                raise KeyError("s3cret-value")
+
+        desk.writer.settled = fail
+        senders = desk.send_behind_a_call("a", "b")
+        assert [ids_of(sender) for sender in senders[1:]] == [["id of a"], ["id of b"]]
+        assert desk.logged() == ["An outcome could not be reported: KeyError"]
+
     def test_closing_settles_everything(self, desk: Desk) -> None:
         """
         Given: an incident in flight and one that waits
@@ -937,6 +974,15 @@ class TestWriter:
             far.close()
         assert order.index("notified") == 1
         assert not wakeup.wait(0.001)
+
+    def test_a_priority_wakeup_works_on_an_event_loop_that_cannot_feed_a_timer(self) -> None:
+        wakeup = webhook.PriorityWakeup()
+        wakeup._timer = None  # what libuv's loop raises for a fed event, any error stands for
+        waiting = gevent.spawn(wakeup.wait, 10)
+        gevent.sleep(0)
+        wakeup.notify()
+        assert waiting.get(timeout=10) is True
+        wakeup.notify()  # nobody waits
 
     def test_a_call_of_one_sender_is_followed_at_once(
         self, desk: Desk, monkeypatch: pytest.MonkeyPatch

@@ -425,6 +425,28 @@ class TestCommands:
             "Private Key",
         ]
 
+    @pytest.mark.parametrize("days, says", [(300, ""), (3, "it expires in")])
+    def test_the_test_button_looks_at_the_certificate(
+        self, monkeypatch: pytest.MonkeyPatch, results: list[Any], days: int, says: str
+    ) -> None:
+        """
+        Given: a certificate that is valid for long, or not for long
+        When: the user clicks Test
+        Then: ok, or an error that says when it expires
+        """
+        leaf = trustme.CA().issue_cert(
+            "webhook.example.com", not_after=datetime.now(UTC) + timedelta(days=days, hours=1)
+        )
+        with pytest.raises(SystemExit) if says else contextlib.nullcontext():
+            run_main(
+                monkeypatch,
+                "test-module",
+                longRunningPort="8000",
+                certificate="".join(blob.bytes().decode() for blob in leaf.cert_chain_pems),
+                key=leaf.private_key_pem.bytes().decode(),
+            )
+        assert says in results[0]["Contents"] if says else results == ["ok"]
+
     def test_the_mapping_wizard_gets_the_samples(
         self, monkeypatch: pytest.MonkeyPatch, results: list[Any]
     ) -> None:
