@@ -623,6 +623,14 @@ class TestEarlyAnswers:
         app.run(app.webhook.send_early_answers)
         return app
 
+    @classmethod
+    def promised_at_once(cls, application: Make, monkeypatch: pytest.MonkeyPatch) -> Application:
+        """Return one that promises what arrives at once, and answers it 202 after ten seconds."""
+        monkeypatch.setattr(webhook, "PROMISE_SECONDS", 10.0)
+        app = cls.started(application, seconds="40")
+        app.writer.waited = 30.0
+        return app
+
     @staticmethod
     def promised() -> list[str]:
         """The marks of the promised events that the context holds."""
@@ -630,7 +638,7 @@ class TestEarlyAnswers:
         return [f"{item['request']}/{item['index']}" for item in items]
 
     def test_the_promise_is_written_before_it_is_given(
-        self, application: Make, monkeypatch: pytest.MonkeyPatch
+        self, application: Make, quick: list[float], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """
         Given: an instance that answers early, and a connection that answers
@@ -638,7 +646,7 @@ class TestEarlyAnswers:
         Then: the context holds both before the sender gets its 202, which names the delivery;
             once they are created, the sender gets nothing more, and the context holds none of them
         """
-        app = self.started(application)
+        app = self.promised_at_once(application, monkeypatch)
         received_at_writes: list[bytes] = []
         write = demisto.setIntegrationContextVersioned
 
@@ -684,7 +692,7 @@ class TestEarlyAnswers:
         started = time.monotonic()
         sender = app.begin(posted())
         await_that(lambda: statuses_of(sender.received) == [202])
-        assert time.monotonic() - started >= 0.2
+        assert time.monotonic() - started >= 0.19
         assert self.promised() == []
         assert list(app.keeper.promised) == [app.writer.taken[0].mark]
         app.keeper.leave_promises()
@@ -694,10 +702,12 @@ class TestEarlyAnswers:
         assert item["request"] == app.writer.taken[0].delivery.id
         hanging.set()
 
-    def test_a_request_that_is_settled_in_time_is_promised_nothing(self, application: Make) -> None:
-        app = self.started(application, seconds="0.4")
+    def test_a_request_that_is_settled_in_time_is_promised_nothing_more(
+        self, application: Make, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        app = self.promised_at_once(application, monkeypatch)
         sender = app.begin(posted())
-        await_that(lambda: app.keeper.promised)  # a quarter of the time before its end
+        await_that(self.promised)
         app.writer.settle()
         assert statuses_of(sender.answers()) == [200]
         assert not app.keeper.promised
@@ -777,15 +787,17 @@ class TestEarlyAnswers:
         gevent.sleep(0.01)
         assert (len(app.writer.taken), len(app.keeper.promised)) == (1, is_left)
 
-    def test_what_is_not_answered_yet_at_a_stop_is_not_left(self, application: Make) -> None:
+    def test_what_is_not_answered_yet_at_a_stop_is_not_left(
+        self, application: Make, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """
         Given: a request whose promise is written, and that is not answered yet
         When: the webhook stops
         Then: the sender gets 503 and sends it again, so that nothing of it is left
         """
-        app = self.started(application, seconds="0.4")
+        app = self.promised_at_once(application, monkeypatch)
         sender = app.begin(posted())
-        await_that(lambda: app.keeper.promised)
+        await_that(self.promised)
         app.connections.stopping = True
         app.writer.settle(webhook.STOPPING)
         assert statuses_of(sender.answers()) == [503]

@@ -103,7 +103,7 @@ class TestVendorPayload:
         assert "type" not in fields
 
 
-class TestEnvelope:
+class TestNativeFormat:
     @pytest.mark.parametrize("spelling", ["raw_json", "rawJson", "rawJSON"])
     @pytest.mark.parametrize(
         "details, raw",
@@ -123,7 +123,7 @@ class TestEnvelope:
         self, spelling: str, details: Any, raw: dict[str, Any]
     ) -> None:
         """
-        Given: an envelope
+        Given: an object of the native format
         When: it becomes an incident
         Then: rawJSON is what raw_json holds
         """
@@ -131,7 +131,7 @@ class TestEnvelope:
 
     def test_every_field_is_used(self) -> None:
         """
-        Given: an envelope with all fields
+        Given: the native format with all fields
         When: it becomes an incident
         Then: XSOAR gets each in its type, and rawJSON is raw_json alone
         """
@@ -165,7 +165,7 @@ class TestEnvelope:
         """
         Given: raw_json and rawJSON together
         When: both hold something, or one is null
-        Then: the former is a 400, the latter an envelope
+        Then: the former is a 400, the latter the native format
         """
         with pytest.raises(webhook.BadRequest, match="rawJSON: raw_json is there as well"):
             incident_of({"raw_json": {}, "rawJSON": {}})
@@ -173,7 +173,7 @@ class TestEnvelope:
 
     def test_unknown_keys_are_kept(self) -> None:
         """
-        Given: an envelope with other keys, and a raw_json that has an "envelope" of its own
+        Given: the native format with other keys, and a raw_json that has an "envelope" of its own
         When: it becomes an incident
         Then: they are under envelope, and the sender's own is not overwritten
         """
@@ -186,7 +186,7 @@ class TestEnvelope:
     @pytest.mark.parametrize("name", sorted(webhook.ENVELOPE_FIELDS))
     def test_null_and_empty_fields_count_as_absent(self, name: str) -> None:
         """
-        Given: an envelope with a field that is null or empty text
+        Given: the native format with a field that is null or empty text
         When: it becomes an incident
         Then: it is as if the field were not there
         """
@@ -217,7 +217,7 @@ class TestEnvelope:
     )
     def test_a_wrong_field_is_refused_by_its_name(self, name: str, value: Any, words: str) -> None:
         """
-        Given: an envelope with a field of the wrong type, alone and as the second of an array
+        Given: the native format with a field of the wrong type, alone and as the second of an array
         When: it becomes an incident
         Then: a 400 names the field, in the array by its index
         """
@@ -251,7 +251,7 @@ class TestEnvelope:
     def test_severity_is_a_number_or_its_word(self, given: Any, severity: float) -> None:
         """
         Given: a severity as a number, its text or a word in any case
-        When: the envelope becomes an incident
+        When: the object becomes an incident
         Then: XSOAR gets the number
         """
         assert incident_of({"raw_json": {}, "severity": given})[0]["severity"] == severity
@@ -291,7 +291,7 @@ class TestEnvelope:
 
     def test_the_platform_s_error_marker_is_broken_up_in_fields_and_whole_in_raw_json(self) -> None:
         """
-        Given: the marker of the platform's protocol in every place of an envelope
+        Given: the marker of the platform's protocol in every place of the native format
         When: it becomes an incident
         Then: the incident's JSON does not hold it, and parsed rawJSON does
         """

@@ -498,7 +498,7 @@ class TestWriter:
         assert time.monotonic() - started >= 0.3
         assert 3 <= len(desk.xsoar.calls) <= 7  # 0.02 + 0.04 + 0.08 + 0.16 s, and the last one
         gevent.sleep(0.1)
-        assert len(desk.xsoar.calls) <= 7  # nobody waits for it any more
+        assert len(desk.xsoar.calls) <= 7  # nothing waits for it any more
 
     def test_in_an_outage_nobody_is_bad_and_all_are_created_once_it_is_over(
         self, desk: Desk
@@ -777,7 +777,7 @@ class TestWriter:
         assert [outcome.status for outcome in outcomes_of(array)] == [502] * 60 + [200]
         assert (
             max(waited[1:]) <= webhook.CALLS_IN_A_ROW + 2
-        )  # and that of its own, and one that was under way
+        )  # and that of its own, and one that was in progress
 
     def test_under_a_steady_load_with_bad_ones_nobody_waits_long(self, desk: Desk) -> None:
         """

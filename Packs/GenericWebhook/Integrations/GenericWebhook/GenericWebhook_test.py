@@ -418,8 +418,8 @@ class TestCommands:
                 certificate="-----BEGIN CERTIFICATE-----",
             )
         assert results[0]["Type"] == 4
-        said = results[0]["Contents"].splitlines()
-        assert [line.partition(":")[0] for line in said] == [
+        lines = results[0]["Contents"].splitlines()
+        assert [line.partition(":")[0] for line in lines] == [
             "Username",
             "Listen Port",
             "Private Key",
@@ -641,7 +641,7 @@ class TestCommands:
         When: the instance is started
         Then: the health shows the failure's kind and nothing else of it; at last the service runs
         """
-        told: list[str] = []
+        events: list[str] = []
         made: list[webhook.Settings] = []
 
         class Failing:
@@ -651,12 +651,12 @@ class TestCommands:
                     raise KeyError("s3cret-value")
 
             def run(self) -> None:
-                told.append("it runs")
+                events.append("it runs")
 
         kept = sys.getswitchinterval(), threading.stack_size(), gc.get_threshold()
         monkeypatch.setattr(webhook, "Service", Failing)
-        monkeypatch.setattr(webhook.time, "sleep", lambda seconds: told.append(f"{seconds} s"))
-        monkeypatch.setattr(demisto, "updateModuleHealth", told.append)
+        monkeypatch.setattr(webhook.time, "sleep", lambda seconds: events.append(f"{seconds} s"))
+        monkeypatch.setattr(demisto, "updateModuleHealth", events.append)
         try:
             run_main(monkeypatch, "long-running-execution", longRunningPort="8000")
             assert threading.stack_size() == webhook.THREAD_STACK_BYTES
@@ -665,7 +665,7 @@ class TestCommands:
             threading.stack_size(kept[1])
             gc.set_threshold(*kept[2])
             gc.unfreeze()
-        assert told == ["Generic Webhook failed and is started again: KeyError", "5 s", "it runs"]
+        assert events == ["Generic Webhook failed and is started again: KeyError", "5 s", "it runs"]
         assert [params.port for params in made] == [8000, 8000]
 
     @pytest.mark.parametrize("module", ["bottle", "gevent.threadpool"])
@@ -1049,10 +1049,10 @@ class TestService:
         assert statuses_of(received) == [503]
         # What never left is settled at the end, not by the end of the retries.
         assert b"the webhook is stopping" in received
-        said = xsoar_end.read_line()
-        while b"executeCommand" not in said:
-            said = xsoar_end.read_line()
-        assert "out of step" in json.loads(said)["args"]["err"]
+        line = xsoar_end.read_line()
+        while b"executeCommand" not in line:
+            line = xsoar_end.read_line()
+        assert "out of step" in json.loads(line)["args"]["err"]
 
     def test_a_body_that_keeps_the_worker_thread_ends_the_process_at_last(
         self, instance: Callable[..., Instance], monkeypatch: pytest.MonkeyPatch

@@ -119,11 +119,13 @@ class HeldWriter(webhook.Writer):
         self.taken: list[webhook.Event] = []
         self.later: list[list[webhook.Event]] = []  # by request
         self.waits = False
+        self.waited = 0.0  # seconds for which a request counts as having waited when it arrives
         self.outcome: Callable[[int], webhook.Outcome] = lambda number: webhook.Outcome(
             200, {"id": str(number), "name": "n", "rawJSON": "{}"}
         )
 
     def put(self, events: list[webhook.Event]) -> None:
+        events[0].delivery.accepted_at -= self.waited
         self.taken += events
         self._open.update(dict.fromkeys(events))
         self.later.append(events)
