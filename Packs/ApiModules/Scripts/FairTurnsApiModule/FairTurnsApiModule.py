@@ -16,6 +16,64 @@ import gevent.event
 from gevent.threadpool import ThreadPool
 
 
+class FairQueue:
+    """Groups of items, each in one piece; senders take turns when not all groups fit at once.
+
+    An item has a ``size`` in bytes.
+    """
+
+    def __init__(self) -> None:
+        # each with its bytes, by sender, whose turn is next first
+        self._groups: OrderedDict[str, deque[tuple[int, list[Any]]]] = OrderedDict()
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def put(self, sender: str, groups: list[list[Any]]) -> None:
+        """Add groups behind those that a sender has in the queue."""
+        waiting = self._groups.setdefault(sender, deque())
+        for group in groups:
+            waiting.append((sum([item.size for item in group]), group))
+            self._count += 1
+
+    def take(self, max_items: int, max_bytes: int) -> list[Any]:
+        """Return a group of each sender in turn: as many as fit, at least one."""
+        batch: list[Any] = []
+        size = 0
+        passed: dict[str, None] = {}  # whose next group does not fit: they are first the next time
+        while self._groups and len(batch) < max_items:
+            sender, groups = next(iter(self._groups.items()))
+            group_size, group = groups[0]
+            if batch and (len(batch) + len(group) > max_items or size + group_size > max_bytes):
+                self._groups.move_to_end(sender)
+                if sender in passed:
+                    break
+                passed[sender] = None
+                continue
+            groups.popleft()
+            batch += group
+            size += group_size
+            self._count -= 1
+            if groups:
+                self._groups.move_to_end(sender)
+            else:
+                del self._groups[sender]
+        for sender in reversed(passed):
+            if sender in self._groups:
+                self._groups.move_to_end(sender, last=False)
+        return batch
+
+    def drop(self, is_done: Callable[[list[Any]], bool]) -> None:
+        """Forget groups that are done with, as far as they are at their sender's front."""
+        for sender, groups in list(self._groups.items()):
+            while groups and is_done(groups[0][1]):
+                groups.popleft()
+                self._count -= 1
+            if not groups:
+                del self._groups[sender]
+
+
 class WorkerBusy(Exception):
     """The worker thread did not finish a function within the time allowed for it."""
 

@@ -1095,25 +1095,31 @@ class XsoarClient:
     def _look_before_call(self) -> None:
         """See to it that no line is waiting; raises XsoarRefused where one is, for then nothing is sent."""
         if self._input is not None and not self.out_of_step:
-            waiting = self._input.take_waiting()
-            for line in waiting.splitlines():
-                if line.strip() != b"ping":
-                    self._mark_desynchronised("a line arrived that answers no call")
-                    break
-                sys.stdout.write('{"type": "pong"}\n')
-                sys.stdout.flush()
+            self._answer_pings(self._input, "a line arrived that answers no call")
         if self.out_of_step:
             raise XsoarRefused(f"the connection to XSOAR is out of step: {self.out_of_step}")
 
     def _await_surplus(self, seconds: float) -> bool:
         """Return whether a line arrives that nobody asked for: the answer before it was not ours."""
-        if self._input is None:
-            return False
-        if not self.out_of_step and self._input.wait(seconds):
-            waiting = self._input.take_waiting()
-            if waiting and waiting.strip() != b"ping":
-                self._mark_desynchronised("a call was answered by more than one line")
+        pipe, until = self._input, time.monotonic() + seconds
+        while pipe is not None and not self.out_of_step and pipe.wait(until - time.monotonic()):
+            if not self._answer_pings(pipe, "a call was answered by more than one line"):
+                break  # XSOAR's end is closed
         return bool(self.out_of_step)
+
+    def _answer_pings(self, pipe: PipeInput, why: str) -> bool:
+        """Answer pings that are waiting; any other line shows that the connection is out of step.
+
+        Return whether anything was waiting.
+        """
+        waiting = pipe.take_waiting()
+        for line in waiting.splitlines():
+            if line.strip() != b"ping":
+                self._mark_desynchronised(why)
+                break
+            sys.stdout.write('{"type": "pong"}\n')
+            sys.stdout.flush()
+        return bool(waiting)
 
     def _mark_desynchronised(self, why: str) -> None:
         self.out_of_step = why
@@ -1133,10 +1139,11 @@ class XsoarClient:
                 # A rule may have changed a lone incident, or linked it to an older one.
                 # If this answers another call instead, the answer to ours is about to arrive.
                 seconds = max(REST_SECONDS, time.monotonic() - started)
-                if len(events) > 1 or self._await_surplus(seconds):
+                objects = created_objects(answer)
+                if len(events) > 1 or len(objects) > 1 or self._await_surplus(seconds):
                     self._mark_desynchronised(str(foreign))
                     raise
-                return [Outcome(200, created) for created in created_objects(answer)]
+                return [_outcome_of(objects[0], MAYBE_CREATED)]
 
     # ---- log and health
 
@@ -1390,63 +1397,6 @@ class Backlog:
             del self._senders[sender]
 
 
-class FairQueue:
-    """Groups of events, each for one call; senders take turns where not all of them fit."""
-
-    def __init__(self) -> None:
-        # each with its bytes, by sender, whose turn is next first
-        self._groups: OrderedDict[str, deque[tuple[int, list[Event]]]] = OrderedDict()
-        self._count = 0
-
-    def __len__(self) -> int:
-        return self._count
-
-    def put(self, sender: str, events: list[Event]) -> None:
-        """Add a request's events, in groups where they do not fit into one call."""
-        groups = self._groups.setdefault(sender, deque())
-        for group in cut(events):
-            groups.append((sum([event.size for event in group]), group))
-            self._count += 1
-
-    def take(self) -> list[Event]:
-        """Return the events for the next call: a group of each sender in turn, as many as fit, at least one."""
-        batch: list[Event] = []
-        size = 0
-        passed: list[str] = []  # whose next group does not fit: the next call begins with them
-        while self._groups:
-            sender, groups = next(iter(self._groups.items()))
-            group_size, group = groups[0]
-            if batch and (
-                len(batch) + len(group) > MAX_CALL_INCIDENTS or size + group_size > MAX_CALL_BYTES
-            ):
-                self._groups.move_to_end(sender)
-                if sender in passed:
-                    break
-                passed.append(sender)
-                continue
-            groups.popleft()
-            batch += group
-            size += group_size
-            self._count -= 1
-            if groups:
-                self._groups.move_to_end(sender)
-            else:
-                del self._groups[sender]
-        for sender in reversed(passed):
-            if sender in self._groups:
-                self._groups.move_to_end(sender, last=False)
-        return batch
-
-    def drop_settled(self) -> None:
-        """Forget groups whose events are all settled, which withdrawing leaves at a sender's front."""
-        for sender, groups in list(self._groups.items()):
-            while groups and not unsettled(groups[0][1]):
-                groups.popleft()
-                self._count -= 1
-            if not groups:
-                del self._groups[sender]
-
-
 def cut(events: list[Event]) -> list[list[Event]]:
     """Return events in pieces within the bounds of a call."""
     pieces: list[list[Event]] = []
@@ -1516,7 +1466,7 @@ class Writer:
             for event in events:
                 self._settle(event, STOPPING)
             return
-        self._queue.put(events[0].delivery.sender, events)
+        self._queue.put(events[0].delivery.sender, cut(events))
         self._arrived += 1
         self._work.set()
         if self._target and len(self._queue) >= self._target:
@@ -1541,7 +1491,7 @@ class Writer:
         self._called_seconds = 0.0
         self._arrived = 0
         due = started >= self._retry_at
-        fresh = self._queue.take()
+        fresh = self._queue.take(MAX_CALL_INCIDENTS, MAX_CALL_BYTES)
         requests = len({event.delivery for event in fresh})
         accepted = False
         for piece in cut(unsettled(fresh)):
@@ -1746,7 +1696,7 @@ class Writer:
                 break
             if not event.in_flight and not event.delivery.answered_early:
                 self._settle(event, OUTAGE if event.first_refused else WITHDRAWN)
-        self._queue.drop_settled()
+        self._queue.drop(lambda group: not unsettled(group))
 
     def close(self, in_flight: Outcome = STOPPED_IN_FLIGHT) -> None:
         """Settle everything that is unfinished as stopping, and take nothing any more."""
