@@ -272,11 +272,18 @@ def raw_json(raw: dict[str, Any], shared: Shared, first: bool, webhook: str, tex
 
 
 def without_mirroring(payload: dict[str, Any]) -> dict[str, Any]:
-    """Return a payload whose own mirroring fields are called payload_<name>."""
-    return {
-        (f"payload_{name}" if name in MIRRORING_FIELDS else name): value
-        for name, value in payload.items()
-    }
+    """Return a payload whose own mirroring fields are called payload_<name>.
+
+    If the payload has a field of that name, there is another ``payload_`` before it.
+    """
+    renamed: dict[str, Any] = {}
+    for name, value in payload.items():
+        if name in MIRRORING_FIELDS:
+            name = f"payload_{name}"
+            while name in payload:
+                name = f"payload_{name}"
+        renamed[name] = value
+    return renamed
 
 
 # -------------------------------------------------------------------------------------------------

@@ -394,6 +394,20 @@ class TestRawJson:
             "a": {"mirror_id": 1},
         }
 
+    def test_a_renamed_mirroring_field_replaces_none_of_the_sender_s(self) -> None:
+        payload = {
+            "mirror_id": 1,
+            "payload_mirror_id": 2,
+            "payload_mirror_tags": 3,
+            "mirror_tags": 4,
+            "payload_payload_mirror_tags": 5,
+        }
+        renamed = incident_fields.without_mirroring(payload)
+        assert sorted(renamed.values()) == [1, 2, 3, 4, 5]
+        assert renamed["payload_mirror_id"] == 2
+        assert renamed["payload_payload_mirror_id"] == 1
+        assert renamed["payload_payload_payload_mirror_tags"] == 4
+
 
 # ---- details
 
