@@ -13,6 +13,7 @@ knows nothing of requests and senders, of paths into payloads, or of an instance
 | Native format | its fields, each with its type |
 """
 
+import contextlib
 import itertools
 import json
 import threading
@@ -168,12 +169,13 @@ def small_sample(incident: dict[str, Any]) -> dict[str, Any]:
     except (ValueError, RecursionError):
         raw = {"body": incident.get("rawJSON")}
     fields = {name: value for name, value in incident.items() if name != "rawJSON"}
-    for characters, elements in SHORTENINGS:
-        small = shorten(fields, characters, elements) | {
-            "rawJSON": to_json(shorten(raw, characters, elements))
-        }
-        if len(to_json(small).encode()) <= MAX_SAMPLE_BYTES:
-            return small
+    with contextlib.suppress(RecursionError):  # what can be parsed may be too deep to be cut
+        for characters, elements in SHORTENINGS:
+            small = shorten(fields, characters, elements) | {
+                "rawJSON": to_json(shorten(raw, characters, elements))
+            }
+            if len(to_json(small).encode()) <= MAX_SAMPLE_BYTES:
+                return small
     return {
         "name": plain_field(str(incident.get("name"))[:100]),
         "rawJSON": to_json({"cut": "the sample was too large to keep"}),

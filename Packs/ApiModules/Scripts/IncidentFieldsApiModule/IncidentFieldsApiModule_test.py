@@ -225,6 +225,18 @@ class TestSmallSample:
         assert json.loads(sample["rawJSON"])["body"].startswith(raw[:4])
         assert self.size(sample) <= 64 * 1024
 
+    @pytest.mark.parametrize("levels", [400, 700, 900, 5000])
+    def test_one_nested_too_deep_is_a_sample_still(self, levels: int) -> None:
+        """
+        Given: an incident of another version, whose rawJSON is nested deeper than Python recurses
+        When: it becomes a sample
+        Then: it is at most 64 KB, and has its name
+        """
+        raw = '{"a":' * levels + "1" + "}" * levels
+        sample = incident_fields.small_sample({"name": "n", "rawJSON": raw})
+        assert sample["name"] == "n"
+        assert self.size(sample) <= 64 * 1024
+
     def test_what_cannot_be_cut_down_leaves_a_note(self) -> None:
         """
         Given: an incident of nothing but structure
