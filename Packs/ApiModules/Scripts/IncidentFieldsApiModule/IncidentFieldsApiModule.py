@@ -169,12 +169,13 @@ def small_sample(incident: dict[str, Any]) -> dict[str, Any]:
     except (ValueError, RecursionError):
         raw = {"body": incident.get("rawJSON")}
     fields = {name: value for name, value in incident.items() if name != "rawJSON"}
-    for characters, elements in SHORTENINGS:
-        small = shorten(fields, characters, elements) | {
-            "rawJSON": to_json(shorten(raw, characters, elements))
-        }
-        if len(to_json(small).encode()) <= MAX_SAMPLE_BYTES:
-            return small
+    with contextlib.suppress(RecursionError):  # what can be parsed may be too deep to be cut
+        for characters, elements in SHORTENINGS:
+            small = shorten(fields, characters, elements) | {
+                "rawJSON": to_json(shorten(raw, characters, elements))
+            }
+            if len(to_json(small).encode()) <= MAX_SAMPLE_BYTES:
+                return small
     return {
         "name": plain_field(str(incident.get("name"))[:100]),
         "rawJSON": to_json({"cut": "the sample was too large to keep"}),
@@ -273,7 +274,10 @@ def raw_json(raw: dict[str, Any], shared: Shared, first: bool, webhook: str, tex
 
 
 def without_mirroring(payload: dict[str, Any]) -> dict[str, Any]:
-    """Return a payload whose own mirroring fields are called payload_<name>."""
+    """Return a payload whose own mirroring fields are called payload_<name>.
+
+    If the payload has a field of that name, there is another ``payload_`` before it.
+    """
     renamed: dict[str, Any] = {}
     for name, value in payload.items():
         if name in MIRRORING_FIELDS:

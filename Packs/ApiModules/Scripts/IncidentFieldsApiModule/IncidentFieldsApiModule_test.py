@@ -225,6 +225,18 @@ class TestSmallSample:
         assert json.loads(sample["rawJSON"])["body"].startswith(raw[:4])
         assert self.size(sample) <= 64 * 1024
 
+    @pytest.mark.parametrize("levels", [400, 700, 900, 5000])
+    def test_one_nested_too_deep_is_a_sample_still(self, levels: int) -> None:
+        """
+        Given: an incident of another version, whose rawJSON is nested deeper than Python recurses
+        When: it becomes a sample
+        Then: it is at most 64 KB, and has its name
+        """
+        raw = '{"a":' * levels + "1" + "}" * levels
+        sample = incident_fields.small_sample({"name": "n", "rawJSON": raw})
+        assert sample["name"] == "n"
+        assert self.size(sample) <= 64 * 1024
+
     def test_what_cannot_be_cut_down_leaves_a_note(self) -> None:
         """
         Given: an incident of nothing but structure
@@ -393,6 +405,20 @@ class TestRawJson:
             **{f"payload_{name}": name for name in incident_fields.MIRRORING_FIELDS},
             "a": {"mirror_id": 1},
         }
+
+    def test_a_renamed_mirroring_field_replaces_none_of_the_sender_s(self) -> None:
+        payload = {
+            "mirror_id": 1,
+            "payload_mirror_id": 2,
+            "payload_mirror_tags": 3,
+            "mirror_tags": 4,
+            "payload_payload_mirror_tags": 5,
+        }
+        renamed = incident_fields.without_mirroring(payload)
+        assert sorted(renamed.values()) == [1, 2, 3, 4, 5]
+        assert renamed["payload_mirror_id"] == 2
+        assert renamed["payload_payload_mirror_id"] == 1
+        assert renamed["payload_payload_payload_mirror_tags"] == 4
 
 
 # ---- details
