@@ -103,15 +103,17 @@ SHORTENINGS = (
 )
 
 
-def wire_length(text: str) -> int:
+def escaped_length(text: str) -> int:
     """Return about how many bytes a text takes in the platform's JSON, which escapes all but ASCII.
 
     For a small text, this is its length in UTF-8.
     """
     if len(text) <= SMALL_TEXT_BYTES:
         return byte_length(text)
-    others = 0 if text.isascii() else len(text) - len(text.encode("ascii", "ignore"))
-    return len(text) + 5 * others + text.count('"') + text.count("\\")
+    plain = len(text) if text.isascii() else len(text.encode("ascii", "ignore"))
+    # \uXXXX, and two of them for what is outside the Basic Multilingual Plane.
+    escapes = 0 if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2 - plain
+    return plain + 6 * escapes + text.count('"') + text.count("\\")
 
 
 def byte_length(text: str) -> int:

@@ -120,12 +120,12 @@ class TestLengths:
     @pytest.mark.parametrize("text", ["", "abc", "ü€😀", 'a"b\\'])
     def test_a_small_text_counts_in_utf_8(self, text: str) -> None:
         assert incident_fields.byte_length(text) == len(text.encode())
-        assert incident_fields.wire_length(text) == len(text.encode())
+        assert incident_incident_fields.escaped_length(text) == len(text.encode())
 
     @pytest.mark.parametrize("text", ["x", 'a"', "\\", "ü", "€a"])
     def test_a_large_text_counts_as_the_platform_escapes_it(self, text: str) -> None:
         large = text * 40_000
-        assert incident_fields.wire_length(large) == len(json.dumps(large)) - 2
+        assert incident_fields.escaped_length(large) == len(json.dumps(large)) - 2
 
 
 class TestShorten:
@@ -649,3 +649,9 @@ class TestNativeFields:
     def test_values_of_any_type_stay_in_an_object(self) -> None:
         value = {"text": "a", "number": 1.5, "list": [None, True, {"b": []}]}
         assert incident_fields.object_field(value) == value
+
+
+@pytest.mark.parametrize("character", ["a", '"', "\\", "ü", "\u2028", "\U0001f600"])
+def test_the_escaped_length_of_a_long_text_is_that_of_its_json(character: str) -> None:
+    text = character * 40_000
+    assert incident_fields.escaped_length(text) == len(json.dumps(text)) - 2

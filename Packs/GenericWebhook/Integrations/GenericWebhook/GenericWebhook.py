@@ -511,7 +511,7 @@ def event_size(fields: dict[str, Any]) -> int:
     size = MAX_NAME_CHARACTERS
     for name, value in fields.items():
         if isinstance(value, str):
-            size += max(wire_length(value), sys.getsizeof(value))
+            size += max(escaped_length(value), sys.getsizeof(value))
         elif name != "severity":
             size += len(compact_json(value).encode())
     return size
