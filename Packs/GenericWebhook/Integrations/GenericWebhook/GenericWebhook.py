@@ -69,6 +69,7 @@ except ImportError as missing:
 
 from HTTPServerApiModule import *  # noqa: E402
 from RequestSecretsApiModule import *  # noqa: E402
+from RequestSourcesApiModule import *  # noqa: E402
 from WebhookMappingApiModule import *  # noqa: E402
 from WebhookPayloadApiModule import *  # noqa: E402
 from WebhookSecurityApiModule import *  # noqa: E402
