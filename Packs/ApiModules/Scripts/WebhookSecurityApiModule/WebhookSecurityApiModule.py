@@ -699,7 +699,7 @@ SNS_HOST = (
 SNS_URL = re.compile(SNS_HOST + r"(?::443)?/[!-\[\]-~]*+")
 SNS_CERTIFICATE_URL = re.compile(SNS_HOST + r"/SimpleNotificationService-[0-9a-zA-Z]{1,64}\.pem")
 TOPIC_ARN = re.compile(r"arn:aws[a-z-]{0,20}:sns:[!-~]*")
-PEM_CERTIFICATE = re.compile(
+SNS_PEM = re.compile(
     r"-----BEGIN CERTIFICATE-----([^-]{1,16000}+)-----END CERTIFICATE-----"
 )
 SNS_SIGNED = {  # fields, in the order in which they are signed
@@ -850,7 +850,7 @@ def is_signed_by(key: RsaKey, signature: bytes, digest: bytes) -> bool:
 
 def read_certificate_key(pem: str) -> RsaKey:
     """Return the public key in an X.509 certificate (RFC 5280, 4.1); raises ValueError."""
-    found = PEM_CERTIFICATE.search(pem)
+    found = SNS_PEM.search(pem)
     if found is None:
         raise ValueError("This is not a certificate.")
     try:

@@ -52,7 +52,7 @@ WORST_CASES: dict[str, Callable[[int], str]] = {
     "SNS_URL": lambda n: "https://sns.us-east-1.amazonaws.com/" + "a" * n + " ",
     "SNS_CERTIFICATE_URL": lambda n: "https://sns.us-east-1.amazonaws.com/" + "a" * n,
     "TOPIC_ARN": lambda n: "arn:aws:sns:" + "a" * n + " ",
-    "PEM_CERTIFICATE": lambda n: "-----BEGIN CERTIFICATE-----" * (n // 32) + "a" * n,
+    "SNS_PEM": lambda n: "-----BEGIN CERTIFICATE-----" * (n // 32) + "a" * n,
     "HOOK_SECRET": lambda n: "a" * n,
     "HEX_SECRET": lambda n: "a" * n,
 }
