@@ -46,7 +46,7 @@ from gevent.threadpool import ThreadPool
 
 TYPED_HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, 5.6.2
 TYPED_FIELD_NAME = re.compile(r"[^\s&=#?%+]+")  # as a person types it, decoded
-TYPED_URL = re.compile(r"https://[!-~]+")
+TYPED_URL = re.compile(r"https://[!-z~]+")
 # Between a signature's timestamp and our clock: Slack, Stripe and Standard Webhooks agree on it.
 TOLERANCE_SECONDS = 300
 # What is looked at of a signature's header; a sender that rotates its secret sends two signatures.
@@ -179,10 +179,11 @@ class BasicAuthenticator(Authenticator):
 
     def verify_headers(self, headers: Headers, query: str = "", repeated: Names = NO_NAMES) -> None:
         scheme, _, encoded = headers.get("authorization", "").partition(" ")
-        given = b""
-        if scheme.lower() == "basic":
-            with contextlib.suppress(binascii.Error):
-                given = base64.b64decode(encoded.strip().encode("latin-1"), validate=True)
+        try:
+            text = encoded.strip().encode("latin-1") if scheme.lower() == "basic" else b""
+            given = base64.b64decode(text, validate=True)
+        except binascii.Error:
+            given = b""
         if not hmac.compare_digest(given, self.expected):
             kind = ProofError if "authorization" in headers else MissingCredentials
             raise kind(WRONG_BASIC, 'Basic realm="Generic Webhook", charset="UTF-8"')
@@ -235,7 +236,9 @@ class QueryAuthenticator(Authenticator):
             raise ProofError(WRONG_FIELD)
 
     def _is_name(self, text: bytes) -> bool:
-        if len(text) > self._longest_name:
+        if text == self._name:
+            return True
+        if len(text) > self._longest_name or (b"%" not in text and b"+" not in text):
             return False
         return unquote_to_bytes(text.replace(b"+", b" ")) == self._name
 
@@ -282,7 +285,10 @@ class SignatureAuthenticator(Authenticator):
 
     def __init__(self, scheme: SignatureScheme, name: str, secrets: Iterable[str]) -> None:
         self._scheme = scheme
-        self._name = name
+        self._size = hashlib.new(scheme.algorithm).digest_size
+        self._before, self._after = (
+            part.replace("{name}", name) for part in scheme.signed.split("{body}")
+        )
         self._names = tuple(
             SignatureHeaders(*text.format(name=name.lower()).split())
             for text in scheme.headers or ("{name}",)
@@ -321,14 +327,16 @@ class SignatureAuthenticator(Authenticator):
             return b""
         digests = self._digests(headers[names.signature])
         matching = b""
+        identifier = headers.get(names.identifier, "")
         for timestamp, key in itertools.product(self._timestamps(headers, names), self._keys):
-            parts = {"timestamp": timestamp, "id": headers.get(names.identifier, "")}
-            before, after = (
-                part.format(name=self._name, **parts).encode("latin-1")
-                for part in self._scheme.signed.split("{body}")
+            # The timestamp comes first, for only the ID may hold braces.
+            own, before, after = (
+                part.replace("{timestamp}", timestamp).replace("{id}", identifier).encode("latin-1")
+                if part
+                else b""
+                for part in (self._scheme.key, self._before, self._after)
             )
-            full_key = self._scheme.key.format(**parts).encode() + key
-            expected = hmac.new(full_key, before, self._scheme.algorithm)
+            expected = hmac.new(own + key, before, self._scheme.algorithm)
             expected.update(body)
             expected.update(after)
             if _is_one_of(expected.digest(), digests):
@@ -340,10 +348,9 @@ class SignatureAuthenticator(Authenticator):
 
     def _digests(self, value: str) -> tuple[bytes, ...]:
         """Return the signatures in a header's value that have the scheme's length."""
-        size = hashlib.new(self._scheme.algorithm).digest_size
         written = self._scheme.written.finditer(value[:MAX_SIGNATURE_CHARACTERS])
         read = (read_digest(match[1]) for match in itertools.islice(written, MAX_SIGNATURES))
-        return tuple(digest for digest in read if len(digest) == size)
+        return tuple(digest for digest in read if len(digest) == self._size)
 
     def _timestamps(self, headers: Headers, names: SignatureHeaders) -> list[str]:
         """Return the recent timestamps that may have been signed; an empty one where none is."""
@@ -388,11 +395,14 @@ def is_recent(timestamp: str, form: re.Pattern[str], tolerance: int) -> bool:
 
 def read_digest(text: str) -> bytes:
     """Return the bytes of a digest in hex or base64, empty for any other text."""
-    with contextlib.suppress(ValueError):
+    try:
         return bytes.fromhex(text)
-    with contextlib.suppress(ValueError):
+    except ValueError:
+        pass
+    try:
         return read_base64(text)
-    return b""
+    except ValueError:
+        return b""
 
 
 def read_base64(text: str) -> bytes:
@@ -699,9 +709,7 @@ SNS_HOST = (
 SNS_URL = re.compile(SNS_HOST + r"(?::443)?/[!-\[\]-~]*+")
 SNS_CERTIFICATE_URL = re.compile(SNS_HOST + r"/SimpleNotificationService-[0-9a-zA-Z]{1,64}\.pem")
 TOPIC_ARN = re.compile(r"arn:aws[a-z-]{0,20}:sns:[!-~]*")
-SNS_PEM = re.compile(
-    r"-----BEGIN CERTIFICATE-----([^-]{1,16000}+)-----END CERTIFICATE-----"
-)
+SNS_PEM = re.compile(r"-----BEGIN CERTIFICATE-----([^-]{1,16000}+)-----END CERTIFICATE-----")
 SNS_SIGNED = {  # fields, in the order in which they are signed
     "Notification": ("Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type"),
     "SubscriptionConfirmation": (
@@ -870,10 +878,7 @@ def read_certificate_key(pem: str) -> RsaKey:
 
 
 def read_der(data: bytes) -> list[tuple[int, bytes]]:
-    """Return the elements that stand one after the other in DER: tag and content (X.690, 8.1).
-
-    Raises ValueError or IndexError.
-    """
+    """Return the elements of DER, tag and content (X.690, 8.1); raises ValueError or IndexError."""
     elements = []
     position = 0
     while position < len(data):

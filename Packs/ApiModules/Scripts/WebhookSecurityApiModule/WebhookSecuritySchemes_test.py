@@ -1,5 +1,6 @@
 """Unit tests of WebhookSecurityApiModule.py: the schemes of single vendors, one row each."""
 
+import base64
 import hmac
 import re
 from collections.abc import Callable
@@ -248,6 +249,31 @@ class TestRows:
             authenticator.event_id(delivery.headers)
             == delivery.headers["twitch-eventsub-message-id"]
         )
+
+    @pytest.mark.parametrize("identifier", ["{timestamp}", "msg_{timestamp}", "{id}", "{body}"])
+    def test_braces_in_an_id_stand_for_nothing(self, identifier: str) -> None:
+        """
+        Given: a delivery whose ID is what a placeholder stands for
+        When: the placeholder itself is sent as its ID
+        Then: it is refused, and one that was signed with the placeholder is not
+        """
+        key = b"a key of Standard Webhooks"
+        password = base64.b64encode(key).decode()
+        for signed, good in (
+            (identifier, True),
+            (identifier.replace("{timestamp}", str(NOW)), False),
+        ):
+            digest = hmac.digest(key, f"{signed}.{NOW}.{{}}".encode(), "sha256")
+            headers = {
+                "webhook-signature": "v1," + base64.b64encode(digest).decode(),
+                "webhook-timestamp": str(NOW),
+                "webhook-id": identifier,
+            }
+            delivery = Signed("_standard-webhooks", password, headers, b"{}")
+            if good or signed == identifier:
+                delivery.prove()
+            else:
+                refused(delivery.prove)
 
     @pytest.mark.parametrize(
         "name", [n for n in DELIVERIES if n not in ("Microsoft Teams", "Grafana")]
