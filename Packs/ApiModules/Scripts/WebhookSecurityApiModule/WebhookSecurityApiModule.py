@@ -107,8 +107,7 @@ class ProofError(Exception):
 
     def __init__(self, sentence: str, challenge: str = "") -> None:
         super().__init__(sentence)
-        self.sentence = sentence
-        self.challenge = challenge
+        self.sentence, self.challenge = sentence, challenge
 
 
 class MissingCredentials(ProofError):
@@ -123,8 +122,7 @@ class CredentialError(ValueError):
 
     def __init__(self, field: str, fix: str) -> None:
         super().__init__(f"{field}: {fix}")
-        self.field = field
-        self.fix = fix
+        self.field, self.fix = field, fix
 
 
 class Authenticator:
