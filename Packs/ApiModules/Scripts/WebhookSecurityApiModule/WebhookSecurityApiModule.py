@@ -59,7 +59,7 @@ UNIX_TIME = re.compile(r"[0-9]{1,16}")
 UNIX_SECONDS = re.compile(r"[0-9]{10}(?:\.[0-9]{1,9})?")
 UNIX_MILLISECONDS = re.compile(r"[0-9]{13}")
 RFC3339_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z", re.ASCII)
-CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # that no header can carry
+NOT_IN_HEADERS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # that no header can carry
 NO_SIGNATURE = (
     "The signature header is missing or unreadable; "
     "let the sender sign its deliveries with this webhook's secret."
@@ -622,7 +622,7 @@ def refuse_unusable_password(scheme: str, password: str) -> None:
         fix = "it is nothing but white space; enter the secret that the sender has, too."
     elif len(secrets) > MAX_SECRETS:
         fix = f"it holds more than {MAX_SECRETS} lines, one a secret."
-    elif scheme == "_header" and any(map(CONTROL_CHARACTERS.search, secrets)):
+    elif scheme == "_header" and any(map(NOT_IN_HEADERS.search, secrets)):
         fix = "no header can carry it: remove its control characters."
     if fix:
         raise CredentialError("Password", fix)

@@ -42,7 +42,7 @@ WORST_CASES: dict[str, Callable[[int], str]] = {
     "VERKADA_TIMESTAMP": lambda n: "1" * n,
     "PADDLE_SIGNATURE": lambda n: "h1=a!;" * n,
     "PADDLE_TIMESTAMP": lambda n: ";ts=1!" * n,
-    "CONTROL_CHARACTERS": lambda n: "a" * n,
+    "NOT_IN_HEADERS": lambda n: "a" * n,
     "ANY_SIGNATURE": lambda n: "a=" * n + "!",
     "V0_SIGNATURE": lambda n: "v0=" + "a" * n + "!",
     "V1_SIGNATURE": lambda n: " v1=a!" * n,
