@@ -1,4 +1,4 @@
-"""Who sent a request: credentials, signatures, source addresses, and the handshakes of vendors.
+"""Who sent a request: credentials, signatures, and the handshakes of vendors.
 
 What it is for: a request's headers, query string and body go in, and a ProofError that says what is
 missing comes out unless they prove the sender. A vendor's handshake goes in, and its answer comes
@@ -6,9 +6,8 @@ out. The module knows nothing of HTTP answers and their statuses, of Cortex XSOA
 
 | section | what it does |
 | --- | --- |
-| Sources | which addresses may connect, and which address counts behind a proxy |
-| Failed logins | guessing becomes slow |
 | Authentication | schemes: Basic, a token in a header or a query field, signatures of the body |
+| Amazon SNS | signatures by RSA, and requests to SNS |
 | Handshakes | what vendors ask before they send events |
 """
 
@@ -19,11 +18,12 @@ import difflib
 import functools
 import hashlib
 import hmac
-import ipaddress
 import itertools
 import json
+import math
 import os
 import re
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
@@ -36,118 +36,6 @@ import gevent
 from gevent.threadpool import ThreadPool
 
 # -------------------------------------------------------------------------------------------------
-# Sources: which addresses may connect, and which address counts behind a proxy
-# -------------------------------------------------------------------------------------------------
-
-# A frozenset keeps its hash, which the caches below ask for on every request.
-Networks = frozenset[ipaddress.IPv4Network | ipaddress.IPv6Network]
-UNKNOWN_ADDRESS = "unknown"
-MAX_ADDRESS_CHARACTERS = 64  # an address with port, brackets and zone; longer texts are not one
-MAX_HOPS = 10  # of X-Forwarded-For that are looked at: no request passes more trusted proxies
-
-
-def parse_networks(parts: Iterable[str]) -> Networks:
-    """Return the networks of addresses and CIDR blocks; white space separates several in one text.
-
-    Raises ValueError that says what to write instead.
-    """
-    networks = set()
-    for part in " ".join(parts).split():
-        try:
-            networks.add(ipaddress.ip_network(part, strict=False))
-        except ValueError:
-            raise ValueError(
-                f"{part} is not an address or a CIDR block; write for example 192.0.2.7, "
-                "198.51.100.0/24 or 2001:db8::/32."
-            ) from None
-    return frozenset(networks)
-
-
-@functools.lru_cache(maxsize=4096)
-def is_within(address: str, networks: Networks) -> bool:
-    """Return whether an address is in one of the networks; any other text is in none."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    return any(parsed in network for network in networks)
-
-
-def is_allowed(address: str, networks: Networks) -> bool:
-    """Return whether an address may connect; without networks every address may."""
-    return not networks or is_within(address, networks)
-
-
-@functools.lru_cache(maxsize=4096)
-def plain_address(text: str) -> str:
-    """Return the address of a socket or of X-Forwarded-For without port, brackets and zone.
-
-    An IPv4 address that an IPv6 socket shows (``::ffff:192.0.2.7``) becomes IPv4, and a text that
-    is not an address becomes ``unknown``.
-    """
-    bare = text.strip().strip('"')
-    if bare.startswith("["):
-        bare = bare[1:].partition("]")[0]
-    elif bare.count(":") == 1:
-        bare = bare.partition(":")[0]
-    try:
-        address = ipaddress.ip_address(bare.partition("%")[0])
-    except ValueError:
-        return UNKNOWN_ADDRESS
-    return str(getattr(address, "ipv4_mapped", None) or address)
-
-
-def source_address(peer: str, forwarded_for: str, trusted: Networks) -> str:
-    """Return the sender's address: the peer's or, behind trusted proxies, the one they forward for.
-
-    Each proxy appends the address its own request came from. The right-most one that is not a
-    trusted proxy's counts, because the sender may have invented everything to the left of it. It is
-    ``unknown``, which is in no network, where it would lie beyond MAX_HOPS.
-    """
-    address = plain_address(peer)
-    if not trusted or not forwarded_for or not is_within(address, trusted):
-        return address
-    hops = forwarded_for.rsplit(",", MAX_HOPS)
-    for hop in reversed(hops[-MAX_HOPS:]):
-        address = plain_address(hop[:MAX_ADDRESS_CHARACTERS])
-        if not is_within(address, trusted):
-            return address
-    return UNKNOWN_ADDRESS if len(hops) > MAX_HOPS else address
-
-
-# -------------------------------------------------------------------------------------------------
-# Failed logins: guessing becomes slow
-# -------------------------------------------------------------------------------------------------
-
-MAX_FAILING_ADDRESSES = 1024
-FREE_FAILURES = 3  # a typo or two is answered at once
-FAILURE_MEMORY_SECONDS = 60
-FIRST_DELAY_SECONDS = 0.1  # doubled with each further failure
-MAX_DELAY_SECONDS = 1.0  # a delayed answer occupies a connection
-
-
-class FailedLogins:
-    """How often each address failed to authenticate lately, so that guessing becomes slow."""
-
-    def __init__(self) -> None:
-        # address: number of failures in a row, time of the last one; the oldest stands first
-        self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
-
-    def add(self, address: str) -> float:
-        """Count a failed authentication and return the seconds by which to delay its answer."""
-        now = time.monotonic()
-        count, last = self._failures.pop(address, (0, now))
-        count = 1 if now - last > FAILURE_MEMORY_SECONDS else count + 1
-        self._failures[address] = (count, now)
-        if len(self._failures) > MAX_FAILING_ADDRESSES:
-            self._failures.popitem(last=False)
-        if count <= FREE_FAILURES:
-            return 0.0
-        doublings = min(count - FREE_FAILURES - 1, 10)
-        return min(MAX_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2**doublings)
-
-
-# -------------------------------------------------------------------------------------------------
 # Authentication: who sent it?
 #
 # Username names a scheme, and Password is its secret. A scheme sees the headers and the query
@@ -158,7 +46,7 @@ class FailedLogins:
 
 TYPED_HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, 5.6.2
 TYPED_FIELD_NAME = re.compile(r"[^\s&=#?%+]+")  # as a person types it, decoded
-TYPED_URL = re.compile(r"https://[!-~]+")
+TYPED_URL = re.compile(r"https://[!-z~]+")
 # Between a signature's timestamp and our clock: Slack, Stripe and Standard Webhooks agree on it.
 TOLERANCE_SECONDS = 300
 # What is looked at of a signature's header; a sender that rotates its secret sends two signatures.
@@ -170,9 +58,7 @@ MAX_SECRETS = 20  # each costs a hash of the whole body
 UNIX_TIME = re.compile(r"[0-9]{1,16}")
 UNIX_SECONDS = re.compile(r"[0-9]{10}(?:\.[0-9]{1,9})?")
 UNIX_MILLISECONDS = re.compile(r"[0-9]{13}")
-RFC3339_TIME = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?Z"
-)
+RFC3339_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z", re.ASCII)
 NOT_IN_HEADERS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # that no header can carry
 NO_SIGNATURE = (
     "The signature header is missing or unreadable; "
@@ -201,9 +87,7 @@ WRONG_FIELD = (
 )
 MAX_TOKEN_FIELDS = 1000  # of a query string in which a token is looked for
 MIN_TOKEN_CHARACTERS = 8
-MANY_TOKEN_FIELDS = (
-    f"The query string has more than {MAX_TOKEN_FIELDS} fields; send them in the body."
-)
+MANY_FIELDS = f"The query string has more than {MAX_TOKEN_FIELDS} fields; send them in the body."
 NOBODY = (
     "This webhook refuses every request until its parameters are corrected in XSOAR; "
     "Test names them."
@@ -223,8 +107,7 @@ class ProofError(Exception):
 
     def __init__(self, sentence: str, challenge: str = "") -> None:
         super().__init__(sentence)
-        self.sentence = sentence
-        self.challenge = challenge
+        self.sentence, self.challenge = sentence, challenge
 
 
 class MissingCredentials(ProofError):
@@ -239,8 +122,7 @@ class CredentialError(ValueError):
 
     def __init__(self, field: str, fix: str) -> None:
         super().__init__(f"{field}: {fix}")
-        self.field = field
-        self.fix = fix
+        self.field, self.fix = field, fix
 
 
 class Authenticator:
@@ -261,10 +143,7 @@ class Authenticator:
         """
 
     def verify_body(self, headers: Headers, body: bytes) -> None:
-        """Raise ProofError unless the sender signed the body as it arrived.
-
-        It is called after ``verify_headers`` has passed.
-        """
+        """Raise ProofError unless the sender signed the body as it arrived; the headers passed."""
 
     def event_id(self, headers: Headers) -> str | None:
         """Return the scheme's ID of a delivery, the same each time it is sent; None without one."""
@@ -279,10 +158,7 @@ class Authenticator:
         return texts | {word for word in last_words if len(word) >= MIN_TOKEN_CHARACTERS}
 
     def signing_key(self, headers: Headers, body: bytes) -> bytes:
-        """Return the secret that proved this request, with which some answers have to be signed.
-
-        It is empty without one.
-        """
+        """Return the secret that proved this request, to sign an answer with; empty if none."""
         return self.secrets[0] if self.secrets else b""
 
 
@@ -297,10 +173,11 @@ class BasicAuthenticator(Authenticator):
 
     def verify_headers(self, headers: Headers, query: str = "", repeated: Names = NO_NAMES) -> None:
         scheme, _, encoded = headers.get("authorization", "").partition(" ")
-        given = b""
-        if scheme.lower() == "basic":
-            with contextlib.suppress(binascii.Error):
-                given = base64.b64decode(encoded.strip().encode("latin-1"), validate=True)
+        try:
+            text = encoded.strip().encode("latin-1") if scheme.lower() == "basic" else b""
+            given = base64.b64decode(text, validate=True)
+        except binascii.Error:
+            given = b""
         if not hmac.compare_digest(given, self.expected):
             kind = ProofError if "authorization" in headers else MissingCredentials
             raise kind(WRONG_BASIC, 'Basic realm="Generic Webhook", charset="UTF-8"')
@@ -339,7 +216,7 @@ class QueryAuthenticator(Authenticator):
 
     def verify_headers(self, headers: Headers, query: str = "", repeated: Names = NO_NAMES) -> None:
         if query.count("&") >= MAX_TOKEN_FIELDS:
-            raise ProofError(MANY_TOKEN_FIELDS)
+            raise ProofError(MANY_FIELDS)
         fields = [field.partition(b"=") for field in query.encode("latin-1").split(b"&")]
         given = [value for name, _, value in fields if self._is_name(name)]
         if not given:
@@ -353,7 +230,9 @@ class QueryAuthenticator(Authenticator):
             raise ProofError(WRONG_FIELD)
 
     def _is_name(self, text: bytes) -> bool:
-        if len(text) > self._longest_name:
+        if text == self._name:
+            return True
+        if len(text) > self._longest_name or (b"%" not in text and b"+" not in text):
             return False
         return unquote_to_bytes(text.replace(b"+", b" ")) == self._name
 
@@ -381,7 +260,7 @@ class SignatureScheme(NamedTuple):
     form is what keeps a stranger from moving characters from one to the other.
     """
 
-    headers: tuple[SignatureHeaders, ...]  # the first one present counts; none: Username names it
+    headers: tuple[str, ...]  # of each sender, by blanks; the first present counts; none: Username
     signed: str
     written: re.Pattern[str]  # each signature in the header's value, hex or base64
     algorithm: str = "sha256"
@@ -400,10 +279,13 @@ class SignatureAuthenticator(Authenticator):
 
     def __init__(self, scheme: SignatureScheme, name: str, secrets: Iterable[str]) -> None:
         self._scheme = scheme
-        self._name = name
-        headers = scheme.headers or (SignatureHeaders(name.lower()),)
+        self._size = hashlib.new(scheme.algorithm).digest_size
+        self._before, self._after = (
+            part.replace("{name}", name) for part in scheme.signed.split("{body}")
+        )
         self._names = tuple(
-            each._replace(timestamp=each.timestamp.format(name=name.lower())) for each in headers
+            SignatureHeaders(*text.format(name=name.lower()).split())
+            for text in scheme.headers or ("{name}",)
         )
         self.hidden_header = self._names[0].signature
         self.identifies = bool(self._names[0].identifier)
@@ -439,14 +321,16 @@ class SignatureAuthenticator(Authenticator):
             return b""
         digests = self._digests(headers[names.signature])
         matching = b""
+        identifier = headers.get(names.identifier, "")
         for timestamp, key in itertools.product(self._timestamps(headers, names), self._keys):
-            parts = {"timestamp": timestamp, "id": headers.get(names.identifier, "")}
-            before, after = (
-                part.format(name=self._name, **parts).encode("latin-1")
-                for part in self._scheme.signed.split("{body}")
+            # The timestamp comes first, for only the ID may hold braces.
+            own, before, after = (
+                part.replace("{timestamp}", timestamp).replace("{id}", identifier).encode("latin-1")
+                if part
+                else b""
+                for part in (self._scheme.key, self._before, self._after)
             )
-            full_key = self._scheme.key.format(**parts).encode() + key
-            expected = hmac.new(full_key, before, self._scheme.algorithm)
+            expected = hmac.new(own + key, before, self._scheme.algorithm)
             expected.update(body)
             expected.update(after)
             if _is_one_of(expected.digest(), digests):
@@ -458,10 +342,9 @@ class SignatureAuthenticator(Authenticator):
 
     def _digests(self, value: str) -> tuple[bytes, ...]:
         """Return the signatures in a header's value that have the scheme's length."""
-        size = hashlib.new(self._scheme.algorithm).digest_size
         written = self._scheme.written.finditer(value[:MAX_SIGNATURE_CHARACTERS])
         read = (read_digest(match[1]) for match in itertools.islice(written, MAX_SIGNATURES))
-        return tuple(digest for digest in read if len(digest) == size)
+        return tuple(digest for digest in read if len(digest) == self._size)
 
     def _timestamps(self, headers: Headers, names: SignatureHeaders) -> list[str]:
         """Return the recent timestamps that may have been signed; an empty one where none is."""
@@ -506,11 +389,14 @@ def is_recent(timestamp: str, form: re.Pattern[str], tolerance: int) -> bool:
 
 def read_digest(text: str) -> bytes:
     """Return the bytes of a digest in hex or base64, empty for any other text."""
-    with contextlib.suppress(ValueError):
+    try:
         return bytes.fromhex(text)
-    with contextlib.suppress(ValueError):
+    except ValueError:
+        pass
+    try:
         return read_base64(text)
-    return b""
+    except ValueError:
+        return b""
 
 
 def read_base64(text: str) -> bytes:
@@ -536,28 +422,24 @@ def read_standard_secret(text: str) -> bytes:
             "Password",
             f"{text[:5]}... is an asymmetric key; ask the sender for a secret, whsec_...",
         )
-    try:
-        key = read_base64(text.removeprefix("v1,").removeprefix("whsec_"))  # v1,: Supabase
-    except ValueError:
-        key = b""
-    if not key:
-        raise CredentialError(
-            "Password",
-            "copy the secret as the sender shows it: whsec_ followed by base64; "
-            "of several secrets, each stands on its own line.",
-        )
-    return key
+    text = text.removeprefix("v1,").removeprefix("whsec_")  # v1,whsec_... is Supabase's spelling
+    return _read_base64_key(
+        text,
+        "copy the secret as the sender shows it: whsec_ followed by base64; of several secrets, "
+        "each stands on its own line.",
+    )
 
 
 def read_teams_secret(text: str) -> bytes:
     """Return the key that a security token of Teams stands for; raises CredentialError."""
-    try:
-        key = read_base64(text)
-    except ValueError:
-        key = b""
-    if not key:
-        raise CredentialError("Password", "copy the security token as Teams shows it, in base64.")
-    return key
+    return _read_base64_key(text, "copy the security token as Teams shows it, in base64.")
+
+
+def _read_base64_key(text: str, fix: str) -> bytes:
+    with contextlib.suppress(ValueError):
+        if key := read_base64(text):
+            return key
+    raise CredentialError("Password", fix)
 
 
 # A signature alone or behind a name (`sha256=`, `v1=`); commas, semicolons or white space separate
@@ -575,15 +457,15 @@ VERKADA_TIMESTAMP = re.compile(r"^([0-9]+)\|")
 PADDLE_SIGNATURE = re.compile(r"(?:^|[\s,;])h1=([0-9A-Fa-f]+)(?=$|[\s,;])")
 PADDLE_TIMESTAMP = re.compile(r"(?:^|[\s,;])ts=([0-9]+)(?=$|[\s,;])")
 SIGNATURE_SCHEMES = {
-    # GitHub, Shopify, Jira, Linear, Sentry, PagerDuty and most others
+    # GitHub, Shopify, Jira, Linear, Sentry, PagerDuty, Semgrep and most others
     "_hmac": SignatureScheme((), "{body}", ANY_SIGNATURE),
     "_hmac-sha1": SignatureScheme((), "{body}", ANY_SIGNATURE, "sha1"),
     "_hmac-sha512": SignatureScheme((), "{body}", ANY_SIGNATURE, "sha512"),
     # https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
     "_standard-webhooks": SignatureScheme(
-        tuple(
-            SignatureHeaders(f"{sender}-signature", f"{sender}-timestamp", f"{sender}-id")
-            for sender in ("webhook", "svix")
+        (
+            "webhook-signature webhook-timestamp webhook-id",
+            "svix-signature svix-timestamp svix-id",
         ),
         "{id}.{timestamp}.{body}",
         STANDARD_SIGNATURE,
@@ -591,15 +473,11 @@ SIGNATURE_SCHEMES = {
     ),
     # https://docs.slack.dev/authentication/verifying-requests-from-slack
     "_slack": SignatureScheme(
-        (SignatureHeaders("x-slack-signature", "x-slack-request-timestamp"),),
-        "v0:{timestamp}:{body}",
-        V0_SIGNATURE,
+        ("x-slack-signature x-slack-request-timestamp",), "v0:{timestamp}:{body}", V0_SIGNATURE
     ),
     # https://developers.zoom.us/docs/api/webhooks/
     "_zoom": SignatureScheme(
-        (SignatureHeaders("x-zm-signature", "x-zm-request-timestamp"),),
-        "v0:{timestamp}:{body}",
-        V0_SIGNATURE,
+        ("x-zm-signature x-zm-request-timestamp",), "v0:{timestamp}:{body}", V0_SIGNATURE
     ),
     # https://docs.stripe.com/webhooks
     "_stripe": SignatureScheme(
@@ -607,25 +485,25 @@ SIGNATURE_SCHEMES = {
     ),
     # https://developer.zendesk.com/documentation/webhooks/verifying/
     "_zendesk": SignatureScheme(
-        (SignatureHeaders("x-zendesk-webhook-signature", "x-zendesk-webhook-signature-timestamp"),),
+        ("x-zendesk-webhook-signature x-zendesk-webhook-signature-timestamp",),
         "{timestamp}{body}",
         ANY_SIGNATURE,
         timestamp_form=RFC3339_TIME,
     ),
     # https://learn.microsoft.com/microsoftteams/platform/webhooks-and-connectors/how-to/add-outgoing-webhook
     "_teams": SignatureScheme(
-        (SignatureHeaders("authorization"),), "{body}", TEAMS_SIGNATURE, read_key=read_teams_secret
+        ("authorization",), "{body}", TEAMS_SIGNATURE, read_key=read_teams_secret
     ),
     # https://developers.hubspot.com/docs/guides/apps/authentication/validating-requests
     "_hubspot": SignatureScheme(
-        (SignatureHeaders("x-hubspot-signature-v3", "x-hubspot-request-timestamp"),),
+        ("x-hubspot-signature-v3 x-hubspot-request-timestamp",),
         "POST{name}{body}{timestamp}",
         ANY_SIGNATURE,
         timestamp_form=UNIX_MILLISECONDS,
     ),
     # https://docs.gitguardian.com/platform/configure-alerting/notifiers-integrations/custom-webhook
     "_gitguardian": SignatureScheme(
-        (SignatureHeaders("gitguardian-signature", "timestamp"),),
+        ("gitguardian-signature timestamp",),
         "{body}",
         ANY_SIGNATURE,
         timestamp_form=UNIX_SECONDS,
@@ -633,7 +511,7 @@ SIGNATURE_SCHEMES = {
     ),
     # https://docs.rootly.com/configuration/webhooks
     "_rootly": SignatureScheme(
-        (SignatureHeaders("x-rootly-signature"),),
+        ("x-rootly-signature",),
         "{timestamp}{body}",
         V1_SIGNATURE,
         timestamp_written=STRIPE_TIMESTAMP,
@@ -641,14 +519,14 @@ SIGNATURE_SCHEMES = {
     ),
     # https://apidocs.verkada.com/reference/securing-webhooks
     "_verkada": SignatureScheme(
-        (SignatureHeaders("verkada-signature"),),
+        ("verkada-signature",),
         "{body}|{timestamp}",
         VERKADA_SIGNATURE,
         timestamp_written=VERKADA_TIMESTAMP,
     ),
     # https://developer.paddle.com/webhooks/signature-verification
     "_paddle": SignatureScheme(
-        (SignatureHeaders("paddle-signature"),),
+        ("paddle-signature",),
         "{timestamp}:{body}",
         PADDLE_SIGNATURE,
         timestamp_written=PADDLE_TIMESTAMP,
@@ -656,11 +534,8 @@ SIGNATURE_SCHEMES = {
     # https://dev.twitch.tv/docs/eventsub/handling-webhook-events/
     "_twitch": SignatureScheme(
         (
-            SignatureHeaders(
-                "twitch-eventsub-message-signature",
-                "twitch-eventsub-message-timestamp",
-                "twitch-eventsub-message-id",
-            ),
+            "twitch-eventsub-message-signature twitch-eventsub-message-timestamp "
+            "twitch-eventsub-message-id",
         ),
         "{id}{timestamp}{body}",
         ANY_SIGNATURE,
@@ -669,13 +544,11 @@ SIGNATURE_SCHEMES = {
     ),
     # https://grafana.com/docs/grafana/latest/alerting/configure-notifications/manage-contact-points/
     "_grafana": SignatureScheme(
-        (SignatureHeaders("x-grafana-alerting-signature", "{name}"),),
-        "{timestamp}:{body}",
-        ANY_SIGNATURE,
+        ("x-grafana-alerting-signature {name}",), "{timestamp}:{body}", ANY_SIGNATURE
     ),
     # https://marketplace.crowdstrike.com/listings/webhook
     "_crowdstrike": SignatureScheme(
-        (SignatureHeaders("x-cs-primary-signature", "x-cs-delivery-timestamp"),),
+        ("x-cs-primary-signature x-cs-delivery-timestamp",),
         "{body}{timestamp}",
         ANY_SIGNATURE,
         timestamp_form=RFC3339_TIME,
@@ -683,32 +556,23 @@ SIGNATURE_SCHEMES = {
 }
 SCHEME_EXAMPLES = {  # of what follows the colon in the parameter Username; empty: nothing does
     "_header": "<HEADER-NAME>, such as _header:Authorization",
+    "_query": "<FIELD-NAME>, such as _query:token",
+    **dict.fromkeys(SIGNATURE_SCHEMES, ""),
+    "_sns": "",
     "_hmac": "<HEADER-NAME>, such as _hmac:X-Hub-Signature-256",
     "_hmac-sha1": "<HEADER-NAME>, such as _hmac-sha1:X-Hub-Signature",
     "_hmac-sha512": "<HEADER-NAME>, such as _hmac-sha512:X-TFE-Notification-Signature",
-    "_standard-webhooks": "",
-    "_slack": "",
-    "_zoom": "",
     "_stripe": "<HEADER-NAME>, such as _stripe:Stripe-Signature",
-    "_query": "<FIELD-NAME>, such as _query:token",
-    "_zendesk": "",
-    "_teams": "",
     "_hubspot": "<URL>, such as _hubspot:https://xsoar.example.com/instance/execute/hubspot",
-    "_gitguardian": "",
-    "_rootly": "",
-    "_verkada": "",
-    "_paddle": "",
-    "_twitch": "",
     "_grafana": "<HEADER-NAME>, such as _grafana:X-Grafana-Alerting-Timestamp",
-    "_crowdstrike": "",
 }
 TYPED_NAMES = {"_query": TYPED_FIELD_NAME, "_hubspot": TYPED_URL}
 FORMER_SCHEMES = {"_hmac-sha256": "_hmac"}  # a scheme that went, and the one that does the same
 # Headers that hold a signature of more than the body, and the Username that verifies it.
 OWN_SCHEMES = {
-    names.signature: f"{name}:<URL>" if name == "_hubspot" else name
+    text.split()[0]: f"{name}:<URL>" if name == "_hubspot" else name
     for name, scheme in SIGNATURE_SCHEMES.items()
-    for names in scheme.headers
+    for text in scheme.headers
     if name not in ("_teams", "_grafana")  # others use that header, too, or sign the body alone
 } | {"stripe-signature": "_stripe:Stripe-Signature"}
 SLACK_TOKEN = "it is a token; copy the Signing Secret from the app's Basic Information."  # noqa: S105
@@ -719,39 +583,49 @@ WRONG_SECRETS = (  # how those of a vendor's secrets begin that do not sign
 )
 
 
-def choose_authenticator(username: str, password: str) -> Authenticator:
-    """Return the authenticator for the parameters Username and Password; raises CredentialError."""
+def choose_authenticator(username: str, password: str, use_proxy: bool = False) -> Authenticator:
+    """Return the authenticator for the parameters Username and Password; raises CredentialError.
+
+    ``use_proxy`` is for schemes that make requests of their own.
+    """
     if not username and not password:
         return Authenticator()
     for field, text in (("Username", username), ("Password", password)):
         if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
             raise CredentialError(field, "it holds half a character; type it once more.")
+    scheme, colon, name = username.partition(":")
+    scheme, name = scheme.strip().lower(), name.strip(" ")
+    if scheme == "_sns":
+        refuse_malformed_name(scheme, name)
+        return SnsAuthenticator(read_topics(password), use_proxy)
     if not username or not password:
         raise CredentialError(
             "Password" if username else "Username",
             "it is empty while the other of the two is not; fill in both, or neither.",
         )
-    scheme, colon, name = username.partition(":")
-    scheme, name = scheme.strip().lower(), name.strip(" ")
     if scheme not in SCHEME_EXAMPLES:
         refuse_mistyped_scheme(scheme, name, bool(colon))
         return BasicAuthenticator(username, password)
     refuse_malformed_name(scheme, name)
-    if not password.strip():
-        raise CredentialError(
-            "Password", "it is nothing but white space; enter the secret that the sender has, too."
-        )
-    if len(read_secrets(password)) > MAX_SECRETS:
-        raise CredentialError("Password", f"it holds more than {MAX_SECRETS} lines, one a secret.")
+    refuse_unusable_password(scheme, password)
     if scheme == "_header":
-        if any(map(NOT_IN_HEADERS.search, read_secrets(password))):
-            raise CredentialError(
-                "Password", "no header can carry it: remove its control characters."
-            )
         return HeaderAuthenticator(name, password)
     if scheme == "_query":
         return QueryAuthenticator(name, password)
     return choose_signature(scheme, name, password)
+
+
+def refuse_unusable_password(scheme: str, password: str) -> None:
+    """Raise CredentialError for a password with which a scheme could authenticate nobody."""
+    secrets, fix = read_secrets(password), ""
+    if not secrets:
+        fix = "it is nothing but white space; enter the secret that the sender has, too."
+    elif len(secrets) > MAX_SECRETS:
+        fix = f"it holds more than {MAX_SECRETS} lines, one a secret."
+    elif scheme == "_header" and any(map(NOT_IN_HEADERS.search, secrets)):
+        fix = "no header can carry it: remove its control characters."
+    if fix:
+        raise CredentialError("Password", fix)
 
 
 def scheme_usage(scheme: str) -> str:
@@ -761,7 +635,7 @@ def scheme_usage(scheme: str) -> str:
 
 
 def refuse_malformed_name(scheme: str, name: str) -> None:
-    """Raise CredentialError unless what follows the scheme in Username is what it asks for."""
+    """Raise CredentialError unless what follows the scheme in Username has its form."""
     pattern = TYPED_NAMES.get(scheme, TYPED_HEADER_NAME)
     if not pattern.fullmatch(name) if SCHEME_EXAMPLES[scheme] else name:
         raise CredentialError("Username", f"write {scheme_usage(scheme)}.")
@@ -809,6 +683,268 @@ def choose_signature(scheme: str, header: str, password: str) -> Authenticator:
 
 
 # -------------------------------------------------------------------------------------------------
+# Amazon SNS: messages are signed by RSA, with a certificate that SNS itself serves
+#
+# https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html
+# The certificate counts because it comes by HTTPS from a host of SNS. Requests to SNS are made on
+# native threads of their own, because one that hangs keeps its thread.
+# -------------------------------------------------------------------------------------------------
+
+MAX_SNS_BYTES = 1024 * 1024  # a message has 256 KiB, whose quotation marks are escaped in JSON
+SNS_TOLERANCE_SECONDS = 3900  # SNS repeats a message for an hour, with the same timestamp
+MAX_CERTIFICATES = 16
+CERTIFICATE_SECONDS = 86_400
+FAILED_CERTIFICATE_SECONDS = 30  # until one that could not be fetched is asked for again
+MAX_CERTIFICATE_BYTES = 16 * 1024
+CONFIRM_SECONDS = 10
+MAX_CONFIRMATIONS = 4  # requests to SNS at a time; where egress is dropped, each keeps a thread
+CONFIRM_AGAIN_SECONDS = 30
+# The whole URL is matched, because two parsers of one URL may disagree on where its host ends. The
+# region has its form, such as us-gov-west-1, because sns.s3.amazonaws.com is anybody's bucket.
+SNS_HOST = (
+    r"https://sns\.(?:cn-[a-z]{2,12}-[0-9]{1,2}\.amazonaws\.com\.cn"
+    r"|(?!cn-)[a-z]{2}(?:-[a-z]{2,12}){1,2}-[0-9]{1,2}\.amazonaws\.com)"
+)
+SNS_URL = re.compile(SNS_HOST + r"(?::443)?/[!-\[\]-~]*+")
+SNS_CERTIFICATE_URL = re.compile(SNS_HOST + r"/SimpleNotificationService-[0-9a-zA-Z]{1,64}\.pem")
+TOPIC_ARN = re.compile(r"arn:aws[a-z-]{0,20}:sns:[!-~]*")
+SNS_PEM = re.compile(r"-----BEGIN CERTIFICATE-----([^-]{1,16000}+)-----END CERTIFICATE-----")
+SNS_SIGNED = {  # fields, in the order in which they are signed
+    "Notification": ("Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type"),
+    "SubscriptionConfirmation": (
+        *("Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"),
+    ),
+}
+SNS_SIGNED["UnsubscribeConfirmation"] = SNS_SIGNED["SubscriptionConfirmation"]
+# The hash of each SignatureVersion, and what stands before it in PKCS #1 (RFC 8017, 9.2).
+SNS_HASHES = {
+    "1": ("sha1", bytes.fromhex("3021300906052b0e03021a05000414")),
+    "2": ("sha256", bytes.fromhex("3031300d060960864801650304020105000420")),
+}
+RSA_ENCRYPTION = bytes.fromhex("06092a864886f70d010101")
+NO_SNS = "Only Amazon SNS may send here, with raw message delivery turned off."
+WRONG_SNS = "The signature of Amazon SNS does not match the message."
+WRONG_TOPIC = "This topic may not send here; add its ARN to this webhook's Password in XSOAR."
+
+
+class RsaKey(NamedTuple):
+    """A public key of RSA."""
+
+    modulus: int
+    exponent: int
+
+
+class SnsAuthenticator(Authenticator):
+    """The signature of Amazon SNS, and which topics count: anybody may have one.
+
+    ``topics`` are ARNs or their beginnings, such as ``arn:aws:sns:eu-west-1:123456789012:``;
+    without them every topic of every account counts.
+    """
+
+    signs_body = True
+    result_is_cacheable = False
+
+    def __init__(self, topics: tuple[str, ...], use_proxy: bool) -> None:
+        self._topics = topics
+        self._use_proxy = use_proxy
+        # URL: when it was fetched, and the key; None where that failed; the oldest stands first
+        self._keys: OrderedDict[str, tuple[float, RsaKey | None]] = OrderedDict()
+        self._pool = _confirmation_pool()  # of the event loop, where instances are made
+
+    def verify_headers(self, headers: Headers, query: str = "", repeated: Names = NO_NAMES) -> None:
+        if "x-amz-sns-message-type" not in headers:
+            raise MissingCredentials(NO_SNS)
+
+    def verify_body(self, headers: Headers, body: bytes) -> None:
+        """Raise ProofError unless SNS signed the body, HandshakeError while its key is missing."""
+        message = read_sns_message(body)
+        if self._topics and not message["TopicArn"].startswith(self._topics):
+            raise ProofError(WRONG_TOPIC)
+        if not is_recent(message["Timestamp"], RFC3339_TIME, SNS_TOLERANCE_SECONDS):
+            raise ProofError(STALE_TIMESTAMP)
+        signed = "".join(
+            f"{name}\n{message[name]}\n" for name in SNS_SIGNED[message["Type"]] if name in message
+        )
+        algorithm, prefix = SNS_HASHES[message["SignatureVersion"]]
+        digest = prefix + hashlib.new(algorithm, signed.encode("utf-8", "replace")).digest()
+        key = self._key(message["SigningCertURL"])
+        if not is_signed_by(key, read_digest(message["Signature"]), digest):
+            raise ProofError(WRONG_SNS)
+
+    def _key(self, url: str) -> RsaKey:
+        fetched, key = self._keys.get(url, (-math.inf, None))
+        age = time.monotonic() - fetched
+        if age > (CERTIFICATE_SECONDS if key else FAILED_CERTIFICATE_SECONDS):
+            if threading.get_ident() == self._pool.hub.thread_ident:
+                key = self._fetch_key(url)
+            else:  # on the thread of large bodies, all others would wait for the certificate
+                key = None
+                self._keys[url] = time.monotonic(), None
+                self._pool.hub.loop.run_callback_threadsafe(gevent.spawn, self._fetch_later, url)
+        if key is None:
+            raise HandshakeError(
+                "The certificate of Amazon SNS is not there; let SNS send this again.",
+                False,
+                CONFIRM_AGAIN_SECONDS,
+            )
+        return key
+
+    def _fetch_later(self, url: str) -> None:
+        with contextlib.suppress(HandshakeError):
+            self._fetch_key(url)
+
+    def _fetch_key(self, url: str) -> RsaKey | None:
+        failure, content = ask_sns(url, self._use_proxy)
+        key = None
+        if not failure:
+            with contextlib.suppress(ValueError):
+                key = read_certificate_key(content.decode("latin-1"))
+        self._keys[url] = time.monotonic(), key
+        if len(self._keys) > MAX_CERTIFICATES:
+            self._keys.popitem(last=False)
+        return key
+
+
+def read_topics(password: str) -> tuple[str, ...]:
+    """Return the ARNs in the parameter Password, one a line, or none; raises CredentialError."""
+    topics = read_secrets(password)
+    if not all(map(TOPIC_ARN.fullmatch, topics)):
+        raise CredentialError(
+            "Password",
+            "enter the ARNs of the topics that may send, one a line, such as "
+            "arn:aws:sns:eu-west-1:123456789012:alerts, or leave it empty.",
+        )
+    return topics
+
+
+def read_sns_message(body: bytes) -> dict[str, str]:
+    """Return the texts of a message of SNS that has all that its signature needs.
+
+    Raises ProofError. No text but Message has a line break, or one field could pass for two.
+    """
+    try:
+        message = json.loads(body) if len(body) <= MAX_SNS_BYTES else None
+    except (ValueError, RecursionError):
+        message = None
+    if not isinstance(message, dict):
+        raise ProofError(NO_SNS)
+    texts = {name: text for name, text in message.items() if isinstance(text, str)}
+    names = SNS_SIGNED.get(texts.get("Type", ""), ("Type", ""))
+    needed = {*names, "SignatureVersion", "Signature", "SigningCertURL"} - {"Subject"}
+    if not needed <= texts.keys() or texts["SignatureVersion"] not in SNS_HASHES:
+        raise ProofError(NO_SNS)
+    if any("\n" in texts.get(name, "") for name in names if name != "Message"):
+        raise ProofError(NO_SNS)
+    if not SNS_CERTIFICATE_URL.fullmatch(texts["SigningCertURL"]):
+        raise ProofError(NO_SNS)
+    return texts
+
+
+def is_signed_by(key: RsaKey, signature: bytes, digest: bytes) -> bool:
+    """Return whether a signature is that of a digest in its prefix: PKCS #1 (RFC 8017, 8.2.2).
+
+    The whole block is compared with the only right one. Who reads its parts instead can be given
+    parts that hide a forgery.
+    """
+    size = (key.modulus.bit_length() + 7) // 8
+    number = int.from_bytes(signature, "big")
+    if len(signature) != size or number >= key.modulus or size < len(digest) + 11:
+        return False
+    expected = b"\0\1" + b"\xff" * (size - len(digest) - 3) + b"\0" + digest
+    block = pow(number, key.exponent, key.modulus).to_bytes(size, "big")
+    return hmac.compare_digest(block, expected)
+
+
+def read_certificate_key(pem: str) -> RsaKey:
+    """Return the public key in an X.509 certificate (RFC 5280, 4.1); raises ValueError."""
+    found = SNS_PEM.search(pem)
+    if found is None:
+        raise ValueError("This is not a certificate.")
+    try:
+        [(_, certificate)] = read_der(base64.b64decode(found[1]))
+        signed = read_der(read_der(certificate)[0][1])
+        # version (optional, with a tag of its own), serial number, algorithm, issuer, validity,
+        # subject, public key
+        key_info = [content for tag, content in signed if tag != 0xA0][5]
+        (_, algorithm), (_, bits) = read_der(key_info)
+        [(_, key)] = read_der(bits[1:])
+        (_, modulus), (_, exponent) = read_der(key)
+    except IndexError:
+        raise ValueError("The certificate is cut off.") from None
+    if not algorithm.startswith(RSA_ENCRYPTION):
+        raise ValueError("The certificate has no key of RSA.")
+    return RsaKey(int.from_bytes(modulus, "big"), int.from_bytes(exponent, "big"))
+
+
+def read_der(data: bytes) -> list[tuple[int, bytes]]:
+    """Return the elements of DER, tag and content (X.690, 8.1); raises ValueError or IndexError."""
+    elements = []
+    position = 0
+    while position < len(data):
+        tag, size = data[position], data[position + 1]
+        position += 2
+        if size & 0x80:  # the number of bytes that the length takes
+            after = position + (size & 0x7F)
+            size = int.from_bytes(data[position:after], "big")
+            position = after
+        if position + size > len(data):
+            raise ValueError("The element is cut off.")
+        elements.append((tag, data[position : position + size]))
+        position += size
+    return elements
+
+
+@functools.cache
+def _confirmation_pool() -> ThreadPool:
+    """Return the native threads for requests to SNS, made when the first one is asked for.
+
+    They are not those of gevent's event loop, which resolve names for everybody.
+    """
+    return ThreadPool(MAX_CONFIRMATIONS)
+
+
+def ask_sns(url: str, use_proxy: bool) -> tuple[str, bytes]:
+    """Return why a URL of SNS could not be fetched, empty after a success, and what it holds.
+
+    Other greenlets run meanwhile. Raises HandshakeError where too many are being fetched.
+    """
+    pool = _confirmation_pool()
+    if len(pool) >= MAX_CONFIRMATIONS:
+        raise HandshakeError(
+            f"{MAX_CONFIRMATIONS} requests to Amazon SNS are in progress; let SNS send this again.",
+            False,
+            CONFIRM_AGAIN_SECONDS,
+        )
+    attempt = pool.spawn(fetch_from_sns, url, use_proxy)
+    try:
+        fetched: tuple[str, bytes] = attempt.get(timeout=CONFIRM_SECONDS)
+    except gevent.Timeout:
+        return f"no answer within {CONFIRM_SECONDS} s", b""
+    return fetched
+
+
+def fetch_from_sns(url: str, use_proxy: bool) -> tuple[str, bytes]:
+    """Return what ask_sns does, after up to CONFIRM_SECONDS a step on a native thread."""
+    import requests  # CommonServerPython's own HTTP client; only SNS needs it
+
+    # XSOAR puts a user's own CA certificates there.
+    trusted = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE") or True
+    with requests.Session() as session:
+        session.trust_env = False  # the environment's proxy counts where the instance says so
+        session.proxies = requests.utils.get_environ_proxies(url) if use_proxy else {}
+        session.verify = trusted
+        try:
+            with session.get(
+                url, timeout=CONFIRM_SECONDS, allow_redirects=False, stream=True
+            ) as response:
+                content = next(response.iter_content(MAX_CERTIFICATE_BYTES), b"")
+                status = response.status_code
+        except (requests.RequestException, OSError) as error:
+            return type(error).__name__, b""
+    return ("", content) if status == 200 else (f"it answered {status}", b"")
+
+
+# -------------------------------------------------------------------------------------------------
 # Handshakes: what vendors ask before they send events, answered without an incident
 #
 # One row for each vendor: a recognizer, which returns what is to be echoed or None, and an answer.
@@ -822,15 +958,6 @@ MAX_HANDSHAKE_QUERY_CHARACTERS = 4 * 1024  # what may be echoed, percent-encoded
 MAX_HANDSHAKE_FIELDS = 20  # of a query string: Meta sends three
 ECHOED = re.compile(r"[ -~]{1,1024}")  # printable ASCII, with which nothing can be injected
 NO_EVENTS = (b"", b"{}", b"[]", b"null")
-CONFIRM_SECONDS = 10
-MAX_CONFIRMATIONS = 4  # at a time; where egress is dropped, each keeps a thread until it gives up
-CONFIRM_AGAIN_SECONDS = 30
-# The whole URL is matched, because two parsers of one URL may disagree on where its host ends. The
-# region has its form, such as us-gov-west-1, because sns.s3.amazonaws.com is anybody's bucket.
-SNS_URL = re.compile(
-    r"https://sns\.(?:cn-[a-z]{2,12}-[0-9]{1,2}\.amazonaws\.com\.cn"
-    r"|(?!cn-)[a-z]{2}(?:-[a-z]{2,12}){1,2}-[0-9]{1,2}\.amazonaws\.com)(?::443)?/[!-\[\]-~]*+"
-)
 HOOK_SECRET = re.compile(r"[0-9A-Za-z_-]{8,128}")  # Asana's has 64 hexadecimal digits
 HEX_SECRET = re.compile(r"[0-9a-f]{32,128}")
 NOTICE_CHARACTERS = 40  # of a stranger's text, which may be a message to whoever reads the health
@@ -986,6 +1113,12 @@ def _lone_challenge(call: HandshakeRequest, _: Authenticator) -> str | None:
     return echoed(asked["challenge"]) if is_lone else None
 
 
+def _twitch_challenge(call: HandshakeRequest, _: Authenticator) -> str | None:
+    kind = call.headers.get("twitch-eventsub-message-type")
+    is_one = kind == "webhook_callback_verification" and isinstance(call.json, dict)
+    return echoed(call.json.get("challenge")) if is_one else None
+
+
 def _graph_token(call: HandshakeRequest, _: Authenticator) -> str | None:
     if "validationToken" not in call.query or call.body.strip() not in NO_EVENTS:
         return None
@@ -1002,7 +1135,7 @@ def _event_grid_code(call: HandshakeRequest, _: Authenticator) -> str | None:
     return echoed(data.get("validationCode")) if isinstance(data, dict) else None
 
 
-def _event_grid_answer(code: str, *_: Any) -> HandshakeReply:
+def _code_answer(code: str, *_: Any) -> HandshakeReply:
     return _answer_json({"validationResponse": code})
 
 
@@ -1103,23 +1236,8 @@ def _sns_url(call: HandshakeRequest, _: Authenticator) -> str | None:
 
 
 def _confirm_sns(url: str, call: HandshakeRequest, _: Authenticator) -> HandshakeReply:
-    """Fetch the URL that confirms a subscription, while other requests go on.
-
-    Raises HandshakeError.
-    """
-    pool = _confirmation_pool()
-    if len(pool) >= MAX_CONFIRMATIONS:
-        raise HandshakeError(
-            f"{MAX_CONFIRMATIONS} subscriptions are being confirmed at Amazon SNS; "
-            "let SNS request it again.",
-            False,
-            CONFIRM_AGAIN_SECONDS,
-        )
-    attempt = pool.spawn(confirm_subscription, url, call.use_proxy)
-    try:
-        failure = attempt.get(timeout=CONFIRM_SECONDS)
-    except gevent.Timeout:
-        failure = f"no answer within {CONFIRM_SECONDS} s"
+    """Fetch the URL that confirms a subscription; raises HandshakeError."""
+    failure, _content = ask_sns(url, call.use_proxy)
     if failure:
         raise HandshakeError(
             f"The subscription could not be confirmed at Amazon SNS: {failure}. "
@@ -1127,44 +1245,6 @@ def _confirm_sns(url: str, call: HandshakeRequest, _: Authenticator) -> Handshak
             False,
         )
     return HandshakeReply(b'{"status":"confirmed"}')
-
-
-@functools.cache
-def _confirmation_pool() -> ThreadPool:
-    """Return the native threads for confirmations, made when the first one is asked for.
-
-    They are not those of gevent's event loop, which resolve names for everybody: a confirmation
-    that hangs keeps its thread.
-    """
-    return ThreadPool(MAX_CONFIRMATIONS)
-
-
-def confirm_subscription(url: str, use_proxy: bool) -> str:
-    """Fetch a URL of SNS, with or without the system's proxy.
-
-    Returns why that failed, empty after a success. It blocks for up to CONFIRM_SECONDS a step, so
-    it belongs on a native thread.
-    """
-    import requests  # CommonServerPython's own HTTP client; only this handshake needs it
-
-    # XSOAR puts a user's own CA certificates there.
-    trusted = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE") or True
-    with requests.Session() as session:
-        session.trust_env = False  # the environment's proxy counts where the instance says so
-        proxies = requests.utils.get_environ_proxies(url) if use_proxy else {}
-        try:
-            with session.get(
-                url,
-                timeout=CONFIRM_SECONDS,
-                allow_redirects=False,
-                proxies=proxies,
-                verify=trusted,
-                stream=True,
-            ) as response:
-                answered = response.status_code
-        except (requests.RequestException, OSError) as error:
-            return type(error).__name__
-    return "" if answered == 200 else f"it answered {answered}"
 
 
 def _url_check(call: HandshakeRequest, authenticator: Authenticator) -> bool | None:
@@ -1203,10 +1283,12 @@ HANDSHAKES = {
         # https://learn.microsoft.com/graph/change-notifications-delivery-webhooks
         Handshake("Microsoft Graph", True, _graph_token, _answer_text, b"", "validationToken"),
         # https://learn.microsoft.com/azure/event-grid/webhook-event-delivery
-        Handshake("Azure Event Grid", True, _event_grid_code, _event_grid_answer, EVENT_GRID_MARK),
+        Handshake("Azure Event Grid", True, _event_grid_code, _code_answer, EVENT_GRID_MARK),
         # https://developers.zoom.us/docs/api/webhooks/
         # Not unsigned, because a stranger could have any text signed.
         Handshake("Zoom", False, _zoom_token, _zoom_answer, b"endpoint.url_validation"),
+        # https://dev.twitch.tv/docs/eventsub/handling-webhook-events/
+        Handshake("Twitch", False, _twitch_challenge, _answer_text, b'"challenge"'),
         # https://developers.asana.com/docs/webhooks-guide
         Handshake("Asana", True, _expected_asana_secret, _asana_answer, b"", "x-hook-secret"),
         Handshake("Asana", False, _asana_secret, _asana_answer, b"", "x-hook-secret"),

@@ -598,7 +598,7 @@ class TestSns:
             assert [error.retry_seconds for error in errors] == [0] * 4 + [30] * 5
             assert not any(error.is_senders_fault for error in errors)
             assert "no answer within" in errors[0].sentence
-            assert "let SNS request it again" in errors[4].sentence
+            assert "let SNS send this again" in errors[4].sentence
             assert confirm().retry_seconds == 30
             assert len(security._confirmation_pool()) == 4
             with gevent.Timeout(30):

@@ -1,5 +1,6 @@
 """Unit tests of WebhookSecurityApiModule.py: the schemes of single vendors, one row each."""
 
+import base64
 import hmac
 import re
 from collections.abc import Callable
@@ -249,6 +250,31 @@ class TestRows:
             == delivery.headers["twitch-eventsub-message-id"]
         )
 
+    @pytest.mark.parametrize("identifier", ["{timestamp}", "msg_{timestamp}", "{id}", "{body}"])
+    def test_braces_in_an_id_stand_for_nothing(self, identifier: str) -> None:
+        """
+        Given: a delivery whose ID is what a placeholder stands for
+        When: the placeholder itself is sent as its ID
+        Then: it is refused, and one that was signed with the placeholder is not
+        """
+        key = b"a key of Standard Webhooks"
+        password = base64.b64encode(key).decode()
+        for signed, good in (
+            (identifier, True),
+            (identifier.replace("{timestamp}", str(NOW)), False),
+        ):
+            digest = hmac.digest(key, f"{signed}.{NOW}.{{}}".encode(), "sha256")
+            headers = {
+                "webhook-signature": "v1," + base64.b64encode(digest).decode(),
+                "webhook-timestamp": str(NOW),
+                "webhook-id": identifier,
+            }
+            delivery = Signed("_standard-webhooks", password, headers, b"{}")
+            if good or signed == identifier:
+                delivery.prove()
+            else:
+                refused(delivery.prove)
+
     @pytest.mark.parametrize(
         "name", [n for n in DELIVERIES if n not in ("Microsoft Teams", "Grafana")]
     )
@@ -291,6 +317,26 @@ class TestRows:
         with pytest.raises(security.CredentialError, match=r"^Username: ") as error:
             security.choose_authenticator(username, "s3cret-value")
         assert words in str(error.value)
+
+    @pytest.mark.parametrize("scheme", security.SCHEME_EXAMPLES)
+    @pytest.mark.parametrize(
+        "name", ["", ":", ": ", ":X-Token", ":token", ":https://h/x", ":é", "::"]
+    )
+    def test_whatever_is_entered_is_used_or_refused_with_a_sentence(
+        self, scheme: str, name: str
+    ) -> None:
+        """
+        Given: a scheme, with or without a name, and passwords that may not fit
+        When: the parameters are read, and a request proves nothing
+        Then: the mistake is named, or the request is refused
+        """
+        for password in ("", " ", "x", "\n", "whsec_", "arn:aws:sns:a:1:b", "YQ=="):
+            try:
+                authenticator = security.choose_authenticator(f"{scheme}{name}", password)
+            except security.CredentialError as error:
+                assert error.field in ("Username", "Password") and error.fix.endswith(".")
+            else:
+                refused(authenticator.verify_headers, {})
 
     def test_a_token_of_teams_is_base64(self) -> None:
         with pytest.raises(security.CredentialError, match=r"^Password: copy the security token"):

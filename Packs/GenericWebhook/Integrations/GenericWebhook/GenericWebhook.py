@@ -66,6 +66,8 @@ from IncidentFieldsApiModule import *  # noqa: E402
 from KnownSendersApiModule import *  # noqa: E402
 from MetricsApiModule import *  # noqa: E402
 from RequestSecretsApiModule import *  # noqa: E402
+from RequestSourcesApiModule import *  # noqa: E402
+from RequestSourcesApiModule import *  # noqa: E402
 from WebhookMappingApiModule import *  # noqa: E402
 from WebhookPayloadApiModule import *  # noqa: E402
 from WebhookSecurityApiModule import *  # noqa: E402
