@@ -6,6 +6,7 @@ all of these; and for what is found without them, by a table of known senders or
 of fields. It knows nothing of HTTP, of Cortex XSOAR, or of an instance's parameters.
 """
 
+import collections
 import contextlib
 import hashlib
 import itertools
@@ -1017,13 +1018,14 @@ class Recognizer:
         # the names of all headers that a row reads, in lower case
         texts = (getattr(row.row, field) for row in rows for field in FIELDS_WITH_PATHS)
         self.header_names = frozenset(NAMED_HEADER.findall(" ".join(texts).lower()))
-        # rows that want a header, and the others by the keys that may begin one of their paths
+        # rows that want a header, and the others by the keys that may begin their rarest path
+        shared_by = collections.Counter(key for row in rows for keys in row.needed for key in keys)
         self._of_headers = [row for row in rows if any(not test.absent for test in row.of_headers)]
         self._headers = {test.name for row in self._of_headers for test in row.of_headers}
         self._of_keys: dict[str, list[KnownSender]] = {}
         for row in rows:
             if row not in self._of_headers:
-                for key in row.needed[0]:
+                for key in min(row.needed, key=lambda keys: sum(shared_by[key] for key in keys)):
                     self._of_keys.setdefault(key, []).append(row)
         self._candidates = ShapeCache(self._find_candidates)
 
