@@ -1156,7 +1156,6 @@ ARRAY_KEYS = ranked(
     "threats vulnerabilities violations"
 )
 MAX_GUESS_OBJECTS, MAX_GUESS_LEVELS, MAX_GUESS_KEYS, MAX_NAME_LOOK = 12, 3, 100, 200
-GUESS_YEARS = tuple(str(year) for year in range(2000, 2038))
 NOT_IN_A_KEY = re.compile("[^a-z0-9]+")
 ONE_WORD = re.compile("[a-z0-9_.:/-]+")
 # No letters, JSON or XML, an address, an ARN, a date, an ID, a long token with digits
@@ -1265,7 +1264,7 @@ def guessed_time(value: Any) -> str | None:
     else:
         has_clock = isinstance(value, (int, float)) and value > 10**8
     occurred = occurred_of(value) if has_clock else None
-    return occurred if occurred and occurred.startswith(GUESS_YEARS) else None
+    return occurred if occurred and "2000" <= occurred[:4] <= "2037" else None
 
 
 def guess_events(payload: JsonObject) -> EventArray | None:
