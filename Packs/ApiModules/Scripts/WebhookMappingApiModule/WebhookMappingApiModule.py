@@ -1056,23 +1056,24 @@ class Recognizer:
 
     def resolve(
         self, payload: JsonObject, headers: JsonObject, rows: tuple[KnownSender, ...] | None = None
-    ) -> tuple[KnownSender, JsonObject] | None:
-        """Return the row that describes a payload or what it carries, and the object it describes.
+    ) -> list[tuple[KnownSender, JsonObject]]:
+        """Return the rows that describe a payload and what it carries, the innermost first.
 
-        An envelope's row counts where no row describes what is inside.
+        Each comes with the object that it describes. What the first does not find, an envelope's
+        row may: the time of a message whose content has none.
         """
-        best: tuple[KnownSender, JsonObject] | None = None
+        found: list[tuple[KnownSender, JsonObject]] = []
         for _ in range(MAX_INSIDE):
             row = self.recognize(payload, headers, rows)
             if row is not None:
-                best = row, payload
+                found.insert(0, (row, payload))
             inner = row.inside.find(payload) if row is not None and row.inside else None
             if row is None and "specversion" in payload:  # a CloudEvent
                 inner = payload.get("data")
             if not isinstance(inner, dict):
                 break
             payload, headers, rows = inner, {}, ()
-        return best
+        return found
 
     def _find_candidates(self, payload: JsonObject) -> tuple[KnownSender, ...]:
         """Return the rows whose keys at the top a payload has, the lowest rank first."""
