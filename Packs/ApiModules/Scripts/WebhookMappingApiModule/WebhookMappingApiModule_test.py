@@ -508,6 +508,7 @@ def test_a_bad_map_is_explained(text: str) -> None:
         ("events", {}, None, None),
         ("a.b", {"a.b": [{"n": 1}], "x": 1}, ("a.b",), {"x": 1}),
         ("a.b", {"a": {"b": [1], "c": 2}}, ("a", "b"), {"a": {"c": 2}}),
+        ("a.b", {"a": {"b": [1]}, "a.b": [2]}, ("a.b",), {"a": {"b": [1]}}),
         ("a.0.b", {"a": [{"b": [{"n": 1}], "y": 1}, 5]}, ("a", 0, "b"), {"a": [{"y": 1}, 5]}),
         ("list[1]", {"list": [[{"n": 1}], [{"n": 2}]]}, ("list", 1), {"list": [[{"n": 1}]]}),
         ("list.2", {"list": [[], []]}, None, None),
@@ -554,16 +555,8 @@ def test_the_first_path_with_a_value_identifies_the_event(paths: str, key: str |
     Then: the first that has a value counts, also through lists and keys with dots; an empty text,
           array or object does not count
     """
-    raw = {
-        "a": 1,
-        "b": {"c": "x", "list": [{"id": 6}, {"id": 7}]},
-        "empty": "",
-        "none": None,
-        "zero": 0,
-        "false": False,
-        "dot.ted": "d",
-        "nothing": {},
-    }
+    raw = {"a": 1, "b": {"c": "x", "list": [{"id": 6}, {"id": 7}]}, "dot.ted": "d"}
+    raw |= {"empty": "", "none": None, "zero": 0, "false": False, "nothing": {}}
     assert key_of(raw, paths) == key
 
 
@@ -590,13 +583,8 @@ REQUEST_KEYS = ["headers.x-delivery", "request_headers.x-delivery", "query.id", 
 
 @pytest.mark.parametrize("path", [*REQUEST_KEYS, "source_address"])
 def test_a_key_from_outside_the_events_counts_with_their_indexes(path: str) -> None:
-    shared = {
-        "headers": {"x-delivery": "d"},
-        "query": {"id": "d"},
-        "path": "d",
-        "source_address": "d",
-        "parent": {"id": "d"},
-    }
+    shared: dict[str, Any] = {"headers": {"x-delivery": "d"}, "query": {"id": "d"}}
+    shared |= {"path": "d", "source_address": "d", "parent": {"id": "d"}}
     keys = [key_of({"n": index}, path, index, **shared) for index in range(3)]
     assert keys == [f"{path}:d", f"{path},1:d", f"{path},2:d"]
 
@@ -754,8 +742,9 @@ ROWS = [
     row_of("push", "Code host", when="header:x-code-event repository", name="repository.name"),
     row_of("alert", "Code host, alert", when="header:x-code-event=alert alert", name="alert.title"),
     row_of("twin", "Twin", when="header:x-code-event repository !header:x-twin-event"),
-    row_of("ping", "Monitor", when="monitor=up", name="{monitor} {missing}; monitor"),
     row_of("ping-prefix", "Monitor by prefix", when="monitor=u*"),
+    row_of("ping", "Monitor", when="monitor=up", name="{monitor} {missing}; monitor"),
+    row_of("any-host", "Any code host", when="header:x-any-event", weak=True),
     row_of("weak", "Anybody", when="event=alert data monitor", weak=True),
     row_of("number", "Number", when="version=2 enabled=true"),
 ]
@@ -770,6 +759,7 @@ def recognized(payload: dict[str, Any], **headers: str) -> str | None:
     return row.id if row else None
 
 
+ALERTS = {"alerts": [], "groupLabels": {}, "receiver": ""}
 NOBODYS: list[dict[str, Any]] = [
     *({"alerts": [], "groupLabels": {}, "receiver": None}, {"alerts": [], "groupLabels": {}}, {}),
     *({"finding": {"id": 1}, "product": "other"}, {"finding": "text"}, {"repository": {}}),
@@ -781,7 +771,7 @@ NOBODYS: list[dict[str, Any]] = [
 @pytest.mark.parametrize(
     "payload, headers, row",
     [
-        ({"alerts": [], "groupLabels": {}, "receiver": ""}, {}, "alerts"),
+        (ALERTS, {}, "alerts"),
         ({"finding": {"id": 1}, "product": "scanner 2"}, {}, "finding"),
         ({"finding": {"id": 1}, "product": None}, {}, "finding-old"),
         ({"finding": {"id": 1}}, {}, "finding-old"),
@@ -800,6 +790,9 @@ NOBODYS: list[dict[str, Any]] = [
         ({"repository": {}, "alert": {}}, {"x_code_event": "alert"}, "alert"),
         ({"monitor": "up", "repository": {}}, {"x_code_event": "push"}, "twin"),
         ({"monitor": "up"}, {"x_code_event": "push"}, "ping"),
+        ({**ALERTS, "repository": {}}, {"x_code_event": "push"}, "twin"),
+        ({"monitor": "up"}, {"x_any_event": "push"}, "ping"),
+        ({"other": 1}, {"x_any_event": "push"}, "any-host"),
         *((payload, {}, None) for payload in NOBODYS),
     ],
 )
@@ -941,24 +934,25 @@ def test_a_wrong_row_is_named(fields: dict[str, str]) -> None:
         mapping.compile_senders([row_of("right", "Right", when="a"), wrong])
 
 
-def test_the_cache_of_keys_is_bounded() -> None:
+@pytest.mark.parametrize("length", [1, 2000])
+def test_the_cache_of_keys_is_bounded(length: int) -> None:
     """
-    Given: a sender whose events have other keys each time, some of them long
+    Given: a sender whose events have other keys each time, short or long
     When: they are recognized
     Then: what is remembered of their keys stays within the limits, and a known sender is recognized
     """
     recognizer = mapping.compile_senders(ROWS)
     cache, most = recognizer._candidates, 0
     for number in range(3 * mapping.MAX_KNOWN_SHAPES):
-        keys = [f"key{number}", "x" * (2000 if number % 2 else 1) + str(number)]
-        assert recognizer.recognize(dict.fromkeys(keys, 1), {}) is None
+        assert recognizer.recognize({f"{'x' * length}{number}": 1}, {}) is None
+        most = max(most, len(cache._known))
         if number % 500 == 499:
             characters = sum(len(key) for keys in cache._known for key in keys)
             assert characters <= mapping.MAX_KNOWN_CHARACTERS
-            most = max(most, len(cache._known))
     assert 500 < most <= mapping.MAX_KNOWN_SHAPES
     recognizer.recognize({"x" * 10**6: 1}, {})
-    assert not any("x" * 10**6 in keys for keys in cache._known)
+    recognizer.recognize({str(number): 1 for number in range(mapping.MAX_SHAPE_KEYS + 1)}, {})
+    assert all(len(keys) == 1 and len(keys[0]) < 10_000 for keys in cache._known)
     row = recognizer.recognize({"monitor": "up"}, {})
     assert row is not None
     assert row.id == "ping"
@@ -1046,13 +1040,20 @@ def test_a_time_is_guessed_only_with_a_clock(payload: dict[str, Any], occurred: 
     assert mapping.guess_fields(payload)[2] == occurred
 
 
+@pytest.mark.parametrize("index, name", [(5, "Found"), (40, None)])
+def test_a_guess_looks_at_a_few_objects_only(index: int, name: str | None) -> None:
+    objects = [{"title": "Found"} if number == index else {} for number in range(60)]
+    payload = {f"alert{'-' * number}": value for number, value in enumerate(objects)}
+    assert mapping.guess_fields(payload)[0] == name
+
+
 @pytest.mark.parametrize(
     "payload, keys",
     [
         ({"alerts": [{"a": 1}, {"a": 2}], "version": "4", "status": "firing"}, ("alerts",)),
         ({"Records": [{"a": 1}]}, ("Records",)),
         ({"data": {"events": [{"a": 1}]}}, ("data", "events")),
-        ({"type": "batch", "name": "daily", "events": [{"a": 1}]}, ("events",)),
+        ({"type": "A batch", "name": "daily", "events": [{"a": 1}]}, ("events",)),
         ({"title": "Two alerts", "alerts": [{"a": 1}]}, None),
         ({"message": "Two alerts fire", "alerts": [{"a": 1}]}, None),
         ({"alerts": [{"a": 1}], "events": [{"a": 1}]}, None),
@@ -1079,6 +1080,8 @@ def test_events_are_guessed_only_where_nothing_names_the_whole(
 
 # ---- any JSON
 
+# The machine may be busy: how long an example takes is nothing to fail for.
+UNTIMED: Any = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
 USUAL_WORDS = [
     *mapping.NAME_KEYS,
@@ -1098,7 +1101,7 @@ ANY_JSON = st.recursive(
 
 
 @hypothesis.given(st.dictionaries(KEYS, ANY_JSON, max_size=8))
-@hypothesis.settings(max_examples=100, deadline=None)
+@hypothesis.settings(max_examples=100, **UNTIMED)
 def test_any_json_is_read_without_an_error(payload: dict[str, Any]) -> None:
     before = repr(payload)
     shared = {"headers": {"x-code-event": "alert"}, "parent": payload}
@@ -1127,7 +1130,7 @@ DATE_TEXTS = [st.from_regex(form, fullmatch=True) for form in mapping.DATE_FORMS
 
 
 @hypothesis.given(st.one_of(st.text(max_size=60), *DATE_TEXTS))
-@hypothesis.settings(max_examples=200, deadline=None)
+@hypothesis.settings(max_examples=200, **UNTIMED)
 def test_any_text_is_a_date_of_rfc_3339_or_none(text: str) -> None:
     occurred = mapping.occurred_of(text)
     if occurred is not None:
@@ -1234,7 +1237,7 @@ def test_a_long_text_is_read_only_as_far_as_a_field_can_keep_it() -> None:
         lambda: mapping.occurred_of(huge),
         lambda: name_in(event, "{a} {b} {a}"),
     ]
-    assert max(map(seconds, work)) < 0.1
+    assert max(map(seconds, work)) < 0.3
 
 
 # For each compiled pattern of the module: how the texts begin that take it longest, what they
@@ -1289,7 +1292,7 @@ def test_every_pattern_takes_a_time_in_proportion_to_the_text(name: str) -> None
     """
     pattern = getattr(mapping, name)
     for text in [f"{start}{part * 30_000}{end}" for start, part, end in WORST_TEXTS[name]]:
-        assert seconds(functools.partial(pattern.fullmatch, text)) < 0.2
-        assert seconds(functools.partial(pattern.match, text)) < 0.2
+        assert seconds(functools.partial(pattern.fullmatch, text)) < 0.5
+        assert seconds(functools.partial(pattern.match, text)) < 0.5
         if name in SEARCHED:
-            assert seconds(functools.partial(pattern.sub, "", text)) < 0.2
+            assert seconds(functools.partial(pattern.sub, "", text)) < 0.5
