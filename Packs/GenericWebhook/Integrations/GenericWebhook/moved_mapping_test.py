@@ -607,7 +607,9 @@ class TestRawText:
     @pytest.mark.parametrize("levels", [webhook.MAX_NESTING, webhook.MAX_NESTING + 1])
     def test_raw_json_counts_among_the_levels(self, levels: int) -> None:
         body = '{"raw_json":' + '{"a":' * (levels - 1) + "1" + "}" * levels
-        with contextlib.nullcontext() if levels <= webhook.MAX_NESTING else pytest.raises(webhook.PayloadError, match="200 levels"):
+        with (
+            contextlib.nullcontext() if levels <= webhook.MAX_NESTING else pytest.raises(webhook.PayloadError, match="200 levels")
+        ):
             raw_text_of(body)
 
     def test_a_large_object_is_written_anew(self) -> None:
