@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from Tests.sandbox.descriptor import INTEGRATION, ROOT
+from Tests.sandbox.descriptor import API_MODULES, INTEGRATION, ROOT
 
 from .load import HEADERS, PASSWORD, USER, alert
 
@@ -85,6 +85,25 @@ def steps() -> dict[str, Callable[[], Any]]:
     }
 
 
+def sender_steps() -> dict[str, Callable[[], Any]]:
+    """Return the steps that find out what a vendor's event is called, with the table of known senders."""
+    sys.path[:0] = [str(API_MODULES / name) for name in ("WebhookMappingApiModule", "KnownSendersApiModule")]
+    m, table = (importlib.import_module(name) for name in ("WebhookMappingApiModule", "KnownSendersApiModule"))
+    recognizer = m.compile_senders(table.KNOWN_SENDERS)
+    headers = {name.lower(): value for name, value in HEADERS.items()}
+    rows = recognizer.rows_of(headers)
+    unknown = {"alert": json.loads(alert())["raw_json"], "severity": "high", "title": "Disk full", "time": NOW}
+    alerts = [{"status": "firing", "labels": {"alertname": "DiskFull"}, "startsAt": NOW}]
+    known = {"receiver": "soc", "status": "firing", "groupLabels": {}, "alerts": alerts, "version": "4"}
+    assert recognizer.recognize(known, headers, rows) is not None
+    return {
+        "recognizing a known sender": lambda: recognizer.recognize(known, headers, rows),
+        "finding that nobody knows a sender": lambda: recognizer.recognize(unknown, headers, rows),
+        "name, severity and time by usual field names": lambda: m.guess_fields(unknown),
+        "events by usual field names": lambda: m.guess_events(known),
+    }
+
+
 def microseconds(step: Callable[[], Any]) -> float:
     """Return what a step takes, the best of ROUNDS rounds of TURNS turns."""
     best = float("inf")
@@ -97,5 +116,5 @@ def microseconds(step: Callable[[], Any]) -> float:
 
 
 if __name__ == "__main__":
-    for name, step in steps().items():
+    for name, step in {**steps(), **sender_steps()}.items():
         print(f"{microseconds(step):7.1f} µs  {name}")

@@ -8,7 +8,8 @@ import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from types import SimpleNamespace
+from typing import Any
 
 import hypothesis
 import pytest
@@ -27,13 +28,6 @@ def name_in(payload: Any, name_from: str, **shared: Any) -> str | None:
     """Return the name of an event by the text of a parameter that has no mistakes."""
     source = mapping.read_name_source(name_from, pytest.fail)
     return mapping.name_of(payload, {"headers": {}, **shared}, source)
-
-
-def problems_with(read: Any, text: str) -> list[str]:
-    """Return the sentences about what is wrong with a parameter's text."""
-    problems: list[str] = []
-    read(text, problems.append)
-    return problems
 
 
 # ---- paths
@@ -202,6 +196,8 @@ def test_none_as_the_type_is_no_path(word: str) -> None:
 
 # ---- names
 
+DISK = {"rule": {"name": "Disk"}}
+
 
 @pytest.mark.parametrize(
     "name_from, payload, name",
@@ -215,18 +211,10 @@ def test_none_as_the_type_is_no_path(word: str) -> None:
         ("number", {"number": 4711}, "4711"),
         ("number", {"number": 0.5}, "0.5"),
         ("tags", {"tags": ["a", "b", 3]}, "a, b, 3"),
-        (
-            "{rule.name} on {host.0.name}",
-            {"rule": {"name": "Disk"}, "host": [{"name": "db1"}]},
-            "Disk on db1",
-        ),
-        ("{rule.name} on {host.0.name}", {"rule": {"name": "Disk"}}, "Disk on"),
+        ("{rule.name} on {host.0.name}", DISK | {"host": [{"name": "db1"}]}, "Disk on db1"),
+        ("{rule.name} on {host.0.name}", DISK, "Disk on"),
         ("{rule.name} on {host.0.name}", {"other": 1}, None),
-        (
-            "[{status}] {title, rule.name}",
-            {"status": "firing", "rule": {"name": "r"}},
-            "[firing] r",
-        ),
+        ("[{status}] {title, rule.name}", DISK | {"status": "firing"}, "[firing] Disk"),
         ("Alert {id}", {"id": 5, "x": True}, "Alert 5"),
         ("Alert: {up}, {down}", {"up": True, "down": None}, "Alert: true"),
         ("body", {"body": "CEF:0|x"}, "CEF:0|x"),
@@ -269,9 +257,7 @@ def test_the_hook_reports_only_the_template_that_gave_the_name(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     reports: list[Any] = []
-    monkeypatch.setattr(
-        mapping.PATH_HOOK, "report", lambda paths, path: reports.append((paths, path))
-    )
+    monkeypatch.setattr(mapping.PATH_HOOK, "report", lambda *report: reports.append(report))
     source = mapping.read_name_source("{a} on {b}, {a}: {c, d}", pytest.fail)
     assert mapping.name_of({"a": "x", "d": "z"}, {}, source) == "x: z"
     assert reports == [(source.groups[2], source.paths[2]), (source.groups[3], source.paths[4])]
@@ -289,16 +275,10 @@ def test_a_template_that_cannot_be_used_is_reported(text: str) -> None:
     "value, text",
     [
         ("a", "a"),
-        (" ", None),
-        (None, None),
         (True, "true"),
         (0, "0"),
-        ([], None),
-        ([""], None),
         (["a", None, "b"], "a, b"),
-        ([["a"]], None),
-        ([{"a": 1}], None),
-        ({"a": 1}, None),
+        *((value, None) for value in (" ", None, [], [""], [["a"]], [{"a": 1}], {"a": 1})),
         ([str(number) for number in range(41)], ", ".join(map(str, range(40)))),
     ],
 )
@@ -338,160 +318,80 @@ def test_a_date_becomes_rfc_3339(text: str, rfc3339: str) -> None:
     assert mapping.parse_date(text) == rfc3339
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "now",
-        "05/01/2024",
-        "2024-02-30",
-        "2024-05-01T25:00:00Z",
-        "0001-01-01T00:00:00+00:00:30",
-    ],
-)
-def test_anything_else_is_not_a_date(text: str) -> None:
-    """
-    Given: text that is not a date, or one out of range
-    When: it is read
-    Then: ValueError, and nothing else
-    """
-    with pytest.raises(ValueError):
-        mapping.parse_date(text)
+NOON = [  # of 1 May 2024, in UTC
+    *(1714564800, 1714564800.0, 1714564800000, 1714564800000000, 1714564800000000000, 1.7145648e12),
+    *("1714564800", "1714564800000", "1714564800000000", "1714564800000000000", " 1714564800 "),
+    *("Wed, 01 May 2024 12:00:00 GMT", "wed, 01 may 2024 12:00:00 gmt", "01 May 2024 12:00 UT"),
+    *("Wed, 01 May 2024 12:00:00 +0000 (UTC)", "Wednesday, 01-May-24 12:00:00 GMT"),
+    *("Wed May  1 12:00:00 2024", "Wed May  1 12:00:00 UTC 2024", "2024-05-01T12:00:00Z"),
+    *("2024-05-01 12:00:00 +0000 UTC", "2024-05-01 12:00:00 UTC", "2024/05/01 12:00:00"),
+    *("20240501120000", 20240501120000, "2024.05.01 12:00:00", "2024-5-1 12:00"),
+    *("2024/05/01 12:00:00 (UTC)", "2024-05-01T12:00:00Z (UTC)", "01/May/2024:12:00:00 +0000"),
+    *("01-May-2024 12:00:00", "1 May 2024, 12:00", "May 1, 2024 12:00:00 PM"),
+    *("/Date(1714564800000)/", "/Date(1714564800000+0200)/"),
+]
+BROWSER = "Wed May 01 2024 14:00:00 GMT+0200 (Central European Summer Time)"
 
 
 @pytest.mark.parametrize(
     "given, expected",
     [
-        (1714564800, MAY),
-        (1714564800.0, MAY),
-        (1714564800000, MAY),
-        (1714564800000000, MAY),
-        (1714564800000000000, MAY),
-        ("1714564800", MAY),
-        ("1714564800000", MAY),
-        ("1714564800000000", MAY),
-        ("1714564800000000000", MAY),
-        (" 1714564800 ", MAY),
+        *((given, MAY) for given in NOON),
         (1714564800.5, "2024-05-01T12:00:00.500000Z"),
         ("1714564800.000100", "2024-05-01T12:00:00.000100Z"),
         (1714564800123, "2024-05-01T12:00:00.123000Z"),
         (1714564800123456789, "2024-05-01T12:00:00.123456Z"),
-        (1.7145648e12, MAY),
         (946684800, "2000-01-01T00:00:00Z"),
-        ("Wed, 01 May 2024 12:00:00 GMT", MAY),
         ("Wed, 1 May 2024 14:00:00 +0200", "2024-05-01T14:00:00+02:00"),
-        ("01 May 2024 12:00 UT", MAY),
-        ("Wed, 01 May 2024 12:00:00 +0000 (UTC)", MAY),
         ("Wed, 01 May 2024 07:00:00 EST", "2024-05-01T07:00:00-05:00"),
-        ("wed, 01 may 2024 12:00:00 gmt", MAY),
-        ("Wednesday, 01-May-24 12:00:00 GMT", MAY),
-        ("Wed May  1 12:00:00 2024", MAY),
-        ("Wed May  1 12:00:00 UTC 2024", MAY),
-        ("2024-05-01T12:00:00Z", MAY),
         ("2024-05-01T12:00:00.123456Z", "2024-05-01T12:00:00.123456Z"),
         ("2024-05-01T14:00:00+0200", "2024-05-01T14:00:00+02:00"),
-        ("2024-05-01 12:00:00 +0000 UTC", MAY),
         ("2024-05-01 12:00:00.5 +0200 CEST", "2024-05-01T12:00:00.500000+02:00"),
-        ("2024-05-01 12:00:00 UTC", MAY),
-        ("2024/05/01 12:00:00", MAY),
         ("2024-05-01T12:00:00,5Z", "2024-05-01T12:00:00.500000Z"),
-        ("20240501120000", MAY),
-        (20240501120000, MAY),
         ("20240501", "2024-05-01T00:00:00Z"),
         (20240501, "2024-05-01T00:00:00Z"),
-        ("2024.05.01 12:00:00", MAY),
-        ("2024-5-1 12:00", MAY),
         ("2024-05-01 05:00:00 PDT", "2024-05-01T05:00:00-07:00"),
         ("2024-05-01 14:00:00 CEST", "2024-05-01T14:00:00+02:00"),
-        ("2024/05/01 12:00:00 (UTC)", MAY),
-        ("2024-05-01T12:00:00Z (UTC)", MAY),
-        ("01/May/2024:12:00:00 +0000", MAY),
-        ("01-May-2024 12:00:00", MAY),
-        ("1 May 2024, 12:00", MAY),
         ("Wed, 01 May 2024 06:00:00 CST", "2024-05-01T06:00:00-06:00"),
         ("Wed, 01 May 2024 14:00:00 CEST", "2024-05-01T14:00:00+02:00"),
-        ("Wed, 01 May 69 12:00:00 GMT", "1969-05-01T12:00:00Z"),
-        (
-            "Wed May 01 2024 14:00:00 GMT+0200 (Central European Summer Time)",
-            f"{MAY[:11]}14:00:00+02:00",
-        ),
         ("Wed May 1 12:00:00 CEST 2024", "2024-05-01T12:00:00+02:00"),
-        ("May 1, 2024 12:00:00 PM", MAY),
+        ("Wed, 01 May 69 12:00:00 GMT", "1969-05-01T12:00:00Z"),
+        (BROWSER, "2024-05-01T14:00:00+02:00"),
         ("Sept. 1, 2024, 12:00 AM UTC", "2024-09-01T00:00:00Z"),
         ("05/20/2024 09:08:10 PM", "2024-05-20T21:08:10Z"),
         ("20/05/2024 21:08", "2024-05-20T21:08:00Z"),
         ("20.05.2024 21:08:10", "2024-05-20T21:08:10Z"),
         ("05/05/2024", "2024-05-05T00:00:00Z"),
-        ("/Date(1714564800000)/", MAY),
-        ("/Date(1714564800000+0200)/", MAY),
     ],
 )
 def test_a_time_of_any_common_form_is_rfc_3339(given: Any, expected: str) -> None:
     assert mapping.occurred_of(given) == expected
 
 
-@pytest.mark.parametrize(
-    "given",
-    [
-        0,
-        -1,
-        17,
-        86400,
-        10**10 * 5,
-        10**15 * 9,
-        133590852000000000,  # a Windows file time
-        10**19,
-        10**40,
-        5e300,
-        -1714564800.5,
-        True,
-        None,
-        [],
-        [1714564800],
-        {"seconds": 1714564800},
-        "",
-        " ",
-        "now",
-        "yesterday",
-        "1",
-        "99999999999",
-        "0001-01-01T00:00:00Z",
-        "1601-01-01T00:00:00Z",
-        "1900-01-01T00:00:00Z",
-        "1900-12-31T23:59:59.123456Z",
-        "2100-01-01T00:00:00Z",
-        "1899-12-30T00:00:00Z",
-        "9999-12-31T23:59:59Z",
-        "2999-01-01T00:00:00Z",
-        "Mon, 01 Jan 0001 00:00:00 GMT",
-        "Wed, 99 May 2024 12:00:00 GMT",
-        "2024-05-01 12:00:00 IST",
-        "2024-05-01 12:00:00 CST",
-        "2024-05-01 12:00:00 XYZ",
-        "Wed, 01 May 2024 12:00:00 BST",
-        "Wed May  1 12:00:00 CST 2024",
-        "2024-05-01 12:00:00 (Pacific Daylight Time)",
-        "05/06/2024 09:08:10",
-        "13/13/2024",
-        "00/20/2024",
-        "20/May/24",
-        "May 32 12:00:00",
-        "Mayday 1 12:00:00",
-        "05/20/2024 13:08:10 PM",
-        "05/20/2024 0:08:10 AM",
-        "/Date(-62135596800000)/",
-        "/Date(999999999999999)/",
-        "/Date(x)/",
-        "20241301120000",
-        "5 apples",
-        "x" * 10_000,
-        "1" * 10_000,
-        "9999-12-31T23:59:59-23:59",
-        "0001-01-01T00:00:00+23:59:59",
-    ],
-)
+NOT_TIMES: list[Any] = [
+    *(0, -1, 17, 86400, 10**10 * 5, 10**15 * 9, 10**19, 10**40, 5e300, -1714564800.5, True, None),
+    133590852000000000,  # a Windows file time
+    *([], [1714564800], {"seconds": 1714564800}, "", " ", "now", "yesterday", "1", "99999999999"),
+    *("0001-01-01T00:00:00Z", "1601-01-01T00:00:00Z", "1900-01-01T00:00:00Z"),
+    *("1900-12-31T23:59:59.123456Z", "2100-01-01T00:00:00Z", "1899-12-30T00:00:00Z"),
+    *("9999-12-31T23:59:59Z", "2999-01-01T00:00:00Z", "Mon, 01 Jan 0001 00:00:00 GMT"),
+    *("Wed, 99 May 2024 12:00:00 GMT", "20241301120000", "5 apples", "x" * 10_000, "1" * 10_000),
+    *("9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59:59", "2024-05-01 12:00:00 IST"),
+    *("2024-05-01 12:00:00 CST", "2024-05-01 12:00:00 XYZ", "Wed, 01 May 2024 12:00:00 BST"),
+    *("Wed May  1 12:00:00 CST 2024", "2024-05-01 12:00:00 (Pacific Daylight Time)"),
+    *("05/06/2024 09:08:10", "13/13/2024", "00/20/2024", "20/May/24", "May 32 12:00:00"),
+    *("Mayday 1 12:00:00", "05/20/2024 13:08:10 PM", "05/20/2024 0:08:10 AM"),
+    *("/Date(-62135596800000)/", "/Date(999999999999999)/", "/Date(x)/"),
+    *("05/01/2024", "2024-02-30", "2024-05-01T25:00:00Z", "0001-01-01T00:00:00+00:00:30"),
+]
+
+
+@pytest.mark.parametrize("given", NOT_TIMES)
 def test_what_is_not_a_time_never_becomes_a_nonsense_year(given: Any) -> None:
     assert mapping.occurred_of(given) is None
+    if isinstance(given, str):
+        with pytest.raises(ValueError):
+            mapping.parse_date(given)
 
 
 @pytest.mark.parametrize("days", [0, 1, 40, 300])
@@ -532,22 +432,11 @@ def test_a_severity_s_word_counts_in_any_case(word: str, severity: float) -> Non
 @pytest.mark.parametrize(
     "given, severity",
     [
-        ("Very High", 4),
-        ("very_high", 4),
-        ("P1 - Critical", 4),
-        ("1 - Critical", 4),
-        ("1: Critical", 4),
-        ("2 \u2013 High", 3),
-        ("Sev 1", 4),
-        ("SEV-2", 3),
-        ("Critical (5)", 4),
-        ("High (8.9)", 3),
+        *((given, 4) for given in ("Very High", "very_high", "P1 - Critical", "1 - Critical")),
+        *((given, 4) for given in ("1: Critical", "Sev 1", "Critical (5)", "P1 - Whatever")),
+        *((given, 3) for given in ("2 \u2013 High", "SEV-2", "High (8.9)")),
         ("P1 - High", 3),  # the word counts
-        ("P1 - Whatever", 4),
-        ("5 - Planning", None),
-        ("Critical (high)", None),
-        ("not critical", None),
-        ("Sev 9", None),
+        *((given, None) for given in ("5 - Planning", "Critical (high)", "not critical", "Sev 9")),
     ],
 )
 def test_a_level_with_its_word_is_a_severity(given: str, severity: float | None) -> None:
@@ -581,31 +470,12 @@ OWN_SEVERITIES = mapping.read_severity_map(
 @pytest.mark.parametrize(
     "given, severity",
     [
-        (90, 4),
-        (100, 4),
-        (95.5, 4),
-        ("95", 4),
-        (89.5, 3),
-        (70, 3),
-        (69.9, None),
-        (101, None),
-        (9, 4),
-        (9.0, 4),
-        ("9.8", 4),
-        (8.95, 3),
-        (7.0, 3),
-        (6.99, None),
-        (42, 1),
-        ("42", 1),
-        (42.5, None),
-        ("sev3", 2),
-        ("SEV3", 2),
-        ("Very-High", 4),
+        *((given, 4) for given in (90, 100, 95.5, "95", 9, 9.0, "9.8", "Very-High", "critical")),
+        *((given, 3) for given in (89.5, 70, 8.95, 7.0, 3)),
+        *((given, 2) for given in ("sev3", "SEV3")),
+        *((given, 1) for given in (42, "42", True)),
         ("high", 1),  # the instance's own words come first
-        (True, 1),
-        ("critical", 4),
-        (3, 3),
-        (10**400, None),
+        *((given, None) for given in (69.9, 101, 6.99, 42.5, 10**400)),
     ],
 )
 def test_the_instance_s_own_severities_come_first(given: Any, severity: float | None) -> None:
@@ -638,12 +508,8 @@ def test_a_bad_map_is_explained(text: str) -> None:
         ("events", {}, None, None),
         ("a.b", {"a.b": [{"n": 1}], "x": 1}, ("a.b",), {"x": 1}),
         ("a.b", {"a": {"b": [1], "c": 2}}, ("a", "b"), {"a": {"c": 2}}),
-        (
-            "list.0.events",
-            {"list": [{"events": [{"n": 1}, {"n": 2}], "y": 1}, 5]},
-            ("list", 0, "events"),
-            {"list": [{"y": 1}, 5]},
-        ),
+        ("a.b", {"a": {"b": [1]}, "a.b": [2]}, ("a.b",), {"a": {"b": [1]}}),
+        ("a.0.b", {"a": [{"b": [{"n": 1}], "y": 1}, 5]}, ("a", 0, "b"), {"a": [{"y": 1}, 5]}),
         ("list[1]", {"list": [[{"n": 1}], [{"n": 2}]]}, ("list", 1), {"list": [[{"n": 1}]]}),
         ("list.2", {"list": [[], []]}, None, None),
         ("list.x", {"list": [[], []]}, None, None),
@@ -689,16 +555,8 @@ def test_the_first_path_with_a_value_identifies_the_event(paths: str, key: str |
     Then: the first that has a value counts, also through lists and keys with dots; an empty text,
           array or object does not count
     """
-    raw = {
-        "a": 1,
-        "b": {"c": "x", "list": [{"id": 6}, {"id": 7}]},
-        "empty": "",
-        "none": None,
-        "zero": 0,
-        "false": False,
-        "dot.ted": "d",
-        "nothing": {},
-    }
+    raw = {"a": 1, "b": {"c": "x", "list": [{"id": 6}, {"id": 7}]}, "dot.ted": "d"}
+    raw |= {"empty": "", "none": None, "zero": 0, "false": False, "nothing": {}}
     assert key_of(raw, paths) == key
 
 
@@ -725,13 +583,8 @@ REQUEST_KEYS = ["headers.x-delivery", "request_headers.x-delivery", "query.id", 
 
 @pytest.mark.parametrize("path", [*REQUEST_KEYS, "source_address"])
 def test_a_key_from_outside_the_events_counts_with_their_indexes(path: str) -> None:
-    shared = {
-        "headers": {"x-delivery": "d"},
-        "query": {"id": "d"},
-        "path": "d",
-        "source_address": "d",
-        "parent": {"id": "d"},
-    }
+    shared: dict[str, Any] = {"headers": {"x-delivery": "d"}, "query": {"id": "d"}}
+    shared |= {"path": "d", "source_address": "d", "parent": {"id": "d"}}
     keys = [key_of({"n": index}, path, index, **shared) for index in range(3)]
     assert keys == [f"{path}:d", f"{path},1:d", f"{path},2:d"]
 
@@ -832,82 +685,47 @@ def test_a_cloud_event_has_its_attributes_in_its_json_or_in_the_headers() -> Non
 EVENT = {"status": "Resolved", "level": 3, "up": True, "tags": ["Prod", "db"], "a": {"b": "x y"}}
 
 
-@pytest.mark.parametrize(
-    "text, holds",
-    [
-        ("status=resolved", True),
-        ("status = RESOLVED | ok", True),
-        ("status=ok|resolved", True),
-        ("status=firing", False),
-        ("status=res*", True),
-        ("status=res", False),
-        ("status=*", True),
-        ("missing=*", False),
-        ("status!=resolved", False),
-        ("status!=firing|new", True),
-        ("status!=res*", False),
-        ("missing!=anything", True),
-        ("level=3", True),
-        ("level=3.0", False),
-        ("up=true", True),
-        ("tags=prod", True),
-        ("tags=test|d*", True),
-        ("tags!=db", False),
-        ("a.b=x y", True),
-        ("a=x", False),
-        ("status=resolved, level!=error", True),
-        ("status=resolved, level=4", False),
-        ("headers.x-kind=alert", True),
-        ("parent.state=ok", True),
-    ],
-)
-def test_conditions_hold_for_an_event(text: str, holds: bool) -> None:
+HOLD = [
+    *("status=resolved", "status = RESOLVED | ok", "status=ok|resolved", "status=res*", "status=*"),
+    *("status!=firing|new", "missing!=anything", "level=3", "up=true", "tags=prod", "tags=test|d*"),
+    *("a.b=x y", "status=resolved, level!=error", "headers.x-kind=alert", "parent.state=ok"),
+]
+FAIL = [
+    *("status=firing", "status=res", "missing=*", "status!=resolved", "status!=res*", "level=3.0"),
+    *("tags!=db", "a=x", "status=resolved, level=4"),
+]
+
+
+@pytest.mark.parametrize("text", [*HOLD, *FAIL])
+def test_conditions_hold_for_an_event(text: str) -> None:
     shared = {"headers": {"x-kind": "Alert"}, "parent": {"state": "ok"}}
     conditions = mapping.Conditions.parse(text)
     assert conditions.text == text
-    assert conditions.hold(EVENT, shared) is holds
+    assert conditions.hold(EVENT, shared) is (text in HOLD)
 
 
 @pytest.mark.parametrize("text", ["", " , ", "status", "=x", "!=x", "status=", "a=|", "a=1, b"])
 def test_a_text_that_is_not_a_condition_is_explained(text: str) -> None:
     with pytest.raises(ValueError, match=r"status=resolved\|ok, level!=error"):
         mapping.Conditions.parse(text)
-
-
-def test_a_condition_s_path_is_checked() -> None:
     with pytest.raises(ValueError, match="is not a path"):
-        mapping.Conditions.parse("a..b=1")
+        mapping.Conditions.parse(f"a..b=1, {text}")
 
 
 # ---- known senders
 
 
-class Row(NamedTuple):
-    """A row of a table of known senders."""
-
-    id: str
-    title: str
-    when: str
-    events: str = ""
-    inside: str = ""
-    weak: bool = False
-    family: str = ""
-    name: str = ""
-    severity: str = ""
-    words: str = ""
-    occurred: str = ""
-    identity: str = ""
-    closed: str = ""
-    link: str = ""
+def row_of(id: str, title: str, when: str, **fields: Any) -> Any:
+    """Return a row of a table of known senders."""
+    texts = "events inside family name severity words occurred identity closed link"
+    defaults = {"weak": False, **dict.fromkeys(texts.split(), "")}
+    return SimpleNamespace(**{**defaults, "id": id, "title": title, "when": when, **fields})
 
 
 ROWS = [
-    Row(
-        "alerts",
-        "Alert manager",
-        when="alerts groupLabels receiver",
-        events="alerts",
-        family="manager",
+    row_of(
+        *("alerts", "Alert manager", "alerts groupLabels receiver"),
+        **{"events": "alerts", "family": "manager"},
         name="{labels.alertname}: {annotations.summary, annotations.text}; labels.alertname",
         severity="labels.severity, labels.level",
         words="page=critical, 10-20=low, 5=high",
@@ -916,18 +734,19 @@ ROWS = [
         closed="status=resolved|gone*; labels.state=ok",
         link="generatorURL, parent.externalURL",
     ),
-    Row("envelope", "Envelope", when="Type=Notification Message", inside="decoded", name="Message"),
-    Row("bus", "Event bus", when="detail-type detail source", inside="detail", occurred="time"),
-    Row("finding", "Finding", when="finding.id product=scanner*", name="finding.title"),
-    Row("finding-old", "Finding, version 1", when="finding.id !product", name="finding.title"),
-    Row("kibana", "Rules", when="kibana.alert.uuid", name="kibana.alert.rule.name"),
-    Row("push", "Code host", when="header:x-code-event repository", name="repository.name"),
-    Row("alert", "Code host, alert", when="header:x-code-event=alert alert", name="alert.title"),
-    Row("twin", "Twin", when="header:x-code-event repository !header:x-twin-event"),
-    Row("ping", "Monitor", when="monitor=up", name="{monitor} {missing}; monitor"),
-    Row("ping-prefix", "Monitor by prefix", when="monitor=u*"),
-    Row("weak", "Anybody", when="event=alert data monitor", weak=True),
-    Row("number", "Number", when="version=2 enabled=true"),
+    row_of("envelope", "Envelope", when="Type=Notification Message", inside="decoded"),
+    row_of("bus", "Event bus", when="detail-type detail source", inside="detail", occurred="time"),
+    row_of("finding", "Finding", when="finding.id product=scanner*", name="finding.title"),
+    row_of("finding-old", "Finding, version 1", when="finding.id !product", name="finding.title"),
+    row_of("kibana", "Rules", when="kibana.alert.uuid", name="kibana.alert.rule.name"),
+    row_of("push", "Code host", when="header:x-code-event repository", name="repository.name"),
+    row_of("alert", "Code host, alert", when="header:x-code-event=alert alert", name="alert.title"),
+    row_of("twin", "Twin", when="header:x-code-event repository !header:x-twin-event"),
+    row_of("ping-prefix", "Monitor by prefix", when="monitor=u*"),
+    row_of("ping", "Monitor", when="monitor=up", name="{monitor} {missing}; monitor"),
+    row_of("any-host", "Any code host", when="header:x-any-event", weak=True),
+    row_of("weak", "Anybody", when="event=alert data monitor", weak=True),
+    row_of("number", "Number", when="version=2 enabled=true"),
 ]
 RECOGNIZER = mapping.compile_senders(ROWS)
 
@@ -940,38 +759,41 @@ def recognized(payload: dict[str, Any], **headers: str) -> str | None:
     return row.id if row else None
 
 
+ALERTS = {"alerts": [], "groupLabels": {}, "receiver": ""}
+NOBODYS: list[dict[str, Any]] = [
+    *({"alerts": [], "groupLabels": {}, "receiver": None}, {"alerts": [], "groupLabels": {}}, {}),
+    *({"finding": {"id": 1}, "product": "other"}, {"finding": "text"}, {"repository": {}}),
+    *({"monitor": "UP"}, {"monitor": ["up"]}, {"monitor": {"up": 1}}),
+    {"version": 2.0, "enabled": True},
+]
+
+
 @pytest.mark.parametrize(
     "payload, headers, row",
     [
-        ({"alerts": [], "groupLabels": {}, "receiver": ""}, {}, "alerts"),
-        ({"alerts": [], "groupLabels": {}, "receiver": None}, {}, None),
-        ({"alerts": [], "groupLabels": {}}, {}, None),
+        (ALERTS, {}, "alerts"),
         ({"finding": {"id": 1}, "product": "scanner 2"}, {}, "finding"),
-        ({"finding": {"id": 1}, "product": "other"}, {}, None),
         ({"finding": {"id": 1}, "product": None}, {}, "finding-old"),
         ({"finding": {"id": 1}}, {}, "finding-old"),
         ({"finding.id": 1}, {}, "finding-old"),
-        ({"finding": "text"}, {}, None),
         ({"kibana.alert.uuid": "u"}, {}, "kibana"),
         ({"kibana": {"alert.uuid": "u"}}, {}, "kibana"),
         ({"kibana": {"alert": {"uuid": "u"}}}, {}, "kibana"),
         ({"monitor": "up"}, {}, "ping"),  # an exact value comes before a prefix
         ({"monitor": "upper"}, {}, "ping-prefix"),
-        ({"monitor": "UP"}, {}, None),
-        ({"monitor": ["up"]}, {}, None),
-        ({"monitor": {"up": 1}}, {}, None),
         ({"event": "alert", "data": {}, "monitor": "up"}, {}, "ping"),
         ({"event": "alert", "data": {}, "monitor": "down"}, {}, "weak"),
         ({"version": 2, "enabled": True}, {}, "number"),
         ({"version": "2", "enabled": "true"}, {}, "number"),
-        ({"version": 2.0, "enabled": True}, {}, None),
         ({"repository": {}}, {"x_code_event": "push"}, "twin"),
         ({"repository": {}}, {"x_code_event": "push", "x_twin_event": "push"}, "push"),
         ({"repository": {}, "alert": {}}, {"x_code_event": "alert"}, "alert"),
-        ({"repository": {}}, {}, None),
         ({"monitor": "up", "repository": {}}, {"x_code_event": "push"}, "twin"),
         ({"monitor": "up"}, {"x_code_event": "push"}, "ping"),
-        ({}, {}, None),
+        ({**ALERTS, "repository": {}}, {"x_code_event": "push"}, "twin"),
+        ({"monitor": "up"}, {"x_any_event": "push"}, "ping"),
+        ({"other": 1}, {"x_any_event": "push"}, "any-host"),
+        *((payload, {}, None) for payload in NOBODYS),
     ],
 )
 def test_the_most_specific_row_describes_a_payload(
@@ -983,7 +805,7 @@ def test_the_most_specific_row_describes_a_payload(
 
 
 def test_among_equals_the_earlier_row_counts() -> None:
-    rows = [Row("first", "First", when="a b"), Row("second", "Second", when="b a")]
+    rows = [row_of("first", "First", when="a b"), row_of("second", "Second", when="b a")]
     for order in (rows, rows[::-1]):
         row = mapping.compile_senders(order).recognize({"a": 1, "b": 2}, {})
         assert row is not None
@@ -993,26 +815,24 @@ def test_among_equals_the_earlier_row_counts() -> None:
 def test_what_an_envelope_carries_is_recognized_by_itself() -> None:
     finding = {"finding": {"id": 1, "title": "Open port"}}
     bus = {"detail-type": "x", "detail": finding, "source": "s"}
-    event = {"specversion": "1.0", "data": finding}
-    for payload, expected, inner in [
-        (finding, "finding-old", finding),
-        (bus, "finding-old", finding),
-        ({"Type": "Notification", "Message": "m", "decoded": bus}, "finding-old", finding),
-        (event, "finding-old", finding),
-        ({**bus, "detail": {"other": 1}}, "bus", {**bus, "detail": {"other": 1}}),
-        ({"Type": "Notification", "Message": "m"}, "envelope", None),
-    ]:
+    note = {"Type": "Notification", "Message": "m", "decoded": bus}
+    cases: list[tuple[dict[str, Any], list[tuple[str, dict[str, Any]]]]] = [
+        (finding, [("finding-old", finding)]),
+        (bus, [("finding-old", finding), ("bus", bus)]),
+        (note, [("finding-old", finding), ("bus", bus), ("envelope", note)]),
+        ({"specversion": "1.0", "data": finding}, [("finding-old", finding)]),
+        (other := {**bus, "detail": {"other": 1}}, [("bus", other)]),
+        (text := {"Type": "Notification", "Message": "m"}, [("envelope", text)]),
+        ({"specversion": "1.0", "data": "text"}, []),
+        ({"other": 1}, []),
+    ]
+    for payload, expected in cases:
         found = RECOGNIZER.resolve(payload, {})
-        assert found is not None
-        assert (found[0].id, found[1]) == (expected, payload if inner is None else inner)
-    assert RECOGNIZER.resolve({"specversion": "1.0", "data": "text"}, {}) is None
-    assert RECOGNIZER.resolve({"other": 1}, {}) is None
+        assert [(row.id, described) for row, described in found] == expected
     deep: dict[str, Any] = finding
-    for _ in range(mapping.MAX_INSIDE):
+    for _ in range(50):
         deep = {**bus, "detail": deep}
-    found = RECOGNIZER.resolve(deep, {})
-    assert found is not None
-    assert found[0].id == "bus"
+    assert [row.id for row, _ in RECOGNIZER.resolve(deep, {})] == ["bus"] * mapping.MAX_INSIDE
 
 
 FIRING = {
@@ -1022,10 +842,8 @@ FIRING = {
     "startsAt": MAY,
     "generatorURL": "https://alerts.example.com/1?a=b",
 }
-SHARED = {
-    "headers": {},
-    "parent": {"at": "2024-01-01T00:00:00Z", "externalURL": "http://example.com"},
-}
+PARENT = {"at": "2024-01-01T00:00:00Z", "externalURL": "http://example.com"}
+SHARED: dict[str, Any] = {"headers": {}, "parent": PARENT}
 
 
 def test_a_row_finds_the_fields_of_an_event() -> None:
@@ -1094,55 +912,47 @@ def test_a_link_is_an_address_of_the_web(link: Any) -> None:
 
 def test_the_headers_that_rows_read_are_known() -> None:
     rows = [
-        Row(
-            "a",
-            "A",
-            when="header:X-Kind=a !header:x-twin",
-            name="{headers.x-title}: {a.b, headers.X-2}",
+        row_of(
+            "a", "A", when="header:X-Kind=a !header:x-twin", name="{headers.x-t}: {headers.X-2}"
         ),
-        Row("b", "B", when="b", occurred="request_headers.x-time", identity="headers.x-id+b"),
+        row_of("b", "B", when="b", occurred="request_headers.x-time", identity="headers.x-id+b"),
     ]
-    names = {"x-kind", "x-twin", "x-title", "x-2", "x-time", "x-id"}
+    names = {"x-kind", "x-twin", "x-t", "x-2", "x-time", "x-id"}
     assert mapping.compile_senders(rows).header_names == names
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"when": "a..b"},
-        {"when": ""},
-        {"when": "!a !header:b"},
-        {"when": "a", "name": "{a"},
-        {"when": "a", "severity": "a..b"},
-        {"when": "a", "words": "1=tremendous"},
-        {"when": "a", "identity": "a+"},
-        {"when": "a", "closed": "status"},
-        {"when": "a", "inside": "a..b"},
-    ],
-)
+WRONG_FIELDS = [
+    *({"when": "a..b"}, {"when": ""}, {"when": "!a !header:b"}, {"name": "{a"}, {"closed": "a"}),
+    *({"severity": "a..b"}, {"words": "1=tremendous"}, {"identity": "a+"}, {"inside": "a..b"}),
+]
+
+
+@pytest.mark.parametrize("fields", WRONG_FIELDS)
 def test_a_wrong_row_is_named(fields: dict[str, str]) -> None:
+    wrong = row_of("wrong", "Wrong", **{"when": "a", **fields})
     with pytest.raises(ValueError, match=r"^wrong: "):
-        mapping.compile_senders([Row("right", "Right", when="a"), Row("wrong", "Wrong", **fields)])
+        mapping.compile_senders([row_of("right", "Right", when="a"), wrong])
 
 
-def test_the_cache_of_keys_is_bounded() -> None:
+@pytest.mark.parametrize("length", [1, 2000])
+def test_the_cache_of_keys_is_bounded(length: int) -> None:
     """
-    Given: a sender whose events have other keys each time, some of them long
+    Given: a sender whose events have other keys each time, short or long
     When: they are recognized
     Then: what is remembered of their keys stays within the limits, and a known sender is recognized
     """
     recognizer = mapping.compile_senders(ROWS)
     cache, most = recognizer._candidates, 0
     for number in range(3 * mapping.MAX_KNOWN_SHAPES):
-        keys = [f"key{number}", "x" * (2000 if number % 2 else 1) + str(number)]
-        assert recognizer.recognize(dict.fromkeys(keys, 1), {}) is None
+        assert recognizer.recognize({f"{'x' * length}{number}": 1}, {}) is None
+        most = max(most, len(cache._known))
         if number % 500 == 499:
             characters = sum(len(key) for keys in cache._known for key in keys)
             assert characters <= mapping.MAX_KNOWN_CHARACTERS
-            most = max(most, len(cache._known))
     assert 500 < most <= mapping.MAX_KNOWN_SHAPES
     recognizer.recognize({"x" * 10**6: 1}, {})
-    assert not any("x" * 10**6 in keys for keys in cache._known)
+    recognizer.recognize({str(number): 1 for number in range(mapping.MAX_SHAPE_KEYS + 1)}, {})
+    assert all(len(keys) == 1 and len(keys[0]) < 10_000 for keys in cache._known)
     row = recognizer.recognize({"monitor": "up"}, {})
     assert row is not None
     assert row.id == "ping"
@@ -1170,27 +980,11 @@ def test_the_cache_of_keys_is_bounded() -> None:
         *(
             ({"title": no_name, "description": "Disk full"}, "Disk full")
             for no_name in [
-                "8d3f7a52-1c2b-4f6e-9a70-5b1e2c3d4f5a",
-                "507f1f77bcf86cd799439011",
-                "4711",
-                "INC0010001",
-                "192.0.2.7",
-                "2001:db8::7",
-                "https://example.com/Alert",
-                "jane.doe@example.com",
-                "arn:aws:iam::1:user/Jane",
-                "2024-05-01 12:00:00",
-                "01/05/2024",
-                '{"Title": "x"}',
-                "[{}]",
-                "<b>Title</b>",
-                "dGhpcyBpcyBub3QgYSBuYW1lMQ",
-                "!!!",
-                "X",
-                " ",
-                5,
-                None,
-                ["Disk full"],
+                *("8d3f7a52-1c2b-4f6e-9a70-5b1e2c3d4f5a", "507f1f77bcf86cd799439011", "4711"),
+                *("INC0010001", "192.0.2.7", "2001:db8::7", "https://example.com/Alert"),
+                *("jane.doe@example.com", "arn:aws:iam::1:user/Jane", "2024-05-01 12:00:00"),
+                *("01/05/2024", '{"Title": "x"}', "[{}]", "<b>Title</b>", "!!!", "X", " "),
+                *("dGhpcyBpcyBub3QgYSBuYW1lMQ", 5, None, ["Disk full"]),
             ]
         ),
         ({"title": "CVE-2024-1234"}, "CVE-2024-1234"),
@@ -1199,6 +993,12 @@ def test_the_cache_of_keys_is_bounded() -> None:
 )
 def test_a_name_is_guessed_only_where_it_is_one(payload: dict[str, Any], name: str | None) -> None:
     assert mapping.guess_fields(payload)[0] == name
+
+
+NO_GUESSED_SEVERITIES: list[Any] = [
+    *(3, 1.0, "3", "9.8", True, None, ["high"], {}, "Sev1", "sev 2", "S1", "Sev0"),
+    *("ok", "none", "unknown", "down", "ALARM"),
+]
 
 
 @pytest.mark.parametrize(
@@ -1210,9 +1010,7 @@ def test_a_name_is_guessed_only_where_it_is_one(payload: dict[str, Any], name: s
         ({"risk-level": "1 - Critical"}, 4),
         ({"priority": {"id": "1", "name": "Urgent"}}, 4),
         ({"severity": "whatever", "level": "warning"}, 2),
-        *(({"severity": value}, None) for value in (3, 1.0, "3", "9.8", True, None, ["high"], {})),
-        *(({"severity": value}, None) for value in ("Sev1", "sev 2", "S1", "Sev0")),
-        *(({"severity": value}, None) for value in ("ok", "none", "unknown", "down", "ALARM")),
+        *(({"severity": value}, None) for value in NO_GUESSED_SEVERITIES),
         ({"status": "critical", "state": "error", "type": "high"}, None),
         ({"user": {"severity": "high"}}, None),
     ],
@@ -1242,13 +1040,20 @@ def test_a_time_is_guessed_only_with_a_clock(payload: dict[str, Any], occurred: 
     assert mapping.guess_fields(payload)[2] == occurred
 
 
+@pytest.mark.parametrize("index, name", [(5, "Found"), (40, None)])
+def test_a_guess_looks_at_a_few_objects_only(index: int, name: str | None) -> None:
+    objects = [{"title": "Found"} if number == index else {} for number in range(60)]
+    payload = {f"alert{'-' * number}": value for number, value in enumerate(objects)}
+    assert mapping.guess_fields(payload)[0] == name
+
+
 @pytest.mark.parametrize(
     "payload, keys",
     [
         ({"alerts": [{"a": 1}, {"a": 2}], "version": "4", "status": "firing"}, ("alerts",)),
         ({"Records": [{"a": 1}]}, ("Records",)),
         ({"data": {"events": [{"a": 1}]}}, ("data", "events")),
-        ({"type": "batch", "name": "daily", "events": [{"a": 1}]}, ("events",)),
+        ({"type": "A batch", "name": "daily", "events": [{"a": 1}]}, ("events",)),
         ({"title": "Two alerts", "alerts": [{"a": 1}]}, None),
         ({"message": "Two alerts fire", "alerts": [{"a": 1}]}, None),
         ({"alerts": [{"a": 1}], "events": [{"a": 1}]}, None),
@@ -1275,6 +1080,8 @@ def test_events_are_guessed_only_where_nothing_names_the_whole(
 
 # ---- any JSON
 
+# The machine may be busy: how long an example takes is nothing to fail for.
+UNTIMED: Any = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
 USUAL_WORDS = [
     *mapping.NAME_KEYS,
@@ -1294,7 +1101,7 @@ ANY_JSON = st.recursive(
 
 
 @hypothesis.given(st.dictionaries(KEYS, ANY_JSON, max_size=8))
-@hypothesis.settings(max_examples=100, deadline=None)
+@hypothesis.settings(max_examples=100, **UNTIMED)
 def test_any_json_is_read_without_an_error(payload: dict[str, Any]) -> None:
     before = repr(payload)
     shared = {"headers": {"x-code-event": "alert"}, "parent": payload}
@@ -1323,7 +1130,7 @@ DATE_TEXTS = [st.from_regex(form, fullmatch=True) for form in mapping.DATE_FORMS
 
 
 @hypothesis.given(st.one_of(st.text(max_size=60), *DATE_TEXTS))
-@hypothesis.settings(max_examples=200, deadline=None)
+@hypothesis.settings(max_examples=200, **UNTIMED)
 def test_any_text_is_a_date_of_rfc_3339_or_none(text: str) -> None:
     occurred = mapping.occurred_of(text)
     if occurred is not None:
@@ -1430,56 +1237,44 @@ def test_a_long_text_is_read_only_as_far_as_a_field_can_keep_it() -> None:
         lambda: mapping.occurred_of(huge),
         lambda: name_in(event, "{a} {b} {a}"),
     ]
-    assert max(map(seconds, work)) < 0.1
+    assert max(map(seconds, work)) < 0.3
 
 
-# For each compiled pattern of the module: the texts that take it longest, by their length.
-WORST_TEXTS: dict[str, list[Callable[[int], str]]] = {
-    "PATH_SHAPE": [lambda n: "a" * n + "[", lambda n: "a." * n, lambda n: "[a]" * n + "["],
-    "PATH_STEP": [lambda n: "a" * n, lambda n: "[" * n, lambda n: "[a" * n],
-    "NAME_ENTRY": [lambda n: "{" * n, lambda n: "a{" * n, lambda n: "{a}" * n + "{"],
-    "SEVERITY_CODE": [lambda n: "sev" * n],
-    "SEVERITY_LABEL": [lambda n: "a" * n, lambda n: "1 - " + "a " * n, lambda n: "a (" + "1" * n],
-    "NAMED_HEADER": [lambda n: "header" * n, lambda n: "header:" + "a" * n],
-    "WEB_ADDRESS": [lambda n: "https://" + "a" * n + " "],
-    "NOT_IN_A_KEY": [lambda n: "-" * n, lambda n: "-a" * n],
-    "ONE_WORD": [lambda n: "a" * n + " "],
-    "NOT_A_NAME": [
-        lambda n: "-" * n + "a b",
-        lambda n: "[" + " " * n,
-        lambda n: "a" * n + "@" * n + " ",
-        lambda n: "a" * n + ":",
-        lambda n: "a" * n + "1 b",
-        lambda n: "1." * n + " x",
-    ],
-    "BRACED": [lambda n: "{" * n, lambda n: "{a" * n, lambda n: "{" + "a" * n],
-    "PLAIN_NUMBER": [lambda n: "1" * n, lambda n: "1." + "1" * n],
-    "SEVERITY_RANGE": [lambda n: "1" + " " * n, lambda n: "1-" + " " * n + "x"],
-    "NOT_A_SEVERITY_WORD": [lambda n: "-" * n + "a"],
-    "RFC_3339_UTC": [lambda n: "2024-05-01T12:00:00." + "0" * n],
-    "LEAP_SECOND": [lambda n: "12:00:" * n, lambda n: "1" * n],
+# For each compiled pattern of the module: how the texts begin that take it longest, what they
+# repeat, and how they end.
+WORST_TEXTS: dict[str, list[tuple[str, str, str]]] = {
+    "PATH_SHAPE": [("", "a", "["), ("", "a.", ""), ("", "[a]", "[")],
+    "PATH_STEP": [("", "a", ""), ("", "[", ""), ("", "[a", "")],
+    "NAME_ENTRY": [("", "{", ""), ("", "a{", ""), ("", "{a}", "{")],
+    "BRACED": [("", "{", ""), ("", "{a", ""), ("{", "a", "")],
+    "PLAIN_NUMBER": [("", "1", ""), ("1.", "1", "")],
+    "SEVERITY_CODE": [("", "sev", "")],
+    "SEVERITY_LABEL": [("", "a", ""), ("1 - ", "a ", ""), ("a (", "1", "")],
+    "SEVERITY_RANGE": [("1", " ", ""), ("1-", " ", "x")],
+    "NOT_A_SEVERITY_WORD": [("", "-", "a")],
+    "RFC_3339_UTC": [("2024-05-01T12:00:00.", "0", "")],
+    "LEAP_SECOND": [("", "12:00:", ""), ("", "1", "")],
     "YEAR_FIRST": [
-        lambda n: "2024-05-01" + " " * n,
-        lambda n: "2024-05-01 12:00:00." + "1" * n,
-        lambda n: "2024-05-01 12:00:00" + " " * n + "(",
-        lambda n: "2024-05-01 12:00:00 UTC" + " " * n + "(" * n,
+        *(("2024-05-01", " ", ""), ("2024-05-01 12:00:00.", "1", "")),
+        *(("2024-05-01 12:00:00", " ", "("), ("2024-05-01 12:00:00 UTC", " ", "((")),
     ],
-    "DAY_FIRST": [
-        lambda n: "MAY" + " " * n,
-        lambda n: "01 MAY 2024" + " " * n,
-        lambda n: "01 MAY 2024 12:00 UTC" + " " * n + "(" + "(" * n,
-    ],
+    "DAY_FIRST": [("MAY", " ", ""), ("01 MAY 2024", " ", ""), ("01 MAY 2024 12:00 UTC", " ", "((")],
     "MONTH_FIRST": [
-        lambda n: "WED" + " " * n,
-        lambda n: "MAY" + " " * n + "1" + " " * n,
-        lambda n: "MAY 1" + " " * n + "12:00 UTC" + " " * n + "20",
+        *(("WED", " ", ""), ("MAY", " ", "1  "), ("MAY 1", " ", "12:00 UTC  20")),
+        *(("MAY 1 12:00 UTC", " ", "20"), ("MAY 1 12:00 UTC", "(", "")),
     ],
-    "NUMBERS_ONLY": [lambda n: "05/20/2024" + " " * n, lambda n: "05/20/2024 12:00" + " " * n],
-    "DOTNET_DATE": [lambda n: "/DATE(" + "1" * n],
-    "EPOCH_NUMBER": [lambda n: "1" * n, lambda n: "123456789." + "1" * n + "x"],
+    "NUMBERS_ONLY": [("05/20/2024", " ", ""), ("05/20/2024 12:00", " ", "")],
+    "DOTNET_DATE": [("/DATE(", "1", "")],
+    "EPOCH_NUMBER": [("", "1", ""), ("123456789.", "1", "x")],
+    "NAMED_HEADER": [("", "header", ""), ("header:", "a", "")],
+    "WEB_ADDRESS": [("https://", "a", " ")],
+    "NOT_IN_A_KEY": [("", "-", ""), ("", "-a", "")],
+    "ONE_WORD": [("", "a", " ")],
+    "NOT_A_NAME": [
+        *(("", "-", "a b"), ("[", " ", ""), ("", "@", " "), ("", "a@", " "), ("", "a", ":")),
+        *(("", "a", "1 b"), ("", "1.", " x")),
+    ],
 }
-
-
 SEARCHED = ["PATH_STEP", "BRACED", "NAME_ENTRY", "LEAP_SECOND", "NAMED_HEADER", "NOT_IN_A_KEY"]
 
 
@@ -1496,8 +1291,8 @@ def test_every_pattern_takes_a_time_in_proportion_to_the_text(name: str) -> None
     Then: it takes far less than the second and more that a square of the length would take
     """
     pattern = getattr(mapping, name)
-    for text in [make(30_000) for make in WORST_TEXTS[name]]:
-        assert seconds(functools.partial(pattern.fullmatch, text)) < 0.2
-        assert seconds(functools.partial(pattern.match, text)) < 0.2
+    for text in [f"{start}{part * 30_000}{end}" for start, part, end in WORST_TEXTS[name]]:
+        assert seconds(functools.partial(pattern.fullmatch, text)) < 0.5
+        assert seconds(functools.partial(pattern.match, text)) < 0.5
         if name in SEARCHED:
-            assert seconds(functools.partial(pattern.sub, "", text)) < 0.2
+            assert seconds(functools.partial(pattern.sub, "", text)) < 0.5

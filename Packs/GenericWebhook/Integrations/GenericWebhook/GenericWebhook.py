@@ -191,8 +191,11 @@ class Settings:
         for parameter in PARAMETERS:
             known = len(mistakes)
             try:
+                value = params.get(parameter.name)
+                if parameter.name == "credentials":  # to fetch Amazon SNS' certificates
+                    value = {**(value or {}), "proxy": params.get("proxy")}
                 fields[parameter.field] = parameter.read(
-                    params.get(parameter.name),
+                    value,
                     lambda fix, display=parameter.display: mistakes.append(
                         SettingError(display, fix)
                     ),  # type: ignore[misc]
@@ -237,17 +240,11 @@ def named_paths(settings: Settings) -> list[DotPath]:
 
 def read_authenticator(value: Any, report_problem: ReportProblem) -> Authenticator:
     """Return who may send, by Username and Password; raises CredentialError, which names one of them."""
-    credentials = value or {}
     return choose_authenticator(
-        credentials.get("identifier") or "", credentials.get("password") or ""
+        value.get("identifier") or "",
+        value.get("password") or "",
+        read_flag(value.get("proxy"), lambda fix: None),
     )
-
-
-RECOGNIZE = {
-    "known senders and usual field names": "guess",
-    "known senders": "known",
-    "off": "off",
-}
 
 
 def read_recognize(value: Any, report_problem: ReportProblem) -> str:
@@ -560,7 +557,7 @@ def describe_request(
     except ValueError as error:
         raise BadRequest(str(error)) from None
     rows = recognizer.rows_of(kept) if recognizer is not None else ()
-    return RequestContext(kept, query, path, source_address, rows)
+    return RequestContext(kept, query, hidden.hide(path) if path else "", source_address, rows)
 
 
 def make_events(
@@ -678,9 +675,8 @@ class EventMaker:
                 continue
             around = share_parent(without(item, array.keys), shared, total, leads=not self.events)
             for place, element in enumerate(array.elements):
-                part = (
-                    known._replace(payload=element) if known and isinstance(element, dict) else None
-                )
+                is_object = known is not None and isinstance(element, dict)
+                part = known.of_element(element) if known is not None and is_object else None
                 prefix = f"{index}{array.path}[{place}]."
                 self.add(element, around, place == 0, prefix, known=part, is_known=part is not None)
 
@@ -708,17 +704,30 @@ class EventMaker:
             return None
         context = self._context
         found = self._recognizer.resolve(payload, context.headers, context.rows)
-        return Known(*found) if found is not None else None
+        return Known(found) if found else None
 
 
-class Known(NamedTuple):
-    """Whose an event is: a row of the table of known senders, and the object that it describes."""
+class Known:
+    """Whose an event is: rows of the table of known senders, each with the object that it describes.
 
-    row: KnownSender
-    payload: dict[str, Any]
+    The innermost comes first; what its row does not find, that of the envelope around it may.
+    """
+
+    def __init__(self, found: list[tuple[KnownSender, dict[str, Any]]]) -> None:
+        self._found = found
+        self.row, self.payload = found[0]
+
+    def of_element(self, element: dict[str, Any]) -> "Known":
+        """Return whose an element of the innermost object's array of events is."""
+        return Known([(self.row, element), *self._found[1:]])
+
+    def first(self, read: Callable[[KnownSender, dict[str, Any]], Any]) -> Any:
+        """Return what the first row finds, None where none finds anything."""
+        values = (read(row, payload) for row, payload in self._found)
+        return next((value for value in values if value is not None), None)
 
     def find_events(self, item: dict[str, Any]) -> EventArray | None:
-        """Return the array of events in an item that is the object, or an envelope around it."""
+        """Return the array of events in an item that is the innermost object, or an envelope around it."""
         array = find_events(self.payload, self.row.events)
         around = keys_to(self.payload, item) if array is not None else None
         if array is None or around is None:
@@ -728,12 +737,11 @@ class Known(NamedTuple):
 
     def facts(self, shared: dict[str, Any]) -> dict[str, str]:
         """Return what rawJSON's object ``webhook`` holds of the sender."""
-        row, payload = self.row, self.payload
         facts = {
-            "sender": row.id,
-            "identity": row.identity_of(payload, shared),
-            "status": row.status_of(payload, shared),
-            "link": row.link_of(payload, shared),
+            "sender": self.row.id,
+            "identity": self.first(lambda row, payload: row.identity_of(payload, shared)),
+            "status": self.first(lambda row, payload: row.status_of(payload, shared)),
+            "link": self.first(lambda row, payload: row.link_of(payload, shared)),
         }
         return {name: value for name, value in facts.items() if value}
 
@@ -833,22 +841,19 @@ def map_vendor_event(
     guessed: tuple[Any, Any, Any] = (None, None, None)
     if known is None and settings.recognize == "guess":
         guessed = guess_fields(payload)
-    row, theirs = known if known is not None else (None, payload)
+    found = known.first if known is not None else lambda read: None
     is_default = settings.name_from is NAME_FROM
+    recognizes = settings.recognize != "off"
     name = (
-        (
-            None
-            if is_default and settings.recognize != "off"
-            else name_of(payload, shared, settings.name_from)
-        )
-        or (name_of(theirs, shared, row.name) if row is not None and row.name is not None else None)
+        (None if is_default and recognizes else name_of(payload, shared, settings.name_from))
+        or found(lambda row, theirs: name_of(theirs, shared, row.name) if row.name else None)
         or (is_default and (text_of(cloud.get("subject")) or text_of(cloud.get("type"))))
         or guessed[0]
-        or (name_of(payload, shared, NAME_FROM) if settings.recognize != "off" else None)
+        or (name_of(payload, shared, NAME_FROM) if recognizes else None)
     )
     occurred = (
         first_usable(payload, shared, settings.occurred_from, occurred_of)
-        or (first_usable(theirs, shared, row.occurred, occurred_of) if row is not None else None)
+        or found(lambda row, theirs: first_usable(theirs, shared, row.occurred, occurred_of))
         or (settings.occurred_from is OCCURRED_FROM and occurred_of(cloud.get("time")))
         or guessed[2]
     )
@@ -857,9 +862,9 @@ def map_vendor_event(
         read = functools.partial(severity_of, own=settings.severity_map)
         severity = first_usable(payload, shared, settings.severity_from, read)
     if severity is None:
-        severity = (
-            guessed[1] if row is None else row.severity_of(theirs, shared, settings.severity_map)
-        )
+        severity = found(lambda row, theirs: row.severity_of(theirs, shared, settings.severity_map))
+    if severity is None:
+        severity = guessed[1]
     fields: dict[str, Any] = {}
     if name:
         fields["name"] = plain_field(name, MAX_NAME_CHARACTERS)
