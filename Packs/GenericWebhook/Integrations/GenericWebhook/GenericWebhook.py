@@ -247,6 +247,13 @@ def read_authenticator(value: Any, report_problem: ReportProblem) -> Authenticat
     )
 
 
+RECOGNIZE = {
+    "known senders and usual field names": "guess",
+    "known senders": "known",
+    "off": "off",
+}
+
+
 def read_recognize(value: Any, report_problem: ReportProblem) -> str:
     """Return whom the instance recognizes; nobody where the parameter is missing, as before it existed."""
     text = str(value or "off").strip().lower()
