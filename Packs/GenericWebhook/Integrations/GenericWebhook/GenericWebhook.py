@@ -1921,7 +1921,7 @@ class FairQueue:
         """Return the events for the next call: a group of each sender in turn, as many as fit, at least one."""
         batch: list[Event] = []
         size = 0
-        passed: dict[str, None] = {}  # whose next group does not fit: the next call begins with them
+        passed: dict[str, None] = {}  # whose group does not fit: they lead the next call
         while self._groups and len(batch) < MAX_CALL_INCIDENTS:
             sender, groups = next(iter(self._groups.items()))
             group_size, group = groups[0]
