@@ -681,6 +681,35 @@ class TestPromises:
         assert [one.get(timeout=10) for one in waiting] == [True, True]
         assert keeping.names() == ["a", "b"]
 
+    def test_a_write_that_began_before_does_not_count(
+        self, promising: Callable[..., Promising], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        Given: a write of the context that has begun
+        When: an event is promised before its answer arrives
+        Then: the promise returns after the next write, which holds the event
+        """
+        keeping = promising()
+        promises: list[gevent.Greenlet] = []
+        call = keeping.client.call
+
+        def promise() -> list[str]:
+            assert keeping.keeper.promise([event_named("late")], 10)
+            return keeping.names()
+
+        def slow(function: Callable[..., Any], *args: Any) -> Any:
+            if promises:
+                gevent.sleep(0.05)
+            result = call(function, *args)
+            if not promises:
+                promises.append(gevent.spawn(promise))
+                gevent.sleep(0.01)
+            return result
+
+        monkeypatch.setattr(keeping.client, "call", slow)
+        assert keeping.keeper.promise([event_named("first")], 10)
+        assert promises[0].get(timeout=10) == ["first", "late"]
+
     def test_what_is_settled_is_promised_no_more(self, promising: Callable[..., Promising]) -> None:
         keeping = promising()
         events = delivery_of("a", "b").events

@@ -646,15 +646,18 @@ class TestSize:
 
     @pytest.mark.parametrize("size", [1000, 100_000])
     @pytest.mark.parametrize("character", ["x", "ü", "€", "😀"])
+    @pytest.mark.parametrize("others", ["", "y"])
     def test_it_is_at_least_what_memory_holds_and_what_utf_8_takes(
-        self, character: str, size: int
+        self, character: str, others: str, size: int
     ) -> None:
         """
-        Given: a text of any characters, which Python keeps in one, two or four bytes each
+        Given: a text of any characters, or one such character behind many letters, for which Python
+            keeps all of them in one, two or four bytes each
         When: it becomes an incident
         Then: its size counts at least the memory and the bytes it takes
         """
-        [event] = events_of({"text": character * size})
+        text = others * size + character if others else character * size
+        [event] = events_of({"text": text})
         raw = event.fields["rawJSON"]
         assert event.size >= sys.getsizeof(raw)
         assert event.size >= len(raw.encode())
