@@ -67,7 +67,7 @@ from KnownSendersApiModule import *  # noqa: E402
 from MetricsApiModule import *  # noqa: E402
 from RequestSecretsApiModule import *  # noqa: E402
 from RequestSourcesApiModule import *  # noqa: E402
-from RequestSourcesApiModule import *  # noqa: E402
+from StoredContextApiModule import *  # noqa: E402
 from WebhookMappingApiModule import *  # noqa: E402
 from WebhookPayloadApiModule import *  # noqa: E402
 from WebhookSecurityApiModule import *  # noqa: E402
@@ -1320,7 +1320,7 @@ def in_order(events: list[Event], objects: list[dict[str, Any]]) -> dict[int, di
     if len({str(created.get("id")) for created in objects}) < len(objects):
         return {}
     names = {event.fields["name"]: place for place, event in enumerate(events)}
-    given = [created.get("name") for created in objects]
+    given = [str(created.get("name")) for created in objects]
     if len(names) == len(events) and set(given) == names.keys():
         return {names[created["name"]]: created for created in objects}
     if any(name in names and name != event.fields["name"] for name, event in zip(given, events)):
@@ -1728,7 +1728,6 @@ class Writer:
 # the next one that waits.
 # -------------------------------------------------------------------------------------------------
 
-MAX_FOUND_IDS = 5000
 SEEN_METADATA = ("id", "name", "type", "occurred")
 
 
@@ -1858,13 +1857,6 @@ class SeenEvents:
 # forget what it holds in memory.
 # -------------------------------------------------------------------------------------------------
 
-SAMPLES_KEY = "sample_events"
-FOUND_KEY = "found_ids"  # {event's key: incident's ID}, newest last
-TIMES_KEY = "found_times"  # {event's key: when it was created, epoch seconds}, where events are forgotten after a time
-PROMISED_KEY = "promised"  # events answered 202 that XSOAR has not created yet
-RESET_KEY = "reset"  # what a command wants forgotten: samples, events or all
-STATUS_KEY = "status"  # the running container's counters
-MAX_SAMPLES = 20
 MAX_LARGE_SAMPLES_BYTES = 25 * MIB  # kept whole until the next flush; of more the newest
 MAX_PROMISED_BYTES = 5 * MIB
 FLUSH_SECONDS = 3.0  # from an incident to the integration context
@@ -1902,17 +1894,6 @@ class Samples:
         """Forget all samples."""
         self._large.clear()
         self.items.clear()
-
-
-class Stored(NamedTuple):
-    """What the integration context holds."""
-
-    samples: list[dict[str, Any]]
-    found: dict[str, Any]
-    times: dict[str, float]
-    promised: list[Event]
-    reset: str
-    damage: str
 
 
 class ContextKeeper:
@@ -2065,15 +2046,15 @@ class ContextKeeper:
         self._samples.items.extend(held)
         now = time.time()
         seen = self._events.seen
-        for key, incident_id in reversed(stored.found.items()):
+        for key, incident_id in reversed(found_events(stored).items()):
             if key not in seen:
                 metadata = {} if incident_id is None else {"id": incident_id}
                 seen[key] = Seen(metadata, stored.times.get(key, now))
                 seen.move_to_end(key, last=False)
         while len(seen) > MAX_FOUND_IDS:
             seen.popitem(last=False)
-        self.restored = stored.promised
-        self.promised.update((event.mark, event) for event in stored.promised)
+        self.restored = [promised_event(item) for item in stored.promised]
+        self.promised.update((event.mark, event) for event in self.restored)
 
     def _exchange(self, write: bool) -> Stored:
         """Read the context and, to write, put ours into it: two round trips at the most, in one turn."""
@@ -2113,7 +2094,7 @@ class ContextKeeper:
             )
         if self._remember_events:
             seen = self._events.seen
-            found = {key: value for key, value in stored.found.items() if key not in seen}
+            found = {key: value for key, value in found_events(stored).items() if key not in seen}
             found |= {key: event.metadata.get("id") for key, event in seen.items()}
             context[FOUND_KEY] = to_json(dict(list(found.items())[-MAX_FOUND_IDS:]))
             if self._store_times:
@@ -2161,49 +2142,17 @@ class ContextKeeper:
         return f"[{','.join(texts)}]"
 
 
+def found_events(stored: Stored) -> dict[str, Any]:
+    """Return the incident ID of each event seen, by its key; earlier versions wrote long keys, too."""
+    return {shorten_key(key): value for key, value in stored.found.items()}
+
+
 def remembers_events(settings: Settings) -> bool:
     """Return whether an instance distinguishes seen events from new ones."""
     return bool(settings.duplication_paths) or settings.authenticator.identifies
 
 
-def texts_of(context: dict[str, Any]) -> dict[str, str]:
-    """Return a context as the platform takes it: texts only."""
-    return {
-        str(key): value if isinstance(value, str) else to_json(value)
-        for key, value in context.items()
-    }
-
-
-def read_context(value: Any) -> tuple[dict[str, Any], Stored]:
-    """Return an integration context as a dict, and what it holds; what is wrong with it is in ``Stored.damage``."""
-    damages: list[str] = [] if isinstance(value, dict) or not value else ["it is no object"]
-    context = dict(value) if isinstance(value, dict) else {}
-    times = _read_value(TIMES_KEY, context.get(TIMES_KEY), damages) or {}
-    stored = Stored(
-        read_samples(context.get(SAMPLES_KEY), damages),
-        read_found(context.get(FOUND_KEY), damages),
-        {key: moment for key, moment in times.items() if isinstance(moment, (int, float))}
-        if isinstance(times, dict)
-        else {},
-        read_promised(context.get(PROMISED_KEY), damages),
-        str(context.get(RESET_KEY) or ""),
-        "; ".join(damages),
-    )
-    return context, stored
-
-
-def read_promised(text: Any, damages: list[str]) -> list[Event]:
-    """Return the promised events in a context's text; what is wrong with it is appended to ``damages``."""
-    try:
-        return [
-            read_promised_event(item) for item in _read_value(PROMISED_KEY, text, damages) or []
-        ]
-    except (TypeError, KeyError, ValueError, AttributeError):
-        damages.append(f"{PROMISED_KEY} is no list of incidents")
-        return []
-
-
-def read_promised_event(item: dict[str, Any]) -> Event:
+def promised_event(item: dict[str, Any]) -> Event:
     """Return a promised event as the context holds it; one of an earlier version gets its mark here."""
     fields, delivery_id = dict(item["fields"]), str(item["request"])
     index = int(item.get("index", 0))
@@ -2214,38 +2163,6 @@ def read_promised_event(item: dict[str, Any]) -> Event:
     event = Event(fields, item["key"], index)
     Delivery(delivery_id, None, [event]).answered_early = True
     return event
-
-
-def read_samples(text: Any, damages: list[str]) -> list[dict[str, Any]]:
-    """Return the sample events in a context's text, oldest first; what is wrong with it is appended to ``damages``."""
-    samples = _read_value(SAMPLES_KEY, text, damages) or []
-    if not isinstance(samples, list) or not all(isinstance(sample, dict) for sample in samples):
-        damages.append(f"{SAMPLES_KEY} is no list of incidents")
-        return []
-    return samples[-MAX_SAMPLES:]
-
-
-def read_found(text: Any, damages: list[str]) -> dict[str, Any]:
-    """Return ``{key: incident id or None}`` from a context's text: ours, or the older list of ``path:value``."""
-    found = _read_value(FOUND_KEY, text, damages) or {}
-    if isinstance(found, list) and all(isinstance(key, str) for key in found):
-        return {shorten_key(key): None for key in found[-MAX_FOUND_IDS:]}
-    if not isinstance(found, dict) or not all(
-        value is None or isinstance(value, (str, int)) for value in found.values()
-    ):
-        damages.append(f"{FOUND_KEY} maps no events to incident IDs")
-        return {}
-    return found
-
-
-def _read_value(key: str, text: Any, damages: list[str]) -> Any:
-    if text in (None, ""):
-        return None
-    try:
-        return json.loads(text) if isinstance(text, str) else text
-    except (ValueError, RecursionError):
-        damages.append(f"{key} is not JSON")
-        return None
 
 
 # -------------------------------------------------------------------------------------------------
@@ -2996,7 +2913,7 @@ RESETS = {
 
 def status_command() -> CommandResults:
     """generic-webhook-status: what the running container has counted since its start, at most KEEPER_SECONDS ago."""
-    status = _read_value(STATUS_KEY, (demisto.getIntegrationContext() or {}).get(STATUS_KEY), [])
+    status = read_value(STATUS_KEY, (demisto.getIntegrationContext() or {}).get(STATUS_KEY), [])
     if not isinstance(status, dict):
         return CommandResults(
             readable_output="The instance has not been running yet, or not for long enough to tell."
