@@ -1,12 +1,12 @@
 """Generic Webhook for Cortex XSOAR: whatever is posted to it becomes an incident.
 
 Start with the section Application: Webhook.receive is the life of a request, and each of its lines
-leads to a section, or to one of four libraries that know nothing of each other: HTTPServerApiModule,
-WebhookSecurityApiModule, WebhookPayloadApiModule and WebhookMappingApiModule.
+leads to a section, or to one of four libraries that know nothing of each other:
+HTTPServerApiModule, WebhookSecurityApiModule, WebhookPayloadApiModule and WebhookMappingApiModule.
 
 | section | what it does |
 | --- | --- |
-| Constants, Errors, JSON | limits that sections share; what XSOAR answers instead of a result |
+| Constants, Errors | limits that sections share; what XSOAR answers instead of a result |
 | Settings | the instance's parameters |
 | Deliveries | a request's events, and what becomes of each |
 | Incidents | items become events: the native format, and everybody else's |
@@ -49,28 +49,28 @@ try:
 except ImportError as missing:
     sentence = (
         f"Generic Webhook cannot run in this instance's Docker image: {missing}. Choose "
-        "demisto/syslog:1.0.0.12689358, or another image with Python 3.11 or newer and gevent, and enable "
-        "the instance again. Bottle comes with the pack's zip: where it is what is missing, upload the zip "
-        "that tox run -e pack makes."
+        "demisto/syslog:1.0.0.12689358, or another image with Python 3.11 or newer and gevent, and "
+        "enable the instance again. Bottle comes with the pack's zip: where it is what is missing, "
+        "upload the zip that tox run -e pack makes."
     )
     demisto.error(sentence)
     if demisto.command() != "long-running-execution":
         return_error(sentence)
     demisto.updateModuleHealth(sentence)
-    sys.stdin.read()  # the sentence stays in the instance's health until the platform ends the container
+    sys.stdin.read()  # the sentence stays in the health until the platform ends the container
     os._exit(1)
 
-from FairTurnsApiModule import *  # noqa: E402
-from HTTPServerApiModule import *  # noqa: E402
-from IncidentFieldsApiModule import *  # noqa: E402
-from KnownSendersApiModule import *  # noqa: E402
-from MetricsApiModule import *  # noqa: E402
-from RequestSecretsApiModule import *  # noqa: E402
-from RequestSourcesApiModule import *  # noqa: E402
-from StoredContextApiModule import *  # noqa: E402
-from WebhookMappingApiModule import *  # noqa: E402
-from WebhookPayloadApiModule import *  # noqa: E402
-from WebhookSecurityApiModule import *  # noqa: E402
+from FairTurnsApiModule import *
+from HTTPServerApiModule import *
+from IncidentFieldsApiModule import *
+from KnownSendersApiModule import *
+from MetricsApiModule import *
+from RequestSecretsApiModule import *
+from RequestSourcesApiModule import *
+from StoredContextApiModule import *
+from WebhookMappingApiModule import *
+from WebhookPayloadApiModule import *
+from WebhookSecurityApiModule import *
 
 # -------------------------------------------------------------------------------------------------
 # Constants: each carries its unit and its reason
@@ -81,9 +81,7 @@ MIB = 1024 * KIB
 
 DEFAULT_NAME = "Generic webhook triggered incident"
 
-MAX_EVENTS_ON_LOOP = (
-    20  # of a small body, each of which takes all headers along; more go to the worker thread
-)
+MAX_EVENTS_ON_LOOP = 20  # of a small body: each holds all headers; more go to the worker thread
 
 DRAIN_SECONDS = 8.0  # after SIGTERM; SIGKILL follows 10 s after it
 READING_SECONDS = 1.0  # after SIGTERM, for bodies that are still arriving
@@ -94,12 +92,12 @@ CERTIFICATE_CHECK_SECONDS = 3600
 
 # Alpine's default overflows where the JSON parser recurses as deep as it may.
 THREAD_STACK_BYTES = 16 * MIB
-# New objects before Python's collector runs: its own 700 are what 64 requests hold, and json leaves a cycle
-# of some KB behind each call of XSOAR.
+# New objects before Python's collector runs: its own 700 are what 64 requests hold, and json leaves
+# a cycle of some KB behind each call of XSOAR.
 GC_THRESHOLD = 20_000
-# After which a busy thread gives way. Each time the event loop sends or receives, it releases the interpreter,
-# and while a large body is being read it waits this long to get it back: with Python's 5 ms, sixteen answers
-# would take 80 ms.
+# After which a busy thread gives way. Each time the event loop sends or receives, it releases the
+# interpreter, and while a large body is being read it waits this long to get it back: with Python's
+# 5 ms, sixteen answers would take 80 ms.
 SWITCH_INTERVAL_SECONDS = 0.0001
 
 
@@ -120,7 +118,7 @@ class XsoarRefused(Exception):
 
 
 class UnreadableAnswer(Exception):
-    """XSOAR's answer could not be read: whatever the call asked for may or may not have happened."""
+    """XSOAR's answer could not be read: what the call asked for may or may not have happened."""
 
 
 class ForeignAnswer(UnreadableAnswer):
@@ -128,16 +126,11 @@ class ForeignAnswer(UnreadableAnswer):
 
 
 # -------------------------------------------------------------------------------------------------
-# JSON for the platform: compact, and without its error marker
-# -------------------------------------------------------------------------------------------------
-
-
-# -------------------------------------------------------------------------------------------------
 # Settings: the instance's parameters
 #
-# One table says which parameter becomes which field, by which reader. A reader never raises: what it cannot
-# use it reports, with how to fix it, and returns its default. A mistake in what decides about senders
-# authenticates nobody until it is corrected.
+# One table says which parameter becomes which field, by which reader. A reader never raises: what
+# it cannot use it reports, with how to fix it, and returns its default. A mistake in what decides
+# about senders authenticates nobody until it is corrected.
 # -------------------------------------------------------------------------------------------------
 
 MIRROR_DIRECTIONS = {"Incoming": "In", "Outgoing": "Out", "Incoming And Outgoing": "Both"}
@@ -146,7 +139,7 @@ OTHER_METHODS = {"GET", "PUT", "PATCH"}
 
 @dataclass(frozen=True)
 class Settings:
-    """The instance's parameters, checked; what cannot be used is in ``mistakes`` (source: the descriptor)."""
+    """The instance's parameters, checked; what cannot be used is in ``mistakes``."""
 
     # the server
     port: int | None = None
@@ -162,9 +155,7 @@ class Settings:
     other_methods: frozenset[str] = frozenset()
     # the incidents
     incident_type: str = ""
-    recognize: str = (
-        "off"  # or known, or guess: usual field names count for unknown senders as well
-    )
+    recognize: str = "off"  # known, or guess: usual field names of unknown senders, too
     name_from: NameSource = NAME_FROM
     type_from: tuple[DotPath, ...] | None = ()  # None: never from the payload
     occurred_from: tuple[DotPath, ...] = OCCURRED_FROM
@@ -184,7 +175,7 @@ class Settings:
 
     @classmethod
     def from_params(cls, params: dict[str, Any]) -> "Settings":
-        """Read ``demisto.params()``; never raises, each mistake is kept with the parameter's display name."""
+        """Read ``demisto.params()``; never raises: mistakes are kept with their display names."""
         mistakes: list[SettingError] = []
         fields: dict[str, Any] = {}
         denied = False
@@ -239,7 +230,7 @@ def named_paths(settings: Settings) -> list[DotPath]:
 
 
 def read_authenticator(value: Any, report_problem: ReportProblem) -> Authenticator:
-    """Return who may send, by Username and Password; raises CredentialError, which names one of them."""
+    """Return who may send, by Username and Password; raises CredentialError, which names one."""
     return choose_authenticator(
         value.get("identifier") or "",
         value.get("password") or "",
@@ -255,7 +246,7 @@ RECOGNIZE = {
 
 
 def read_recognize(value: Any, report_problem: ReportProblem) -> str:
-    """Return whom the instance recognizes; nobody where the parameter is missing, as before it existed."""
+    """Return whom the instance recognizes; nobody where the parameter is missing."""
     text = str(value or "off").strip().lower()
     if text not in RECOGNIZE:
         report_problem(f"choose one of: {', '.join(RECOGNIZE)}.")
@@ -326,7 +317,7 @@ def read_duration(
 
 
 def read_mirroring(params: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
-    """Return the fields that mirroring packs look for in rawJSON, none where no direction is chosen."""
+    """Return what mirroring packs look for in rawJSON, nothing where no direction is chosen."""
     direction = MIRROR_DIRECTIONS.get(params.get("mirror_direction") or "")
     if direction is None:
         return ()
@@ -338,12 +329,15 @@ def read_mirroring(params: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
 
 
 def everybody_could_read_metrics(settings: Settings) -> bool:
-    """Return whether neither an address nor a credential guards GET /metrics, which has no body to sign."""
+    """Return whether no address and no credential guards GET /metrics: it has no body to sign."""
     authenticator = settings.authenticator
     return not settings.allowed_sources and (not authenticator.secrets or authenticator.signs_body)
 
 
-METRICS_FIX = "set Allowed sources, or a Username and Password that no signature needs; else anyone could read them."
+METRICS_FIX = (
+    "set Allowed sources, or a Username and Password that no signature needs; "
+    "else anyone could read them."
+)
 
 
 class Parameter(NamedTuple):
@@ -399,16 +393,16 @@ PARAMETERS = (
 # -------------------------------------------------------------------------------------------------
 # Deliveries: a request's events, and what becomes of each
 #
-# From Webhook.receive to the answer, the events of a request travel as one Delivery. Each event has a mark,
-# "<delivery's id>/<its index>", in the object `webhook` of its rawJSON: the same ID that a 202, a 502, the log
-# and the health name, and by which XSOAR's answer is matched.
+# From Webhook.receive to the answer, the events of a request travel as one Delivery. Each event has
+# a mark, "<delivery's id>/<its index>", in the object `webhook` of its rawJSON: the same ID that a
+# 202, a 502, the log and the health name, and by which XSOAR's answer is matched.
 # -------------------------------------------------------------------------------------------------
 
 WITHDRAW_SECONDS = 55  # that an event waits for XSOAR: reverse proxies give up after 60
 
 
 class Outcome(NamedTuple):
-    """What became of an event: an HTTP status, XSOAR's object (None where it created none), and why."""
+    """What became of an event: an HTTP status, XSOAR's object (None for no incident), and why."""
 
     status: int
     created: dict[str, Any] | None = None
@@ -457,9 +451,7 @@ class Event:
         self.fields = fields  # as createIncidents takes them
         self.key = key  # what identifies it, None without one
         self.index = index  # in its request
-        self.sender = (
-            sender  # the known sender's id, empty for an unknown one, None where nobody looked
-        )
+        self.sender = sender  # its id; empty for an unknown one, None where nobody looked
         self.size = event_size(fields)  # in bytes
         self.keys: tuple[str, ...] = ()  # at the top of an unknown sender's payload
         # where it is; times are of time.monotonic()
@@ -478,7 +470,7 @@ class Event:
 
 
 class Delivery:
-    """The events of one request until all of them are settled, and the request until it is answered."""
+    """The events of one request until all are settled, and the request until it is answered."""
 
     __slots__ = (
         "accepted_at",
@@ -513,7 +505,7 @@ def new_delivery_id() -> str:
 
 
 def event_size(fields: dict[str, Any]) -> int:
-    """Return how many bytes an event takes, on the connection to XSOAR or in memory, whichever is more."""
+    """Return an event's bytes, on the connection to XSOAR or in memory, whichever is more."""
     size = MAX_NAME_CHARACTERS
     for name, value in fields.items():
         if isinstance(value, str):
@@ -526,9 +518,10 @@ def event_size(fields: dict[str, Any]) -> int:
 # -------------------------------------------------------------------------------------------------
 # Incidents: items become events
 #
-# An item of the native format (it has raw_json, or nothing but the documented fields) says itself what its
-# incident is. Of any other payload the instance's parameters say where name, type, time and severity stand.
-# rawJSON holds the payload whole; beside it stand the request's headers, query and path, and `webhook`.
+# An item of the native format (it has raw_json, or nothing but the documented fields) says itself
+# what its incident is. Of any other payload the instance's parameters say where name, type, time
+# and severity stand. rawJSON holds the payload whole; beside it stand the request's headers, query
+# and path, and `webhook`.
 # -------------------------------------------------------------------------------------------------
 
 
@@ -570,10 +563,10 @@ def describe_request(
 def make_events(
     items: Items, context: RequestContext, settings: Settings, trigger_time: str, delivery_id: str
 ) -> list[Event]:
-    """Return the events of a request's items; raises HTTPError (400, 413), and then none is to be created.
+    """Return the events of a request's items; raises HTTPError (400, 413), and none is created.
 
-    ``trigger_time`` (RFC 3339) is used where an event names no other. In an array a wrong field is named by
-    its index. The list is empty where the arrays that *Events in* names are.
+    ``trigger_time`` (RFC 3339) is used where an event names no other. In an array a wrong field is
+    named by its index. The list is empty where the arrays that *Events in* names are.
     """
     maker = EventMaker(context, settings, trigger_time, delivery_id)
     values = items.values
@@ -610,10 +603,12 @@ class EventMaker:
         known: "Known | None" = None,
         is_known: bool = False,
     ) -> None:
-        """Add the event of an item; raises HTTPError (400) that names a wrong field behind ``index``.
+        """Add the event of an item; raises HTTPError (400), which names a field behind ``index``.
 
-        leads: it is the first of those that share this. text: the item's JSON, where it may stay as it came.
-        known: whose it is, and the object that the sender's row describes, where ``is_known`` says so.
+        leads: it is the first of those that share this. text: the item's JSON, where it may stay as
+        it came.
+        known: whose it is, and the object that the sender's row describes, where ``is_known`` says
+        so.
         """
         if PATH_HOOK.next_event is not None:
             PATH_HOOK.next_event()
@@ -666,7 +661,7 @@ class EventMaker:
         self.events.append(event)
 
     def add_elements(self, items: Items) -> None:
-        """Add an event for each element of the items' arrays of events, and for each item without one."""
+        """Add an event for each element of an item's array, and for each item without one."""
         found = [self._find_elements(item) for item in items.values]
         total = sum(len(array.elements) if array else 1 for _, array in found)
         if total > MAX_ITEMS:
@@ -688,9 +683,10 @@ class EventMaker:
                 self.add(element, around, place == 0, prefix, known=part, is_known=part is not None)
 
     def _find_elements(self, item: Any) -> tuple["Known | None", EventArray | None]:
-        """Return whose an item is, and its array of events: the parameter's, the sender's, or a usual one.
+        """Return whose an item is, and its events: the parameter's, the sender's, or a usual one.
 
-        Where a set *Events in* names another array than the sender's row, the row does not describe the item.
+        Where a set *Events in* names another array than the sender's row, the row does not describe
+        the item.
         """
         if not isinstance(item, dict) or item.keys() <= DOCUMENTED_FIELDS or raw_spelling(item):
             return None, None
@@ -715,7 +711,7 @@ class EventMaker:
 
 
 class Known:
-    """Whose an event is: rows of the table of known senders, each with the object that it describes.
+    """Whose an event is: rows of known senders, each with the object that it describes.
 
     The innermost comes first; what its row does not find, that of the envelope around it may.
     """
@@ -734,7 +730,7 @@ class Known:
         return next((value for value in values if value is not None), None)
 
     def find_events(self, item: dict[str, Any]) -> EventArray | None:
-        """Return the array of events in an item that is the innermost object, or an envelope around it."""
+        """Return the array of events in an item, or in an envelope around it."""
         array = find_events(self.payload, self.row.events)
         around = keys_to(self.payload, item) if array is not None else None
         if array is None or around is None:
@@ -767,7 +763,7 @@ def keys_to(
 
 
 def index_of(items: Items, index: int) -> str:
-    """Return what stands before a wrong field's name: nothing for an only item that did not come in an array."""
+    """Return what stands before a wrong field's name: nothing for an item that came alone."""
     return f"[{index}]." if len(items.values) > 1 or items.is_array else ""
 
 
@@ -841,8 +837,8 @@ def map_vendor_event(
 ) -> dict[str, Any]:
     """Return the incident's fields of a payload, each by the first of these that finds it:
 
-    a parameter that is set, the known sender's row, CloudEvents' attributes, usual field names, and what
-    a parameter means where it is not set.
+    a parameter that is set, the known sender's row, CloudEvents' attributes, usual field names, and
+    what a parameter means where it is not set.
     """
     cloud = cloud_event(payload, shared) or {}
     guessed: tuple[Any, Any, Any] = (None, None, None)
@@ -888,7 +884,7 @@ def map_vendor_event(
 def vendor_event_type(
     payload: dict[str, Any], shared: dict[str, Any], settings: Settings, is_known: bool
 ) -> str:
-    """Return the incident type: by the paths to it, else the instance's, else an unknown sender's own."""
+    """Return the incident type: by its paths, else the instance's, else an unknown sender's own."""
     if settings.type_from:
         found: str | None = first_usable(payload, shared, settings.type_from, text_of)
         return found or settings.incident_type
@@ -907,16 +903,17 @@ PARSER_STUCK_SECONDS = 30.0  # for one body: nothing within our limits takes a t
 
 
 # -------------------------------------------------------------------------------------------------
-# Connection to XSOAR: once the server runs, every call of demisto.* is made here, one after the other
+# Connection to XSOAR: once the server runs, every call of demisto.*, one after the other
 #
-# The platform's demisto object writes a line to sys.stdout and reads one from sys.stdin. Both are replaced by
-# files of ours, so that the greenlet that makes a call waits in the event loop and all others go on; a
-# Semaphore keeps the calls in order. Where the platform turns out to read in another way, calls are made on a
-# native thread instead.
+# The platform's demisto object writes a line to sys.stdout and reads one from sys.stdin. Both are
+# replaced by files of ours, so that the greenlet that makes a call waits in the event loop and all
+# others go on; a Semaphore keeps the calls in order. Where the platform turns out to read in
+# another way, calls are made on a native thread instead.
 #
-# Each line we send has one line as its answer, so whatever is waiting before a call is sent answers nothing of
-# ours: from then on every answer would be taken for that of the next call. The connection is then out of step:
-# nothing more is sent or believed, and the process ends, so that the platform starts it again.
+# Each line we send has one line as its answer, so whatever is waiting before a call is sent answers
+# nothing of ours: from then on every answer would be taken for that of the next call. The
+# connection is then out of step: nothing more is sent or believed, and the process ends, so that
+# the platform starts it again.
 # -------------------------------------------------------------------------------------------------
 
 MIN_MASKED_CHARACTERS = 4  # a shorter secret is part of too many words
@@ -925,13 +922,11 @@ READ_LINE_BYTES = 1 * MIB
 HEARTBEAT_SECONDS = 30
 HEARTBEAT_LOCK_SECONDS = 60  # a call longer than this kills the platform's heartbeat thread
 REST_SECONDS = 0.1  # for what follows an answer that is not JSON: it left XSOAR in the same piece
-MAX_LINES_OF_A_KIND = (
-    30  # of the log, between two calls: what strangers can cause leaves the rest its room
-)
+MAX_LINES_OF_A_KIND = 30  # of the log, between two calls: strangers leave room for the rest
 
 
 class PipeInput:
-    """The incoming end of the connection as sys.stdin: a reader of a line waits in the event loop."""
+    """The incoming end as sys.stdin: who reads a line waits in the event loop."""
 
     def __init__(self) -> None:
         self._hub = gevent.get_hub()
@@ -979,9 +974,9 @@ class PipeInput:
 
 
 class PipeOutput:
-    """The outgoing end of the connection as sys.stdout: one write for each line, awaited in the event loop.
+    """The outgoing end as sys.stdout: one write for each line, awaited in the event loop.
 
-    The platform's heartbeat writes from a native thread of its own, under the lock that all calls take.
+    The platform's heartbeat writes from a native thread, under the lock that all calls take.
     """
 
     def __init__(self) -> None:
@@ -1016,8 +1011,8 @@ class PipeOutput:
 class XsoarClient:
     """The connection to XSOAR: greenlets await its answers, and the event loop never blocks on it.
 
-    It also carries what is reported in addition to incidents: log lines (joined, one call a second) and the
-    instance's health.
+    It also carries what is reported in addition to incidents: log lines (joined, one call a second)
+    and the instance's health.
     """
 
     def __init__(self, secrets: tuple[bytes, ...] = ()) -> None:
@@ -1026,9 +1021,7 @@ class XsoarClient:
         # Makes the calls until the event loop does.
         self._thread: WorkerThread | None = WorkerThread()
         self._input: PipeInput | None = None
-        self._replaced: Any = (
-            None  # sys.stdin and sys.stdout as they were, until the first call is answered
-        )
+        self._replaced: Any = None  # sys.stdin and sys.stdout, until the first call is answered
         self.out_of_step = ""  # why nothing that arrives can be believed any more
         self._last_heartbeat: float | None = None  # None while the platform's own thread lives
         # the log and the health
@@ -1042,7 +1035,7 @@ class XsoarClient:
         self._reported_health: str | None = None
 
     def take_over(self) -> None:
-        """Let the event loop make the calls; the first one shows whether they go through our files."""
+        """Let the event loop make calls; the first one shows whether they go through our files."""
         for descriptor in (0, 1):
             with contextlib.suppress(OSError):  # what is no pipe has another size, or none
                 fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
@@ -1052,7 +1045,7 @@ class XsoarClient:
         sys.stdin, sys.stdout = self._input, PipeOutput()
 
     def _verify_takeover(self, pipe: PipeInput) -> None:
-        """After the first call, see whether its answer came through our file, and step back where it did not."""
+        """Step back where the first call's answer did not come through our file."""
         replaced, self._replaced = self._replaced, None
         if pipe.lines or replaced is None:
             return
@@ -1061,13 +1054,14 @@ class XsoarClient:
         self._input, self._thread = None, WorkerThread()
         self.report(
             "Connection",
-            "This platform reads XSOAR's answers in an unknown way: the instance works, with less throughput.",
+            "This platform reads XSOAR's answers in an unknown way: "
+            "the instance works, with less throughput.",
         )
 
     def call(self, function: Callable[..., Any], *args: Any) -> Any:
         """Run a function that talks to XSOAR in its turn and return what it returns.
 
-        Raises XsoarRefused for an error XSOAR answered, UnreadableAnswer for an answer that is none.
+        Raises XsoarRefused for an error, UnreadableAnswer for an answer that is none.
         """
         with self._turn:
             return self._exchange(function, args)
@@ -1107,14 +1101,14 @@ class XsoarClient:
                 self._verify_takeover(self._input)
 
     def _look_before_call(self) -> None:
-        """See to it that no line is waiting; raises XsoarRefused where one is, for then nothing is sent."""
+        """Raise XsoarRefused where a line is waiting already: then nothing is sent."""
         if self._input is not None and not self.out_of_step:
             self._answer_pings(self._input, "a line arrived that answers no call")
         if self.out_of_step:
             raise XsoarRefused(f"the connection to XSOAR is out of step: {self.out_of_step}")
 
     def _await_surplus(self, seconds: float) -> bool:
-        """Return whether a line arrives that nobody asked for: the answer before it was not ours."""
+        """Return whether a line arrives that nobody asked for: the one before was not ours."""
         pipe, until = self._input, time.monotonic() + seconds
         while pipe is not None and not self.out_of_step and pipe.wait(until - time.monotonic()):
             if not self._answer_pings(pipe, "a call was answered by more than one line"):
@@ -1143,7 +1137,7 @@ class XsoarClient:
         )
 
     def create_incidents(self, events: list[Event]) -> list[Outcome]:
-        """Return what became of each event; raises XsoarRefused, or UnreadableAnswer where nothing is known."""
+        """Return what became of each event; raises XsoarRefused or UnreadableAnswer."""
         with self._turn:
             started = time.monotonic()
             answer = self._exchange(demisto.createIncidents, ([event.fields for event in events],))
@@ -1172,7 +1166,7 @@ class XsoarClient:
         )
 
     def report(self, subject: str, problem: str) -> None:
-        """Show a problem in the instance's health until the same subject is reported with an empty string."""
+        """Show a problem in the health until its subject is reported with an empty text."""
         if problem:
             if self._problems.get(subject) != problem:
                 self.error(problem, subject)
@@ -1194,12 +1188,12 @@ class XsoarClient:
                 self._reported_health = health
 
     def report_desynchronised(self) -> None:
-        """Send the health once more, without waiting for an answer, which could not be told from others."""
+        """Send the health once more, without waiting: its answer could not be told from others."""
         health = self._safe(" ".join(self._problems.values()))
         self.send_unanswered("updateModuleHealth", {"err": health})
 
     def send_unanswered(self, command: str, args: dict[str, Any]) -> None:
-        """Send a command whose answer nobody awaits: for the end of the process, when calls do not return."""
+        """Send a command whose answer nobody awaits: at the end, when calls do not return."""
         if getattr(
             sys.stdout, "is_sending", False
         ):  # in the middle of another line it would only garble both
@@ -1211,14 +1205,14 @@ class XsoarClient:
             sys.stdout.flush()
 
     def beat(self, now: float) -> None:
-        """Send the heartbeat where a long call has ended the platform's own; ``now`` is time.monotonic()."""
+        """Send the heartbeat where a long call ended the platform's; ``now`` is monotonic."""
         if self._last_heartbeat is not None and now - self._last_heartbeat >= HEARTBEAT_SECONDS:
             self._last_heartbeat = now
             with contextlib.suppress(XsoarRefused, UnreadableAnswer):
                 self.call(demisto.heartbeat, "the webhook is alive")
 
     def is_broken(self) -> bool:
-        """Return whether XSOAR's end of the connection is closed, which nothing else would notice while it is idle."""
+        """Return whether XSOAR's end is closed: nothing else would notice while it is idle."""
         poll = select.poll()
         with contextlib.suppress(OSError, ValueError, AttributeError):
             for end in (sys.stdin, sys.stdout):
@@ -1235,17 +1229,15 @@ class XsoarClient:
 
 # ---- which incident is which event's
 
-MARK = re.compile(r'"([0-9a-f]{12}/[0-9]{1,5})"')
-OUR_OBJECT = re.compile(r"(?:request_)*webhook")
-
 
 def match_created(events: list[Event], answer: Any) -> list[Outcome]:
     """Return what became of each event, by createIncidents' answer.
 
-    A pre-processing rule may drop one of a batch, so that a place in the answer proves nothing: the marks
-    count. Only where no object bears one, as many objects as events are in order. Where that leaves a doubt,
-    the outcome is MAYBE_CREATED: nobody gets somebody else's incident. Raises UnreadableAnswer for an answer
-    of no known shape, ForeignAnswer for one with the mark of an event that was not sent.
+    A pre-processing rule may drop one of a batch, so that a place in the answer proves nothing: the
+    marks count. Only where no object bears one, as many objects as events are in order. Where that
+    leaves a doubt, the outcome is MAYBE_CREATED: nobody gets somebody else's incident. Raises
+    UnreadableAnswer for an answer of no known shape, ForeignAnswer for one with the mark of an
+    event that was not sent.
     """
     objects = created_objects(answer)
     found: dict[int, dict[str, Any]] = {}
@@ -1272,7 +1264,7 @@ def _outcome_of(created: dict[str, Any] | None, otherwise: Outcome) -> Outcome:
 
 
 def created_objects(answer: Any) -> list[dict[str, Any]]:
-    """Return the objects of createIncidents' answer; raises UnreadableAnswer for one of no known shape."""
+    """Return the objects of an answer; raises UnreadableAnswer for one of no known shape."""
     if isinstance(answer, dict) and "id" in answer:
         answer = [answer]
     if answer is None:  # how Go writes an empty list
@@ -1284,33 +1276,12 @@ def created_objects(answer: Any) -> list[dict[str, Any]]:
     return answer
 
 
-def mark_of(raw: Any, known: dict[str, int]) -> str | None:
-    """Return the mark that an incident's rawJSON bears, None without one.
-
-    No sender can have guessed a known mark. Any other one counts only where ours stand, at the top level of a
-    small text: a sender may have posted an object ``webhook`` of its own.
-    """
-    marks = MARK.findall(raw) if isinstance(raw, str) else ()
-    mark = next((mark for mark in marks if mark in known), None)
-    if mark is not None or not marks or len(raw) > SMALL_BODY_BYTES:
-        return mark
-    try:
-        fields = json.loads(raw)
-    except (ValueError, RecursionError):
-        return None
-    ours = fields.items() if isinstance(fields, dict) else ()
-    objects = (
-        value for name, value in ours if OUR_OBJECT.fullmatch(name) and isinstance(value, dict)
-    )
-    return next((mark for value in objects if (mark := str(value.get("delivery"))) in marks), None)
-
-
 def in_order(events: list[Event], objects: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
-    """Return objects without marks by the places of their events, as many of both; nothing where that is in doubt.
+    """Return objects without marks by the places of their events; nothing where in doubt.
 
-    A lone object is the lone event's, unless both its name and its rawJSON are others: raises ForeignAnswer.
-    Of several the names count where all of
-    them are there once, else their order, unless an ID is there twice or a name is that of another event.
+    A lone object is the lone event's, unless both its name and its rawJSON are others: raises
+    ForeignAnswer. Of several the names count where all of them are there once, else their order,
+    unless an ID is there twice or a name is that of another event.
     """
     if len(events) == 1:
         own, created = events[0].fields, objects[0]
@@ -1331,35 +1302,39 @@ def in_order(events: list[Event], objects: list[dict[str, Any]]) -> dict[int, di
 # -------------------------------------------------------------------------------------------------
 # Writer: the events of many requests in one call
 #
-# 1. While one createIncidents is in flight, arriving events queue up, and the next call takes them all. Where
-#    they do not fit into it, senders take turns.
-# 2. What XSOAR accepts is settled by its answer; after an unreadable answer all of the call may exist.
+# 1. While one createIncidents is in flight, arriving events queue up, and the next call takes them
+#    all. Where they do not fit into it, senders take turns.
+# 2. What XSOAR accepts is settled by its answer; after an unreadable answer all of the call may
+#    exist.
 # 3. What XSOAR refuses is either bad or meets an outage; which of the two, only calls show:
 #
 #      refused, several: halved; the halves are called in turn
-#      refused, alone: though XSOAR accepted another one since it first refused this one: settled 502, it is bad
+#      refused, alone: though XSOAR accepted another one since: settled 502, it is bad
 #                      else set aside, and the next call takes from the other end of what is refused
-#      two alone, or nothing left, and nothing accepted in between: an outage; all wait, joined into new calls
+#      two alone, or nothing left, and nothing accepted in between: an outage; all wait, joined into
+#      new calls
 #
-# 4. After a call the writer gathers: it waits for the senders it answered, so that the next call takes more.
-# 5. An event that has waited for WITHDRAW_SECONDS, or that is open when the webhook stops, is settled 503,
-#    unless its sender was answered 202 or it is in a call.
+# 4. After a call the writer gathers: it waits for the senders it answered, so that the next call
+#    takes more.
+# 5. An event that has waited for WITHDRAW_SECONDS, or that is open when the webhook stops, is
+#    settled 503, unless its sender was answered 202 or it is in a call.
 #
 # Invariants:
 # - Arrivals go first and on their own: were a refused one among them, they would pay for it.
 # - The events of a request that fit into one call go in one call, until XSOAR refuses it.
-# - What is withdrawn is never sent, and what was sent and has an unreadable answer is never sent again.
-# - Each event is settled once; `settled` is called for it in the greenlet that settles it, and must not wait.
+# - What is withdrawn is never sent, and what was sent and has an unreadable answer is never sent
+#   again.
+# - Each event is settled once; `settled` is called for it in the greenlet that settles it, and must
+#   not wait.
 # -------------------------------------------------------------------------------------------------
 
 MAX_QUEUED_INCIDENTS = 20_000
 MAX_QUEUED_BYTES = 128 * MIB
-SPARE_QUEUE_PART = (
-    8  # so many parts of the queue are for all, and one more for senders that have nothing in it
-)
+SPARE_QUEUE_PART = 8  # parts are for all, one more for senders that have nothing queued
 MAX_CALL_INCIDENTS = 1000
 MAX_CALL_BYTES = 4 * MIB  # one line the server has to read and answer in a piece
-LONE_RETRY_SECONDS = 5  # a lone refused event may be bad or meet an outage: then its sender gets 503 and may repeat it
+# A lone refused event is bad, or meets an outage: after this its sender gets 503 and may repeat it.
+LONE_RETRY_SECONDS = 5
 MAX_GATHER_SECONDS = 0.25  # between two calls, for senders; 512 of them come back within 0.1 s
 GATHER_WORK = 1.5  # of our own work for those just answered; reading them again is half of that
 REQUEST_WORK_SECONDS = 0.0002  # of processor time for a request, until it is measured
@@ -1382,7 +1357,7 @@ class Backlog:
     def check_room(self, sender: str, incidents: int = 1, size: int = 0) -> None:
         """Raise ServiceUnavailable where there is no room; an empty queue has room for any request.
 
-        A sender with nothing in the queue finds room in its spare part, so that nobody can fill it for others.
+        A sender with nothing queued finds room in a spare part: nobody can fill it for others.
         """
         parts = SPARE_QUEUE_PART + (0 if self._senders[sender] else 1)
         if self.incidents and (
@@ -1390,11 +1365,12 @@ class Backlog:
             or (self.bytes + size) * SPARE_QUEUE_PART > MAX_QUEUED_BYTES * parts
         ):
             raise ServiceUnavailable(
-                "XSOAR is slower than the events arrive, and the queue is full. Send this again later."
+                "XSOAR is slower than the events arrive, and the queue is full. "
+                "Send this again later."
             )
 
     def add(self, delivery: Delivery) -> None:
-        """Take in a request's events; raises ServiceUnavailable where there is no room for all of them."""
+        """Take in a request's events; raises ServiceUnavailable where there is no room for all."""
         size = sum([event.size for event in delivery.events])
         self.check_room(delivery.sender, len(delivery.events), size)
         self.incidents += len(delivery.events)
@@ -1487,7 +1463,7 @@ class Writer:
             self._gathered.notify()
 
     def run(self) -> None:
-        """Write for ever; a failure of ours settles all that it met, what was in flight as unknown, and is reported."""
+        """Write for ever; a failure of ours settles all it met, and is reported."""
         while True:
             try:
                 self._write_next()
@@ -1526,7 +1502,7 @@ class Writer:
             self._request_seconds += (seconds - self._request_seconds) / WORK_MEMORY
 
     def _wait_for_work(self) -> None:
-        """Return when there is something to write: a queue, or refused events whose pause is over."""
+        """Return when there is something to write: a queue, or refused events after their pause."""
         while not self._queue:
             self._work.clear()
             if not self._refused:
@@ -1541,9 +1517,9 @@ class Writer:
             )  # in an outage arrivals share an attempt, else each would make its own
 
     def _retry(self, started: float) -> bool:
-        """Call what is refused, piece by piece, until all is settled, it is an outage, or arrivals have waited enough.
+        """Call what is refused in pieces, until all is settled, an outage, or others have waited.
 
-        Return whether XSOAR accepted anything. ``started`` is when this attempt began, in time.monotonic() seconds.
+        Return whether XSOAR accepted anything. ``started``: the attempt's beginning (monotonic s).
         """
         accepted = False
         aside: list[list[Event]] = []  # refused alone, since the last acceptance
@@ -1582,7 +1558,7 @@ class Writer:
 
     @staticmethod
     def _halve(piece: list[Event]) -> list[list[Event]]:
-        """Return what is unsettled in two parts: cut between requests where there are several, for one may be all bad."""
+        """Return what is unsettled in two parts, cut between requests: one may be all bad."""
         piece = unsettled(piece)
         if len(piece) < 2:
             return [piece] if piece else []
@@ -1596,7 +1572,7 @@ class Writer:
         return [piece[:border], piece[border:]]
 
     def _call(self, piece: list[Event]) -> bool:
-        """Call createIncidents with what is unsettled; return whether XSOAR accepted it, having settled all it decides."""
+        """Call createIncidents, settle what it decides, and return whether XSOAR accepted it."""
         piece = unsettled(piece)
         if not piece:
             return False
@@ -1645,7 +1621,7 @@ class Writer:
             self._client.error(f"An outcome could not be reported: {type(error).__name__}")
 
     def _plan(self, accepted: bool, tried: bool) -> None:
-        """Plan the next attempt for what is refused, and show an outage in the instance's health."""
+        """Plan the next attempt for what is refused, and show an outage in the health."""
         now = time.monotonic()
         lone = (
             self._refused[0][0] if len(self._refused) == 1 and len(self._refused[0]) == 1 else None
@@ -1674,15 +1650,17 @@ class Writer:
         )
 
     def _gather(self, answered: int) -> None:
-        """After a call, wait for the senders it answered, so that the next call takes their next events.
+        """After a call, wait for the senders it answered: the next call takes their next events.
 
-        A request that arrives after the next call has begun waits for two calls. So with long calls it takes
-        all who send: those who were answered, and those who arrived meanwhile. A call shorter than our own work
-        for all of them begins once half are there: the others are read while XSOAR works.
+        A request that arrives after the next call has begun waits for two calls. So with long calls
+        it takes all who send: those who were answered, and those who arrived meanwhile. A call
+        shorter than our own work for all of them begins once half are there: the others are read
+        while XSOAR works.
 
-        Not everybody comes back. The wait ends once nobody arrives for a 25th of the call's time: then a lone
-        request, which meets at most two such gaps, waits less than a tenth longer than its call. Where others
-        arrive all the time, it ends after what reading those who were answered takes.
+        Not everybody comes back. The wait ends once nobody arrives for a 25th of the call's time:
+        then a lone request, which meets at most two such gaps, waits less than a tenth longer than
+        its call. Where others arrive all the time, it ends after what reading those who were
+        answered takes.
         """
         if answered < 2:  # the only sender that may come back ends the wait for work as well
             return
@@ -1704,7 +1682,7 @@ class Writer:
         self._target = 0
 
     def withdraw(self, now: float) -> None:
-        """Settle 503 events that XSOAR did not get within WITHDRAW_SECONDS; ``now`` is time.monotonic()."""
+        """Settle 503 what XSOAR did not get within WITHDRAW_SECONDS; ``now`` is monotonic."""
         for event in list(self._open):
             if now - event.queued_at < WITHDRAW_SECONDS:
                 break
@@ -1722,10 +1700,10 @@ class Writer:
 # -------------------------------------------------------------------------------------------------
 # Seen events: each event once
 #
-# Where a duplication key, or a scheme that names its deliveries, distinguishes events, the first request with
-# an event creates it; all others with the same key wait for its outcome, without a greenlet of their own. What
-# was created is remembered, what nobody knows (MAYBE_CREATED) is not, and what XSOAR did not take is free for
-# the next one that waits.
+# Where a duplication key, or a scheme that names its deliveries, distinguishes events, the first
+# request with an event creates it; all others with the same key wait for its outcome, without a
+# greenlet of their own. What was created is remembered, what nobody knows (MAYBE_CREATED) is not,
+# and what XSOAR did not take is free for the next one that waits.
 # -------------------------------------------------------------------------------------------------
 
 SEEN_METADATA = ("id", "name", "type", "occurred")
@@ -1832,7 +1810,7 @@ class SeenEvents:
         self._settle(event, Outcome(200, {**metadata, "duplicate": True}))
 
     def _pass_on(self, key: str, first: Event, claim: Claim, outcome: Outcome) -> None:
-        """XSOAR did not take an event: its own request shares the outcome, of the others the next one tries."""
+        """XSOAR did not take an event: its own request shares the outcome, the next one tries."""
         for event in claim.waiting:
             if event.delivery is first.delivery:
                 self._settle(event, outcome)
@@ -1851,10 +1829,10 @@ class SeenEvents:
 # -------------------------------------------------------------------------------------------------
 # Integration context: samples, seen events, and what commands leave there
 #
-# ContextKeeper copies samples, seen events, what was answered 202 and the status into the integration context,
-# and obeys what commands leave there. A command runs in a container of its own: it changes the context under
-# its version, as the keeper does, so that neither overwrites the other, and leaves a mark that makes the keeper
-# forget what it holds in memory.
+# ContextKeeper copies samples, seen events, what was answered 202 and the status into the
+# integration context, and obeys what commands leave there. A command runs in a container of its
+# own: it changes the context under its version, as the keeper does, so that neither overwrites the
+# other, and leaves a mark that makes the keeper forget what it holds in memory.
 # -------------------------------------------------------------------------------------------------
 
 MAX_LARGE_SAMPLES_BYTES = 25 * MIB  # kept whole until the next flush; of more the newest
@@ -1872,7 +1850,7 @@ class Samples:
         self.items: deque[dict[str, Any]] = deque(maxlen=MAX_SAMPLES)
 
     def add(self, event: Event) -> None:
-        """Keep a created event's fields; large ones are cut down at the next flush, off the request's path."""
+        """Keep a created event's fields; the next flush cuts large ones, off the request's path."""
         if (
             event.size > MAX_SAMPLE_BYTES // 2
         ):  # as a string within a string it may grow to twice its size
@@ -1897,7 +1875,7 @@ class Samples:
 
 
 class ContextKeeper:
-    """Keeps the integration context abreast of samples, seen events, early answers and the status."""
+    """Keeps the context abreast of samples, seen events, early answers and the status."""
 
     def __init__(
         self,
@@ -1941,7 +1919,7 @@ class ContextKeeper:
         self._changed.set()
 
     def promise(self, events: Iterable[Event], seconds: float) -> bool:
-        """Note that events are to be created, and return whether the context has them within that time."""
+        """Note that events are to be created; return whether the context has them in time."""
         self.promised.update((event.mark, event) for event in events if event.outcome is None)
         self._promises += 1
         wanted, until = self._promises, time.monotonic() + seconds
@@ -1990,7 +1968,7 @@ class ContextKeeper:
             return False
 
     def close(self, seconds: float) -> None:
-        """Write for the last time, and leave what was answered 202 where the connection does not answer any more."""
+        """Write for the last time; what was answered 202 is left even where nothing answers."""
         self._closing = True
         if self.promised:
             self._changed.set()
@@ -2000,7 +1978,7 @@ class ContextKeeper:
             self.leave_promises()
 
     def leave_promises(self) -> None:
-        """Send the context with what was answered 202, without awaiting an answer: calls do not return any more."""
+        """Send the context with what was answered 202, without awaiting an answer."""
         if self._context is not None and self.promised:
             self._closing = True
             context, stored = read_context(self._context)
@@ -2057,7 +2035,7 @@ class ContextKeeper:
         self.promised.update((event.mark, event) for event in self.restored)
 
     def _exchange(self, write: bool) -> Stored:
-        """Read the context and, to write, put ours into it: two round trips at the most, in one turn."""
+        """Read the context and, to write, put ours in: at most two round trips, in one turn."""
         versioned = demisto.getIntegrationContextVersioned(True)
         versioned = versioned if isinstance(versioned, dict) else {}
         context, stored = read_context(versioned.get("context"))
@@ -2143,7 +2121,7 @@ class ContextKeeper:
 
 
 def found_events(stored: Stored) -> dict[str, Any]:
-    """Return the incident ID of each event seen, by its key; earlier versions wrote long keys, too."""
+    """Return the incident ID of each event seen, by its key; old versions wrote long keys, too."""
     return {shorten_key(key): value for key, value in stored.found.items()}
 
 
@@ -2153,7 +2131,7 @@ def remembers_events(settings: Settings) -> bool:
 
 
 def promised_event(item: dict[str, Any]) -> Event:
-    """Return a promised event as the context holds it; one of an earlier version gets its mark here."""
+    """Return a promised event; one that an earlier version left gets its mark here."""
     fields, delivery_id = dict(item["fields"]), str(item["request"])
     index = int(item.get("index", 0))
     if "index" not in item:
@@ -2168,23 +2146,19 @@ def promised_event(item: dict[str, Any]) -> Event:
 # -------------------------------------------------------------------------------------------------
 # Application: the life of a request, and the routes
 #
-# head -> allowed source? -> route -> who sent it? -> body -> signed? -> a handshake? -> events -> seen before?
-# -> the writer. Whichever greenlet settles the last event of a request sends its answer, in
-# Webhook.event_settled; most often the writer's.
+# head -> allowed source? -> route -> who sent it? -> body -> signed? -> a handshake? -> events ->
+# seen before? -> the writer. Whichever greenlet settles the last event of a request sends its
+# answer, in Webhook.event_settled; most often the writer's.
 # -------------------------------------------------------------------------------------------------
 
-LOST_REPORT_SECONDS = (
-    3600.0  # that the health shows an incident that was answered 202 and does not exist
-)
+LOST_REPORT_SECONDS = 3600.0  # an incident answered 202 that does not exist is in the health
 MAX_SENDERS_COUNTED = 64  # of each of whom a metric has a line
 MAX_UNKNOWN_SHAPES = 50  # of payloads that were not recognized, between two reports
 UNKNOWN_SHAPES_REPORTED = 5  # the most frequent of them
 UNKNOWN_KEYS_REPORTED = 12  # of each
 UNKNOWN_REPORT_SECONDS = 3600.0
 MISSES_REPORTED = 100  # events in a row without a value for a parameter that names paths
-PROMISE_SECONDS = (
-    0.25  # before an early answer is due: in them the integration context gets its events
-)
+PROMISE_SECONDS = 0.25  # before an early answer: the integration context gets its events
 
 
 class Webhook:
@@ -2232,7 +2206,7 @@ class Webhook:
         events.settled = self.event_settled
 
     def answer(self, request: Request) -> Answer | None:
-        """Return a request's answer, or None where Request.reply is called later; raises HTTPError."""
+        """Return a request's answer, None where Request.reply comes later; raises HTTPError."""
         if self._knows_sources:
             self._admit(request)
         head = request.head
@@ -2247,7 +2221,7 @@ class Webhook:
             raise as_http_error(error) from None
 
     def _admit(self, request: Request) -> None:
-        """Find out where a request comes from; raises HTTPError (403) where nobody from there may connect."""
+        """Find out where a request comes from; raises HTTPError (403) for a forbidden place."""
         settings = self._settings
         forwarded_for = request.headers.get("x-forwarded-for", "")
         request.address = source_address(request.address, forwarded_for, settings.trusted_proxies)
@@ -2292,7 +2266,7 @@ class Webhook:
         return self._create(delivery)
 
     def answer_probe(self, request: Request) -> Answer | None:
-        """GET, HEAD, OPTIONS: answer a vendor's handshake, or receive an event where the instance accepts the method.
+        """GET, HEAD, OPTIONS: answer a vendor's handshake, or receive an event if that is accepted.
 
         Anything else is 405, a wrong proof 401.
         """
@@ -2305,7 +2279,8 @@ class Webhook:
             return done
         if head.method in self._settings.other_methods:
             return self.receive(request)
-        # A sender that tries a token learns whether it is right, so it is counted and slowed down as any other.
+        # A sender that tries a token learns whether it is right, so it is counted and slowed down
+        # as any other.
         tries_token = (
             "hub.verify_token" in HandshakeRequest(head.method, request.headers, head.query).fields
         )
@@ -2314,7 +2289,7 @@ class Webhook:
         raise not_allowed(("POST", *sorted(self._settings.other_methods)))
 
     def report_metrics(self, request: Request) -> Answer:
-        """GET /metrics: the counters in Prometheus' text format, for those who know the instance's credentials."""
+        """GET /metrics: the counters in Prometheus' text format, for those with credentials."""
         refusal = None if self._authenticator.signs_body else self._refusal(request)
         if refusal is not None:
             raise self._failed(refusal, request)
@@ -2322,7 +2297,7 @@ class Webhook:
         return Answer(200, text.encode(), METRICS_TYPE)
 
     def report_health(self, request: Request) -> Answer:
-        """GET /health: that the server answers and goes on, and nothing about the instance; 503 once it is stopping."""
+        """GET /health: that the server goes on, nothing about the instance; 503 at a stop."""
         if self._connections.stopping:
             raise ServiceUnavailable("The webhook is stopping.")
         return Answer(200, ALIVE)
@@ -2330,7 +2305,7 @@ class Webhook:
     # ---- who sent it
 
     def _refusal(self, request: Request) -> ProofError | None:
-        """Return what headers and query string are refused with, None where they prove the sender."""
+        """Return what head and query are refused with, None where they prove the sender."""
         try:
             self._authenticator.verify_headers(
                 request.headers, request.head.query, request.head.repeated
@@ -2340,7 +2315,7 @@ class Webhook:
         return None
 
     def _answer_unsigned(self, request: Request, refusal: ProofError) -> Answer:
-        """Answer a POST that proves nothing where it is a vendor's handshake; raises the refusal of any other."""
+        """Answer an unproven POST that is a vendor's handshake; raises the refusal of any other."""
         head = request.head
         # A sender that asks before it sends its body, or compresses it, sends no handshake.
         if (
@@ -2389,7 +2364,7 @@ class Webhook:
             raise self._failed(refusal, request) from None
 
     def _failed(self, refusal: ProofError, request: Request) -> ProofError:
-        """Count a failed authentication and return its refusal, after a delay where the address fails repeatedly."""
+        """Count a failed authentication, return its refusal; delays who fails repeatedly."""
         self._counters.add("failed authentications")
         delay = self._failed_logins.add(request.address)
         if delay:
@@ -2399,7 +2374,7 @@ class Webhook:
     # ---- what it says
 
     def _make_delivery(self, request: Request, body: bytes) -> Delivery:
-        """Return the delivery of a body; the events of a large one, and many, are made on the worker thread."""
+        """Return the delivery of a body; large ones, and many events, go to the worker thread."""
         settings, headers, context = self._settings, request.headers, self._context(request)
         now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
         delivery_id = new_delivery_id()
@@ -2413,7 +2388,8 @@ class Webhook:
 
         events: list[Event]
         if len(body) > SMALL_BODY_BYTES or is_compressed(body, encoding):
-            # In one turn: between two of them, the parsed payloads of all others would be in memory as well.
+            # In one turn: between two of them, the parsed payloads of all others would be in memory
+            # as well.
             events = self._work(request, lambda: make(read_payload(*read)))
         elif len((items := read_payload(*read)).values) > MAX_EVENTS_ON_LOOP:
             events = self._work(request, make, items)
@@ -2430,7 +2406,7 @@ class Webhook:
         return Delivery(delivery_id, request, events)
 
     def _work(self, request: Request, function: Callable[..., Any], *args: Any) -> Any:
-        """Run what takes long on the worker thread; raises what it raises, or ServiceUnavailable."""
+        """Run what takes long on the worker thread; raises its error, or ServiceUnavailable."""
         try:
             return self._worker.run(function, *args, seconds=PARSER_SECONDS, sender=request.address)
         except WorkerBusy:
@@ -2439,7 +2415,7 @@ class Webhook:
             ) from None
 
     def _context(self, request: Request) -> RequestContext:
-        """Return what is kept of a request in addition to its body; what follows from its head is found once."""
+        """Return what is kept of a request beside its body."""
         head = request.head
         known = head.notes.context
         if known is None or known.source_address != request.address:
@@ -2465,7 +2441,7 @@ class Webhook:
             event.key = event.key or shorten_key(f"webhook-id:{event_id}{index}")
 
     def _count_misses(self, events: list[Event], trigger_time: str) -> None:
-        """Report in the log, once, a parameter whose paths have found nothing in many events in a row."""
+        """Log once a parameter whose paths have found nothing in many events in a row."""
         for event in events:
             for name in self._watched:
                 if not MISSED[name](event, self._settings, trigger_time):
@@ -2505,11 +2481,12 @@ class Webhook:
         if not delivery.events:  # the array of events was empty
             return Answer(content=b"[]")
         self._writer.check_open()
-        if self._remembers and not self._keeper.loaded.is_set():
-            if not self._keeper.loaded.wait(self._settings.answer_seconds or WITHDRAW_SECONDS):
-                raise ServiceUnavailable(
-                    "XSOAR did not report which events came before; send this one again later."
-                )
+        if self._remembers and not self._keeper.loaded.wait(
+            self._settings.answer_seconds or WITHDRAW_SECONDS
+        ):
+            raise ServiceUnavailable(
+                "XSOAR did not report which events came before; send this one again later."
+            )
         self._writer.backlog.add(delivery)
         if self._settings.answer_seconds is not None:
             while self._deliveries and self._deliveries[0].request is None:
@@ -2538,7 +2515,7 @@ class Webhook:
             self._answer_settled(delivery)
 
     def _answer_settled(self, delivery: Delivery) -> None:
-        """Answer a request whose events are settled: with the metadata of what was created, or why not."""
+        """Answer a request whose events are settled: what was created, or why not."""
         events, request = delivery.events, delivery.request
         # The two know each other: a large request would stay until Python's collector runs.
         delivery.request, delivery.events = None, []
@@ -2553,7 +2530,7 @@ class Webhook:
                 request.reply(Answer(content=encode_answer(created)))
 
     def _failure_answer(self, delivery: Delivery, events: list[Event]) -> HTTPError:
-        """Return the refusal (502, 503) that names the events XSOAR did not create, and the IDs of the others."""
+        """Return the refusal (502, 503): events XSOAR did not create, and the IDs of the others."""
         outcomes = [event.outcome or MAYBE_CREATED for event in events]
         failed = [
             (place, outcome) for place, outcome in enumerate(outcomes) if outcome.status != 200
@@ -2584,7 +2561,8 @@ class Webhook:
     def send_early_answers(self) -> None:
         """Answer 202 to each request that has waited for answer_seconds.
 
-        Shortly before, its events are written to the integration context, so that they survive a stop.
+        Shortly before, its events are written to the integration context, so that they survive a
+        stop.
         """
         seconds = self._settings.answer_seconds
         while seconds is not None:
@@ -2632,7 +2610,7 @@ class Webhook:
                 gevent.sleep(1)
 
     def _early_answer_settled(self, event: Event) -> None:
-        """Forget the promise of an event that is settled; what stays open at a stop is left for the next start."""
+        """Forget the promise of a settled event; open ones are left for the next start."""
         outcome = event.outcome or MAYBE_CREATED
         if self._connections.stopping and (
             outcome.status == 503 or outcome in (STOPPED_IN_FLIGHT, MAYBE_CREATED)
@@ -2652,19 +2630,23 @@ class Webhook:
         failed = [outcome.reason for outcome in outcomes if outcome.status == 502]
         if failed:
             reasons = "; ".join(dict.fromkeys(failed))
-            sentence = f"Request {delivery.id} was answered 202, and not all of its incidents exist: {reasons}."
+            sentence = (
+                f"Request {delivery.id} was answered 202, "
+                f"and not all of its incidents exist: {reasons}."
+            )
             self._client.error(sentence, "202")
             self._lost.append((time.monotonic(), sentence))
             self.report_lost_incidents(time.monotonic())
 
     def report_lost_incidents(self, now: float) -> None:
-        """Show in the health which requests were answered 202 in vain within LOST_REPORT_SECONDS; ``now`` is monotonic."""
+        """Show which requests were answered 202 in vain, for LOST_REPORT_SECONDS."""
         while self._lost and now - self._lost[0][0] > LOST_REPORT_SECONDS:
             self._lost.popleft()
         self._client.report("Answered 202", self._lost[-1][1] if self._lost else "")
 
 
-# Fields of Settings that name paths, their defaults, and whether an event shows that they found nothing.
+# Fields of Settings that name paths, their defaults, and whether an event shows that they found
+# nothing.
 MISSABLE: dict[str, Any] = {
     "name_from": NAME_FROM,
     "type_from": (),
@@ -2684,7 +2666,7 @@ MISSED: dict[str, Callable[[Event, Settings, str], bool]] = {
 
 
 def encode_answer(created: list[dict[str, Any]]) -> bytes:
-    """Return the JSON array a sender gets: what XSOAR returned of each incident, without the sender's own payload."""
+    """Return the JSON array a sender gets: XSOAR's incidents, without the sender's payload."""
     metadata = [incident.copy() for incident in created]
     for incident in metadata:
         incident.pop("rawJSON", None)
@@ -2708,7 +2690,7 @@ ANY_PATH = r"/<path:re:(?!(?:health|metrics)\Z)(?s:.*)>"
 
 
 def build_app(webhook: Webhook, settings: Settings) -> bottle.Bottle:
-    """Return the Bottle application: which function of the webhook answers which path and method."""
+    """Return the Bottle application: what answers which path and method."""
     app = bottle.Bottle()
     app.route("/health", ["GET", "HEAD"], webhook.report_health)
     app.route(
@@ -2769,86 +2751,54 @@ def as_http_error(error: ProofError | PayloadError | HandshakeError) -> HTTPErro
 # -------------------------------------------------------------------------------------------------
 
 
+METRICS = {  # kind and help
+    "requests_total": ("counter", "Requests answered, by HTTP status."),
+    "incidents_created_total": ("counter", "Incidents that XSOAR created."),
+    "duplicates_total": ("counter", "Events that had been seen before."),
+    "failed_logins_total": ("counter", "Requests with wrong credentials."),
+    "events_total": ("counter", "Events, by the known sender that posted them."),
+    "connections": ("gauge", "Open connections, by what they do."),
+    "queue_incidents": ("gauge", "Incidents that wait for XSOAR."),
+    "queue_bytes": ("gauge", "Bytes of the incidents that wait for XSOAR."),
+    "create_incidents_calls_total": ("counter", "Calls of createIncidents, by result."),
+    "create_incidents_seconds": ("histogram", "How long XSOAR took for a call."),
+    "create_incidents_batch": ("histogram", "How many incidents a call carried."),
+}
+
+
 def metrics_text(
     counters: Counters, connections: ConnectionRegistry, writer: Writer, senders: BoundedCounter
 ) -> str:
     """Return all metrics in Prometheus' text format; no label holds anything a sender posted."""
-    backlog, total = writer.backlog, counters.total
-    rows: tuple[tuple[str, str, str, MetricSamples], ...] = (
-        (
-            "requests_total",
-            "counter",
-            "Requests answered, by HTTP status.",
-            labelled("status", counters.statuses),
-        ),
-        (
-            "incidents_created_total",
-            "counter",
-            "Incidents that XSOAR created.",
-            [("", total("incidents created"))],
-        ),
-        (
-            "duplicates_total",
-            "counter",
-            "Events that had been seen before.",
-            [("", total("duplicates"))],
-        ),
-        (
-            "failed_logins_total",
-            "counter",
-            "Requests with wrong credentials.",
-            [("", total("failed authentications"))],
-        ),
-        (
-            "events_total",
-            "counter",
-            "Events, by the known sender that posted them.",
-            labelled("sender", senders.counts),
-        ),
-        (
-            "connections",
-            "gauge",
-            "Open connections, by what they do.",
-            labelled("state", connections.counts()),
-        ),
-        ("queue_incidents", "gauge", "Incidents that wait for XSOAR.", [("", backlog.incidents)]),
-        (
-            "queue_bytes",
-            "gauge",
-            "Bytes of the incidents that wait for XSOAR.",
-            [("", backlog.bytes)],
-        ),
-        (
-            "create_incidents_calls_total",
-            "counter",
-            "Calls of createIncidents, by result.",
-            labelled("result", writer.calls),
-        ),
-        (
-            "create_incidents_seconds",
-            "histogram",
-            "How long XSOAR took for a call.",
-            writer.call_seconds.samples(),
-        ),
-        (
-            "create_incidents_batch",
-            "histogram",
-            "How many incidents a call carried.",
-            writer.call_incidents.samples(),
-        ),
+    total = counters.total
+    samples: dict[str, MetricSamples] = {
+        "requests_total": labelled("status", counters.statuses),
+        "incidents_created_total": [("", total("incidents created"))],
+        "duplicates_total": [("", total("duplicates"))],
+        "failed_logins_total": [("", total("failed authentications"))],
+        "events_total": labelled("sender", senders.counts),
+        "connections": labelled("state", connections.counts()),
+        "queue_incidents": [("", writer.backlog.incidents)],
+        "queue_bytes": [("", writer.backlog.bytes)],
+        "create_incidents_calls_total": labelled("result", writer.calls),
+        "create_incidents_seconds": writer.call_seconds.samples(),
+        "create_incidents_batch": writer.call_incidents.samples(),
+    }
+    return "".join(
+        metric_family(f"generic_webhook_{name}", *METRICS[name], samples[name]) for name in METRICS
     )
-    return "".join(metric_family(f"generic_webhook_{row[0]}", *row[1:]) for row in rows)
 
 
 # -------------------------------------------------------------------------------------------------
 # Commands: Test, samples, reset, status; and the service that runs for ever
 #
-# Each command but the last runs in a container of its own, for the same instance and with the same integration context.
+# Each command but the last runs in a container of its own, for the same instance and with the same
+# integration context.
 # -------------------------------------------------------------------------------------------------
 
 
 def test_module(settings: Settings) -> str:
-    """The Test button: check every parameter and return ``ok``; raises ValueError with a line for each mistake."""
+    """The Test button: return ``ok``; raises ValueError with a line for each mistake."""
     mistakes = [str(mistake) for mistake in settings.mistakes]
     try:
         if load_tls(settings.certificate, settings.key, settings.client_ca) is not None:
@@ -2869,9 +2819,10 @@ RESET_TRIES = 5  # each against what the running container, or another command, 
 
 
 def reset_command(args: dict[str, Any]) -> CommandResults:
-    """generic-webhook-reset: forget samples, seen events or both, in the integration context and in the running container.
+    """generic-webhook-reset: forget samples, seen events or both, in context and container.
 
-    The running container finds the mark within KEEPER_SECONDS; without one, the next start does. Raises ValueError.
+    The running container finds the mark within KEEPER_SECONDS; without one, the next start does.
+    Raises ValueError.
     """
     what = str(args.get("what") or "all").strip().lower()
     if what not in RESETS:
@@ -2912,7 +2863,7 @@ RESETS = {
 
 
 def status_command() -> CommandResults:
-    """generic-webhook-status: what the running container has counted since its start, at most KEEPER_SECONDS ago."""
+    """generic-webhook-status: what the running container counted, KEEPER_SECONDS old at most."""
     status = read_value(STATUS_KEY, (demisto.getIntegrationContext() or {}).get(STATUS_KEY), [])
     if not isinstance(status, dict):
         return CommandResults(
@@ -2945,7 +2896,7 @@ def status_command() -> CommandResults:
 
 
 class Service:
-    """The long-running command: the parts put together, kept going, and brought to an orderly end."""
+    """The long-running command: the parts put together, kept going, and ended in order."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -2973,9 +2924,9 @@ class Service:
         self._stop = Signal()
 
     def run(self) -> None:
-        """Serve until SIGTERM, or until the second thread is stuck; then end the process in order, whatever else fails.
+        """Serve until SIGTERM, or until the worker thread is stuck; then end in order.
 
-        A lost wire ends the process, too, in _end_broken.
+        A lost connection ends the process, too, in _end_broken.
         """
         gevent.signal_handler(signal.SIGTERM, self._stop.set)
         self._client.take_over()
@@ -3008,7 +2959,7 @@ class Service:
                 gevent.sleep(1)
 
     def _serve(self) -> None:
-        """Listen, and again after every trouble, with pauses that grow up to MAX_RESTART_PAUSE_SECONDS."""
+        """Listen, again after every trouble, with pauses up to MAX_RESTART_PAUSE_SECONDS."""
         pause = 1.0
         while True:
             try:
@@ -3059,11 +3010,14 @@ class Service:
     def _explain(self, error: Exception) -> str:
         if isinstance(error, OSError):
             reason = error.strerror or str(error)
-            return f"Listen Port: {self._settings.port} cannot be listened on ({reason}); enter one that no other instance uses."
+            return (
+                f"Listen Port: {self._settings.port} cannot be listened on ({reason}); "
+                "enter one that no other instance uses."
+            )
         return str(error)
 
     def _tick(self) -> None:
-        """Once a second, close what is out of time, withdraw old incidents, and watch the wire and the second thread.
+        """Once a second: close and withdraw what is out of time, watch connection and worker.
 
         Once a minute, log the counters.
         """
@@ -3120,7 +3074,7 @@ class Service:
             gevent.sleep(1)
 
     def _watch_worker(self, now: float) -> None:
-        """Tell of a body that keeps the second thread for too long, and end the process where it will not let it go."""
+        """Tell of a body that keeps the worker thread too long; end the process if it is stuck."""
         busy = self._worker.busy_seconds(now)
         trouble = (
             "One body keeps the webhook busy, and all large ones wait for it."
@@ -3135,14 +3089,14 @@ class Service:
             self._stop.set()
 
     def _exit_after_connection_loss(self) -> None:
-        """XSOAR closed the wire, or it is out of step: answer who waits and end the process, which the platform starts again."""
+        """The connection is lost: answer who waits and end; the platform starts us again."""
         try:
             if self._client.out_of_step:
                 self._client.report_desynchronised()
             else:
                 with contextlib.suppress(
                     OSError
-                ):  # not print: the platform rebinds it to a call over the wire that is gone
+                ):  # not print: the platform rebinds it to a call over the lost connection
                     sys.stderr.write(
                         "Generic Webhook: XSOAR closed the connection to this container; ending.\n"
                     )
@@ -3155,7 +3109,7 @@ class Service:
             os._exit(1)
 
     def _shut_down(self) -> None:
-        """Finish what was accepted, refuse what comes later, flush; within the 10 s that the platform leaves after SIGTERM."""
+        """Finish what was accepted, refuse what comes later, flush; within DRAIN_SECONDS."""
         self._connections.stopping = True
         stopped = time.monotonic()
         while (passed := time.monotonic() - stopped) < DRAIN_SECONDS:
@@ -3176,13 +3130,14 @@ class Service:
 
 def long_running_execution(settings: Settings) -> None:
     """Run the server for ever."""
-    demisto.enable_multithreading()  # the platform's heartbeat thread writes to the same wire
+    demisto.enable_multithreading()  # the platform's heartbeat thread writes to the same connection
     threading.stack_size(THREAD_STACK_BYTES)
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     gc.collect()
     gc.freeze()  # modules and tables live as long as the process
     gc.set_threshold(GC_THRESHOLD)
-    # With PYTHONUNBUFFERED every fragment of the wire's JSON would be a write of its own; the wire flushes each line.
+    # With PYTHONUNBUFFERED every fragment of JSON would be a write of its own; the connection
+    # flushes each line.
     with contextlib.suppress(AttributeError, ValueError):
         sys.stdout.reconfigure(write_through=False)  # type: ignore[union-attr]
     while True:
