@@ -189,9 +189,8 @@ class PriorityWakeup:
 
     def __init__(self) -> None:
         self._hub = gevent.get_hub()
-        self._timer = self._hub.loop.timer(
-            0, priority=self._hub.loop.MAXPRI
-        )  # never started: notify makes its event
+        # Never started: notify makes its event
+        self._timer = self._hub.loop.timer(0, priority=self._hub.loop.MAXPRI)
         self._waiter: Any = None
 
     def wait(self, seconds: float) -> bool:
@@ -209,7 +208,6 @@ class PriorityWakeup:
             return
         try:
             self._timer.feed(TIMER_EVENT, waiter.switch, True)
-        except (
-            Exception
-        ):  # gevent on libuv, which the image does not have, cannot: behind the others, then
+        # Gevent on libuv, which the image does not have, cannot: behind the others, then
+        except Exception:
             self._hub.loop.run_callback(waiter.switch, True)

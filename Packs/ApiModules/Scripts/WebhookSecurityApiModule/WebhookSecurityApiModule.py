@@ -349,9 +349,8 @@ class SignatureAuthenticator(Authenticator):
     def _timestamps(self, headers: Headers, names: SignatureHeaders) -> list[str]:
         """Return the recent timestamps that may have been signed; an empty one where none is."""
         scheme = self._scheme
-        if "." in headers.get(
-            names.identifier, ""
-        ):  # `a.1` and `2` are signed as `a` and `1.2` are
+        # `a.1` and `2` are signed as `a` and `1.2` are
+        if "." in headers.get(names.identifier, ""):
             return []
         if scheme.timestamp_written:
             value = headers[names.signature][:MAX_SIGNATURE_CHARACTERS]

@@ -949,9 +949,8 @@ class PipeInput:
             parts.append(part)
         line, newline, self._buffer = b"".join(parts).partition(b"\n")
         self.lines += 1
-        return (line + newline).decode(
-            errors="surrogateescape"
-        )  # as Python reads stdin in a container's locale
+        # as Python reads stdin in a container's locale
+        return (line + newline).decode(errors="surrogateescape")
 
     def take_waiting(self) -> bytes:
         """Return what has arrived without being asked for, and forget it."""
@@ -1028,9 +1027,8 @@ class XsoarClient:
         # The longest first: one secret may be part of another.
         texts = sorted((secret.decode() for secret in secrets), key=len, reverse=True)
         self._secrets = [text for text in texts if len(text) >= MIN_MASKED_CHARACTERS]
-        self._lines: dict[
-            str, deque[tuple[Callable[[str], Any], str]]
-        ] = {}  # by kind, of a flood the newest
+        # By kind, of a flood the newest
+        self._lines: dict[str, deque[tuple[Callable[[str], Any], str]]] = {}
         self._problems: dict[str, str] = {}
         self._reported_health: str | None = None
 
@@ -1071,16 +1069,11 @@ class XsoarClient:
         started = time.monotonic()
         try:
             return self._run(function, args)
-        except (
-            json.JSONDecodeError,
-            UnicodeDecodeError,
-            RecursionError,
-        ) as failure:  # kinds of the next two
+        # These are kinds of ValueError and RuntimeError.
+        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as failure:
             unreadable = f"{type(failure).__name__}: {failure}"
-        except (
-            ValueError,
-            RuntimeError,
-        ) as failure:  # RuntimeError: the platform's lock was taken, nothing was sent
+        # RuntimeError: the platform's lock was taken, nothing was sent
+        except (ValueError, RuntimeError) as failure:
             raise XsoarRefused(self._safe(str(failure))) from None
         except Exception as failure:
             unreadable = f"{type(failure).__name__}: {failure}"
@@ -1194,9 +1187,8 @@ class XsoarClient:
 
     def send_unanswered(self, command: str, args: dict[str, Any]) -> None:
         """Send a command whose answer nobody awaits: at the end, when calls do not return."""
-        if getattr(
-            sys.stdout, "is_sending", False
-        ):  # in the middle of another line it would only garble both
+        # In the middle of another line it would only garble both
+        if getattr(sys.stdout, "is_sending", False):
             return
         with contextlib.suppress(Exception), gevent.Timeout(1, False):
             sys.stdout.write(
@@ -1414,9 +1406,8 @@ class Writer:
 
     def __init__(self, client: XsoarClient) -> None:
         self._client = client
-        self.settled: Callable[[Event], None] = lambda event: (
-            None
-        )  # called with each event that is settled
+        # Called with each event that is settled
+        self.settled: Callable[[Event], None] = lambda event: None
         # what waits
         self.backlog = Backlog()
         self._queue = FairQueue()
@@ -1495,9 +1486,8 @@ class Writer:
         self._plan(accepted, due)
         if not self._refused:
             self._gather(requests)
-        if (
-            requests
-        ):  # more may have been read than settled, as during the first call of many senders
+        # More may have been read than settled, as during the first call of many senders
+        if requests:
             seconds = (time.process_time() - used) / max(requests, self._arrived)
             self._request_seconds += (seconds - self._request_seconds) / WORK_MEMORY
 
@@ -1512,9 +1502,8 @@ class Writer:
             if left <= 0 or not self._work.wait(left):
                 return
         if self._refused and time.monotonic() < self._retry_at:
-            gevent.sleep(
-                RETRY_PAUSE_SECONDS / 2
-            )  # in an outage arrivals share an attempt, else each would make its own
+            # In an outage arrivals share an attempt, else each would make its own
+            gevent.sleep(RETRY_PAUSE_SECONDS / 2)
 
     def _retry(self, started: float) -> bool:
         """Call what is refused in pieces, until all is settled, an outage, or others have waited.
@@ -1735,9 +1724,8 @@ class SeenEvents:
         self._forget_seconds = forget_seconds
         self._in_progress: dict[str, Claim] = {}
         self.seen: OrderedDict[str, Seen] = OrderedDict()
-        self.settled: Callable[[Event], None] = lambda event: (
-            None
-        )  # called with each event that is settled
+        # Called with each event that is settled
+        self.settled: Callable[[Event], None] = lambda event: None
         self.changed: Callable[[], None] = lambda: None  # called when something new has been seen
         writer.settled = self._writer_settled
 
@@ -1851,9 +1839,8 @@ class Samples:
 
     def add(self, event: Event) -> None:
         """Keep a created event's fields; the next flush cuts large ones, off the request's path."""
-        if (
-            event.size > MAX_SAMPLE_BYTES // 2
-        ):  # as a string within a string it may grow to twice its size
+        # As a string within a string it may grow to twice its size
+        if event.size > MAX_SAMPLE_BYTES // 2:
             self._large.append((event.size, event.fields))
             while (
                 len(self._large) > 1
@@ -1893,9 +1880,8 @@ class ContextKeeper:
         self._store_samples = settings.store_samples
         self._remember_events = remembers_events(settings)
         self._store_times = settings.duplicate_seconds is not None
-        self.promised: dict[
-            str, Event
-        ] = {}  # answered 202, or about to be, and not settled: by mark
+        # Answered 202, or about to be, and not settled: by mark
+        self.promised: dict[str, Event] = {}
         # what the context holds
         self._written_status: dict[str, Any] = {}
         self._context: dict[str, str] | None = None  # as it was written or read last
@@ -1991,9 +1977,8 @@ class ContextKeeper:
         try:
             try:
                 stored = self._client.call(self._exchange, write)
-            except (
-                XsoarRefused
-            ):  # a command may have written in between, so that our version is an old one
+            # A command may have written in between, so that our version is an old one
+            except XsoarRefused:
                 stored = self._client.call(self._exchange, write)
         except (XsoarRefused, UnreadableAnswer) as error:
             self._client.report(
@@ -2354,9 +2339,8 @@ class Webhook:
 
     def _verify_body(self, request: Request, body: bytes) -> None:
         try:
-            if (
-                len(body) > SMALL_BODY_BYTES
-            ):  # hashing 25 MB takes longer than the others should wait
+            # Hashing 25 MB takes longer than the others should wait
+            if len(body) > SMALL_BODY_BYTES:
                 self._work(request, self._authenticator.verify_body, request.headers, body)
             else:
                 self._authenticator.verify_body(request.headers, body)
@@ -3094,9 +3078,8 @@ class Service:
             if self._client.out_of_step:
                 self._client.report_desynchronised()
             else:
-                with contextlib.suppress(
-                    OSError
-                ):  # not print: the platform rebinds it to a call over the lost connection
+                # Not print: the platform rebinds it to a call over the lost connection
+                with contextlib.suppress(OSError):
                     sys.stderr.write(
                         "Generic Webhook: XSOAR closed the connection to this container; ending.\n"
                     )
@@ -3124,8 +3107,8 @@ class Service:
         self._log_counters()
         self._client.info("Generic Webhook stops.")
         self._keeper.close(LAST_FLUSH_SECONDS)
-        last_lines = gevent.spawn(self._client.flush)
-        last_lines.join(0.2)
+        left = stopped + DRAIN_SECONDS + 1.5 - time.monotonic()
+        gevent.spawn(self._client.flush).join(max(0.2, min(left, LAST_FLUSH_SECONDS)))
 
 
 def long_running_execution(settings: Settings) -> None:
