@@ -76,7 +76,9 @@ class Integration:
             headers, query, settings.hidden, path=path if path != "/" else "", source_address=request["sender"]
         )
         kind, encoding = headers.get("content-type", ""), headers.get("content-encoding", "")
-        items = self.names["read_payload"](body, kind, encoding, context.query, settings.keep_unreadable)
+        items = self.names["read_payload"](
+            body, kind, encoding, context.query, settings.keep_unreadable, self.names["TextReader"]
+        )
         self._trace = []
         made = self.names["make_incidents"](items, context, settings, request["time"])
         events_path = self._events_path(items, settings)

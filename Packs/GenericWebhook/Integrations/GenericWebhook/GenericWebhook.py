@@ -68,6 +68,7 @@ except ImportError as missing:
     os._exit(1)
 
 from HTTPServerApiModule import *  # noqa: E402
+from WebhookFormatsApiModule import *  # noqa: E402
 from WebhookMappingApiModule import *  # noqa: E402
 from WebhookPayloadApiModule import *  # noqa: E402
 from WebhookSecurityApiModule import *  # noqa: E402
@@ -2580,7 +2581,7 @@ class Webhook:
         settings, headers, now = self._settings, request.headers, datetime.now(UTC).isoformat().replace("+00:00", "Z")
         context = self._context(request)
         encoding = headers.get("content-encoding", "")
-        read = (body, headers.get("content-type", ""), encoding, context.query, settings.keep_unreadable)
+        read = (body, headers.get("content-type", ""), encoding, context.query, settings.keep_unreadable, TextReader)
         incidents: list[Incident]
         if len(body) > SMALL_BODY_BYTES or is_compressed(body, encoding):
             # In one turn: between two of them, the parsed payloads of all others would be in memory as well.
