@@ -5,6 +5,7 @@ turn, how long the reading takes, and the highest memory use of the process. Tim
 thread that reads, so that other work on the machine does not count.
 """
 
+import base64
 import gc
 import gzip
 import json
@@ -18,9 +19,10 @@ from typing import NamedTuple
 
 sys.path[:0] = [
     str(Path(__file__).parents[2] / "Packs/ApiModules/Scripts" / name)
-    for name in ("WebhookPayloadApiModule",)
+    for name in ("WebhookFormatsApiModule", "WebhookPayloadApiModule")
 ]
 
+import WebhookFormatsApiModule as formats  # noqa: E402
 import WebhookPayloadApiModule as payload  # noqa: E402
 
 MIB = 1024 * 1024
@@ -54,6 +56,17 @@ def form_of(*parts: bytes) -> bytes:
 
 def field(name: bytes, headers: bytes = b"") -> bytes:
     return b'Content-Disposition: form-data; name="%b"%b' % (name, headers)
+
+
+def records(data: bytes, count: int) -> bytes:
+    """Return a Firehose delivery of records."""
+    record = b'{"data":"%b"}' % base64.b64encode(data)
+    return b'{"requestId":"r","records":[%b]}' % b",".join([record] * count)
+
+
+def templates(pattern: bytes, before: bytes = b'{"a":"', after: bytes = b'"') -> bytes:
+    """Return JSON with mistakes, as long as it may be; without its end, so that all is read."""
+    return before + pattern * ((256 * 1024 - len(before) - len(after)) // len(pattern)) + after
 
 
 def json_parts(data: bytes, count: int) -> bytes:
@@ -148,6 +161,48 @@ BODIES: dict[str, Worst] = {
     "a form with an emoji": Worst(FORM, lambda: filled(b"a", b"a=%41" + "😀".encode())),
     "a form's name of 25 MB": Worst(FORM, lambda: filled(b"a", b"", b"=1")),
     "a form's payload of floats": Worst(FORM, lambda: filled(b"1.5,", b"payload=[", b"1]")),
+    # formats of texts
+    "10,000 lines of CEF": Worst(
+        TEXT,
+        lambda: b"\n".join(
+            [b"CEF:0|a|b|c|d|e|5|" + b" ".join(b"k%d=" % n for n in range(390))] * 10_000
+        ),
+    ),
+    "one line of CEF": Worst(TEXT, lambda: filled(b" a", b"CEF:0|a|b|c|d|e|5|")),
+    "CEF without an end of its header": Worst(TEXT, lambda: filled(b"\\|", b"CEF:0|a|b")),
+    "LEEF": Worst(TEXT, lambda: filled(b"a=b\t", b"LEEF:1.0|a|b|c|d|")),
+    "lines of syslog, but for the last": Worst(
+        TEXT, lambda: (b"<13>" + b"a" * 2600 + b"\n") * 9_999 + b"a"
+    ),
+    "line breaks of syslog": Worst(TEXT, lambda: filled(b"\n", b"<13>")),
+    "XML of elements": Worst("text/xml", lambda: b"<a>" + b'<b c=""/>' * 116_000 + b"</a>"),
+    "XML of attributes": Worst(
+        "text/xml", lambda: b"<a %b/>" % b" ".join(b'a%d=""' % n for n in range(90_000))
+    ),
+    "XML of one text": Worst("text/xml", lambda: b"<a>" + b"&lt;" * 200_000 + b"</a>"),
+    "XML of levels": Worst("text/xml", lambda: b"<a>" * 300_000),
+    "XML of 25 MB": Worst("text/xml", lambda: filled(b"<b/>", b"<a>", b"</a>")),
+    "a template of quotes": Worst(JSON, lambda: templates(b'"')),
+    "a template of quotes and blanks": Worst(JSON, lambda: templates(b'"' + b" " * 199)),
+    "a template of quotes and commas": Worst(JSON, lambda: templates(b'", "')),
+    "a template of folders": Worst(JSON, lambda: templates(b'\\"}}}}}}}}}}')),
+    "a template of escapes": Worst(JSON, lambda: templates(rb"\ud83d", b'{"a":"', b'",}')),
+    "a template of members": Worst(JSON, lambda: templates(b"a:,", b"{")),
+    "a template of elements": Worst(JSON, lambda: templates(b'"",', b"[", b"")),
+    "a template of macros": Worst(JSON, lambda: templates(b"{x", b"[")),
+    "a template of levels": Worst(JSON, lambda: templates(b'{"a":', b"")),
+    "a template of comments": Worst(JSON, lambda: templates(b"/**/#\n", b"[", b"x")),
+    "a template of broken comments": Worst(JSON, lambda: templates(b"/*,", b"[", b"x")),
+    "a template in windows-1252": Worst(JSON, lambda: b'{"a":"' + b"\x81" * (MIB - 99) + b'"}'),
+    "records of templates": Worst(JSON, lambda: records(b'{"a":' + b'"",' * 600, 9_900)),
+    "records of XML": Worst(JSON, lambda: records(b"<a>" + b'<b c=""/>' * 200, 9_900)),
+    "records of JSON": Worst(JSON, lambda: records(b"[" + b'{"":1},' * 200 + b"1]", 9_900)),
+    "records of gzip": Worst(
+        JSON, lambda: records(gzip.compress(b"[" + b"1.5," * 2_000_000 + b"1]"), 9)
+    ),
+    "records of gzip in 32 KiB": Worst(
+        JSON, lambda: records(gzip.compress(b'{"a":"' + b"a" * 20 * MIB + b'"}'), 1)
+    ),
     # multipart forms
     "999 parts of semicolons": Worst(
         MULTIPART, lambda: form_of(part(field(b"f", b";" * 950), b"1") * 999)
@@ -245,7 +300,9 @@ def measure(name: str) -> Figures:
     def read() -> None:
         nonlocal answer
         try:
-            items = payload.read_payload(body, worst.content_type, worst.encoding)
+            items = payload.read_payload(
+                body, worst.content_type, worst.encoding, formats=formats.TextReader
+            )
             answer = f"{len(items.values)} events"
         except payload.PayloadError as error:
             answer = error.sentence

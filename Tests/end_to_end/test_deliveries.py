@@ -109,6 +109,7 @@ def made_of(file: Path, params: dict[str, Any]) -> list[Any]:
         named.get("content-encoding", ""),
         context.query,
         settings.keep_unreadable,
+        webhook.TextReader,
     )
     return list(
         webhook.make_events(items, context, settings, datetime.now(UTC).isoformat(), "0a" * 6)

@@ -68,7 +68,7 @@ class Integration:
         )
         kind, encoding = headers.get("content-type", ""), headers.get("content-encoding", "")
         items = self.names["read_payload"](
-            body, kind, encoding, context.query, settings.keep_unreadable
+            body, kind, encoding, context.query, settings.keep_unreadable, self.names["TextReader"]
         )
         self._reports = []
         made = self.names["make_events"](items, context, settings, request["time"], "preview")

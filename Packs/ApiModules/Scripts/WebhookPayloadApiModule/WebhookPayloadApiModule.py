@@ -35,15 +35,13 @@ import functools
 import itertools
 import json
 import math
-import quopri
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 MAX_ITEMS = 10_000  # events of one request
 MAX_UNPACKED_BYTES = 25 * 1024**2  # of a compressed body: what an uncompressed one may have
-UNPACK_SLICE_BYTES = 64 * 1024  # decompressed at a time
 SMALL_TEXT_CHARACTERS = 32 * 1024  # a longer text is parsed so that other threads get their turn
 MAX_NESTING = 200  # levels; every supported Python parses it, and no alert comes near
 MAX_NUMBER_DIGITS = 308  # a longer number does not fit a double, and XSOAR reads doubles
@@ -55,7 +53,7 @@ MAX_JSON_NUMBERS = 2_000_000  # 1 s; 6.5 million took 3 s, and other senders' bo
 COUNTED_JSON_CHARACTERS = 1 * 1024**2  # a shorter text cannot have so many fields that it matters
 PIECE_SIZE = 64 * 1024  # bytes or characters that one call gets of a large text
 REPLACING_SIZE = 4 * 1024  # where each byte may cost 0.4 µs, and the reading may end early
-SEARCHED_BYTES = 1 * 1024**2  # in which one call looks for a delimiter
+MAX_TEMPLATE_BYTES = 1 * 1024**2  # of JSON that is read in spite of its mistakes
 MAX_FORM_FIELDS = 1000
 MAX_FIELD_NAME_CHARACTERS = 1000
 MAX_BROKEN_ESCAPES = 10_000  # of one field; an encoded form has none
@@ -88,7 +86,7 @@ BYTE_ORDER_MARKS = (
 WIDE_MARKS = tuple(mark for mark, charset in BYTE_ORDER_MARKS if charset != "utf-8-sig")
 FIRST_MARK_BYTES = {mark[:1] for mark, _ in BYTE_ORDER_MARKS}
 # Text has none of these; \x1b is allowed because it begins a colour in many logs.
-CONTROL_CHARACTERS = re.compile("[\x00-\x06\x0e-\x1a\x1c-\x1f]")
+BINARY_CHARACTERS = re.compile("[\x00-\x06\x0e-\x1a\x1c-\x1f]")
 XML_ENCODING = re.compile(
     rb"""\s*<\?xml\s[^>]{0,200}?encoding\s*=\s*["']([A-Za-z0-9._-]{1,40})["']"""
 )
@@ -120,7 +118,10 @@ JSON_BLANKS = " \t\r\n"
 PADDING = " \t\r\n\0\x1e"
 # Content encodings that say that nothing is compressed.
 NO_ENCODINGS = {"", "identity", "none", "utf-8", "utf8", "7bit", "8bit", "binary"}
+GZIP_NAMES = ("gzip", "x-gzip")
 GZIP_MAGIC = b"\x1f\x8b\x08"
+RECORD_GZIP_MAGIC = b'"H4sI'  # the same in base64, which records may be
+RECORDS_BYTES = 256  # in which a delivery of records begins with them
 TEXT_TYPE_ENDS = ("xml", "csv", "urlencoded", "javascript")  # in addition to text/*
 JSON_TYPES = {"application/json", "text/json", "application/csp-report", "application/json-seq"}
 LINES_TYPES = {"application/x-ndjson", "application/jsonl", "application/ndjson"}
@@ -151,6 +152,7 @@ class Items(NamedTuple):
     """The events of a body, one value each.
 
     ``is_array``: they came as a JSON array, so a wrong field is named by its element's index.
+    ``problem``: why a body that is not valid JSON was read as JSON all the same, else empty.
     ``verbatim_json``: the text of what becomes the only item's rawJSON (in the native format, that
     of ``raw_json``) if it may stay as it came, else empty.
     """
@@ -158,6 +160,17 @@ class Items(NamedTuple):
     values: list[Any]
     is_array: bool = False
     verbatim_json: str = ""
+    problem: str = ""
+
+
+class TextFormats(Protocol):
+    """Reads the formats that this module does not know, for one body: TextReader describes them."""
+
+    def read_events(self, text: str, type_name: str) -> list[dict[str, Any]]: ...
+    def read_template(self, text: str, is_declared: bool) -> list[Any]: ...
+    def read_pairs(self, text: str) -> dict[str, Any]: ...
+    def choose_events(self, values: list[Any]) -> list[Any]: ...
+    def read_records(self, event: Any, read: Callable[[bytes], list[Any]], most: int) -> Any: ...
 
 
 def read_payload(
@@ -166,11 +179,13 @@ def read_payload(
     content_encoding: str,
     query: dict[str, Any] | None = None,
     keep_unreadable: bool = False,
+    formats: Callable[[], TextFormats] | None = None,
 ) -> Items:
     """Return the items of a request's body, one for each incident it asks for; raises PayloadError.
 
     Without a body, the fields of the query string are the item. With ``keep_unreadable``, JSON
-    that cannot be read becomes an item with ``body`` and ``problem``.
+    that cannot be read becomes an item with ``body``, ``problem``, and the fields that are found.
+    ``formats`` makes a reader of further formats; without it, these stay text.
     """
     if content_encoding or body[:3] == GZIP_MAGIC:
         body = unpack(body, supported_encoding(content_encoding))
@@ -178,51 +193,124 @@ def read_payload(
         if query:
             return Items([dict(query)])
         raise PayloadError(f"The body is empty. {EXPECTED}")
-    content_type = parse_content_type(content_type_header)
-    budget = JsonBudget() if len(body) > SMALL_TEXT_CHARACTERS else None
-    try:
-        items = _read_items(body, content_type, budget)
-    except UnreadableJson as error:
-        sentence = f"The body is not the JSON its Content-Type says: {error}."
-        if not keep_unreadable:
-            raise PayloadError(sentence) from None
-        items = Items([{**text_or_base64(body, content_type), "problem": sentence}])
+    reader = BodyReader(JsonBudget() if len(body) > SMALL_TEXT_CHARACTERS else None, formats)
+    items = reader.read(body, parse_content_type(content_type_header), keep_unreadable)
     if not items.values:
         raise PayloadError(f"The body holds no event. {EXPECTED}")
-    if len(items.values) > MAX_ITEMS:
-        raise PayloadTooLarge(
-            f"The body holds more than {MAX_ITEMS} events; send them in several requests."
-        )
     if not items.verbatim_json or carries_another(items.values[0]):
-        return Items([add_decoded(value, budget) for value in items.values], items.is_array)
+        is_large = is_compressed(body, "")
+        expanded = (reader.expand(value, is_large) for value in items.values[: MAX_ITEMS + 1])
+        values = list(itertools.chain.from_iterable(expanded))
+        items = items._replace(values=values, verbatim_json="")
+    if len(items.values) > MAX_ITEMS:
+        most = f"more than {MAX_ITEMS} events"
+        raise PayloadTooLarge(f"The body holds {most}; send them in several requests.")
     return items
 
 
-def _read_items(body: bytes, content_type: "ContentType", budget: "JsonBudget | None") -> Items:
-    """Return a body's items; raises UnreadableJson if it is not the JSON that its type declares."""
-    declared = is_json_type(content_type.name) or content_type.name in LINES_TYPES
-    try:
-        text = decode_json_text(body, content_type)
-        items = read_json(text, content_type.name, declared, budget)
-        if items is not None:
+class BodyReader:
+    """Reads one body; what it carries within it is read by the same rules and the same budget.
+
+    Without a budget, the body is a small one, which the event loop may read.
+    """
+
+    def __init__(
+        self, budget: "JsonBudget | None", formats: Callable[[], TextFormats] | None
+    ) -> None:
+        self._budget = budget
+        self._make_formats = formats
+
+    def read(self, body: bytes, content_type: "ContentType", keep_unreadable: bool) -> Items:
+        """Return a body's items; raises PayloadError."""
+        declared = content_type.is_json
+        try:
+            text = decode_json_text(body, content_type)
+            items = read_json(text, content_type.name, declared, self._budget)
+            if items is not None:
+                return items if items.verbatim_json else self._choose_events(items)
+            del text  # what follows decodes the body once more
+        except UnreadableJson as error:
+            reason = str(error)
+            items = self._read_template(body, content_type, declared, reason)
+            if items is not None:
+                return items
+            if declared:
+                return self._unreadable(body, content_type, reason, keep_unreadable)
+        read_fields = FORM_READERS.get(content_type.name)
+        items = read_fields(body, content_type, self._budget) if read_fields else None
+        return self._read_text(body, content_type) if items is None else items
+
+    @functools.cached_property
+    def _formats(self) -> TextFormats | None:
+        return self._make_formats and self._make_formats()
+
+    def _choose_events(self, items: Items) -> Items:
+        if items.is_array or len(items.values) < 2:
             return items
-        del text  # what follows decodes the body once more
-    except UnicodeDecodeError as error:
-        if declared:
-            raise UnreadableJson(
-                f"it is not valid {error.encoding} at byte {error.start}; send it as UTF-8"
-            ) from None
-    except UnreadableJson:
-        if declared:
-            raise
-    read_fields = FORM_READERS.get(content_type.name)
-    items = read_fields(body, content_type, budget) if read_fields else None
-    return Items([text_or_base64(body, content_type)]) if items is None else items
+        values = self._formats.choose_events(items.values) if self._formats else items.values
+        return items._replace(values=_flattened(values))
 
+    def _read_text(self, body: bytes, content_type: "ContentType") -> Items:
+        """Return a text's events, or the one that keeps bytes that are not text."""
+        kept: dict[str, Any] = text_or_base64(body, content_type)
+        if not self._formats or "body" not in kept:
+            return Items([kept])
+        events = self._formats.read_events(kept["body"], content_type.name)
+        if len(events) > 1 and len(kept) == 1:
+            return Items(events)
+        return Items([{**events[0], **kept} if len(events) == 1 else kept])
 
-def is_json_type(name: str) -> bool:
-    """Return whether a type promises JSON."""
-    return name in JSON_TYPES or name.endswith("+json")
+    def _read_template(
+        self, body: bytes, content_type: "ContentType", declared: bool, reason: str
+    ) -> Items | None:
+        """Return the items of a body that would be JSON but for some mistakes, else None.
+
+        Without a charset, bytes that are not UTF-8 are taken for windows-1252.
+        """
+        starts = (b"{", b"[", b"/", b"#") if declared else (b"{", b"[")
+        looks_like_json = body[:100].lstrip().startswith(starts)
+        if not looks_like_json or len(body) > MAX_TEMPLATE_BYTES or not self._formats:
+            return None
+        try:
+            text = decode_json_text(body, content_type)
+        except UnreadableJson:
+            text = decode_replacing(body, "cp1252", 1) or ""
+        problem = f"The body is not valid JSON: {reason}. It was read as what it seems to mean."
+        with contextlib.suppress(UnreadableJson):
+            items = read_json(text, content_type.name, declared, self._budget)
+            return items and items._replace(verbatim_json="", problem=problem)
+        with contextlib.suppress(ValueError):
+            values = self._formats.read_template(text, declared)
+            items = as_items(values[0]) if len(values) == 1 else Items(_flattened(values))
+            return items._replace(problem=problem)
+        return None
+
+    def _unreadable(
+        self, body: bytes, content_type: "ContentType", reason: str, keep: bool
+    ) -> Items:
+        """Return what is kept of JSON that cannot be read; raises PayloadError if nothing is."""
+        sentence = f"The body is not the JSON its Content-Type says: {reason}."
+        if not keep:
+            raise PayloadError(sentence)
+        kept: dict[str, Any] = text_or_base64(body, content_type)
+        pairs = self._formats.read_pairs(kept.get("body", "")) if self._formats else {}
+        return Items([{**pairs, **kept, "problem": sentence}], problem=sentence)
+
+    def expand(self, value: Any, is_large: bool) -> list[Any]:
+        """Return the records that an event carries, or the event with what it carries decoded.
+
+        ``is_large``: its records may be far larger when they are decompressed.
+        """
+        if isinstance(value, dict) and "records" in value and self._formats:
+            self._budget = self._budget or (JsonBudget() if is_large else None)
+            most = MAX_UNPACKED_BYTES if self._budget else SMALL_TEXT_CHARACTERS
+            records = self._formats.read_records(value, self._read_record, most)
+            if records is not None:
+                return records
+        return [add_decoded(value, self._budget)]
+
+    def _read_record(self, data: bytes) -> list[Any]:
+        return self.read(data, parse_content_type(""), True).values
 
 
 # -------------------------------------------------------------------------------------------------
@@ -231,19 +319,21 @@ def is_json_type(name: str) -> bool:
 
 
 class ContentType(NamedTuple):
-    """A parsed Content-Type: ``type/subtype`` in lower case, its charset and all parameters."""
+    """A parsed Content-Type, in lower case; its charset is empty where none is usable."""
 
     name: str
+    is_json: bool
     charset: str
     parameters: dict[str, str]
 
 
 @functools.lru_cache(maxsize=256)
 def parse_content_type(header: str) -> ContentType:
-    """Return a parsed Content-Type; its charset is empty where it names none that is usable."""
+    """Return a parsed Content-Type."""
+    name = header.partition(";")[0].strip().lower()
+    is_json = name in JSON_TYPES or name in LINES_TYPES or name.endswith("+json")
     parameters = read_parameters(header)
-    charset = usable_charset(parameters.get("charset", ""))
-    return ContentType(header.partition(";")[0].strip().lower(), charset, parameters)
+    return ContentType(name, is_json, usable_charset(parameters.get("charset", "")), parameters)
 
 
 def usable_charset(name: str) -> str:
@@ -317,14 +407,11 @@ def decode_words(text: str) -> str:
 def _decode_word(found: re.Match[str]) -> str:
     data = found[3].encode("utf-8", "replace")
     charset = usable_charset(found[1])
-    try:
-        if found[2] in "qQ":
-            data = binascii.a2b_qp(data, header=True)
-        else:
-            data = binascii.a2b_base64(data, strict_mode=True)
+    with contextlib.suppress(ValueError):
+        is_quoted = found[2] in "qQ"
+        data = binascii.a2b_qp(data, header=True) if is_quoted else decode_base64(data)
         return data.decode(charset) if charset else found[0]
-    except ValueError:
-        return found[0]
+    return found[0]
 
 
 # -------------------------------------------------------------------------------------------------
@@ -366,14 +453,12 @@ def read_json(
     except UnreadableJson as error:
         if not error.more:
             raise
-        # The first value, parsed once more, is not counted twice.
-        budget = budget and JsonBudget()
+        budget = budget and JsonBudget()  # the first value, parsed once more, is not counted twice
         return Items(read_json_sequence(text, type_name, declared, budget))
     if isinstance(value, dict):
-        as_it_came = DECODED.alteration is alterations and not (
-            "\n" in raw or "\r" in raw or "\t" in raw
-        )
-        return Items([value], False, raw if as_it_came else "")
+        is_altered = DECODED.alteration is not alterations
+        is_altered = is_altered or "\n" in raw or "\r" in raw or "\t" in raw
+        return Items([value], False, "" if is_altered else raw)
     if isinstance(value, str) and value[:1] in ("{", "["):  # JSON within JSON's quotes
         with contextlib.suppress(UnreadableJson):
             value = parse_json(value, budget)
@@ -392,15 +477,25 @@ def read_json_sequence(
     containers = count_containers(text)
     values: list[Any] = []
     index = 0
-    while index < len(text) and len(values) <= MAX_ITEMS:  # more are refused by our caller
+    # More events than are allowed are refused by our caller; of some formats' lines, half are none.
+    while index < len(text) and len(values) <= 2 * MAX_ITEMS:
         value, end = _decode(budget.decoder if budget else DECODER, text, index)
-        if not isinstance(value, (dict, list) if declared else dict) and not any_values:
-            raise UnreadableJson(
-                f"there is something behind the value that ends at character {end}"
-            )
+        is_event = isinstance(value, (dict, list) if declared else dict) or _holds_objects(value)
+        if not is_event and not any_values:
+            reason = f"there is something behind the value that ends at character {end}"
+            raise UnreadableJson(reason)
         values.append(_checked(value, text, containers, index, end))
         index = skip_characters(text, end, PADDING)
     return values
+
+
+def _holds_objects(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(element, dict) for element in value)
+
+
+def _flattened(values: list[Any]) -> list[Any]:
+    """Return values that follow one another, with the objects of each array by themselves."""
+    return [event for value in values for event in (value if _holds_objects(value) else [value])]
 
 
 class Decoded:
@@ -437,22 +532,17 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 # NaN and Infinity are not JSON, yet many programs write them: they are kept as the strings "NaN",
 # "Infinity" and "-Infinity". Line breaks and tabs within a string are accepted (strict=False).
-DECODER = json.JSONDecoder(
-    parse_float=_number, parse_int=_whole_number, parse_constant=DECODED.altered, strict=False
-)
+HOOKS: dict[str, Any] = {
+    "parse_float": _number,
+    "parse_int": _whole_number,
+    "parse_constant": DECODED.altered,
+}
+DECODER = json.JSONDecoder(strict=False, **HOOKS)
 # The same without line breaks in strings: what it accepts is JSON as it stands.
-STRICT_DECODER = json.JSONDecoder(
-    parse_float=_number, parse_int=_whole_number, parse_constant=DECODED.altered
-)
+STRICT_DECODER = json.JSONDecoder(**HOOKS)
 # The same with a hook in Python, where other threads get their turn: without it, the parser in C
 # would keep them waiting to its end.
-LARGE_DECODER = json.JSONDecoder(
-    parse_float=_number,
-    parse_int=_whole_number,
-    parse_constant=DECODED.altered,
-    strict=False,
-    object_pairs_hook=_object,
-)
+LARGE_DECODER = json.JSONDecoder(strict=False, object_pairs_hook=_object, **HOOKS)
 
 
 class JsonBudget:
@@ -463,13 +553,16 @@ class JsonBudget:
     """
 
     def __init__(self) -> None:
-        self.containers = MAX_JSON_CONTAINERS
-        self.fields = MAX_JSON_FIELDS
-        self.strings = MAX_JSON_STRINGS
-        self.numbers = MAX_JSON_NUMBERS
+        self._left = {
+            "objects and arrays": MAX_JSON_CONTAINERS,
+            "fields": MAX_JSON_FIELDS,
+            "strings": MAX_JSON_STRINGS,
+            "numbers": MAX_JSON_NUMBERS,
+        }
+        self._limits = dict(self._left)
         self.decoder = json.JSONDecoder(
-            parse_float=self._read_number,
-            parse_int=self._read_whole_number,
+            parse_float=self._counted("numbers", _number),
+            parse_int=self._counted("numbers", _whole_number),
             parse_constant=DECODED.altered,
             strict=False,
             object_pairs_hook=self._read_object,
@@ -478,46 +571,37 @@ class JsonBudget:
     def check(self, text: str) -> int:
         """Return how many objects and arrays a text holds at most, and take them from the budget.
 
-        What one call of C would build is counted before. Raises UnreadableJson where the budget is
-        exceeded.
+        What one call of C would build is counted before. Raises UnreadableJson if it is too much.
         """
-        if self.fields < 0 or self.numbers < 0:
-            raise UnreadableJson("it holds more fields or numbers than one body may")
         containers = count_containers(text)
-        self.containers -= containers
-        if self.containers < 0:
-            raise UnreadableJson(f"it holds more than {MAX_JSON_CONTAINERS} objects and arrays")
+        self._take("objects and arrays", containers)
         strings = count_characters(text, '"') // 2
-        if strings > self.strings:
-            strings = count_matches(JSON_QUOTE, text, 2 * self.strings + 1) // 2
-        self.strings -= strings
-        if self.strings < 0:
-            raise self._exceeded(MAX_JSON_STRINGS, "strings")
-        is_counted = len(text) > COUNTED_JSON_CHARACTERS
-        if is_counted and count_matches(JSON_KEY, text, self.fields) > self.fields:
-            raise self._exceeded(MAX_JSON_FIELDS, "fields")
+        if strings > self._left["strings"]:
+            strings = count_matches(JSON_QUOTE, text, 2 * self._left["strings"] + 1) // 2
+        self._take("strings", strings)
+        fields = 0
+        if len(text) > COUNTED_JSON_CHARACTERS:
+            fields = count_matches(JSON_KEY, text, self._left["fields"])
+        self._take("fields", fields)
+        self._left["fields"] += fields  # taken by the decoder, object by object
+        self._take("numbers", 0)
         return containers
 
-    def _exceeded(self, limit: int, what: str) -> UnreadableJson:
-        return UnreadableJson(f"it holds more than {limit} {what}; send it in several requests")
+    def _take(self, what: str, count: int) -> None:
+        self._left[what] -= count
+        if self._left[what] < 0:
+            most = f"{self._limits[what]} {what}"
+            raise UnreadableJson(f"it holds more than {most}; send it in several requests")
 
-    def _read_number(self, text: str) -> int | float | str:
-        self._count_number()
-        return _number(text)
+    def _counted(self, what: str, read: Callable[[str], Any]) -> Callable[[str], Any]:
+        def counted(text: str) -> Any:
+            self._take(what, 1)
+            return read(text)
 
-    def _read_whole_number(self, text: str) -> int | str:
-        self._count_number()
-        return _whole_number(text)
-
-    def _count_number(self) -> None:
-        self.numbers -= 1
-        if self.numbers < 0:
-            raise self._exceeded(MAX_JSON_NUMBERS, "numbers")
+        return counted
 
     def _read_object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        self.fields -= len(pairs)
-        if self.fields < 0:
-            raise self._exceeded(MAX_JSON_FIELDS, "fields")
+        self._take("fields", len(pairs))
         return dict(pairs)
 
 
@@ -536,7 +620,7 @@ def parse_small(text: str) -> tuple[Any, str]:
             if not found:
                 value, end = STRICT_DECODER.raw_decode(text)
                 if end == len(text):
-                    return _checked(value, "", count_containers(text), 0, 0), text
+                    return _within_nesting(value, text.count("{") + text.count("[")), text
             elif text[start : start + 1] == "{" and (
                 text.rfind('"raw') == place or not RAW_NAME.search(text, start)
             ):
@@ -545,8 +629,8 @@ def parse_small(text: str) -> tuple[Any, str]:
                 value, behind = STRICT_DECODER.raw_decode(around)
                 if behind == len(around) and isinstance(value, dict) and found[1] in value:
                     value[found[1]] = raw
-                    value = _checked(value, "", count_containers(text), 0, 0)
-                    return value, text[start:end]
+                    containers = text.count("{") + text.count("[")
+                    return _within_nesting(value, containers), text[start:end]
     return parse_json(text), ""
 
 
@@ -557,8 +641,7 @@ def parse_json(text: str, budget: JsonBudget | None = None) -> Any:
     wins; half of a surrogate pair becomes U+FFFD. A text of a large body shares the body's budget.
     """
     text = strip_text(text, JSON_BLANKS)
-    if budget is None and len(text) > SMALL_TEXT_CHARACTERS:
-        budget = JsonBudget()
+    budget = budget or (JsonBudget() if len(text) > SMALL_TEXT_CHARACTERS else None)
     containers = budget.check(text) if budget else count_containers(text)
     value, end = _decode(budget.decoder if budget else DECODER, text, 0)
     if end < len(text):
@@ -587,10 +670,15 @@ def _checked(value: Any, text: str, containers: int, start: int, end: int) -> An
 
     Raises UnreadableJson if it is nested too deep; ``containers`` is how many there may be.
     """
-    if containers > MAX_NESTING and _deeper_than(value, MAX_NESTING):
-        raise UnreadableJson(f"it is nested deeper than {MAX_NESTING} levels")
+    value = _within_nesting(value, containers)
     if text.find("\\ud", start, end) >= 0 or text.find("\\uD", start, end) >= 0:
         return replace_surrogates(value)
+    return value
+
+
+def _within_nesting(value: Any, containers: int) -> Any:
+    if containers > MAX_NESTING and _deeper_than(value, MAX_NESTING):
+        raise UnreadableJson(f"it is nested deeper than {MAX_NESTING} levels")
     return value
 
 
@@ -601,7 +689,8 @@ def count_containers(text: str) -> int:
 
 def _deeper_than(value: Any, levels: int) -> bool:
     level = [value] if isinstance(value, (dict, list)) else []
-    for _ in range(levels):
+    while level and levels:
+        levels -= 1
         level = [
             child
             for container in level
@@ -614,8 +703,8 @@ def _deeper_than(value: Any, levels: int) -> bool:
 def replace_surrogates(value: Any) -> Any:
     """Return a parsed value with U+FFFD for each escape that is half of a surrogate pair."""
     if isinstance(value, str):
-        if value.isascii() or len(value) <= PIECE_SIZE:
-            return value if value.isascii() else SURROGATES.sub("\ufffd", value)
+        if value.isascii():
+            return value
         pieces = range(0, len(value), PIECE_SIZE)
         return "".join(SURROGATES.sub("\ufffd", value[at : at + PIECE_SIZE]) for at in pieces)
     if isinstance(value, list):
@@ -662,10 +751,7 @@ def count_characters(text: str, character: str) -> int:
 
 
 def count_matches(pattern: re.Pattern[str], text: str, most: int) -> int:
-    """Return how often a text has a pattern, or some number over ``most`` if it is more often.
-
-    What begins in one piece of the text and ends in the next one is not counted.
-    """
+    """Return how often a text has a pattern within its pieces; above ``most``, not every time."""
     count = start = 0
     while start < len(text) and count <= most:
         count += len(pattern.findall(text, start, start + PIECE_SIZE))
@@ -673,10 +759,10 @@ def count_matches(pattern: re.Pattern[str], text: str, most: int) -> int:
     return count
 
 
-def has_control_characters(text: str) -> bool:
+def has_binary_characters(text: str) -> bool:
     """Return whether a text has characters that no text has."""
     pieces = range(0, len(text), PIECE_SIZE)
-    return any(CONTROL_CHARACTERS.search(text, start, start + PIECE_SIZE) for start in pieces)
+    return any(BINARY_CHARACTERS.search(text, start, start + PIECE_SIZE) for start in pieces)
 
 
 def decode(data: bytes, charset: str) -> str:
@@ -715,16 +801,6 @@ def _decoded_pieces(data: bytes, charset: str, errors: str, size: int) -> Iterat
             raise UnicodeDecodeError(error.encoding, data, first, first + 1, error.reason) from None
 
 
-def find_bytes(data: bytes, part: bytes, start: int) -> int:
-    """Return the index of a part at or behind an index, -1 without one."""
-    while start < len(data):
-        found = data.find(part, start, start + SEARCHED_BYTES + len(part))
-        if found >= 0:
-            return found
-        start += SEARCHED_BYTES
-    return -1
-
-
 def decode_base64(data: bytes) -> bytes:
     """Return the bytes of base64 with or without blanks; raises ValueError."""
     data = data.translate(None, b" \t\r\n\f\v")
@@ -757,10 +833,7 @@ def unquote_bytes(data: bytes, broken: int = MAX_BROKEN_ESCAPES) -> bytes:
 
 
 def decode_text(body: bytes, content_type: ContentType) -> str:
-    """Return a body's text by its byte order mark, its charset, or as UTF-8.
-
-    Raises UnicodeDecodeError.
-    """
+    """Return a text by its byte order mark, its charset, or UTF-8; raises UnicodeDecodeError."""
     for mark, charset in BYTE_ORDER_MARKS if body[:1] in FIRST_MARK_BYTES else ():
         if body.startswith(mark):
             return decode(body, charset)
@@ -768,23 +841,25 @@ def decode_text(body: bytes, content_type: ContentType) -> str:
 
 
 def decode_json_text(body: bytes, content_type: ContentType) -> str:
-    """Return the body's text, decoded as JSON; raises UnicodeDecodeError.
+    """Return the body's text, decoded as JSON; raises UnreadableJson.
 
     It is UTF-8 if the bytes are valid, whatever a charset says (RFC 8259, 8.1). Zero bytes give
     UTF-16 and UTF-32 away.
     """
-    if b"\0" in body[:4]:
-        detected = json.detect_encoding(body)
-        if detected != "utf-8":
-            return decode(body, detected)
     try:
+        if b"\0" in body[:4] and (detected := json.detect_encoding(body)) != "utf-8":
+            return decode(body, detected)
         if body[:1] in FIRST_MARK_BYTES:
             return decode_text(body, content_type)
-        return decode(body, "utf-8")
-    except UnicodeDecodeError:
-        if not content_type.charset:
-            raise
-        return decode_text(body, content_type)
+        try:
+            return decode(body, "utf-8")
+        except UnicodeDecodeError:
+            if not content_type.charset:
+                raise
+            return decode_text(body, content_type)
+    except UnicodeDecodeError as error:
+        reason = f"it is not valid {error.encoding} at byte {error.start}; send it as UTF-8"
+        raise UnreadableJson(reason) from None
 
 
 def text_or_base64(
@@ -808,21 +883,14 @@ def text_or_base64(
         is_whole = "\ufffd" not in (text or "")
     if not body:
         return {"body": ""}
-    is_text = text and (declared or not has_control_characters(text))
-    if text and is_text and not (is_large and _needs_escapes(text)):
-        return {"body": text} if is_whole else {"body": text, "body_base64": in_base64(body)}
-    return {"body_base64": in_base64(body)}
-
-
-def in_base64(body: bytes) -> str:
-    """Return bytes as base64."""
-    return base64.b64encode(body).decode()
-
-
-def _needs_escapes(text: str) -> bool:
-    """Return whether a text would be far longer as JSON within JSON."""
-    escapes = count_characters(text, '"') + count_characters(text, "\\")
-    return escapes * ESCAPED_PARTS > len(text)
+    if text and is_large:
+        escapes = count_characters(text, '"') + count_characters(text, "\\")
+        text = text if escapes * ESCAPED_PARTS <= len(text) else None
+    if not text or (not declared and has_binary_characters(text)):
+        return {"body_base64": base64.b64encode(body).decode()}
+    if is_whole:
+        return {"body": text}
+    return {"body": text, "body_base64": base64.b64encode(body).decode()}
 
 
 # -------------------------------------------------------------------------------------------------
@@ -832,15 +900,11 @@ def _needs_escapes(text: str) -> bool:
 
 def supported_encoding(header: str) -> str:
     """Return a body's only content encoding, empty without one; raises UnsupportedEncoding."""
-    encodings = [
-        name for part in header.split(",") if (name := part.strip().lower()) not in NO_ENCODINGS
-    ]
-    if len(encodings) > 1 or (encodings and encodings[0] not in UNPACKERS):
-        raise UnsupportedEncoding(
-            f"Send the body with Content-Encoding {' or '.join(ACCEPTED_ENCODINGS)}, "
-            "or without any.",
-            ACCEPTED_ENCODINGS,
-        )
+    names = [part.strip().lower() for part in header.split(",")]
+    encodings = [name for name in names if name not in NO_ENCODINGS]
+    if len(encodings) > 1 or (encodings and encodings[0] not in (*GZIP_NAMES, "deflate")):
+        sentence = "Send the body with Content-Encoding gzip or deflate, or without any."
+        raise UnsupportedEncoding(sentence, ("gzip", "deflate"))
     return encodings[0] if encodings else ""
 
 
@@ -853,33 +917,25 @@ def unpack(body: bytes, encoding: str) -> bytes:
         try:
             return _unpack_zlib(body, 31, "gzip")
         except PayloadError:
-            if encoding in ("gzip", "x-gzip"):
+            if encoding in GZIP_NAMES:
                 raise
             return body  # something else that begins like it
-    if not encoding or encoding in ("gzip", "x-gzip"):
+    if not encoding or encoding in GZIP_NAMES:
         return body
     try:
-        return UNPACKERS[encoding](body)
+        return _unpack_deflate(body)
     except PayloadError:
-        if _is_text(body):
-            return body
+        with contextlib.suppress(UnicodeDecodeError):
+            if not has_binary_characters(decode(body, "utf-8")):
+                return body
         raise
-
-
-def _is_text(body: bytes) -> bool:
-    """Return whether bytes that are not a compressed stream are text."""
-    try:
-        return not has_control_characters(decode(body, "utf-8"))
-    except UnicodeDecodeError:
-        return False
 
 
 def _unpack_deflate(body: bytes) -> bytes:
     # Senders disagree whether deflate has zlib's header (RFC 9110, 8.4.1.2): 15 window bits mean
     # that it has, -15 that it has not.
-    has_header = (
-        len(body) >= 2 and body[0] & 0x0F == 8 and int.from_bytes(body[:2], "big") % 31 == 0
-    )
+    is_method_8 = len(body) > 1 and body[0] & 0x0F == 8
+    has_header = is_method_8 and int.from_bytes(body[:2], "big") % 31 == 0
     return _unpack_zlib(body, 15 if has_header else -15, "deflate")
 
 
@@ -892,9 +948,8 @@ def _unpack_zlib(body: bytes, window: int, encoding: str) -> bytes:
             if unpacker is None:  # a gzip file may have several members
                 unpacker = zlib.decompressobj(window)
                 members += 1
-            part = body[
-                position : position + UNPACK_SLICE_BYTES
-            ]  # in slices: what an unpacker leaves is copied each time
+            # In slices: what an unpacker leaves is copied each time.
+            part = body[position : position + PIECE_SIZE]
             unpacked += unpacker.decompress(part, MAX_UNPACKED_BYTES + 1 - len(unpacked))
             if members > MAX_GZIP_MEMBERS:
                 raise PayloadError(
@@ -917,17 +972,11 @@ def _unpack_zlib(body: bytes, window: int, encoding: str) -> bytes:
     return bytes(unpacked)
 
 
-UNPACKERS: dict[str, Callable[[bytes], bytes]] = {
-    "gzip": functools.partial(_unpack_zlib, window=31, encoding="gzip"),
-    "x-gzip": functools.partial(_unpack_zlib, window=31, encoding="gzip"),
-    "deflate": _unpack_deflate,
-}
-ACCEPTED_ENCODINGS = ("gzip", "deflate")
-
-
 def is_compressed(body: bytes, content_encoding: str) -> bool:
-    """Return whether a body may become far larger when it is decompressed."""
-    return bool(content_encoding) or body[:3] == GZIP_MAGIC
+    """Return whether a body may become far larger when it is decompressed, or its records are."""
+    if content_encoding or body[:3] == GZIP_MAGIC:
+        return True
+    return b'"records"' in body[:RECORDS_BYTES] and RECORD_GZIP_MAGIC in body
 
 
 # -------------------------------------------------------------------------------------------------
@@ -950,17 +999,13 @@ def read_form(body: bytes, content_type: ContentType, budget: JsonBudget | None)
     if not any(equals for _, equals, _ in pairs) or not all(map(_is_form_field, pairs)):
         return None
     if len(pairs) > MAX_FORM_FIELDS:
-        raise PayloadTooLarge(
-            f"The form has more than {MAX_FORM_FIELDS} fields; send fewer, or JSON."
-        )
-    try:
-        fields = [
-            (unquote_field(name, charset), unquote_field(value, charset))
-            for name, _, value in pairs
-        ]
-    except ValueError:  # UnicodeDecodeError is one
-        return None
-    return _form_items(fields, {}, budget)
+        sentence = f"The form has more than {MAX_FORM_FIELDS} fields; send fewer, or JSON."
+        raise PayloadTooLarge(sentence)
+    with contextlib.suppress(ValueError):  # UnicodeDecodeError is one
+        names = [unquote_field(name, charset) for name, _, _ in pairs]
+        values = [unquote_field(value, charset) for _, _, value in pairs]
+        return _form_items(zip(names, values), {}, budget)
+    return None
 
 
 def _is_form_field(pair: tuple[str, str, str]) -> bool:
@@ -973,6 +1018,9 @@ def _is_form_field(pair: tuple[str, str, str]) -> bool:
 
 def unquote_field(text: str, charset: str) -> str:
     """Return a form's name or value without its percent-encoding; raises ValueError."""
+    if len(text) <= PIECE_SIZE:
+        plain = text.replace("+", " ")
+        return plain if "%" not in text else unquote_bytes(plain.encode(charset)).decode(charset)
     if "%" not in text:
         pieces = range(0, len(text), PIECE_SIZE)
         return "".join(text[start : start + PIECE_SIZE].replace("+", " ") for start in pieces)
@@ -1004,10 +1052,12 @@ def _form_items(
         if text[:1] in ("{", "["):
             with contextlib.suppress(UnreadableJson):
                 items = as_items(parse_json(text, budget))
-                return _beside(
-                    items, {key: value for key, value in {**item, **others}.items() if key != name}
-                )
+                return _beside(items, _all_but(name, {**item, **others}))
     return Items([{**item, **others}])
+
+
+def _all_but(name: str, fields: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in fields.items() if key != name}
 
 
 def _beside(items: Items, rest: dict[str, Any]) -> Items:
@@ -1076,6 +1126,11 @@ def read_multipart(body: bytes, content_type: ContentType, budget: JsonBudget | 
     names = {name for name, _ in texts}
     if names & files.keys():  # a field and a file of the same name
         return Items([collect_fields([*texts, *files.items()])])
+    # A payload that is JSON by its own type is the event, whatever else the form has.
+    is_event = any(part.name == "payload" and part.type.is_json for part in parts)
+    events = collect_fields(texts).get("payload")
+    if is_event and isinstance(events, (dict, list)):
+        return _beside(as_items(events), _all_but("payload", {**collect_fields(texts), **files}))
     return _form_items(texts, files, budget)
 
 
@@ -1095,10 +1150,9 @@ def split_parts(body: bytes, boundary: str) -> Iterator[tuple[int, int]]:
         else:
             missed += 1
         if count > MAX_FORM_FIELDS:
-            raise PayloadTooLarge(
-                f"The form has more than {MAX_FORM_FIELDS} parts; send fewer, or JSON."
-            )
-        place = find_bytes(body, b"\n" + delimiter, max(place, start - 1)) + 1
+            sentence = f"The form has more than {MAX_FORM_FIELDS} parts; send fewer, or JSON."
+            raise PayloadTooLarge(sentence)
+        place = body.find(b"\n" + delimiter, max(place, start - 1)) + 1
         if not place or missed > MAX_FALSE_DELIMITERS:
             found = None
             break
@@ -1121,11 +1175,8 @@ def read_part(body: bytes, start: int, end: int) -> FormPart:
         found = PART_HEAD_END.search(body, start, min(end, start + MAX_PART_HEADER_BYTES + 4))
         head = body[start : found.start() if found else min(end, start + MAX_PART_HEADER_BYTES + 1)]
         data_start = found.end() if found else end
-    if (
-        len(head) > MAX_PART_HEADER_BYTES
-        or head.count(b"\n") >= MAX_PART_HEADERS
-        or FOLDED_LINE.search(head)
-    ):
+    has_too_many = len(head) > MAX_PART_HEADER_BYTES or head.count(b"\n") >= MAX_PART_HEADERS
+    if has_too_many or FOLDED_LINE.search(head):
         raise PayloadError(
             f"A part of the form has headers over {MAX_PART_HEADER_BYTES // 1024} KiB or "
             f"{MAX_PART_HEADERS} lines, or folded ones."
@@ -1146,10 +1197,12 @@ def _part_of(head: bytes, data: bytes) -> FormPart:
     disposition = read_parameters(headers.get("content-disposition", ""))
     type_header = headers.get("content-type", "")
     content_type = parse_content_type(type_header)
+    name = decode_words(disposition.get("name", ""))
     filename = disposition.get("filename", content_type.parameters.get("name"))
+    is_event = name == "payload" and content_type.is_json  # a browser's Blob has a name
     return FormPart(
-        decode_words(disposition.get("name", "")),
-        None if filename is None else decode_words(filename),
+        name,
+        decode_words(filename) if filename is not None and not is_event else None,
         type_header,
         content_type,
         undo_transfer_encoding(data, headers.get("content-transfer-encoding", "")),
@@ -1158,13 +1211,11 @@ def _part_of(head: bytes, data: bytes) -> FormPart:
 
 def undo_transfer_encoding(data: bytes, encoding: str) -> bytes:
     """Return a part's bytes; they stay as they are if they are not in that encoding."""
-    try:
+    with contextlib.suppress(ValueError):
         if encoding.lower() == "base64":
             return decode_base64(data)
         if encoding.lower() == "quoted-printable":
-            return quopri.decodestring(data)
-    except ValueError:
-        pass
+            return binascii.a2b_qp(data)
     return data
 
 
@@ -1185,8 +1236,8 @@ def field_charsets(fields: list[FormPart]) -> dict[str, str]:
 
 def field_value(part: FormPart, charset: str, is_large: bool, budget: JsonBudget | None) -> Any:
     """Return a field's JSON value if declared as JSON, else its text, or its bytes in base64."""
-    if is_json_type(part.type.name):
-        with contextlib.suppress(UnicodeDecodeError, UnreadableJson):
+    if part.type.is_json:
+        with contextlib.suppress(UnreadableJson):
             return parse_json(strip_text(decode_json_text(part.data, part.type), PADDING), budget)
     content_type = part.type._replace(
         charset=part.type.charset or charset, name=part.type.name or "text/plain"
@@ -1212,9 +1263,12 @@ FORM_READERS: dict[str, Callable[[bytes, ContentType, JsonBudget | None], Items 
 
 
 def carries_another(item: Any) -> bool:
-    """Return whether an event looks like one that carries another as text or base64."""
+    """Return whether an event looks like one that carries others as text or base64."""
     return isinstance(item, dict) and (
-        "TopicArn" in item or "data_base64" in item or "subscription" in item
+        "TopicArn" in item
+        or "data_base64" in item
+        or "subscription" in item
+        or ("requestId" in item and "records" in item)
     )
 
 
@@ -1237,7 +1291,7 @@ def add_decoded(item: Any, budget: JsonBudget | None = None) -> Any:
         json_text = strip_text(text, PADDING)
         if json_text[:1] in ("{", "["):
             return {**item, "decoded": parse_json(json_text, budget)}
-        if text and "TopicArn" not in item and not has_control_characters(text):
+        if text and "TopicArn" not in item and not has_binary_characters(text):
             return {**item, "decoded": text}
     return item
 

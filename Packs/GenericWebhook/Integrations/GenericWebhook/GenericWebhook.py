@@ -68,6 +68,7 @@ from MetricsApiModule import *
 from RequestSecretsApiModule import *
 from RequestSourcesApiModule import *
 from StoredContextApiModule import *
+from WebhookFormatsApiModule import *
 from WebhookMappingApiModule import *
 from WebhookPayloadApiModule import *
 from WebhookSecurityApiModule import *
@@ -2365,7 +2366,8 @@ class Webhook:
         encoding = headers.get("content-encoding", "")
         # What a signature does not cover makes no event.
         query = None if self._authenticator.signs_body else context.query
-        read = (body, headers.get("content-type", ""), encoding, query, settings.keep_unreadable)
+        kind, keep = headers.get("content-type", ""), settings.keep_unreadable
+        read = (body, kind, encoding, query, keep, TextReader)
 
         def make(items: Items) -> list[Event]:
             return make_events(items, context, settings, now, delivery_id)
