@@ -87,6 +87,7 @@ WIDE_MARKS = tuple(mark for mark, charset in BYTE_ORDER_MARKS if charset != "utf
 FIRST_MARK_BYTES = {mark[:1] for mark, _ in BYTE_ORDER_MARKS}
 # Text has none of these; \x1b is allowed because it begins a colour in many logs.
 BINARY_CHARACTERS = re.compile("[\x00-\x06\x0e-\x1a\x1c-\x1f]")
+CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")  # each takes six bytes as JSON, too
 XML_ENCODING = re.compile(
     rb"""\s*<\?xml\s[^>]{0,200}?encoding\s*=\s*["']([A-Za-z0-9._-]{1,40})["']"""
 )
@@ -703,8 +704,8 @@ def _deeper_than(value: Any, levels: int) -> bool:
 def replace_surrogates(value: Any) -> Any:
     """Return a parsed value with U+FFFD for each escape that is half of a surrogate pair."""
     if isinstance(value, str):
-        if value.isascii():
-            return value
+        if value.isascii() or len(value) <= PIECE_SIZE:
+            return value if value.isascii() else SURROGATES.sub("\ufffd", value)
         pieces = range(0, len(value), PIECE_SIZE)
         return "".join(SURROGATES.sub("\ufffd", value[at : at + PIECE_SIZE]) for at in pieces)
     if isinstance(value, list):
@@ -885,7 +886,9 @@ def text_or_base64(
         return {"body": ""}
     if text and is_large:
         escapes = count_characters(text, '"') + count_characters(text, "\\")
-        text = text if escapes * ESCAPED_PARTS <= len(text) else None
+        most = len(text) // REPLACED_PARTS
+        if escapes * ESCAPED_PARTS > len(text) or count_matches(CONTROLS, text, most) > most:
+            text = None
     if not text or (not declared and has_binary_characters(text)):
         return {"body_base64": base64.b64encode(body).decode()}
     if is_whole:
