@@ -158,7 +158,7 @@ def test_a_multipart_form_holds_fields_and_files(webhook: Sender) -> None:
 
 TEXTS = [
     ("text/plain", "disk full"),
-    (FORM, "CEF:0|Vendor|Product|1.0|100|Port scan|5|src=192.0.2.1 dst=192.0.2.2"),
+    (FORM, "Port scan from 192.0.2.1; a=b & c"),
     ("", "null"),
     ("text/plain", "\x1b[31mred\x1b[0m\ttab\f"),
     ("text/plain", "  kept white space \r\n\r\n"),
@@ -170,6 +170,28 @@ def test_any_other_text_is_kept_whole_as_body(
     webhook: Sender, content_type: str, text: str
 ) -> None:
     assert webhook.raws(text, content_type) == [{"body": text}]
+
+
+def test_the_parts_of_cef_stand_beside_its_text(webhook: Sender) -> None:
+    text = "CEF:0|Vendor|Product|1.0|100|Port scan|5|src=192.0.2.1 dst=192.0.2.2"
+    for content_type in (FORM, "text/plain"):
+        [raw] = webhook.raws(text, content_type)
+        assert raw["body"] == text
+        assert (raw["cef"]["name"], raw["cef"]["severity"]) == ("Port scan", "5")
+        assert raw["cef"]["extension"] == {"src": "192.0.2.1", "dst": "192.0.2.2"}
+
+
+def test_lines_of_cef_are_incidents_of_their_own(webhook: Sender) -> None:
+    lines = [f"<134>May  1 12:00:00 fw CEF:0|V|P|1|{number}|scan|5|" for number in range(3)]
+    raws = webhook.raws("\n".join(lines), "text/plain")
+    assert [raw["body"] for raw in raws] == lines
+
+
+def test_a_template_s_mistake_costs_no_alert(webhook: Sender) -> None:
+    body = b'{"host":"db1","path":"C:\\Windows","state":$STATE$,"note":"the "big" disk",}'
+    assert webhook.raws(body, JSON) == [
+        {"host": "db1", "path": r"C:\Windows", "state": "$STATE$", "note": 'the "big" disk'}
+    ]
 
 
 @pytest.mark.parametrize("content_type", ["", "image/jpeg"])
@@ -222,7 +244,7 @@ def test_a_body_that_unpacks_past_the_limit_is_413(webhook: Sender) -> None:
 
 
 def test_an_error_holds_nothing_of_what_was_posted(webhook: Sender) -> None:
-    _, error = webhook.refused(b'{"very-secret-key": very-secret-value}', JSON)
+    _, error = webhook.refused(b'{"very-secret-key": "very-secret-value"', JSON)
     assert "very-secret" not in error
 
 

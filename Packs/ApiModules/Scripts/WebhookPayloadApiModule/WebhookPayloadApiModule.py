@@ -4,16 +4,13 @@ What it is for: JSON in all the ways that senders write it, forms, files, text a
 It knows nothing of HTTP, of who sent the body, of Cortex XSOAR, or of incidents.
 
 A body is read in this order, which docs/bodies.md describes as well:
-
 1. its content encoding is undone;
 2. JSON is recognised under any Content-Type: one value, or several in a row;
 3. the declared type decides: under a JSON type, a body that is not JSON is refused; forms are read;
 4. what is left is text, or bytes that are kept in base64.
 
-A stranger may post any 25 MiB. A body of more than 32 KiB is read on a worker thread, and a call of
-C that takes long there keeps every other thread waiting: such calls get a piece of the text at a
-time. What a body may hold is bounded by the limits at the head of this file, for all its parts
-together. `python -m Tests.benchmark.bodies` measures both.
+A body of more than 32 KiB is read on a worker thread, where a long call of C would keep all other
+threads waiting: such calls get pieces of the text. The limits below are for all parts of a body.
 
 | section | what it does |
 | --- | --- |
@@ -64,9 +61,8 @@ MAX_PART_HEADERS = 32  # lines
 MAX_PARAMETERS = 32  # of one header
 MAX_PARAMETERS_CHARACTERS = 1000  # of a header with more, none is read
 MAX_GZIP_MEMBERS = 1000
-# Of a large text, at most every fourth character may need an escape: as JSON within JSON, which
-# XSOAR is sent, each becomes four bytes. At most every tenth may be a replacement character: as
-# JSON, each becomes six.
+# Of a large text, every fourth character may need an escape, which is four bytes as JSON within
+# JSON, and every tenth may be a replacement character, which is six.
 ESCAPED_PARTS = 4
 REPLACED_PARTS = 10
 LARGE_PART_BYTES = 1024  # of a large body: a larger part of it counts as large as well
@@ -87,6 +83,7 @@ WIDE_MARKS = tuple(mark for mark, charset in BYTE_ORDER_MARKS if charset != "utf
 FIRST_MARK_BYTES = {mark[:1] for mark, _ in BYTE_ORDER_MARKS}
 # Text has none of these; \x1b is allowed because it begins a colour in many logs.
 BINARY_CHARACTERS = re.compile("[\x00-\x06\x0e-\x1a\x1c-\x1f]")
+CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")  # each takes six bytes as JSON, too
 XML_ENCODING = re.compile(
     rb"""\s*<\?xml\s[^>]{0,200}?encoding\s*=\s*["']([A-Za-z0-9._-]{1,40})["']"""
 )
@@ -703,8 +700,8 @@ def _deeper_than(value: Any, levels: int) -> bool:
 def replace_surrogates(value: Any) -> Any:
     """Return a parsed value with U+FFFD for each escape that is half of a surrogate pair."""
     if isinstance(value, str):
-        if value.isascii():
-            return value
+        if value.isascii() or len(value) <= PIECE_SIZE:
+            return value if value.isascii() else SURROGATES.sub("\ufffd", value)
         pieces = range(0, len(value), PIECE_SIZE)
         return "".join(SURROGATES.sub("\ufffd", value[at : at + PIECE_SIZE]) for at in pieces)
     if isinstance(value, list):
@@ -885,7 +882,9 @@ def text_or_base64(
         return {"body": ""}
     if text and is_large:
         escapes = count_characters(text, '"') + count_characters(text, "\\")
-        text = text if escapes * ESCAPED_PARTS <= len(text) else None
+        most = len(text) // REPLACED_PARTS
+        if escapes * ESCAPED_PARTS > len(text) or count_matches(CONTROLS, text, most) > most:
+            text = None
     if not text or (not declared and has_binary_characters(text)):
         return {"body_base64": base64.b64encode(body).decode()}
     if is_whole:

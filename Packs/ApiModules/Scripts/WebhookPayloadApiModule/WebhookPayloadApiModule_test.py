@@ -1189,6 +1189,18 @@ class TestDetails:
         """
         assert read(body, content_type) == [item]
 
+    @pytest.mark.parametrize("character, share", [('"', 4), ("\\", 4), ("\0", 10), ("\x1b", 10)])
+    def test_a_large_text_of_what_json_escapes_is_base64(self, character: str, share: int) -> None:
+        """
+        Given: a large text, of which more or less than allowed becomes far longer as JSON
+        When: it is read
+        Then: it is kept in base64, or as text
+        """
+        few = (character + "a" * share) * 400_000
+        many = (character + "a" * (share - 2)) * 400_000
+        assert read(few.encode(), "text/plain") == [{"body": few}]
+        assert read(many.encode(), "text/plain")[0].keys() == {"body_base64"}
+
     def test_lines_that_only_begin_like_a_delimiter(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """
         Given: a form with more of them than a form may have
@@ -1205,6 +1217,7 @@ class TestDetails:
 # For each pattern of the module: how it is used, and its worst text of about n characters.
 PATTERNS: dict[str, tuple[str, Callable[[int], str | bytes]]] = {
     "BINARY_CHARACTERS": ("search", lambda n: "a" * n),
+    "CONTROLS": ("findall", lambda n: "\x1b" * n),
     "XML_ENCODING": ("match", lambda n: b" " * n + b"<?xml " + b"encoding" * 30),
     "FORM_FIELD_NAME": ("fullmatch", lambda n: "a" * n + "="),
     "FORM_FLAG": ("fullmatch", lambda n: "a" * n + "="),
