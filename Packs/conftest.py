@@ -1,4 +1,7 @@
-"""With CONTENT_PATH=<checkout of demisto/content> the unit tests use the platform's own modules instead of our stand-ins."""
+"""Lets the unit tests use the platform's own modules instead of our stand-ins.
+
+They do with CONTENT_PATH=<checkout of demisto/content>.
+"""
 
 import os
 import sys

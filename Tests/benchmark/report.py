@@ -14,7 +14,7 @@ from .load import BODY_BYTES, HEADERS, NO_WRK
 DOCUMENT = ROOT / "docs" / "performance.md"
 PICTURES = ROOT / "docs" / "performance"
 BLOCK = "<!-- measured: {} -->\n", "<!-- end of measured -->"
-CLOSE = 0.1  # a point that differs from the model by this share of it agrees with it
+CLOSE = 0.1  # a point outside the model's band by at most this share agrees with it
 METHOD = (
     "Unless a row says otherwise, bodies have {body} bytes and requests {headers} headers, "
     "as through a proxy, with Basic authentication and samples on.\n"
@@ -22,7 +22,7 @@ METHOD = (
     "A ratio is the median of the ratios inside a round; "
     "the two figures behind it are medians, the integration's first.\n"
     "Rounds that differ by more than {steady} of their median are repeated, "
-    "for at most {attempts} attempts, and the steadiest attempt counts."
+    "up to {attempts} attempts in total, and the steadiest attempt counts."
 )
 Run = dict[str, Any]
 Cell = dict[str, Any]
@@ -55,7 +55,7 @@ def screen(run: Run) -> str:
 
 
 def rows_table(rows: list[dict[str, Any]]) -> str:
-    """Return the rows with bar, aim and what is met, in columns."""
+    """Return the rows with bar, aim and which of them is met, in columns."""
     lines = [("measure", "bar", "aim", "measured", "met", "rounds differ", "behind it")]
     for row in rows:
         limits = [limit(row, key) for key in ("bar", "aim")]
@@ -147,9 +147,9 @@ def load_line(run: Run) -> str:
     before, after = (" ".join(f"{value:.2f}" for value in load[key]) for key in ("before", "after"))
     busiest = max(load["others"].items(), key=lambda pair: pair[1], default=("", 0.0))
     return (
-        f"Load average {before} before and {after} after; other processes took "
-        f"{percent(load['others_overall'])} of the cores, "
-        f"and at most {percent(busiest[1])} during a row ({busiest[0]})."
+        f"The load average was {before} before the run and {after} after it; other processes took "
+        f"{percent(load['others_overall'])} of the cores during the run, "
+        f"and up to {percent(busiest[1])} during a single row ({busiest[0]})."
     )
 
 
@@ -157,7 +157,9 @@ def load_line(run: Run) -> str:
 
 
 class Model(NamedTuple):
-    """requests/s = min(CPU, connections / (latency + turn-round)); constants by instant calls.
+    """requests/s = min(CPU, connections / (latency + turn-round)).
+
+    Both constants are measured with instant calls.
 
     cpu: the highest rate. alone: one connection's turn-round in seconds. With more connections the
         turn-round is between `alone`, if all other work is done while a call is in progress, and
@@ -176,7 +178,7 @@ class Model(NamedTuple):
         return min(self.cpu, connections / (latency + self.alone))
 
     def deviation(self, cell: Cell) -> float:
-        """Return by which share a point is above or (negative) below the model; 0 inside."""
+        """Return by what share a point is above or (negative) below the model; 0 inside."""
         low, high = (
             bound(cell["latency"], cell["connections"]) for bound in (self.lowest, self.highest)
         )
@@ -196,14 +198,14 @@ def newest(run: Run) -> list[Cell]:
 
 
 def agreement(cells: list[Cell]) -> str:
-    """Return one sentence on how near the measured points are to the model."""
+    """Return one sentence on how close the measured points are to the model."""
     model = model_of(cells)
     deviations = [model.deviation(cell) for cell in cells]
     near = sum(abs(deviation) <= CLOSE for deviation in deviations)
     below, above = percent(abs(min(deviations))), percent(max(deviations))
     return (
-        f"{near} of {len(cells)} points lie inside or within {percent(CLOSE)} of it; "
-        f"the lowest is {below} below, the highest {above} above."
+        f"{near} of {len(cells)} points lie inside their band or within {percent(CLOSE)} of it; "
+        f"the lowest is {below} below its band, the highest {above} above it."
     )
 
 
@@ -223,12 +225,12 @@ def with_block(text: str, name: str, block: str) -> str:
     start, end = BLOCK[0].format(name), BLOCK[1]
     pattern = re.compile(re.escape(start) + ".*?" + re.escape(end), re.DOTALL)
     if len(pattern.findall(text)) != 1:
-        raise ValueError(f"{DOCUMENT.name} does not have the markers of the block {name!r} once.")
+        raise ValueError(f"{DOCUMENT.name} must have the markers of the block {name!r} once.")
     return pattern.sub(lambda _: f"{start}\n{block}\n\n{end}", text)
 
 
 def model_block(run: Run) -> str:
-    """Return the model's picture, its measured points and how near they are."""
+    """Return the model's picture, the measured points and how close they are to it."""
     cells = newest(run)
     model = model_of(cells)
     picture = (
@@ -239,8 +241,8 @@ def model_block(run: Run) -> str:
         "Points are measured, bands are the model.\n"
         "Its two constants are measured with instant calls only: "
         f"*CPU* is {model.cpu:,.0f} requests/s, "
-        f"and one connection's turn-round {model.alone * 1000:.2f} ms.\n{agreement(cells)}\n"
-        "Requests per second, and in brackets incidents in a call:"
+        f"and one connection's turn-round is {model.alone * 1000:.2f} ms.\n{agreement(cells)}\n"
+        "Requests per second, with the incidents in a call in brackets:"
     )
     return "\n\n".join(
         [picture, reported, gathering_table(cells, cells[0]["version"], cells[0]["version"])]

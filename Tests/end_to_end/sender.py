@@ -146,7 +146,10 @@ class Sender:
 
 
 def raw_of(incident: dict[str, Any]) -> dict[str, Any]:
-    """Return an incident's rawJSON, parsed and without what is added to each: headers, address, mark."""
+    """Return an incident's rawJSON, parsed, without what every incident has.
+
+    These are the request's headers, its source address and the delivery's mark.
+    """
     raw = json.loads(incident["rawJSON"])
     del raw["headers"]
     assert raw.pop("source_address") == "127.0.0.1"

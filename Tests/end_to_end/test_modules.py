@@ -18,7 +18,7 @@ OUR_IMPORT = re.compile(r"^from (\w+ApiModule) import \*$", re.MULTILINE)
 
 
 def bindings(file: Path) -> dict[str, str]:
-    """Return what each name at the top level of a file stands for: an import's path, or the file."""
+    """Return what each name at a file's top level stands for: an import's path, or the file."""
     found: dict[str, str] = {}
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -42,7 +42,10 @@ def bindings(file: Path) -> dict[str, str]:
 
 
 def same_thing(first: str, second: str) -> bool:
-    """Return whether two imports bind the same module: `gevent` and `gevent.socket` both bind gevent."""
+    """Return whether two imports bind the same module.
+
+    `gevent` and `gevent.socket` both bind gevent.
+    """
     return first == second or first.partition(".")[0] == second.partition(".")[0] != ""
 
 
@@ -80,9 +83,8 @@ def test_a_module_imports_no_other_one(module: Path) -> None:
         "CommonServerPython",
     }
     assert not ours & set(imported)
-    assert not re.search(
-        r"from \w+ApiModule import", text
-    )  # which the SDK would replace, in a comment too
+    # The SDK would replace it, in a comment too.
+    assert not re.search(r"from \w+ApiModule import", text)
 
 
 def test_the_integration_imports_each_module_once() -> None:

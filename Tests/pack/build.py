@@ -3,10 +3,11 @@
 
     python Tests/pack/build.py [--beside] [--docker-image NAME] [--product PRODUCT] [--output FILE]
 
-What goes into the zip differs from the checkout's pack in this, each a function below: the script carries Bottle, which the
-platform's image does not have, the test playbook stays at home, and the help's parts for the products are chosen. The SDK stamps
-its zip with the time; here times, order and modes are set, so the same sources give the same bytes. Each run builds twice, from
-two folders, and compares.
+What goes into the zip differs from the checkout's pack in three things, each a function below: the
+script carries Bottle, which the platform's image does not have, the test playbook is left out, and
+the help's parts for the products are chosen. The SDK stamps its zip with the time; here times,
+order and modes are set, so the same sources give the same bytes. Each run builds twice, from two
+folders, and compares.
 """
 
 from __future__ import annotations
@@ -34,15 +35,18 @@ from Tests.pack.validate import PACK, ROOT, copy_pack, sdk_environment
 
 DESCRIPTOR = PACK / "Integrations/GenericWebhook/GenericWebhook.yml"
 OLDEST_TIME = (1980, 1, 1, 0, 0, 0)  # of the zip format
-# What Docker takes for an image: an optional registry with its port, names in lower case, an optional tag and digest.
+# What Docker takes for an image: an optional registry with its port, names in lower case, and an
+# optional tag and digest.
 IMAGE_NAME = re.compile(
     r"([\w.-]+(:\d+)?/)?[a-z0-9]+([._/-]+[a-z0-9]+)*(:[\w][\w.-]{0,127})?(@sha256:[0-9a-f]{64})?",
     re.ASCII,
 )
 BOTTLE_VERSION = "0.13.4"
-BOTTLE_SHA256 = "e7e27201eda83d31324484235b1f17b77b26c1d1c015023101fdd84f5fd70176"  # of bottle.py in that version's wheel
+# The digest of bottle.py in that version's wheel.
+BOTTLE_SHA256 = "e7e27201eda83d31324484235b1f17b77b26c1d1c015023101fdd84f5fd70176"
 CARRIER = ROOT / "Tests/pack/carrier.py"
-# What the SDK takes out of a script wherever it finds it, inside a text too; the space stays whole where the text is split here.
+# What the SDK removes from a script wherever it finds it, inside a string too. literal() splits a
+# string behind the last space, so that the SDK no longer finds it.
 UNIFIER_REMOVES = re.compile(
     r"(from __future__ import |import demistomock |from CommonServer(?:User)?Python import )"
 )
@@ -56,7 +60,11 @@ PRODUCTS = {  # as the SDK calls the marketplaces for which it chooses the parts
 
 @dataclass(frozen=True)
 class Edition:
-    """What a pack is called: its folder, which is its id, and its display name, which is also the integration's id."""
+    """What a pack is called.
+
+    folder: the pack's folder, which is also its ID.
+    name: the pack's display name, which is also the integration's ID.
+    """
 
     folder: str
     name: str
@@ -77,7 +85,7 @@ BESIDE = Edition("GenericWebhookPlus", "Generic Webhook Plus")
 
 @dataclass(frozen=True)
 class Options:
-    """What a user may choose: the edition, another image, and the one product whose help is wanted."""
+    """What a user may choose: the edition, another image, and the one product to show help for."""
 
     edition: Edition = OWN
     image: str | None = None
@@ -90,7 +98,10 @@ def named_image(descriptor: Path) -> str:
 
 
 def replace_once(file: Path, pattern: str, value: str) -> None:
-    """Puts a value behind what a pattern finds in a file; raises ValueError unless it finds exactly one place."""
+    """Puts a value behind what a pattern finds in a file.
+
+    Raises ValueError unless the pattern finds exactly one line.
+    """
     text, count = re.subn(f"(?m)^({pattern}).*$", lambda match: match[1] + value, file.read_text())
     if count != 1:
         raise ValueError(f"{file.name} has {count} lines '{pattern}', one is expected")
@@ -98,7 +109,7 @@ def replace_once(file: Path, pattern: str, value: str) -> None:
 
 
 def rename_pack(root: Path, edition: Edition) -> None:
-    """Gives the pack under the root, its integration and their files another id and display name."""
+    """Gives the pack under the root, and its integration, another ID and display name."""
     folder = root / PACK / "Integrations" / OWN.folder
     for file in list(folder.glob(f"{OWN.folder}*")):
         file.rename(folder / file.name.replace(OWN.folder, edition.folder, 1))
@@ -114,13 +125,16 @@ def rename_pack(root: Path, edition: Edition) -> None:
 
 
 def published_bottle() -> str:
-    """Returns the text of the installed bottle.py; raises RuntimeError if it is not the published one of the pinned version."""
+    """Returns the text of the installed bottle.py.
+
+    Raises RuntimeError if it is not the published one of the pinned version.
+    """
     wheel = importlib.metadata.distribution("bottle")
     content = Path(str(wheel.locate_file("bottle.py"))).read_bytes()
     if wheel.version != BOTTLE_VERSION or hashlib.sha256(content).hexdigest() != BOTTLE_SHA256:
         raise RuntimeError(
-            f"The installed Bottle (version {wheel.version}) is not the published {BOTTLE_VERSION}: "
-            "make the environment anew with `tox run -r -e pack`."
+            f"The installed Bottle (version {wheel.version}) is not the published {BOTTLE_VERSION}:"
+            " make the environment anew with `tox run -r -e pack`."
         )
     return content.decode()
 
@@ -130,30 +144,40 @@ def bottle_license() -> str:
     text = importlib.metadata.distribution("bottle").read_text("licenses/LICENSE")
     if not text:
         raise RuntimeError(
-            "The installed Bottle has no licence: make the environment anew with `tox run -r -e pack`."
+            "The installed Bottle has no licence: "
+            "make the environment anew with `tox run -r -e pack`."
         )
     return text.strip()
 
 
 def literal(text: str) -> str:
-    """Returns Python that means the text and looks like it: raw strings, split only where a raw string or the SDK fails."""
+    """Returns Python that means the text and looks like it.
+
+    It is one raw string, split only where a raw string cannot hold the text or the SDK would change
+    it.
+    """
     raw = "r'''" + text.replace("'''", "''' \"'''\" r'''") + "'''"
     written = UNIFIER_REMOVES.sub("\\1''' r'''", raw)
     if ast.literal_eval(written) != text:
         raise RuntimeError(
-            "bottle.py cannot be written into the script as it is: see literal() in Tests/pack/build.py."
+            "bottle.py cannot be written into the script as it is: "
+            "see literal() in Tests/pack/build.py."
         )
     return written
 
 
 def carry_bottle(script: Path) -> None:
-    """Puts Bottle at the beginning of the script, with its licence and what makes it a module where the image has none."""
+    """Puts Bottle at the beginning of the script.
+
+    Its licence stands before it, and with it what makes it a module where the image has none.
+    """
     licence = "\n".join(f"# {line}".rstrip() for line in bottle_license().splitlines())
     carrier = CARRIER.read_text().replace(
         'BOTTLE = ""', f"BOTTLE = {literal(published_bottle())}", 1
     )
     rule = "# " + "-" * 117
-    head = f"{rule}\n# Bottle {BOTTLE_VERSION}, by Marcel Hellkamp, under the MIT licence:\n#\n{licence}\n{rule}\n"
+    title = f"# Bottle {BOTTLE_VERSION}, by Marcel Hellkamp, under the MIT licence:"
+    head = f"{rule}\n{title}\n#\n{licence}\n{rule}\n"
     script.write_text(f"{head}{carrier}\n\n# End of Bottle\n{rule}\n\n{script.read_text()}")
 
 
@@ -165,9 +189,9 @@ def name_bottle(pack: Path) -> None:
     with (pack / "README.md").open("a") as readme:
         readme.write(
             "\n#### Third-party software\n\n"
-            f"The integration's script includes [Bottle](https://bottlepy.org) {BOTTLE_VERSION} by Marcel Hellkamp, unchanged, "
-            "under the MIT license, whose text stands before it in the script. It is used where the Docker image has no "
-            "Bottle of its own.\n"
+            f"The integration's script includes [Bottle](https://bottlepy.org) {BOTTLE_VERSION} "
+            "by Marcel Hellkamp, unchanged, under the MIT license, whose text stands before it in "
+            "the script. It is used where the Docker image has no Bottle of its own.\n"
         )
 
 
@@ -232,7 +256,11 @@ def unified_script(archive: zipfile.ZipFile, edition: Edition) -> str:
 
 
 def without_the_time(name: str, content: bytes) -> bytes:
-    """Returns a file of the zip; metadata.json, where the SDK writes when it ran, then says when the pack was created."""
+    """Returns a file of the zip without the time of the SDK's run.
+
+    The SDK writes it into metadata.json, as `updated`; the time when the pack was created replaces
+    it.
+    """
     if name != "metadata.json":
         return content
     metadata = json.loads(content)
@@ -240,7 +268,7 @@ def without_the_time(name: str, content: bytes) -> bytes:
 
 
 def build(options: Options = Options()) -> bytes:
-    """Returns the zip's bytes: the SDK's files, in the order of their names, with one time and mode."""
+    """Returns the zip's bytes: the SDK's files in the order of their names, one time and mode."""
     with tempfile.TemporaryDirectory(prefix="pack-") as name:
         folder = Path(name)
         target = folder / "same.zip"
@@ -250,7 +278,8 @@ def build(options: Options = Options()) -> bytes:
         ):
             if carried_bottle(unified_script(made, options.edition)) != BOTTLE_SHA256:
                 raise RuntimeError(
-                    "demisto-sdk changed bottle.py inside the script: see literal() in Tests/pack/build.py."
+                    "demisto-sdk changed bottle.py inside the script: "
+                    "see literal() in Tests/pack/build.py."
                 )
             for entry in sorted(made.namelist()):
                 info = zipfile.ZipInfo(entry, OLDEST_TIME)
@@ -263,16 +292,19 @@ def build(options: Options = Options()) -> bytes:
 
 
 def docker_image(text: str) -> str:
-    """Returns the name of an image as it is; raises ArgumentTypeError if Docker would not take it."""
+    """Returns an image's name unchanged; raises ArgumentTypeError if Docker would refuse it."""
     if not IMAGE_NAME.fullmatch(text):
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no name of an image, which looks like demisto/syslog:1.0.0.1"
+            f"{text!r} is not an image's name, which looks like demisto/syslog:1.0.0.1"
         )
     return text
 
 
 def parse(arguments: Sequence[str] | None) -> tuple[Options, Path]:
-    """Returns what the command line asks for, and where the zip goes; ends the process where it is wrong."""
+    """Returns what the command line asks for, and where the zip goes.
+
+    A command line that is wrong ends the process.
+    """
     parser = argparse.ArgumentParser(
         description="Builds the zip to upload in Marketplace > Upload."
     )
@@ -313,7 +345,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("2/2 once more, to compare", flush=True)
         if build(options) != content:
             raise RuntimeError(
-                "Two builds gave different bytes: something of this machine or its clock is in the zip."
+                "Two builds gave different bytes: "
+                "something of this machine or its clock is in the zip."
             )
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_bytes(content)
@@ -325,7 +358,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         or f"{named_image(ROOT / DESCRIPTOR)} (the descriptor's; --docker-image names another)"
     )
     print(
-        f"{output.resolve()}\n{len(content):,} bytes, SHA-256 {hashlib.sha256(content).hexdigest()}\nimage: {image}"
+        output.resolve(),
+        f"{len(content):,} bytes, SHA-256 {hashlib.sha256(content).hexdigest()}",
+        f"image: {image}",
+        sep="\n",
     )
     return 0
 

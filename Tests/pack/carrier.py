@@ -1,7 +1,8 @@
-"""Bottle for an image that has none: the build puts this file, with bottle.py in it, at the beginning of the zip's script.
+"""Bottle for an image that has none.
 
-An `import bottle` asks this finder last of all, so an image's own Bottle is used where there is one. The text below is the
-published bottle.py, unchanged, and its tracebacks show its lines.
+The build puts this file, with bottle.py in it, at the beginning of the zip's script. An `import
+bottle` asks this finder last of all, so an image's own Bottle is used where there is one. The text
+below is the published bottle.py, unchanged, and its tracebacks show its lines.
 """
 
 import importlib.abc
@@ -43,6 +44,7 @@ class BottleCarrier(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader)
         return False
 
 
-# The process may run this script again for another command: Bottle is then found already, here or in sys.modules.
+# The process may run this script again for another command: Bottle is then found already, here or
+# in sys.modules.
 if importlib.util.find_spec("bottle") is None:
     sys.meta_path.append(BottleCarrier())

@@ -1,4 +1,4 @@
-"""The zip a user uploads: what is in it, that it is the same each time, and that its script is the integration."""
+"""The zip a user uploads: it holds the pack, is always the same, and runs the integration."""
 
 from __future__ import annotations
 
@@ -52,7 +52,10 @@ def unified(made: zipfile.ZipFile) -> dict[str, Any]:
 
 
 def test_the_zip_holds_the_pack_and_nothing_else(made: zipfile.ZipFile) -> None:
-    """The integration, the pack's README, notes and metadata are in; tests, their playbook and paths of here are not."""
+    """The integration, the pack's README, notes and metadata are in the zip.
+
+    Tests, their playbook and this machine's paths are not.
+    """
     files = {name for name in made.namelist() if not name.endswith("/")}
 
     assert files == {
@@ -69,11 +72,9 @@ def test_the_zip_holds_the_pack_and_nothing_else(made: zipfile.ZipFile) -> None:
 
 
 def test_the_zip_is_the_descriptor_with_the_script_in_it(made: zipfile.ZipFile) -> None:
-    """All of the descriptor is kept; image, help and README of the integration are what is in its folder."""
-    descriptor, inside = (
-        yaml.safe_load((INTEGRATION / "GenericWebhook.yml").read_text()),
-        unified(made),
-    )
+    """All of the descriptor is kept; image and help are those in the integration's folder."""
+    descriptor = yaml.safe_load((INTEGRATION / "GenericWebhook.yml").read_text())
+    inside = unified(made)
 
     for key in (
         "configuration",
@@ -86,9 +87,8 @@ def test_the_zip_is_the_descriptor_with_the_script_in_it(made: zipfile.ZipFile) 
         "description",
     ):
         assert inside[key] == descriptor[key]
-    assert (
-        inside["display"] == "Generic Webhook (Community Contribution)"
-    )  # what the SDK makes of support: community
+    # The SDK adds this to the name because of `support: community`.
+    assert inside["display"] == "Generic Webhook (Community Contribution)"
     script = {
         key: value
         for key, value in inside["script"].items()
@@ -102,7 +102,10 @@ def test_the_zip_is_the_descriptor_with_the_script_in_it(made: zipfile.ZipFile) 
 
 
 def test_the_script_in_the_zip_is_what_the_sandbox_runs_and_compiles(made: zipfile.ZipFile) -> None:
-    """The SDK pastes the API modules as the sandbox does; but for its own lines and the platform's imports, all is the same."""
+    """The SDK pastes the API modules as the sandbox does.
+
+    Only its own lines and the platform's imports differ.
+    """
     script = unified(made)["script"]["script"]
     source = INTEGRATION / "GenericWebhook.py"
     pasted = descriptor.paste_modules(source.read_text(), source)
@@ -110,12 +113,13 @@ def test_the_script_in_the_zip_is_what_the_sandbox_runs_and_compiles(made: zipfi
     theirs = script.partition("# End of Bottle\n")[2]
     assert own_lines(theirs)[1:] == own_lines(pasted)  # the first is the rule below Bottle
     compile(script, "<the integration in the zip>", "exec")
-    # The platform puts CommonServerPython in front, in the same text: a __future__ import would no longer come first.
+    # The platform puts CommonServerPython in front, in the same text: a __future__ import would no
+    # longer come first.
     compile("demisto = None\n" + script, "<with the platform's text in front>", "exec")
 
 
 def own_lines(script: str) -> list[str]:
-    """Returns the lines of a script that are neither empty, nor the SDK's, the sandbox's or the platform's."""
+    """Returns a script's lines that are neither empty nor added by SDK, sandbox or platform."""
     added = (
         *PLATFORM_IMPORTS,
         "# file: ",
@@ -146,7 +150,7 @@ def test_two_builds_are_the_same_bytes(
 
 
 def test_another_docker_image_is_in_the_zip(made: zipfile.ZipFile, tmp_path: Path) -> None:
-    """--docker-image changes the image and nothing else, and the checkout's descriptor stays as it is."""
+    """--docker-image changes the image and nothing else; the checkout's descriptor is unchanged."""
     before = (INTEGRATION / "GenericWebhook.yml").read_bytes()
 
     done = run_build(
@@ -170,7 +174,10 @@ def test_another_docker_image_is_in_the_zip(made: zipfile.ZipFile, tmp_path: Pat
 
 
 def test_the_zip_carries_the_published_bottle(made: zipfile.ZipFile) -> None:
-    """bottle.py is in the script as the wheel has it, in plain text behind its licence; description and README name both."""
+    """bottle.py is in the script as the wheel has it, in plain text behind its licence.
+
+    The pack's description and README name both.
+    """
     script = unified(made)["script"]["script"]
     recorded = {str(file): file.hash for file in importlib.metadata.files("bottle") or ()}[
         "bottle.py"
@@ -189,9 +196,8 @@ def test_the_zip_carries_the_published_bottle(made: zipfile.ZipFile) -> None:
         .read_text()
         .splitlines()
     )
-    assert (
-        len(set(source) - set(script.splitlines())) < 15
-    )  # all lines but those where the text is split stand there as they are
+    # Only the lines at which the text is split are not in the script as they are.
+    assert len(set(source) - set(script.splitlines())) < 15
     for name in ("README.md", "metadata.json", "pack_metadata.json"):
         assert re.search(
             rf"Bottle(\]\(https://bottlepy.org\))? {build.BOTTLE_VERSION}.*MIT license",
@@ -220,7 +226,10 @@ def test_the_pinned_bottle_is_the_one_of_the_tests() -> None:
     ],
 )
 def test_a_text_is_written_as_itself_or_not_at_all(text: str, fits: bool) -> None:
-    """What is written means that very text and holds nothing that the SDK takes out; what cannot be written is an error."""
+    """What is written means that very text and holds nothing that the SDK removes.
+
+    What cannot be written is an error.
+    """
     if not fits:
         with pytest.raises((RuntimeError, SyntaxError)):
             build.literal(text)
@@ -244,7 +253,10 @@ def test_a_bottle_that_is_not_the_published_one_makes_no_zip(
 def test_a_bottle_that_the_sdk_changes_makes_no_zip(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """If the SDK takes a line out of the text, the zip is refused: here the line that is kept from it otherwise."""
+    """If the SDK removes a line of the text, the zip is refused.
+
+    Here it is a line that literal() usually protects.
+    """
     monkeypatch.setattr(build, "UNIFIER_REMOVES", re.compile("(?!)(x)"))
 
     assert build.main(["--output", str(tmp_path / "x.zip")]) == 1
@@ -253,7 +265,10 @@ def test_a_bottle_that_the_sdk_changes_makes_no_zip(
 
 
 def test_beside_has_names_of_its_own(tmp_path: Path) -> None:
-    """--beside makes the same pack under another pack id, integration id and display name, in a zip of that name."""
+    """--beside makes the same pack under another pack ID, integration ID and display name.
+
+    The zip has that name, too.
+    """
     done = run_build(tmp_path, "--beside", "--output", "plus.zip")
 
     assert done.returncode == 0, done.stderr
@@ -284,7 +299,10 @@ def test_beside_has_names_of_its_own(tmp_path: Path) -> None:
 def test_the_help_shows_the_steps_of_the_product(
     product: str | None, shown: set[str], tmp_path: Path
 ) -> None:
-    """--product leaves in the instance's help that product's steps alone; without it all are there, each under its heading."""
+    """--product leaves only that product's steps in the instance's help.
+
+    Without it all are there, each under its heading.
+    """
     with zipfile.ZipFile(build.sdk_zip(tmp_path, build.Options(product=product))) as archive:
         text = unified(archive)["detaileddescription"]
 
@@ -343,7 +361,7 @@ def test_builds_that_differ_are_refused(
 
 
 def test_a_descriptor_without_an_image_is_an_error(tmp_path: Path) -> None:
-    """A descriptor in which the line to replace is missing, or there twice, is an error and not a zip with the old image."""
+    """A descriptor without the line to replace is an error, not a zip with the old image."""
     (descriptor := tmp_path / "x.yml").write_text("script:\n  type: python\n")
 
     with pytest.raises(ValueError, match="0 lines"):

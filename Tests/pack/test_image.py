@@ -1,6 +1,7 @@
-"""The zip on the image its descriptor names: Python 3.12 with exactly that image's packages, without Bottle and with one.
+"""The zip on the image its descriptor names, without Bottle and with one.
 
-Where no Python 3.12 is found, or PyPI cannot be reached, these tests say so and are skipped.
+Here the image is Python 3.12 with exactly that image's packages. Where no Python 3.12 is found, or
+PyPI cannot be reached, these tests say so and are skipped.
 """
 
 from __future__ import annotations
@@ -21,24 +22,26 @@ import yaml
 from Tests.pack import build
 
 IMAGE = "demisto/syslog:1.0.0.12689358"
-PACKAGES = Path(__file__).with_name(
-    "image-packages.txt"
-)  # as `pip freeze` tells them in that image, pip itself left out
+# What `pip freeze` shows in that image, except pip itself.
+PACKAGES = Path(__file__).with_name("image-packages.txt")
 END_TO_END = build.ROOT / "Tests/end_to_end"
 ZIP_TESTS = {  # on the image as it is, and as if it had a Bottle of its own
     "image": ("test_given_documentation.py", "test_payloads.py", "test_deliveries.py"),
     "image_with_bottle": ("test_payloads.py",),
 }
-MAX_START_SECONDS = (
-    0.3  # of the processor's time, which a busy machine does not stretch as it does the clock's
-)
+# Of processor time, which a busy machine does not stretch as it stretches the clock's.
+MAX_START_SECONDS = 0.3
 NO_NETWORK = re.compile(
-    r"Failed to establish a new connection|Temporary failure in name resolution|Max retries exceeded|ConnectTimeout"
+    "Failed to establish a new connection|Temporary failure in name resolution"
+    "|Max retries exceeded|ConnectTimeout"
 )
 
 
 def pip(python: Path, *arguments: str | Path) -> str:
-    """Runs pip; skips the test if there is no network, and fails it with pip's own words if pip fails otherwise."""
+    """Runs pip and returns its output.
+
+    Without a network the test is skipped; any other failure of pip fails it, with pip's own words.
+    """
     environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     command = [python, "-m", "pip", *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -49,14 +52,15 @@ def pip(python: Path, *arguments: str | Path) -> str:
 
 
 def python_3_12() -> str | None:
-    """Returns an interpreter of Python 3.12: this one, the PATH's or one of pyenv's; None where there is none."""
+    """Returns an interpreter of Python 3.12 (this one, the PATH's or pyenv's), or None."""
     root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
     found = [
         sys.executable,
         shutil.which("python3.12"),
         *map(str, sorted(root.glob("versions/3.12*/bin/python3.12"))),
     ]
-    check = "import sys, venv; sys.exit(sys.version_info[:2] != (3, 12))"  # pyenv's shims exist without the version, too
+    # pyenv's shims exist without the version, too.
+    check = "import sys, venv; sys.exit(sys.version_info[:2] != (3, 12))"
     runs = (
         python
         for python in found
@@ -71,7 +75,8 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     python = python_3_12()
     if python is None:
         pytest.skip(
-            "There is no Python 3.12 here, which the image has: put one on the PATH, or install it with pyenv."
+            "There is no Python 3.12 here, which the image has: "
+            "put one on the PATH, or install it with pyenv."
         )
     folder = tmp_path_factory.mktemp("image") / "venv"
     subprocess.run([python, "-m", "venv", folder], check=True)
@@ -120,14 +125,17 @@ def carrier(pack: Path, folder: Path) -> Path:
 
 
 def test_the_descriptor_names_the_image() -> None:
-    """The descriptor and what the integration says where a module is missing name the image whose packages are here."""
+    """The image whose packages are here is the descriptor's.
+
+    The integration names the same one where a module is missing.
+    """
     descriptor = build.ROOT / build.DESCRIPTOR
     assert yaml.safe_load(descriptor.read_text())["script"]["dockerimage"] == IMAGE
     assert f'Choose {IMAGE}, or "' in descriptor.with_suffix(".py").read_text()
 
 
 def test_the_environment_is_the_image(image: Path) -> None:
-    """Exactly the listed packages are installed, they need no other, and Bottle is not among them."""
+    """Exactly the listed packages are installed; they need no other, and none is Bottle."""
     assert "No broken requirements found." in pip(image, "check")
     installed = {
         f"{package['name'].lower().replace('_', '-').replace('.', '-')}=={package['version']}"
@@ -144,7 +152,10 @@ def test_the_environment_is_the_image(image: Path) -> None:
 def test_the_end_to_end_tests_pass_on_the_zip(
     environment_name: str, pack: Path, request: pytest.FixtureRequest
 ) -> None:
-    """The tests of what the documentation promises (TLS among them), of bodies (multipart among them) and of real deliveries."""
+    """What the documentation promises holds on the image, and so do the tests of deliveries.
+
+    TLS is among the promises, multipart among the bodies.
+    """
     python = request.getfixturevalue(environment_name)
     settings = Path(__file__).with_name("pytest.ini")
     tests = [str(END_TO_END / name) for name in ZIP_TESTS[environment_name]]
@@ -177,9 +188,13 @@ def test_the_end_to_end_tests_pass_on_the_zip(
 def test_an_image_s_own_bottle_comes_first(
     image: Path, image_with_bottle: Path, pack: Path, tmp_path: Path
 ) -> None:
-    """The carried Bottle is imported where there is no other, and only there; running the script again adds nothing."""
+    """The carried Bottle is imported where there is no other, and only there.
+
+    Running the script again adds nothing.
+    """
     code = (
-        "import sys; text = open(sys.argv[1]).read(); names = {'__name__': 'builtins'}; exec(text, names); exec(text, {})\n"
+        "import sys; text = open(sys.argv[1]).read(); names = {'__name__': 'builtins'}\n"
+        "exec(text, names); exec(text, {})\n"
         "import bottle; print(bottle.__name__, bottle.__version__, bottle.__file__, "
         "sum(type(finder).__name__ == 'BottleCarrier' for finder in sys.meta_path))"
     )
@@ -204,7 +219,10 @@ def test_a_traceback_shows_the_lines_of_the_carried_bottle(
 
 
 def test_starting_takes_little_longer(image: Path, pack: Path, tmp_path: Path) -> None:
-    """Reading the script's first part and importing Bottle from it takes less than 0.3 s of processor time, the best of three."""
+    """Importing Bottle from the script takes less than 0.3 s of processor time.
+
+    That includes reading the script's first part, and it is the best of three.
+    """
     code = (
         "import sys, time; text = open(sys.argv[1]).read(); before = time.process_time()\n"
         "exec(text); import bottle; print(time.process_time() - before)"

@@ -1,4 +1,7 @@
-"""The zips a user uploads, in place of the published pack and beside it, in the sandbox: what was tested is what is installed."""
+"""The zips a user uploads work in the sandbox, so what was tested is what is installed.
+
+One replaces the published pack, the other is installed next to it.
+"""
 
 import subprocess
 import sys

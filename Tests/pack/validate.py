@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Validates the pack with demisto-sdk: its default run, then every code that works without a network.
+"""Validates the pack with demisto-sdk: its default run, then all codes that need no network.
 
     python Tests/pack/validate.py
 
-The SDK's default run looks at 15 codes. The lists below add the rest, code by code, and test_validate.py shows each of them
-to fail once. A code of the SDK is in a list, is left out with a reason, or is about kinds of content this pack has not:
-an SDK that brings a code nobody has looked at, or drops one of ours, fails the run.
+The SDK's default run looks at 15 codes. The lists below add the rest, code by code, and
+test_validate.py makes one of each list fail. A code of the SDK is in a list, is left out with a
+reason, or is about kinds of content that this pack does not have: an SDK that brings a code nobody
+has looked at, or drops one of ours, fails the run.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ CODES = codes_of(
     DS="100 101 104 105 108",
     IM="100 101 106 108 109 111",
     IN=(
-        "100 101 102 106 107 108 109 110 112 113 114 115 117 118 121 122 123 125 126 130 131 134 135 141 142 144 145 "
-        "146 149 151 152 153 154 156 158 159 160 161 162 163 168 169 170 171"
+        "100 101 102 106 107 108 109 110 112 113 114 115 117 118 121 122 123 125 126 130 131 134 "
+        "135 141 142 144 145 146 149 151 152 153 154 156 158 159 160 161 162 163 168 169 170 171"
     ),
     MC="101",
     PA="100 101 104 105 107 108 109 111 113 115 117 118 123 125 127 128 130 134 135 137",
@@ -89,7 +90,7 @@ LEFT_OUT = {
     "RN105": _OLD,
     "RN106": "needs a git remote to compare with",
     "RN107": "needs a git remote to compare with",
-    "RN108": "forbids release notes in a pack that is new to the platform's content repository; we are not in it",
+    "RN108": "forbids release notes in a pack that is new to the platform's repository, as ours is",
     "RN111": "looks at notes that a git diff calls added, in a pack that it calls modified",
     **dict.fromkeys(codes_of(BC="100 102 104 105 106 107 108 110 112 114 115 117"), _OLD),
     **dict.fromkeys(codes_of(GR="100 101 102 103 104 105 106 107 108 109 110 114 118"), _GRAPH),
@@ -109,9 +110,10 @@ class Finding:
 
 
 def copy_pack(root: Path, source: Path = ROOT) -> None:
-    """Copies the packs, without what tools left in them, into the empty content root and commits them.
+    """Copies the packs into the empty content root and commits them.
 
-    The SDK looks for a git repository with a commit, and takes untracked files for content; a copy has exactly the pack.
+    The SDK looks for a git repository with a commit, and takes untracked files for content; what
+    tools left in the packs is therefore not copied.
     """
     left_by_tools = shutil.ignore_patterns("__pycache__", ".*_cache", "*.pyc")
     for pack in (PACK, MODULES):
@@ -144,7 +146,10 @@ def sdk_environment(root: Path) -> dict[str, str]:
 
 
 def default_run(root: Path, pack: Path = PACK) -> int:
-    """Runs `demisto-sdk validate -i <pack>` and returns its exit code; shows what it says if that is not 0."""
+    """Runs `demisto-sdk validate -i <pack>` and returns its exit code.
+
+    If that is not 0, the SDK's output is shown.
+    """
     command = [sys.executable, "-m", "demisto_sdk", "validate", "-i", str(pack)]
     done = subprocess.run(
         command, cwd=root, env=sdk_environment(root), capture_output=True, text=True, check=False
@@ -174,7 +179,8 @@ def no_network() -> Iterator[list[str]]:
 class Sdk:
     """The SDK inside this process: many runs for one import of it, which takes seconds.
 
-    The SDK fixes the content root when it is imported, so a process has one; the pack in it may change between runs.
+    The SDK fixes the content root when it is imported, so a process has one; the pack in it may
+    change between runs.
     """
 
     def __init__(self, root: Path, pack: Path = PACK) -> None:
@@ -182,9 +188,8 @@ class Sdk:
         os.environ.update(sdk_environment(root))
         os.chdir(root)
         importlib.import_module("loguru").logger.disable("demisto_sdk")
-        importlib.import_module(
-            "demisto_sdk.commands.validate.validate_setup"
-        )  # the command's own imports, in its order
+        # These are the command's own imports, in its order.
+        importlib.import_module("demisto_sdk.commands.validate.validate_setup")
         validate = "demisto_sdk.commands.validate"
         self._initializer = importlib.import_module(f"{validate}.initializer").Initializer
         self._manager = importlib.import_module(f"{validate}.validate_manager").ValidateManager
@@ -197,7 +202,10 @@ class Sdk:
         self._status, self._mode = constants.GitStatuses, constants.ExecutionMode.SPECIFIC_FILES
 
     def manager(self, codes: Iterable[str], status: str | None = None) -> Any:
-        """Returns the SDK's manager for a run of the codes over the pack, as if git called its files by that status."""
+        """Returns the SDK's manager for a run of the codes over the pack.
+
+        status: what git seems to call the pack's files, such as "ADDED".
+        """
         initializer = self._initializer(file_path=str(self.pack), execution_mode=self._mode)
         items, invalid = initializer.gather_objects_to_run_on()
         for item in items:
@@ -209,7 +217,10 @@ class Sdk:
         )
 
     def run(self, codes: Iterable[str], status: str | None = None) -> list[Finding]:
-        """Runs the codes and returns what they found; raises RuntimeError if one asks for the network or fails itself."""
+        """Runs the codes and returns what they found.
+
+        Raises RuntimeError if one asks for the network or fails itself.
+        """
         codes = list(codes)
         with no_network() as asked:
             manager = self.manager(codes, status)
@@ -219,7 +230,10 @@ class Sdk:
         return sorted(self._findings(manager.validation_results))
 
     def blind_codes(self, codes: Iterable[str], status: str | None = None) -> list[str]:
-        """Returns the codes that the SDK has not, or that look at nothing of the pack: their runs would say nothing."""
+        """Returns the codes whose runs would say nothing.
+
+        The SDK does not have them, or they look at nothing of the pack.
+        """
         manager = self.manager(codes, status)
         looked = {
             validator.error_code
@@ -229,7 +243,7 @@ class Sdk:
         return sorted(set(codes) - looked)
 
     def unknown_codes(self) -> set[str]:
-        """Returns the codes of the SDK that look at something of the pack and are in no list of this file."""
+        """Returns the SDK's codes that look at some of the pack and are in no list of this file."""
         ours = {*CODES, *CODES_OF_ADDED_FILES, *CODES_OF_MODIFIED_FILES, *LEFT_OUT}
         kinds = tuple({type(item) for item in self.manager(["BA100"]).objects_to_run})
         return {v.error_code for v in self._validators() if issubclass_of(v, kinds)} - ours
@@ -259,7 +273,10 @@ RUNS = ((CODES, None), (CODES_OF_ADDED_FILES, "ADDED"), (CODES_OF_MODIFIED_FILES
 
 
 def explicit_run(sdk: Sdk) -> list[str]:
-    """Runs every code of the three lists and returns the problems: findings, codes that look at nothing, codes nobody knows."""
+    """Runs every code of the three lists and returns the problems.
+
+    These are findings, codes that look at nothing, and codes that are in no list.
+    """
     problems = [str(finding) for codes, status in RUNS for finding in sdk.run(codes, status)]
     blind = [code for codes, status in RUNS for code in sdk.blind_codes(codes, status)]
     problems += [
@@ -290,7 +307,8 @@ def main() -> int:
         ]
         count = sum(len(codes) for codes, _ in RUNS)
         print(
-            f"3/3 {count} codes more; {len(LEFT_OUT)} left out, with a reason each, in {Path(__file__).name}",
+            f"3/3 {count} more codes; "
+            f"{len(LEFT_OUT)} left out, each with a reason in {Path(__file__).name}",
             flush=True,
         )
         problems += explicit_run(Sdk(root))

@@ -1,4 +1,4 @@
-"""What the container is started with: the parameters the descriptor (YAML) declares, and the script's text."""
+"""What the container is started with: the descriptor's parameters and the script's text."""
 
 import os
 import re
@@ -29,8 +29,8 @@ BOOLEANS = {
     "off": False,
     "": False,
 }
-# The platform's own order: the server prepends CommonServerPython, and these two lines are all it takes out of a script.
-# They are left blank, so that every other line keeps its number.
+# The platform's own order: the server prepends CommonServerPython, and these two lines are all that
+# it removes from a script. They are left blank, so that every other line keeps its number.
 IMPORT_LINES = re.compile(
     r"^(?:import demistomock as demisto|from CommonServerPython import \*)(?:[ \t].*)?$",
     re.MULTILINE,
@@ -85,7 +85,7 @@ class Descriptor:
     def script(self) -> str:
         """Return the text the loop runs: CommonServerPython and the integration, in one namespace.
 
-        Between them stands, where there is one, the name of the integration's file: a comment, to which the loop pays heed.
+        If the integration has a file, a comment between them names it for loop.py.
         """
         place = f"# file: {self.file}\n" if self.file else ""
         return (
@@ -98,15 +98,19 @@ class Descriptor:
     def injected(
         self, constants: Mapping[str, Any], replacements: Mapping[str, str]
     ) -> "Descriptor":
-        """Return the integration with other constants and functions, see injection.py; raises InjectionError."""
+        """Return the integration with other constants and functions; see injection.py.
+
+        Raises InjectionError.
+        """
         if not constants and not replacements:
             return self
         return replace(self, code=inject(self.code, constants, replacements, self.file))
 
     def params(self, given: Mapping[str, Any], files: bool = True) -> dict[str, Any]:
-        """Return what `demisto.params()` shall return; raises DescriptorError for a name nobody declared.
+        """Return what `demisto.params()` is to return.
 
         files: whether `@path` as a value stands for the file's text.
+        Raises DescriptorError for a name that is not declared.
         """
         params = {
             name: value_of(parameter, parameter.default)
@@ -124,21 +128,26 @@ class Descriptor:
 
 
 def paste_modules(code: str, file: Path) -> str:
-    """Return a script with the text of its API modules in place of their imports, as demisto-sdk makes the zip.
+    """Return a script with the text of its API modules in place of their imports.
 
-    A line names the file of each part, for loop.py; blank lines keep the numbers of the script's own lines.
+    demisto-sdk does the same for the zip. Here a line names the file of each part, for loop.py, and
+    blank lines keep the numbers of the script's own lines.
     """
 
     def paste(found: re.Match[str]) -> str:
         module = API_MODULES / found[1] / f"{found[1]}.py"
         lines_before = "\n" * (code.count("\n", 0, found.start()) + 1)
-        return f"# file: {module}\n{module.read_text(encoding='utf-8')}\n# file: {file}\n{lines_before}"
+        text = module.read_text(encoding="utf-8")
+        return f"# file: {module}\n{text}\n# file: {file}\n{lines_before}"
 
     return MODULE_IMPORT.sub(paste, code)
 
 
 def value_of(parameter: Parameter, value: Any, files: bool = True) -> Any:
-    """Return a parameter's value as the server sends it: text as typed in the form becomes what its type says."""
+    """Return a parameter's value as the server sends it.
+
+    A text, as typed in the form, becomes a value of the parameter's type.
+    """
     if parameter.type == CREDENTIALS:
         return credentials_of(value)
     if files and isinstance(value, str) and value.startswith("@"):
@@ -146,7 +155,8 @@ def value_of(parameter: Parameter, value: Any, files: bool = True) -> Any:
     if parameter.type == BOOLEAN and (value is None or isinstance(value, str)):
         if (value or "").strip().lower() not in BOOLEANS:
             raise DescriptorError(
-                f"The parameter {parameter.name!r} is a checkbox: give true or false, not {value!r}."
+                f"The parameter {parameter.name!r} is a checkbox: "
+                f"give true or false, not {value!r}."
             )
         return BOOLEANS[(value or "").strip().lower()]
     if parameter.type == MULTI_SELECT and (value is None or isinstance(value, str)):
@@ -155,7 +165,10 @@ def value_of(parameter: Parameter, value: Any, files: bool = True) -> Any:
 
 
 def credentials_of(value: Any) -> Any:
-    """Split `user:password` at the first colon, `_header:NAME:value` at the second, as the form's two fields would hold them."""
+    """Return credentials as the form's two fields hold them.
+
+    `user:password` is split at the first colon, `_header:NAME:value` at the second.
+    """
     if value is not None and not isinstance(value, str):
         return value
     text = value or ""
@@ -203,7 +216,10 @@ def load(script: Path | None = None, pack: Path | None = None) -> Descriptor:
 
 
 def from_pack(pack: Path) -> Descriptor:
-    """Return the unified integration inside a pack's zip, or inside the zip within a zip that the marketplace's upload takes."""
+    """Return the unified integration inside a pack's zip.
+
+    It may be inside a zip within that zip, which the marketplace's upload takes as well.
+    """
     try:
         found = list(unified(pack.read_bytes()))
     except (OSError, zipfile.BadZipFile) as error:
@@ -235,9 +251,8 @@ def unified(archive: bytes) -> Iterator[dict[str, Any]]:
 
 def parse_yaml(text: bytes) -> dict[str, Any]:
     """Return a descriptor's mapping."""
-    parsed = yaml.load(
-        text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    )  # both are the safe loader
+    # Both are the safe loader.
+    parsed = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     if not isinstance(parsed, dict):
         raise DescriptorError("The descriptor is no YAML mapping.")
     return parsed

@@ -1,9 +1,9 @@
-"""Other constants and other functions for an integration under test, put into its script without matching its lines.
+"""Other constants and functions for an integration under test, put into its script.
 
-A constant gets its other value right behind its own statement, on the same line: whatever is derived from the constant (another
-one, a default argument, a class attribute) is derived from the other value, and every line keeps its number. A function is
-replaced right before the entry guard, when everything it may need is defined; a table of functions that stands above keeps the
-old one.
+A constant gets its other value right behind its own statement, on the same line: whatever is
+derived from the constant (another one, a default argument, a class attribute) is derived from the
+other value, and every line keeps its number. A function is replaced right before the entry guard,
+when everything it may need is defined; a table of functions that stands above keeps the old one.
 """
 
 import ast
@@ -11,23 +11,30 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-# The script's last statement; in a pack's unified script an embedded module may have a guard of its own before it.
+# The script's last statement; in a pack's unified script an embedded module may have a guard of its
+# own before it.
 ENTRY_GUARD = re.compile(r"^if __name__\b", re.MULTILINE)
 
 
 class InjectionError(Exception):
-    """A name that the script does not have, or a script without an entry guard; the text says which."""
+    """A name that the script does not have, or a script without an entry guard.
+
+    The text says which.
+    """
 
 
 def inject(
     code: str, constants: Mapping[str, Any], replacements: Mapping[str, str], file: object = None
 ) -> str:
-    """Return a script's code with other constants and functions; raises InjectionError for a name it does not define.
+    """Return a script's code with other constants and functions.
 
     constants: name of a module's constant to its value, anything whose repr() is Python.
-    replacements: name of a function (`name`), a method (`Class.name`, inherited ones too) or an attribute of an imported module
-    (`time.time`) to the text of an expression that takes its place; in it `original` is what stood there before.
-    file: the code's own file, named again behind what is put in (see loop.py), so that the lines there are the file's.
+    replacements: name of a function (`name`), a method (`Class.name`, inherited ones too) or an
+        attribute of an imported module (`time.time`) to the text of an expression that takes its
+        place; in it `original` is what stood there before.
+    file: the code's own file, named again behind what is put in (see loop.py), so that the lines
+        there are the file's.
+    Raises InjectionError for a name that the script does not define.
     """
     module = ast.parse(code)
     known = _replaceable(module)
@@ -75,15 +82,17 @@ def _with_replacements(code: str, replacements: Mapping[str, str], file: object)
     )
     if not file:
         return code[:start] + text + code[start:]
-    own_lines = code[:start].rpartition(f"# file: {file}\n")[
-        2
-    ]  # behind the API modules, where there are any
+    # These stand behind the API modules, where there are any.
+    own_lines = code[:start].rpartition(f"# file: {file}\n")[2]
     blank = "\n" * own_lines.count("\n")
     return f"{code[:start]}# file: <injected>\n{text}# file: {file}\n{blank}{code[start:]}"
 
 
 def _replaceable(module: ast.Module) -> Callable[[str], bool]:
-    """Return a function that tells whether a name can be replaced: a function, or an attribute of a class or an import."""
+    """Return a function that returns whether a name can be replaced.
+
+    These are functions, and attributes of a class or an import.
+    """
     functions = {
         node.name
         for node in module.body

@@ -1,11 +1,13 @@
 """The platform's script loop and its `demisto` object, as they run inside the container.
 
-Started as `python -P loop.py` by container.py. It stands in for the platform's own, so it imports nothing of the sandbox, and it
-keeps the platform's costs too: `json.dump` to the text stream, one flush and one blocking `readline` per call.
+Started as `python -P loop.py` by container.py. It stands in for the platform's own, so it imports
+nothing of the sandbox, and it keeps the platform's costs too: `json.dump` to the text stream, one
+flush and one blocking `readline` per call.
 
-In two things it is kinder. Behind a line `# file: <name>` the script is compiled as that file's, in the same namespace, so that
-tracebacks name the integration's own lines, and coverage can measure them. In a folder that SANDBOX_CODE_FOLDER names, compiled
-scripts are kept: compiling is a third of a start, and the tests start hundreds of containers.
+In two things it differs. Behind a line `# file: <name>` the script is compiled as that file's, in
+the same namespace, so that tracebacks name the integration's own lines, and coverage can measure
+them. Compiled scripts are kept in the folder that SANDBOX_CODE_FOLDER names: compiling is a third
+of a start, and the tests start hundreds of containers.
 """
 
 import builtins
@@ -26,13 +28,15 @@ from typing import Any
 
 ERROR_MARKER = "[ERROR-fd5a7750-7182-4b38-90ba-091824478903]"
 FILE_LINE = re.compile(r"^# file: (.+)\n", re.MULTILINE)
-LOCK_SECONDS = float(
-    os.environ.get("SANDBOX_LOCK_SECONDS") or 60
-)  # the platform's timeout; tests of a dead heartbeat shorten it
+# The platform's timeout; tests of a dead heartbeat shorten it.
+LOCK_SECONDS = float(os.environ.get("SANDBOX_LOCK_SECONDS") or 60)
 
 
 class Demisto:
-    """The `demisto` object of one command: what is local answers at once, everything else is a line to the server."""
+    """The `demisto` object of one command.
+
+    What is local is answered at once, everything else is a line to the server.
+    """
 
     def __init__(self, command: dict[str, Any]) -> None:
         self._command = command
@@ -51,7 +55,7 @@ class Demisto:
     # ---- the wire
 
     def enable_multithreading(self) -> None:
-        """Let more than one thread call the server, one at a time; calling it again changes nothing."""
+        """Let several threads call the server, one at a time; a second call changes nothing."""
         if self._lock is None:
             self._lock = threading.Lock()
 
@@ -203,7 +207,10 @@ def as_entry(result: Any) -> dict[str, Any]:
 
 
 def beat(demisto: Demisto, interval: float, stopped: threading.Event) -> None:
-    """Send heartbeats until the script has ended; a line busy for too long ends this thread with its RuntimeError."""
+    """Send heartbeats until the script has ended.
+
+    A line that is busy for too long ends this thread with a RuntimeError, as on the platform.
+    """
     while not stopped.is_set():
         sleep(interval)
         if not stopped.is_set():
@@ -218,7 +225,7 @@ def units(script: str) -> Iterator[tuple[str, str]]:
 
 
 def compiled(text: str, name: str) -> Any:
-    """Return the code of a part of a script, from the folder of compiled ones where there is one."""
+    """Return the code of a part of a script, from the folder of compiled ones if there is one."""
     folder = os.environ.get("SANDBOX_CODE_FOLDER")
     if not folder:
         return compile(text, name, "exec")
@@ -236,7 +243,7 @@ def compiled(text: str, name: str) -> Any:
 
 
 def run_script(command: dict[str, Any]) -> None:
-    """Run one command's script in a namespace of its own and report its exception, if any, then its end."""
+    """Run one command's script in its own namespace; report its exception, if any, then its end."""
     demisto = Demisto(command)
     stopped = threading.Event()
     interval = float(command.get("heartbeat_interval") or 30)
@@ -267,7 +274,10 @@ def run_script(command: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Answer pings and run commands until the server closes the line, or after one command when that was native."""
+    """Answer pings and run commands until the server closes the line.
+
+    A native command is the only one of its process.
+    """
     while line := sys.stdin.readline():
         if line.strip() == "ping":
             Demisto._exchange({"type": "pong"}, answered=False)

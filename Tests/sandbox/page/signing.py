@@ -92,8 +92,8 @@ def proven(
 ) -> tuple[str, Headers]:
     """Return a request's path and headers with the credentials that an instance asks for.
 
-    Of several secrets, one a line, the first one is used. Existing credentials are replaced. The ID of a delivery (webhook-id) and the prefix of a
-    signature (sha256=) are kept.
+    Of several secrets, one a line, the first one is used. Existing credentials are replaced. The ID
+    of a delivery (webhook-id) and the prefix of a signature (sha256=) are kept.
     """
     scheme = Scheme.of(username)
     if scheme.kind == "basic":

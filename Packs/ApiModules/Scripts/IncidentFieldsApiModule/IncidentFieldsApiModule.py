@@ -522,7 +522,11 @@ class NativeFormat:
         read_severity: Callable[[Any, Any], int | float],
         parse: Callable[[str], Any],
     ) -> None:
-        """Make a reader. Both take a value and the instance's own severities; ``parse`` takes a text."""
+        """Make a reader.
+
+        read_date, read_severity: take a value and the instance's own severities.
+        parse: takes the text of a raw_json.
+        """
         self._parse = parse
         self._readers: dict[str, Callable[[Any, Any], Any]] = {
             "name": title_field,
@@ -538,9 +542,10 @@ class NativeFormat:
     def read(
         self, payload: dict[str, Any], spelling: str, own: Any
     ) -> tuple[dict[str, Any], dict[str, Any], bool]:
-        """Return incident fields and rawJSON of an object with raw_json, and whether that is the whole rawJSON.
+        """Return incident fields and rawJSON of an object with raw_json.
 
-        Raises FieldError that names a wrong field.
+        The third value is whether the raw_json is the whole rawJSON. Raises FieldError, which names
+        a wrong field.
         """
         second = [
             name for name in RAW_SPELLINGS if payload.get(name) is not None and name != spelling
@@ -570,7 +575,10 @@ class NativeFormat:
         return fields, raw, not kept
 
     def read_documented(self, payload: dict[str, Any], own: Any) -> dict[str, Any]:
-        """Return the incident's fields of an object that holds nothing else; what does not fit is only in rawJSON."""
+        """Return the incident's fields of an object that holds nothing else.
+
+        A value that does not fit its field is only in rawJSON.
+        """
         fields = {}
         for name, value in payload.items():
             if name in self._readers and not is_blank(value):

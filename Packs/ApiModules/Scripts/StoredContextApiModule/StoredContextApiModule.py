@@ -1,8 +1,8 @@
 """What an instance's integration context holds: samples, seen events, early answers, a status.
 
-What it is for: the names of its values, and reading them whatever state they are in, for what is damaged is
-reported and replaced. It knows nothing of how the context is fetched and written, of events in progress, or
-of an instance's parameters.
+What it is for: the names of its values, and reading them whatever state they are in, for what is
+damaged is reported and replaced. It knows nothing of how the context is fetched and written, of
+events in progress, or of an instance's parameters.
 """
 
 import json
@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 SAMPLES_KEY = "sample_events"
 FOUND_KEY = "found_ids"  # {event's key: incident's ID}, newest last
-TIMES_KEY = "found_times"  # {event's key: when it was created, epoch seconds}, where events are forgotten after a time
+# {event's key: when it was created, epoch seconds}, where events are forgotten after a time.
+TIMES_KEY = "found_times"
 PROMISED_KEY = "promised"  # events answered 202 that XSOAR has not created yet
 RESET_KEY = "reset"  # what a command wants forgotten: samples, events or all
 STATUS_KEY = "status"  # the running container's counters
@@ -38,7 +39,10 @@ def texts_of(context: dict[str, Any]) -> dict[str, str]:
 
 
 def read_context(value: Any) -> tuple[dict[str, Any], Stored]:
-    """Return an integration context as a dict, and what it holds; what is wrong with it is in ``Stored.damage``."""
+    """Return an integration context as a dict, and what it holds.
+
+    What is wrong with it is in ``Stored.damage``.
+    """
     damages: list[str] = [] if isinstance(value, dict) or not value else ["it is no object"]
     context = dict(value) if isinstance(value, dict) else {}
     times = read_value(TIMES_KEY, context.get(TIMES_KEY), damages) or {}
@@ -56,7 +60,10 @@ def read_context(value: Any) -> tuple[dict[str, Any], Stored]:
 
 
 def read_promised(text: Any, damages: list[str]) -> list[dict[str, Any]]:
-    """Return the promised events in a context's text; what is wrong with it is appended to ``damages``."""
+    """Return the promised events in a context's text.
+
+    What is wrong with it is appended to ``damages``.
+    """
     items = read_value(PROMISED_KEY, text, damages) or []
     if isinstance(items, list) and all(map(is_promised_event, items)):
         return items
@@ -77,7 +84,10 @@ def is_promised_event(item: Any) -> bool:
 
 
 def read_samples(text: Any, damages: list[str]) -> list[dict[str, Any]]:
-    """Return the sample events in a context's text, oldest first; what is wrong with it is appended to ``damages``."""
+    """Return the sample events in a context's text, oldest first.
+
+    What is wrong with it is appended to ``damages``.
+    """
     samples = read_value(SAMPLES_KEY, text, damages) or []
     if not isinstance(samples, list) or not all(isinstance(sample, dict) for sample in samples):
         damages.append(f"{SAMPLES_KEY} is no list of incidents")
@@ -86,7 +96,11 @@ def read_samples(text: Any, damages: list[str]) -> list[dict[str, Any]]:
 
 
 def read_found(text: Any, damages: list[str]) -> dict[str, Any]:
-    """Return ``{key: incident id or None}`` from a context's text: ours, or the older list of ``path:value``."""
+    """Return ``{key: incident id or None}`` from a context's text.
+
+    The text is such an object, or the older list of ``path:value``. What is wrong with it is
+    appended to ``damages``.
+    """
     found = read_value(FOUND_KEY, text, damages) or {}
     if isinstance(found, list) and all(isinstance(key, str) for key in found):
         return dict.fromkeys(found[-MAX_FOUND_IDS:])
