@@ -5,9 +5,9 @@
 
 What goes into the zip differs from the checkout's pack in three things, each a function below: the
 script carries Bottle, which the platform's image does not have, the test playbook is left out, and
-the help's parts for the products are chosen. The SDK stamps its zip with the time; here times,
-order and modes are set, so the same sources give the same bytes. Each run builds twice, from two
-folders, and compares.
+the help's parts for the products are chosen. One option gets its quotes back. The SDK stamps its
+zip with the time; here times, order and modes are set, so the same sources give the same bytes.
+Each run builds twice, from two folders, and compares.
 """
 
 from __future__ import annotations
@@ -267,6 +267,15 @@ def without_the_time(name: str, content: bytes) -> bytes:
     return json.dumps({**metadata, "updated": metadata["created"]}, indent=4).encode()
 
 
+def with_quoted_words(content: bytes) -> bytes:
+    """Returns a unified descriptor whose options are all texts, quoted where YAML 1.1 reads more.
+
+    The SDK writes the option `off` without quotes, and the platform's reader would make it false.
+    """
+    head, script, rest = content.partition(b"\nscript:\n")
+    return re.sub(rb"(?m)^( *- )(on|off|yes|no)$", rb"\1'\2'", head) + script + rest
+
+
 def build(options: Options = Options()) -> bytes:
     """Returns the zip's bytes: the SDK's files in the order of their names, one time and mode."""
     with tempfile.TemporaryDirectory(prefix="pack-") as name:
@@ -287,7 +296,10 @@ def build(options: Options = Options()) -> bytes:
                     3,
                     (0o40755 if entry.endswith("/") else 0o100644) << 16,
                 )
-                out.writestr(info, without_the_time(entry, made.read(entry)), zipfile.ZIP_DEFLATED)
+                content = without_the_time(entry, made.read(entry))
+                if entry.startswith("Integrations/") and entry.endswith(".yml"):
+                    content = with_quoted_words(content)
+                out.writestr(info, content, zipfile.ZIP_DEFLATED)
         return target.read_bytes()
 
 

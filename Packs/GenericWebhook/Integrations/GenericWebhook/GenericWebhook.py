@@ -48,9 +48,10 @@ try:
     from gevent.lock import Semaphore
 except ImportError as missing:
     sentence = (
-        f"Generic Webhook cannot run in this instance's Docker image: {missing}. Choose "
-        "demisto/syslog:1.0.0.12689358, or another image with Python 3.11 or newer and gevent, and "
-        "enable the instance again. Bottle comes with the pack's zip: where it is what is missing, "
+        f"Generic Webhook cannot run in this instance's Docker image: {missing}. "
+        "Choose demisto/syslog:1.0.0.12689358, or "
+        "another image with Python 3.11 or newer and gevent, and enable the instance again. "
+        "Bottle comes with the pack's zip: where it is what is missing, "
         "upload the zip that tox run -e pack makes."
     )
     demisto.error(sentence)
