@@ -120,7 +120,7 @@ class TestLengths:
     @pytest.mark.parametrize("text", ["", "abc", "ü€😀", 'a"b\\'])
     def test_a_small_text_counts_in_utf_8(self, text: str) -> None:
         assert incident_fields.byte_length(text) == len(text.encode())
-        assert incident_incident_fields.escaped_length(text) == len(text.encode())
+        assert incident_fields.escaped_length(text) == len(text.encode())
 
     @pytest.mark.parametrize("text", ["x", 'a"', "\\", "ü", "€a"])
     def test_a_large_text_counts_as_the_platform_escapes_it(self, text: str) -> None:
