@@ -206,9 +206,6 @@ class TestSeenEvents:
         assert list(seeing.events.seen) == ["b", "c"]
 
 
-# ---- what the integration context holds
-
-
 # ---- samples and the integration context
 
 
@@ -249,6 +246,18 @@ def sample_named(name: str) -> dict[str, Any]:
 
 
 class TestContextKeeper:
+    def test_a_long_key_of_an_earlier_version_is_found_again(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        Given: a long key in the context, as an earlier version wrote it
+        When: the context is loaded
+        Then: it is known by what an event's key is shortened to
+        """
+        long = "a:" + "x" * 500
+        keeping = Keeping(monkeypatch, {"found_ids": json.dumps([long])}).load()
+        assert list(keeping.events.seen) == [webhook.shorten_key(long)]
+
     def test_what_the_context_held_stands_before_what_is_new(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
