@@ -1012,6 +1012,32 @@ class TestService:
             lambda: "Generic Webhook: 1 answered 405, 1 incidents created" in one.platform.logs
         )
 
+    def test_the_hour_s_unknown_senders_are_logged(
+        self, instance: Callable[..., Instance], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(webhook, "UNKNOWN_REPORT_SECONDS", 0)
+        one = instance(recognize="known senders").run()
+        one.post(posted(b'{"heat": "s3cret-value"}'))
+        await_that(
+            lambda: "Events of unknown senders: 1 with the keys 'heat'." in one.platform.logs
+        )
+
+    def test_the_status_tells_the_events_of_each_sender(
+        self, instance: Callable[..., Instance]
+    ) -> None:
+        """
+        Given: an instance that has counted events of a known sender and of unknown ones
+        When: it writes its status
+        Then: both are there, the one with the most events first
+        """
+        one = instance(recognize="known senders", store_samples="true").run()
+        finding = {"findingArn": "a", "awsAccountId": "1", "firstObservedAt": "2024-05-01"}
+        one.post(posted(json.dumps(finding).encode()) + posted(b'[{"heat": 1}, {"heat": 2}]'))
+        one.stop()
+        assert one.ended() == 0
+        status = json.loads(one.platform.context["status"])
+        assert list(status["senders"].items()) == [("unknown", 2), ("aws-inspector2", 1)]
+
     def test_the_process_ends_when_xsoar_closes_the_connection(
         self,
         instance: Callable[..., Instance],
