@@ -5,14 +5,200 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import gevent
+import gevent.socket
 import pytest
-from FairTurnsApiModule import WorkerBusy, WorkerThread
+from FairTurnsApiModule import FairQueue, PriorityWakeup, WorkerBusy, WorkerThread
 from gevent.threadpool import ThreadPool
 
+MANY_BYTES = 10**9
 LONG = 20.0  # seconds; a test that waits for so long has failed
+
+
+# ---- the queue
+
+
+class Item(NamedTuple):
+    name: str
+    size: int = 100
+
+
+def group_of(names: str, size: int = 100) -> list[Item]:
+    """Return items whose names are separated by spaces."""
+    return [Item(name, size) for name in names.split()]
+
+
+def names_in(items: list[Item]) -> str:
+    return " ".join(item.name for item in items)
+
+
+def queue_of(*groups: tuple[str, str], size: int = 100) -> FairQueue:
+    """Return a queue with groups, each a sender and its items' names separated by spaces."""
+    queue = FairQueue()
+    for sender, names in groups:
+        queue.put(sender, [group_of(names, size)])
+    return queue
+
+
+class TestFairQueue:
+    def test_what_fits_is_taken_at_once(self) -> None:
+        queue = queue_of(("a", "a1 a2"), ("b", "b1"), ("a", "a3"))
+        assert len(queue) == 3
+        assert sorted(names_in(queue.take(1000, MANY_BYTES)).split()) == ["a1", "a2", "a3", "b1"]
+        assert not queue
+        assert queue.take(1000, MANY_BYTES) == []
+
+    def test_senders_take_turns(self) -> None:
+        """
+        Given: a sender with many groups, and two that come after it with one or two
+        When: three items are taken at a time
+        Then: each sender's oldest group goes in turn, and each time begins where the last ended
+        """
+        many = [("a", f"a{number}") for number in range(6)]
+        queue = queue_of(*many, ("b", "b0"), ("b", "b1"), ("c", "c0"))
+        taken = []
+        while queue:
+            taken.append(names_in(queue.take(3, MANY_BYTES)))
+        assert taken == ["a0 b0 c0", "a1 b1 a2", "a3 a4 a5"]
+
+    def test_a_group_that_does_not_fit_is_first_the_next_time(self) -> None:
+        """
+        Given: groups of which several fit into four items together, and one of three between them
+        When: items are taken
+        Then: those that fit go first, and the large one is the first of the next, whole
+        """
+        queue = queue_of(("a", "a1 a2"), ("b", "b1 b2 b3"), ("c", "c1"), ("d", "d1 d2"))
+        assert names_in(queue.take(4, MANY_BYTES)) == "a1 a2 c1"
+        queue.put("e", [group_of("e1")])
+        assert names_in(queue.take(4, MANY_BYTES)) == "b1 b2 b3 e1"
+        assert names_in(queue.take(4, MANY_BYTES)) == "d1 d2"
+
+    def test_by_bytes_a_group_goes_whole_or_later(self) -> None:
+        queue = queue_of(("a", "a1 a2 a3"), ("b", "b1 b2 b3"), ("c", "c1 c2"))
+        assert names_in(queue.take(1000, 500)) == "a1 a2 a3 c1 c2"
+        assert names_in(queue.take(1000, 500)) == "b1 b2 b3"
+        queue = queue_of(("a", "a1"), ("a", "a2"), size=501)
+        assert [names_in(queue.take(1000, 500)), names_in(queue.take(1000, 500))] == ["a1", "a2"]
+
+    def test_the_groups_of_one_call_are_in_their_order_and_nobody_waits_for_all(self) -> None:
+        """
+        Given: seven items of a sender in groups of up to three, and a small group of another one
+        When: three items are taken at a time
+        Then: the groups go one by one, and the other sender does not wait for all of them
+        """
+        queue = FairQueue()
+        queue.put("a", [group_of("1 2 3"), group_of("4 5 6"), group_of("7")])
+        queue.put("b", [group_of("b1")])
+        assert len(queue) == 4
+        taken = [names_in(queue.take(3, MANY_BYTES)) for _ in range(3)]
+        assert taken == ["1 2 3", "b1", "4 5 6"]
+        assert names_in(queue.take(3, MANY_BYTES)) == "7"
+
+    def test_what_is_done_with_is_forgotten(self) -> None:
+        """
+        Given: groups of two senders, the oldest of which are done with, one of them in part
+        When: what is done with is dropped
+        Then: only whole groups are gone, and a sender without one, too
+        """
+        queue = queue_of(("a", "1 2"), ("a", "3"), ("b", "4"), ("b", "5 6"))
+        done = {"1", "2", "3", "4", "5"}
+        queue.drop(lambda group: all(item.name in done for item in group))
+        assert len(queue) == 1
+        assert names_in(queue.take(1000, MANY_BYTES)) == "5 6"
+
+    @pytest.mark.parametrize("senders", [1, 300])
+    def test_nothing_is_lost_or_taken_twice(self, senders: int) -> None:
+        """
+        Given: groups of one to seven items from one or many senders
+        When: at most seven items are taken at a time
+        Then: each item is taken once, in its sender's order
+        """
+        queue = FairQueue()
+        wanted: dict[str, list[str]] = {}
+        owner: dict[str, str] = {}
+        for number in range(600):
+            sender = str(number % senders)
+            names = [f"{number}.{place}" for place in range(number % 7 + 1)]
+            queue.put(sender, [group_of(" ".join(names))])
+            wanted.setdefault(sender, []).extend(names)
+            owner.update(dict.fromkeys(names, sender))
+        taken: dict[str, list[str]] = {}
+        while queue:
+            items = queue.take(7, MANY_BYTES)
+            assert 1 <= len(items) <= 7
+            for item in items:
+                taken.setdefault(owner[item.name], []).append(item.name)
+        assert taken == wanted
+
+    def test_a_crowd_of_senders_costs_in_proportion(self) -> None:
+        """
+        Given: many senders with one item each, far more than are taken at a time
+        When: items are taken
+        Then: not all senders are looked at, let alone each again for each other one
+        """
+
+        class Counted(str):
+            asked = 0
+
+            def __eq__(self, other: object) -> bool:
+                Counted.asked += 1
+                return str.__eq__(self, other)
+
+            __hash__ = str.__hash__
+
+        queue = FairQueue()
+        for number in range(5000):
+            queue.put(Counted(number), [group_of("n")])
+        Counted.asked = 0
+        assert len(queue.take(1000, MANY_BYTES)) == 1000
+        assert Counted.asked < 10 * 5000
+
+
+# ---- the wakeup
+
+
+class TestPriorityWakeup:
+    def test_a_priority_wakeup_comes_before_what_else_is_ready(self) -> None:
+        """
+        Given: a wakeup that is waited for, and sockets that can all be read
+        When: the greenlet that reads the first of them notifies it
+        Then: the waiting greenlet goes on before the second one is read
+        """
+        pairs = [gevent.socket.socketpair() for _ in range(5)]
+        wakeup, order = PriorityWakeup(), []
+
+        def read(number: int) -> None:
+            pairs[number][0].recv(1)
+            order.append(str(number))
+            wakeup.notify()
+
+        def wait() -> None:
+            order.append("notified" if wakeup.wait(10) else "not notified")
+
+        greenlets = [gevent.spawn(wait), *(gevent.spawn(read, number) for number in range(5))]
+        gevent.sleep(0)
+        for _, far in pairs:
+            far._sock.send(b"x")  # without a turn for anybody else
+        gevent.joinall(greenlets, timeout=10, raise_error=True)
+        for near, far in pairs:
+            near.close()
+            far.close()
+        assert order.index("notified") == 1
+        assert not wakeup.wait(0.001)
+
+    def test_a_priority_wakeup_works_on_an_event_loop_that_cannot_feed_a_timer(self) -> None:
+        wakeup = PriorityWakeup()
+        wakeup._timer = None  # what libuv's loop raises for a fed event, any error stands for
+        waiting = gevent.spawn(wakeup.wait, 10)
+        gevent.sleep(0)
+        wakeup.notify()
+        assert waiting.get(timeout=10) is True
+        wakeup.notify()  # nobody waits
+
+
+# ---- the worker thread
 
 
 class Held:

@@ -616,6 +616,7 @@ class EventMaker:
             PATH_HOOK.next_event()
         settings, number = self._settings, len(self.events)
         facts: dict[str, str] = {}
+        sender: str | None = None
         payload = item if isinstance(item, dict) else {"body": item}
         spelling = raw_spelling(payload)
         if spelling:
@@ -633,15 +634,16 @@ class EventMaker:
             fields = map_vendor_event(payload, shared.fields, settings, known)
             fields.setdefault("occurred", self._trigger_time)
             facts = known.facts(shared.fields) if known is not None else {}
+            sender = facts.get("sender", "") if self._recognizer is not None else None
             if payload:
-                sender = known.row.title if known is not None else ""
+                title = known.row.title if known is not None else ""
                 fields["details"] = vendor_event_details(
                     payload,
                     shared.fields,
                     fields,
                     names_a_secret,
                     hide_secrets_in_urls,
-                    (sender, facts.get("link", "")),
+                    (title, facts.get("link", "")),
                 )
         fields.setdefault("name", DEFAULT_NAME)
         fields.setdefault("occurred", self._trigger_time)
@@ -656,9 +658,8 @@ class EventMaker:
         if facts:
             ours = f"{to_json(facts)[1:-1]},{ours}"
         fields["rawJSON"] = raw_json(payload, shared, leads, f"{{{ours}}}", text)
-        looked = self._recognizer is not None and not spelling
-        event = Event(fields, key, number, facts.get("sender", "") if looked else None)
-        if event.sender == "":
+        event = Event(fields, key, number, sender)
+        if sender == "":
             event.keys = tuple(itertools.islice(payload, UNKNOWN_KEYS_REPORTED))
         self.events.append(event)
 

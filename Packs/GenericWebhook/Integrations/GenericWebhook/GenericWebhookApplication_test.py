@@ -15,6 +15,7 @@ import demistomock as demisto
 import GenericWebhook as webhook
 import gevent
 import gevent.event
+import HTTPServerApiModule
 import pytest
 import standardwebhooks
 from test_data.helpers import (
@@ -308,12 +309,12 @@ class TestRequest:
         assert content_of(sender.answers()) == [{"id": "7", "duplicate": True}]
 
     def test_the_memory_of_large_events_is_held_until_they_are_settled(
-        self, application: Make
+        self, application: Make, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """
         Given: a compressed body that becomes many times as large
         When: its events wait for XSOAR
-        Then: the memory for bodies counts them, and counts them no more once they are settled
+        Then: the memory for bodies counts them: another one like it is 503 until they are settled
         """
         app = application()
         app.writer.waits = True
@@ -321,11 +322,11 @@ class TestRequest:
         app.begin(posted(body, b"Content-Encoding: gzip"))
         await_that(lambda: app.writer.later)
         held = sum(event.size for event in app.writer.taken)
-        free = webhook.MAX_BODIES_BYTES - held
-        with pytest.raises(webhook.ServiceUnavailable):
-            app.server.memory.reserve(free + 1)
+        monkeypatch.setattr(HTTPServerApiModule, "MAX_BODIES_BYTES", held * 3 // 2)
+        assert app.statuses(posted(body, b"Content-Encoding: gzip")) == [503]
         app.writer.settle()
-        app.server.memory.reserve(webhook.MAX_BODIES_BYTES)
+        app.writer.waits = False
+        assert app.statuses(posted(body, b"Content-Encoding: gzip")) == [200]
 
 
 class TestParametersThatFindNothing:
@@ -852,87 +853,28 @@ class TestEarlyAnswers:
 
 
 class TestWorkerThread:
-    def test_it_runs_a_function_on_a_native_thread(self) -> None:
-        worker = webhook.WorkerThread()
-        assert worker.run(threading.get_ident) != threading.get_ident()
-        assert worker.run(lambda a, b: a + b, 1, 2) == 3
-        with pytest.raises(KeyError, match="mine"):
-            worker.run({}.__getitem__, "mine")
-        assert worker.run(int) == 0  # an error does not keep the turn
-
-    def test_senders_take_turns(self) -> None:
+    def test_a_large_body_that_waits_too_long_is_503(
+        self, application: Make, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """
-        Given: a sender with four large bodies, and two others that come after it with one or two
-        When: the thread is free
-        Then: each sender's next body is parsed in turn
+        Given: a body that keeps the worker thread
+        When: the time of another large one is up while it waits, and a third one comes later
+        Then: the second is refused and makes no event, and its turn goes to the third
         """
-        worker, order, held = webhook.WorkerThread(), list[str](), threading.Event()
-        first = gevent.spawn(worker.run, held.wait, 10, sender="a")
-        gevent.sleep(0.01)
-        bodies = [("a", "a1"), ("a", "a2"), ("a", "a3"), ("b", "b1"), ("b", "b2"), ("c", "c1")]
-        others = []
-        for sender, name in bodies:
-            others.append(gevent.spawn(worker.run, order.append, name, sender=sender))
-            gevent.sleep(0)
-        held.set()
-        gevent.joinall([first, *others], timeout=10, raise_error=True)
-        assert order == ["a1", "b1", "c1", "a2", "b2", "a3"]
-        assert not worker._waiting
-        assert worker.run(int) == 0
-
-    def test_a_wait_that_takes_too_long_is_503_and_gives_its_turn_back(self) -> None:
-        """
-        Given: a body that keeps the thread, and two others that wait for it
-        When: the time of one is up while it waits
-        Then: it is refused and never parsed, and the other one has its turn
-        """
-        worker, order, held = webhook.WorkerThread(), list[str](), threading.Event()
-        first = gevent.spawn(worker.run, held.wait, 10)
-        gevent.sleep(0.01)
-        with pytest.raises(webhook.ServiceUnavailable, match="Large bodies keep the webhook busy"):
-            worker.run(order.append, "late", seconds=0.01, sender="a")
-        waiting = gevent.spawn(worker.run, order.append, "in time", seconds=10, sender="a")
-        gevent.sleep(0.01)
-        with pytest.raises(webhook.ServiceUnavailable):
-            worker.run(order.append, "late, too", seconds=0.01, sender="a")
-        held.set()
-        gevent.joinall([first, waiting], timeout=10, raise_error=True)
-        assert order == ["in time"]
-        assert worker.run(int) == 0
-
-    def test_a_turn_that_comes_at_the_end_of_the_time_goes_to_the_next(self) -> None:
-        """
-        Given: a taken thread, and two bodies that wait for it
-        When: the first one's turn comes, and its time is up before it could go on
-        Then: it is refused and not parsed, and the other one has the turn
-        """
-        worker, order = webhook.WorkerThread(), list[str]()
-        worker._is_taken = True
-        late = gevent.spawn(worker.run, order.append, "late", seconds=0.06, sender="a")
-        waiting = gevent.spawn(worker.run, order.append, "next", sender="b")
+        app, held = application(), threading.Event()
+        holding = gevent.spawn(app.webhook._worker.run, held.wait, 10)
         gevent.sleep(0)
-        turn = gevent.get_hub().loop.timer(0.05)
-        turn.start(worker._end_turn)
-        time.sleep(0.2)  # both timers are due when the event loop goes on
-        late.join(10)
-        waiting.get(timeout=10)
-        assert isinstance(late.exception, webhook.ServiceUnavailable)
-        assert order == ["next"]
-        assert worker.run(int) == 0
-
-    def test_a_function_that_takes_too_long_is_503_and_keeps_its_turn_to_its_end(self) -> None:
-        worker, held = webhook.WorkerThread(), threading.Event()
-        now = time.monotonic()
-        assert worker.busy_seconds(now) <= 0
-        with pytest.raises(webhook.ServiceUnavailable):
-            worker.run(held.wait, 10, seconds=0.02)
-        assert worker.busy_seconds(time.monotonic()) > 0
-        waiting = gevent.spawn(worker.run, int)
-        gevent.sleep(0.02)
-        assert not waiting.ready()
+        with monkeypatch.context() as patched:
+            patched.setattr(webhook, "PARSER_SECONDS", 0.01)
+            refused = app.answers(posted(LARGE_BODY))
+        assert statuses_of(refused) == [503]
+        assert b"Large bodies keep the webhook busy" in refused
+        assert app.writer.taken == []
+        late = app.begin(posted(LARGE_BODY))
+        await_that(lambda: app.webhook._worker._waiting)
         held.set()
-        assert waiting.get(timeout=10) == 0
-        assert worker.busy_seconds(time.monotonic()) <= 0
+        holding.get(timeout=10)
+        assert statuses_of(late.answers()) == [200]
 
     def test_a_large_body_waits_for_its_sender_s_turn(self, application: Make) -> None:
         """

@@ -206,159 +206,6 @@ class TestSeenEvents:
         assert list(seeing.events.seen) == ["b", "c"]
 
 
-# ---- what the integration context holds
-
-
-class TestContext:
-    @pytest.mark.parametrize(
-        "text, found",
-        [
-            (None, {}),
-            ("", {}),
-            ('["a:1","a:2"]', {"a:1": None, "a:2": None}),
-            ('{"a:1":"17","a:2":null,"a:3":18}', {"a:1": "17", "a:2": None, "a:3": 18}),
-            ({"a:1": "17"}, {"a:1": "17"}),
-        ],
-    )
-    def test_found_ids_are_read_in_both_forms(self, text: Any, found: dict[str, Any]) -> None:
-        """
-        Given: found_ids as an older integration wrote them, or ours
-        When: they are read
-        Then: each event is known, with its incident's ID where there is one
-        """
-        damages: list[str] = []
-        assert webhook.read_found(text, damages) == found
-        assert damages == []
-
-    def test_a_long_key_of_the_older_form_is_found_again(self) -> None:
-        """
-        Given: a long key in the older list
-        When: it is read
-        Then: it is shortened as an event's key is
-        """
-        value = "x" * 500
-        assert list(webhook.read_found(json.dumps([f"a:{value}"]), [])) == [
-            webhook.shorten_key(f"a:{value}")
-        ]
-
-    def test_only_the_newest_5000_of_the_older_form_are_kept(self) -> None:
-        """
-        Given: more than 5,000 keys
-        When: they are read
-        Then: the newest are kept
-        """
-        found = webhook.read_found(json.dumps([f"a:{number}" for number in range(5001)]), [])
-        assert len(found) == 5000
-        assert "a:0" not in found
-
-    @pytest.mark.parametrize("text", ["{", "5", '"x"', "[1]", '{"a":[]}', "[" * 100_000, 5])
-    def test_damaged_found_ids_are_reported_and_empty(self, text: Any) -> None:
-        """
-        Given: found_ids that cannot be read
-        When: they are read
-        Then: the damage is named, and nothing is known
-        """
-        damages: list[str] = []
-        assert webhook.read_found(text, damages) == {}
-        assert len(damages) == 1
-        assert damages[0].startswith("found_ids ")
-
-    @pytest.mark.parametrize("text", ["{", "5", '{"a":1}', "[1]", "[" * 100_000])
-    def test_damaged_samples_are_reported_and_empty(self, text: str) -> None:
-        """
-        Given: sample_events that cannot be read
-        When: they are read
-        Then: the damage is named, and there are none
-        """
-        damages: list[str] = []
-        assert webhook.read_samples(text, damages) == []
-        assert len(damages) == 1
-        assert damages[0].startswith("sample_events ")
-
-    def test_the_last_20_samples_are_read_oldest_first(self) -> None:
-        """
-        Given: more samples than we keep
-        When: they are read
-        Then: the last 20, in order
-        """
-        text = json.dumps([{"name": str(number)} for number in range(25)])
-        assert [sample["name"] for sample in webhook.read_samples(text, [])] == [
-            str(number) for number in range(5, 25)
-        ]
-
-
-class TestSmallSample:
-    def size(self, sample: dict[str, Any]) -> int:
-        return len(json.dumps(sample, ensure_ascii=False).encode())
-
-    def test_a_small_one_stays_as_it_is(self) -> None:
-        """
-        Given: an incident under 64 KB
-        When: it becomes a sample
-        Then: nothing of it is cut
-        """
-        incident = {"name": "n", "rawJSON": '{"a":"' + "x" * 60_000 + '"}'}
-        assert webhook.small_sample(incident) == incident
-
-    @pytest.mark.parametrize(
-        "raw, mark",
-        [
-            ({"a": "x" * 100_000, "b": "short"}, "... [cut, 100000 characters]"),
-            ({"a": ["€" * 2000] * 40, "b": "short"}, "... [cut, 2000 characters]"),
-            ({"a": list(range(50_000)), "b": "short"}, "[cut, 50000 elements]"),
-            ({"b": "short", **{f"k{number}": "v" for number in range(20_000)}}, "[cut]"),
-            ({"b": "short", "k" * 100_000: 1}, "k... [cut]"),
-        ],
-    )
-    def test_a_large_one_is_cut_and_marked(self, raw: dict[str, Any], mark: str) -> None:
-        """
-        Given: an incident over 64 KB, for its strings, lists, fields or keys
-        When: it becomes a sample
-        Then: it is at most 64 KB of valid JSON, the cut is marked, and short fields are whole
-        """
-        sample = webhook.small_sample({"name": "n", "rawJSON": json.dumps(raw, ensure_ascii=False)})
-        assert self.size(sample) <= 64 * 1024
-        assert sample["name"] == "n"
-        assert json.loads(sample["rawJSON"])["b"] == "short"
-        assert mark in sample["rawJSON"]
-
-    def test_fields_next_to_raw_json_are_cut_too(self) -> None:
-        """
-        Given: an incident whose details are large
-        When: it becomes a sample
-        Then: they are cut and marked
-        """
-        sample = webhook.small_sample({"name": "n", "details": "x" * 100_000, "rawJSON": '{"a":1}'})
-        assert self.size(sample) <= 64 * 1024
-        assert sample["details"].endswith("... [cut, 100000 characters]")
-        assert sample["rawJSON"] == '{"a":1}'
-
-    def test_raw_json_that_is_not_json_is_kept_as_text(self) -> None:
-        """
-        Given: an incident of another version whose rawJSON cannot be parsed
-        When: it becomes a sample
-        Then: it is text, cut
-        """
-        sample = webhook.small_sample({"name": "n", "rawJSON": "{" + "x" * 100_000})
-        assert json.loads(sample["rawJSON"])["body"].startswith("{xxx")
-        assert self.size(sample) <= 64 * 1024
-
-    def test_what_cannot_be_cut_down_leaves_a_note(self) -> None:
-        """
-        Given: an incident of nothing but structure
-        When: it becomes a sample
-        Then: a note stands in its place
-        """
-        wide: Any = 1
-        for _ in range(15):
-            wide = [wide, wide]
-        sample = webhook.small_sample({"name": "n" * 200, "rawJSON": json.dumps(wide)})
-        assert sample == {
-            "name": "n" * 100,
-            "rawJSON": '{"cut":"the sample was too large to keep"}',
-        }
-
-
 # ---- samples and the integration context
 
 
@@ -399,6 +246,18 @@ def sample_named(name: str) -> dict[str, Any]:
 
 
 class TestContextKeeper:
+    def test_a_long_key_of_an_earlier_version_is_found_again(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        Given: a long key in the context, as an earlier version wrote it
+        When: the context is loaded
+        Then: it is known by what an event's key is shortened to
+        """
+        long = "a:" + "x" * 500
+        keeping = Keeping(monkeypatch, {"found_ids": json.dumps([long])}).load()
+        assert list(keeping.events.seen) == [webhook.shorten_key(long)]
+
     def test_what_the_context_held_stands_before_what_is_new(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -3,10 +3,10 @@
 import json
 import re
 import sys
-import urllib.parse
 from typing import Any
 
 import GenericWebhook as webhook
+import IncidentFieldsApiModule
 import pytest
 from test_data.helpers import DELIVERY, NO_REQUEST, NOW, credentials, settings
 
@@ -183,7 +183,7 @@ class TestNativeFormat:
             "request_envelope": {"x": 2},
         }
 
-    @pytest.mark.parametrize("name", sorted(webhook.ENVELOPE_FIELDS))
+    @pytest.mark.parametrize("name", sorted(webhook.DOCUMENTED_FIELDS - set(webhook.RAW_SPELLINGS)))
     def test_null_and_empty_fields_count_as_absent(self, name: str) -> None:
         """
         Given: the native format with a field that is null or empty text
@@ -207,7 +207,7 @@ class TestNativeFormat:
             ("occurred", "0001-01-01T00:00:00Z", "not a date we can read"),
             ("occurred", "yesterday", "not a date we can read"),
             ("occurred", "2024-13-01", "not a date we can read"),
-            ("severity", "urgent", "send 0, 0.5, 1"),
+            ("severity", "soon", "send 0, 0.5, 1"),
             ("severity", "5", "send 0, 0.5, 1"),
             ("severity", 2.5, "send 0, 0.5, 1"),
             ("severity", True, "send 0, 0.5, 1"),
@@ -335,7 +335,7 @@ class TestRequest:
             "user-agent": "curl",
         }
         described = webhook.describe_request(
-            headers, "a=1&b=2&b=3&c=&b=4&d=%C3%A9", webhook.HiddenNames("x-agreed")
+            headers, "a=1&b=2&b=3&c=&b=4&d=%C3%A9", webhook.SecretFilter("x-agreed")
         )
         assert described.headers == {"x-note": "grüße", "x-old": "grü", "user-agent": "curl"}
         assert described.query == {"a": "1", "b": ["2", "3", "4"], "c": "", "d": "é"}
@@ -346,7 +346,7 @@ class TestRequest:
         When: its items become incidents
         Then: each has the headers and no query
         """
-        request = webhook.describe_request({"user-agent": "curl"}, "", webhook.HiddenNames())
+        request = webhook.describe_request({"user-agent": "curl"}, "", webhook.SecretFilter())
         made = events_of({"a": 1}, {"a": 2}, request=request)
         assert raws_of(made) == [
             {
@@ -364,7 +364,7 @@ class TestRequest:
         Then: 400
         """
         with pytest.raises(webhook.BadRequest, match="more than 1000 fields"):
-            webhook.describe_request({}, "&".join("a" * 1001), webhook.HiddenNames())
+            webhook.describe_request({}, "&".join("a" * 1001), webhook.SecretFilter())
 
     def test_ours_never_overwrites_the_sender_s(self) -> None:
         """
@@ -396,7 +396,7 @@ class TestRequest:
         When: they become incidents
         Then: the field is the sender's, the note has another name, and no name is there twice
         """
-        monkeypatch.setattr(webhook, "MAX_SHARED_BYTES", 2000)
+        monkeypatch.setattr(IncidentFieldsApiModule, "MAX_SHARED_BYTES", 2000)
         long = {"x-long": "y" * 3000}
         request = webhook.RequestContext(
             long if name == "headers" else {},
@@ -415,58 +415,7 @@ class TestRequest:
         assert "whole in an earlier incident" in raw[f"request_{name}_shortened"]
 
 
-HIDDEN_EVERYWHERE = """
-    authorization proxy-authorization x-forwarded-authorization cookie set-cookie x-auth
-    x-auth-user authentication x-gitlab-token x-auth-token x-authtoken x-csrf-token csrf
-    x-xsrf-token x-api-key api-key apikey x-apikey2 x-key client-secret x-user-secret x-password
-    x-passphrase x-passcode x-credential x-credentials x-amz-credential x-session x-session-id
-    session jwt x-jwt-assertion x-assertion x-amzn-oidc-data bearer x-bearer x-sig sig x-signature
-    signature x-hub-signature-256 x-signature-ed25519 x-hmac-sha1 hmac x-shopify-hmac-sha256
-    cf-webhook-auth x-amz-security-token x-forwarded-client-cert ocp-apim-subscription-key
-    x-functions-key x-vault-token x-secret-id x_auth_token
-""".split()  # noqa: SIM905 - one literal for each would fill the screen
-KEPT_EVERYWHERE = """
-    user-agent content-type host x-author x-authority monkey x-keyboard x-signal design
-    x-tokenizer accept assert-id x-codec idempotency-key x-idempotency-key idempotency-token
-    x-idempotency-token sec-websocket-key x-signature-timestamp x-slack-request-timestamp
-    webhook-timestamp webhook-id svix-id x-github-delivery x-request-id x-auth-request-id
-    x-amzn-trace-id x-session-request-id x-webhook-delivery-id x-hook-delivery status-code
-    x-correlation-id x-ratelimit-remaining-tokens
-""".split()  # noqa: SIM905
-
-
 class TestWhatIsKept:
-    @pytest.mark.parametrize("name", HIDDEN_EVERYWHERE)
-    def test_what_proves_the_sender_is_hidden_in_headers_and_query(self, name: str) -> None:
-        described = webhook.describe_request(
-            {name: "x"}, f"{name}=x&{name.upper()}=x", webhook.HiddenNames()
-        )
-        assert (described.headers, described.query) == ({}, {})
-
-    @pytest.mark.parametrize("name", KEPT_EVERYWHERE)
-    def test_the_rest_is_kept_in_headers_and_query(self, name: str) -> None:
-        described = webhook.describe_request({name: "x"}, f"{name}=x", webhook.HiddenNames())
-        assert (described.headers, described.query) == ({name: "x"}, {name: "x"})
-
-    @pytest.mark.parametrize(
-        "name, hidden",
-        [
-            *(("code", True), ("sig", True), ("accessToken", True), ("access_token", True)),
-            *(("apiKey", True), ("APIKey", True), ("authToken", True), ("hub.verify_token", True)),
-            *(("auth[token]", True), ("sessionid", True), ("clientSecret", True)),
-            *(("monkeyBusiness", False), ("authorName", False), ("keyword", False)),
-            *(("requestId", False), ("codename", False)),
-        ],
-    )
-    def test_fields_of_the_query_string_are_written_in_more_ways(
-        self, name: str, hidden: bool
-    ) -> None:
-        described = webhook.describe_request(
-            {"code": "7"}, f"{urllib.parse.quote(name)}=x", webhook.HiddenNames()
-        )
-        assert described.query == ({} if hidden else {name: "x"})
-        assert described.headers == {"code": "7"}
-
     def test_what_a_duplication_key_names_is_kept(self) -> None:
         """
         Given: a duplication key that names headers and fields whose names speak of keys
@@ -489,25 +438,6 @@ class TestWhatIsKept:
         assert described.headers == {"x-event-key": "1", "x-session": "3"}
         assert described.query == {"issue_key": "5", "key": "6"}
 
-    @pytest.mark.parametrize(
-        "name", ["referer", "x-original-url", "x-forwarded-uri", "x-original-uri"]
-    )
-    @pytest.mark.parametrize(
-        "url, kept",
-        [
-            ("https://user:pass@app.example.com/a/b?token=1#c", "https://app.example.com/a/b"),
-            ("https://app.example.com/a@b", "https://app.example.com/a@b"),
-            ("/execute/webhook?token=1", "/execute/webhook"),
-            ("https://app.example.com", "https://app.example.com"),
-            ("//u@h/?q", "//h/"),
-            ("?token=1\n", ""),
-        ],
-    )
-    def test_userinfo_and_query_of_a_url_are_cut(self, name: str, url: str, kept: str) -> None:
-        assert webhook.describe_request({name: url}, "", webhook.HiddenNames()).headers == {
-            name: kept
-        }
-
 
 class TestShortening:
     def test_what_cannot_be_shortened_enough_is_cut(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -516,7 +446,7 @@ class TestShortening:
         When: they become incidents
         Then: the first has all of it, and the others say that it was cut
         """
-        monkeypatch.setattr(webhook, "MAX_SHARED_BYTES", 20)
+        monkeypatch.setattr(IncidentFieldsApiModule, "MAX_SHARED_BYTES", 20)
         headers = {f"x-{number}": "y" * 100 for number in range(50)}
         first, second = raws_of(
             events_of({"n": 1}, {"n": 2}, request=webhook.RequestContext(headers, {}))

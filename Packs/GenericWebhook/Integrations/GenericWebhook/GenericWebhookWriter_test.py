@@ -95,145 +95,20 @@ class TestBacklog:
             backlog.check_room("a")
 
 
-def names_in(events: list[webhook.Event]) -> str:
-    return " ".join(event.fields["name"] for event in events)
-
-
-def queue_of(*requests: tuple[str, str], size: int = 100) -> webhook.FairQueue:
-    """Return a queue with requests, each a sender and its events' names separated by spaces."""
-    queue = webhook.FairQueue()
-    for sender, names in requests:
-        queue.put(sender, waiting(sender, *names.split(), size=size).events)
-    return queue
-
-
-class TestFairQueue:
-    def test_what_fits_is_one_call(self) -> None:
-        queue = queue_of(("a", "a1 a2"), ("b", "b1"), ("a", "a3"))
-        assert len(queue) == 3
-        assert sorted(names_in(queue.take()).split()) == ["a1", "a2", "a3", "b1"]
-        assert not queue
-        assert queue.take() == []
-
-    def test_senders_take_turns(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """
-        Given: a sender with many requests, and two that come after it with one or two
-        When: calls take three events
-        Then: each sender's oldest request goes in turn, and a call begins where the last one ended
-        """
-        monkeypatch.setattr(webhook, "MAX_CALL_INCIDENTS", 3)
-        many = [("a", f"a{number}") for number in range(6)]
-        queue = queue_of(*many, ("b", "b0"), ("b", "b1"), ("c", "c0"))
-        calls = []
-        while queue:
-            calls.append(names_in(queue.take()))
-        assert calls == ["a0 b0 c0", "a1 b1 a2", "a3 a4 a5"]
-
-    def test_a_request_that_does_not_fit_leads_the_next_call(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """
-        Given: requests that fit into a call of four together, and one of three between them
-        When: the calls are taken
-        Then: those that fit go first, and the large one begins the next call, whole
-        """
-        monkeypatch.setattr(webhook, "MAX_CALL_INCIDENTS", 4)
-        queue = queue_of(("a", "a1 a2"), ("b", "b1 b2 b3"), ("c", "c1"), ("d", "d1 d2"))
-        assert names_in(queue.take()) == "a1 a2 c1"
-        queue.put("e", waiting("e", "e1").events)
-        assert names_in(queue.take()) == "b1 b2 b3 e1"
-        assert names_in(queue.take()) == "d1 d2"
-
-    def test_by_bytes_a_request_goes_whole_or_later(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(webhook, "MAX_CALL_BYTES", 500)
-        queue = queue_of(("a", "a1 a2 a3"), ("b", "b1 b2 b3"), ("c", "c1 c2"))
-        assert names_in(queue.take()) == "a1 a2 a3 c1 c2"
-        assert names_in(queue.take()) == "b1 b2 b3"
-        queue = queue_of(("a", "a1"), ("a", "a2"), size=501)
-        assert [names_in(queue.take()), names_in(queue.take())] == ["a1", "a2"]
-
-    def test_a_request_larger_than_a_call_is_cut(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """
-        Given: a request of seven events where a call takes three, and a small one of another sender
-        When: the calls are taken
-        Then: the large one goes in pieces, and the other sender does not wait for all of them
-        """
-        monkeypatch.setattr(webhook, "MAX_CALL_INCIDENTS", 3)
-        queue = queue_of(("a", "1 2 3 4 5 6 7"), ("b", "b1"))
-        assert len(queue) == 4
-        calls = [names_in(queue.take()) for _ in range(3)]
-        assert calls == ["1 2 3", "b1", "4 5 6"]
-        assert names_in(queue.take()) == "7"
-
-    def test_what_is_withdrawn_is_forgotten(self) -> None:
-        """
-        Given: requests of two senders, the oldest of which are settled, one of them in part
-        When: what is settled is dropped
-        Then: only groups without an open event are gone, and a sender without one, too
-        """
-        requests = {
-            name: waiting(name[0], *names.split())
-            for name, names in {"a1": "1 2", "a2": "3", "b1": "4", "b2": "5 6"}.items()
-        }
-        queue = webhook.FairQueue()
-        for name, delivery in requests.items():
-            queue.put(name[0], delivery.events)
-        for event in [*requests["a1"].events, *requests["a2"].events, *requests["b1"].events]:
-            event.outcome = webhook.WITHDRAWN
-        requests["b2"].events[0].outcome = webhook.WITHDRAWN
-        queue.drop_settled()
-        assert len(queue) == 1
-        assert names_in(queue.take()) == "5 6"
-
-    @pytest.mark.parametrize("senders", [1, 300])
-    def test_nothing_is_lost_or_taken_twice(
-        self, senders: int, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """
-        Given: requests of one to nine events from one or many senders
-        When: calls of seven events take them
-        Then: each event is in one call, in its sender's order
-        """
-        monkeypatch.setattr(webhook, "MAX_CALL_INCIDENTS", 7)
-        requests = [
-            (str(number % senders), " ".join(f"{number}.{n}" for n in range(number % 9 + 1)))
-            for number in range(600)
-        ]
-        queue = queue_of(*requests)
-        taken: dict[str, list[str]] = {}
-        while queue:
-            batch = queue.take()
-            assert 1 <= len(batch) <= 7
-            for event in batch:
-                taken.setdefault(event.delivery.sender, []).append(event.fields["name"])
-        wanted: dict[str, list[str]] = {}
-        for sender, names in requests:
-            wanted.setdefault(sender, []).extend(names.split())
-        assert taken == wanted
-
-    def test_a_crowd_of_senders_costs_in_proportion(self) -> None:
-        """
-        Given: many senders with one event each, far more than a call takes
-        When: a call is taken
-        Then: not all of them are looked at, let alone each again for each other one
-        """
-
-        class Counted(str):
-            asked = 0
-
-            def __eq__(self, other: object) -> bool:
-                Counted.asked += 1
-                return str.__eq__(self, other)
-
-            __hash__ = str.__hash__
-
-        queue = webhook.FairQueue()
-        for number in range(5000):
-            sender = Counted(number)
-            queue.put(sender, waiting(sender, "n").events)
-        Counted.asked = 0
-        assert len(queue.take()) == webhook.MAX_CALL_INCIDENTS
-        assert Counted.asked < 10 * 5000
+def test_a_request_larger_than_a_call_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Given: events of which a call takes three, or 250 bytes
+    When: they are cut
+    Then: each piece fits, unless it is a single event, and none is lost
+    """
+    events = waiting("a", *"1234567").events
+    monkeypatch.setattr(webhook, "MAX_CALL_INCIDENTS", 3)
+    assert [len(piece) for piece in webhook.cut(events)] == [3, 3, 1]
+    monkeypatch.setattr(webhook, "MAX_CALL_BYTES", 250)
+    assert [len(piece) for piece in webhook.cut(events)] == [2, 2, 2, 1]
+    monkeypatch.setattr(webhook, "MAX_CALL_BYTES", 99)
+    assert [event for piece in webhook.cut(events) for event in piece] == events
+    assert [len(piece) for piece in webhook.cut(events)] == [1] * 7
 
 
 # ---- the writer
@@ -946,43 +821,6 @@ class TestWriter:
         assert ids_of(first) == ["id of first"]
         await_that(lambda: all(other.ready() for other in others))
         assert desk.writer._request_seconds < 0.3 / webhook.WORK_MEMORY / 10
-
-    def test_a_priority_wakeup_comes_before_what_else_is_ready(self) -> None:
-        """
-        Given: a wakeup that is waited for, and sockets that can all be read
-        When: the greenlet that reads the first of them notifies it
-        Then: the waiting greenlet goes on before the second one is read
-        """
-        pairs = [gevent.socket.socketpair() for _ in range(5)]
-        wakeup, order = webhook.PriorityWakeup(), []
-
-        def read(number: int) -> None:
-            pairs[number][0].recv(1)
-            order.append(str(number))
-            wakeup.notify()
-
-        def wait() -> None:
-            order.append("notified" if wakeup.wait(10) else "not notified")
-
-        greenlets = [gevent.spawn(wait), *(gevent.spawn(read, number) for number in range(5))]
-        gevent.sleep(0)
-        for _, far in pairs:
-            far._sock.send(b"x")  # without a turn for anybody else
-        gevent.joinall(greenlets, timeout=10, raise_error=True)
-        for near, far in pairs:
-            near.close()
-            far.close()
-        assert order.index("notified") == 1
-        assert not wakeup.wait(0.001)
-
-    def test_a_priority_wakeup_works_on_an_event_loop_that_cannot_feed_a_timer(self) -> None:
-        wakeup = webhook.PriorityWakeup()
-        wakeup._timer = None  # what libuv's loop raises for a fed event, any error stands for
-        waiting = gevent.spawn(wakeup.wait, 10)
-        gevent.sleep(0)
-        wakeup.notify()
-        assert waiting.get(timeout=10) is True
-        wakeup.notify()  # nobody waits
 
     def test_a_call_of_one_sender_is_followed_at_once(
         self, desk: Desk, monkeypatch: pytest.MonkeyPatch
