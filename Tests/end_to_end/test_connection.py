@@ -264,16 +264,16 @@ def test_a_stuck_parser_is_503_in_time_and_ends_the_process_in_order() -> None:
     stuck = (
         "lambda *args: __import__('time').sleep(60) if len(args[0]) > 100_000 else original(*args)"
     )
-    constants = {"PARSER_SECONDS": 1.0, "PARSER_STUCK_SECONDS": 2.5}
+    constants = {"PARSER_SECONDS": 1.0, "PARSER_STUCK_SECONDS": 8.0}
     with sandboxed(constants=constants, replacements={"read_payload": stuck}) as sandbox:
         large = post(json.dumps({"text": "x" * 200_000}).encode())
         started = time.monotonic()
         statuses = in_parallel([lambda: ask(sandbox, large, 20).status for _ in range(3)])
         assert statuses == [503] * 3
-        assert time.monotonic() - started < 2.4
+        assert time.monotonic() - started < 7.5  # before the process ends
         assert ask(sandbox, event(1)).status == 200  # small ones are not affected
         await_that(lambda: "keeps the webhook busy" in sandbox.health)
-        assert sandbox.wait_exit(15) == 0
+        assert sandbox.wait_exit(20) == 0
         assert sandbox.incidents()
 
 
