@@ -61,18 +61,18 @@ except ImportError as missing:
     sys.stdin.read()  # the sentence stays in the health until the platform ends the container
     os._exit(1)
 
-from FairTurnsApiModule import *
-from HTTPServerApiModule import *
-from IncidentFieldsApiModule import *
-from KnownSendersApiModule import *
-from MetricsApiModule import *
-from RequestSecretsApiModule import *
-from RequestSourcesApiModule import *
-from StoredContextApiModule import *
-from WebhookFormatsApiModule import *
-from WebhookMappingApiModule import *
-from WebhookPayloadApiModule import *
-from WebhookSecurityApiModule import *
+from FairTurnsApiModule import *  # noqa: E402
+from HTTPServerApiModule import *  # noqa: E402
+from IncidentFieldsApiModule import *  # noqa: E402
+from KnownSendersApiModule import *  # noqa: E402
+from MetricsApiModule import *  # noqa: E402
+from RequestSecretsApiModule import *  # noqa: E402
+from RequestSourcesApiModule import *  # noqa: E402
+from StoredContextApiModule import *  # noqa: E402
+from WebhookFormatsApiModule import *  # noqa: E402
+from WebhookMappingApiModule import *  # noqa: E402
+from WebhookPayloadApiModule import *  # noqa: E402
+from WebhookSecurityApiModule import *  # noqa: E402
 
 # -------------------------------------------------------------------------------------------------
 # Constants: each carries its unit and its reason
