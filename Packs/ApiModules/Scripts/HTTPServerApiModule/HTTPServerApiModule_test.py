@@ -798,6 +798,7 @@ class TestServer:
                 await_that(lambda: serving.counters.statuses[200])
                 gevent.sleep(0.05)
                 received = b"".join(iter(lambda: sock.recv(100_000), b""))
+        assert (len(received) // len(content), serving.counters.totals()) == (2, {})
         assert received.count(content) == 2
         assert serving.counters.statuses == {200: 2}
 
