@@ -100,3 +100,16 @@ class TestText:
             "seconds_sum 0.5",
             "seconds_count 1",
         ]
+
+
+class TestBoundedCounter:
+    def test_past_the_limit_all_further_labels_are_others(self) -> None:
+        """
+        Given: a counter of two labels
+        When: four labels are counted, the first of them once more at the end
+        Then: two have counts of their own, and the other two one together
+        """
+        counter = metrics.BoundedCounter(2)
+        for label in ("a", "b", "c", "d", "a"):
+            counter.add(label)
+        assert counter.counts == {"a": 2, "b": 1, "other": 2}

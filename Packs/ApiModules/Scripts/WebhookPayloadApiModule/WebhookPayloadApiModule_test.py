@@ -1289,3 +1289,79 @@ class TestWorstBodies:
         assert figures.gap < 0.8
         assert figures.total < 8
         assert figures.memory < 600
+
+
+# ---- what few senders write
+
+
+def form_of(*parts: tuple[bytes, bytes]) -> list[Any]:
+    """Return the values of a form of parts, each a head behind ``form-data`` and its data."""
+    head = b"--x\r\nContent-Disposition: form-data; "
+    body = b"".join(head + of_part + b"\r\n\r\n" + data + b"\r\n" for of_part, data in parts)
+    return read(body + b"--x--\r\n", "multipart/form-data; boundary=x")
+
+
+class TestOddities:
+    def test_half_of_a_surrogate_pair_is_replaced_wherever_it_is(self) -> None:
+        """
+        Given: JSON with escapes of half a pair in texts and names, beside a long text or not
+        When: it is read
+        Then: each is U+FFFD, and all else is as it was
+        """
+        body = b'{"a":["\\ud800x",{"\\udc00k":"\\ud83d","n":1}],"\\ud800":"y"}'
+        assert read(body) == [{"a": ["\ufffdx", {"\ufffdk": "\ufffd", "n": 1}], "\ufffd": "y"}]
+        long = "€" * (payload.PIECE_SIZE + 10)
+        body = f'{{"a":"{long}\\ud800","b":["\\ud800"]}}'.encode()
+        assert read(body) == [{"a": long + "\ufffd", "b": ["\ufffd"]}]
+
+    @pytest.mark.parametrize(
+        "encoding, data, text",
+        [
+            (b"base64", b"aG\r\nk=", "hi"),
+            (b"base64", b"aGk=aGk=", "aGk=aGk="),
+            (b"base64", b"a", "a"),
+            (b"Quoted-Printable", b"a=3Db", "a=b"),
+            (b"8bit", b"a=3Db", "a=3Db"),
+        ],
+    )
+    def test_a_part_s_encoding_is_undone_where_it_is_one(
+        self, encoding: bytes, data: bytes, text: str
+    ) -> None:
+        head = b'name="a"\r\nContent-Transfer-Encoding: ' + encoding
+        assert form_of((head, data)) == [{"a": text}]
+
+    def test_a_part_s_head_may_be_latin_1(self) -> None:
+        assert form_of(('name="nö"'.encode("latin-1"), b"1")) == [{"nö": "1"}]
+
+    def test_a_field_and_a_file_of_one_name_are_both_kept(self) -> None:
+        [form] = form_of((b'name="a"', b"text"), (b'name="a"; filename="f.txt"', b"file"))
+        text, file = form["a"]
+        assert text == "text"
+        assert (file["name"], file["body"]) == ("f.txt", "file")
+
+    @pytest.mark.parametrize(
+        "written, text",
+        [
+            (b"y+" * 70_000, "y " * 70_000),
+            (b"y+" * 70_000 + b"%41", "y " * 70_000 + "A"),
+            (b"%C3%A9" * 40_000, "é" * 40_000),
+            (b"=%3D%zz", "==%zz"),
+        ],
+        ids=["blanks", "an escape at the end", "escapes", "broken"],
+    )
+    def test_a_long_form_field_is_decoded_in_pieces(self, written: bytes, text: str) -> None:
+        [form] = read(b"a=" + written, "application/x-www-form-urlencoded")
+        assert form["a"].strip() == text.strip()
+
+    def test_envelopes_are_decoded(self) -> None:
+        """
+        Given: a message of Pub/Sub with a text, and a CloudEvent with JSON in base64
+        When: they are read
+        Then: what they carry stands beside it, under ``decoded``; what cannot be decoded does not
+        """
+        message = {"subscription": "s", "message": {"data": "aGVsbG8=", "messageId": "1"}}
+        cloud = {"specversion": "1.0", "data_base64": "eyJhIjoxfQ=="}
+        for item, decoded in ((message, "hello"), (cloud, {"a": 1})):
+            assert read(json.dumps(item).encode()) == [{**item, "decoded": decoded}]
+        for item in ({**cloud, "data_base64": "?"}, {**message, "message": {"data": 5}}):
+            assert read(json.dumps(item).encode()) == [item]

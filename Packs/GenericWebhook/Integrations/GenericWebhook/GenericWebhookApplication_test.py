@@ -592,6 +592,7 @@ class TestHandshakes:
         (webhook.ProofError("no"), 401, None),
         (webhook.HandshakeError("no", True), 400, None),
         (webhook.HandshakeError("no", False), 502, None),
+        (webhook.HandshakeError("no", False, 30), 503, "30"),
         (webhook.UnsupportedEncoding("no", ("gzip", "deflate")), 415, "gzip, deflate"),
         (webhook.PayloadTooLarge("no"), 413, None),
         (webhook.PayloadError("no"), 400, None),
@@ -602,8 +603,6 @@ def test_what_a_library_refuses_has_its_status(error: Any, status: int, header: 
     assert (answer.status, answer.sentence) == (status, "no")
     assert list(answer.headers.values()) == ([header] if header else [])
 
-
-# ---- early answers
 
 # ---- early answers
 
