@@ -1,6 +1,7 @@
 """What the documents show and name is true.
 
-That is: curl lines, links, limits, health sentences, log lines and mapping examples.
+That is: curl lines, links, limits, health sentences, log lines, mapping examples and the index of
+known senders.
 """
 
 import ast
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from Packs.GenericWebhook.Integrations.GenericWebhook import GenericWebhook as integration
+from Tests.end_to_end.known_senders import index
 from Tests.end_to_end.sender import Sender, running
 from Tests.sandbox.descriptor import INTEGRATION, ROOT
 
@@ -261,3 +263,34 @@ def test_the_severity_table_is_the_integration_s() -> None:
     )
     assert [incident["severity"] for incident in incidents] == [number for _, number in words]
     assert dict(words) == integration.SEVERITIES
+
+
+# ---- docs/senders.md: the index of known senders
+
+
+def test_the_index_of_known_senders_is_that_of_the_table() -> None:
+    document = index.DOCUMENT.read_text(encoding="utf-8")
+    written = index.SECTION.findall(document)
+    assert written == [index.section(document)], f"to write it again: {index.COMMAND}"
+
+
+def test_the_index_has_every_known_sender_once_with_a_source() -> None:
+    rows = list(index.rows_with_comments())
+    assert [row for row, *_ in rows] == [row.id for row in integration.KNOWN_SENDERS]
+    assert all(category and comment for _, category, comment in rows)
+
+
+@pytest.mark.parametrize(
+    ("comment", "address"),
+    [
+        ("https://example.com/a; severities: https://example.com/b", "https://example.com/a"),
+        ("owner/name a folder/b.json and c.json", "owner/name/blob/HEAD/a%20folder/b.json"),
+        ("short b.json; owner/name c.json", "owner/long/blob/HEAD/folder/b.json"),
+        ("Fields in owner/name (tests)", "owner/name"),
+        ("owner/name Packs/.../b.json", "owner/name"),
+        ("Its own description", ""),
+    ],
+)
+def test_a_sender_links_to_the_first_source_of_its_comment(comment: str, address: str) -> None:
+    found = index.source_of(comment, {"short": ("owner/long", "folder")})
+    assert found.removeprefix("https://github.com/") == address

@@ -50,8 +50,8 @@ closed
 Sources: a web address is the vendor's documentation; anything else is a public repository and a
 path in it, with SEKOIA for SEKOIA-IO/intake-formats, SEKOIA-docs for SEKOIA-IO/documentation
 (_shared_content/operations_center/integrations/generated), panther-analysis for
-panther-labs/panther-analysis, pagertree for the tests and models of
-PagerTree/pager_tree-integrations, keep for keephq/keep (keep/providers), content-hub for
+panther-labs/panther-analysis, pagertree for PagerTree/pager_tree-integrations
+(test/models/pager_tree/integrations), keep for keephq/keep (keep/providers), content-hub for
 chronicle/content-hub (content/response_integrations), matano for matanolabs/matano, hookdeck for
 hookdeck/webhook-skills (skills), telegraf for influxdata/telegraf (plugins/inputs), oncall for
 grafana/oncall (engine/config_integrations), alerta for alerta/alerta, go-scm for drone/go-scm
@@ -913,7 +913,8 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
     Sender("zendesk-trigger", "Zendesk trigger", when="ticket_type priority status title",
            name="title", severity="priority", words="urgent=critical, normal=medium", identity="id",
            closed="status=solved|closed", link="link"),
-    # pagertree freshdesk/v3.rb; the ticket's numbers:
+    # PagerTree/pager_tree-integrations app/models/pager_tree/integrations/freshdesk/v3.rb; the
+    # ticket's numbers:
     # https://developers.freshdesk.com/api/#ticket_attributes
     Sender("freshworks", "Freshdesk, Freshservice", when="freshdesk_webhook",
            name="freshdesk_webhook.ticket_subject", severity="freshdesk_webhook.ticket_priority",
@@ -1125,8 +1126,8 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
     Sender("papertrail", "Papertrail", when="saved_search events", events="events",
            name="{parent.saved_search.name}: {message}; message", severity="severity",
            occurred="received_at", identity="id", link="parent.saved_search.html_search_url"),
-    # pagertree fixtures/files/models/pager_tree/integrations/sentry: event_alert.json, issue.json,
-    # error.json, metric_alert.json, webhook.json
+    # PagerTree/pager_tree-integrations test/fixtures/files/models/pager_tree/integrations/sentry:
+    # event_alert.json, issue.json, error.json, metric_alert.json, webhook.json
     Sender("sentry-event-alert", "Sentry event alert", when="data.event data.triggered_rule",
            family="sentry", name="data.event.title; data.event.metadata.title",
            severity="data.event.level", occurred="data.event.datetime, data.event.timestamp",
@@ -1199,7 +1200,7 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
     Sender("checkly", "Checkly", when="alert_type check_id check_name",
            name="event; alert_title; check_name", occurred="started_at", identity="check_id",
            closed="alert_type=alert_recovery|alert_degraded_recovery", link="link"),
-    # pagertree cronitor/v3.rb
+    # PagerTree/pager_tree-integrations app/models/pager_tree/integrations/cronitor/v3.rb
     Sender("cronitor", "Cronitor", when="monitor type rule", weak=True,
            name="{monitor}: {type}; monitor", identity="id", closed="type=recovery",
            link="issue_url"),
@@ -1207,10 +1208,10 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
     Sender("dead-mans-snitch", "Dead Man's Snitch", when="data.snitch.token type",
            name="{data.snitch.name}: {type}", occurred="timestamp", identity="data.snitch.token",
            closed="type=snitch.reporting"),
-    # pagertree hyperping/v3.rb
+    # PagerTree/pager_tree-integrations app/models/pager_tree/integrations/hyperping/v3.rb
     Sender("hyperping", "Hyperping", when="event=check.* check.url", name="{check.url}: {event}",
            occurred="check.date", identity="check.url", closed="event=check.up"),
-    # pagertree hetrix_tools/v3.rb and v3_test.rb
+    # pagertree hetrix_tools/v3_test.rb
     Sender("hetrixtools", "HetrixTools uptime", when="monitor_id monitor_name monitor_target",
            name="{monitor_name} is {monitor_status}", occurred="timestamp", identity="monitor_id",
            closed="monitor_status=online"),
@@ -1226,7 +1227,7 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
     Sender("pulsetic", "Pulsetic", when="alert_type=monitor_* monitor.url",
            name="{monitor.url}: {alert_type}", identity="monitor.id",
            closed="alert_type=monitor_online"),
-    # pagertree sixty_six_uptime/v3.rb
+    # PagerTree/pager_tree-integrations app/models/pager_tree/integrations/sixty_six_uptime/v3.rb
     Sender("hydrozen", "Hydrozen, 66Uptime", when="is_ok type monitor_id",
            name="{name} ({target}): {type}; {name} {type}", identity="type+monitor_id",
            closed="is_ok=1", link="url"),
@@ -1234,7 +1235,7 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
            name="{name}: {type}; name", identity="heartbeat_id", closed="is_ok=1", link="url"),
     Sender("hydrozen-domain", "Hydrozen, 66Uptime domain", when="domain_name_id type name",
            name="{name}: {type}", link="url"),
-    # pagertree server_guard24/v3.rb
+    # PagerTree/pager_tree-integrations app/models/pager_tree/integrations/server_guard24/v3.rb
     Sender("serverguard24", "ServerGuard24", when="check_result service_shortname server_name",
            name="{server_name} {service_name}: {check_result}", severity="check_result",
            identity="server_name+service_shortname", closed="check_result=ok"),
@@ -1463,8 +1464,8 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
     Sender("mattermost-outgoing", "Mattermost outgoing webhook",
            when="team_domain channel_name post_id trigger_word", name="text", occurred="timestamp",
            identity="post_id"),
-    # pagertree twilio/incoming_sms/v3.rb;
-    # https://www.twilio.com/docs/usage/troubleshooting/debugging-event-webhooks
+    # PagerTree/pager_tree-integrations app/models/pager_tree/integrations/twilio/incoming_sms/v3.rb
+    # and https://www.twilio.com/docs/usage/troubleshooting/debugging-event-webhooks
     Sender("twilio-sms", "Twilio SMS", when="MessageSid AccountSid From Body",
            name="SMS from {From}: {Body}", identity="MessageSid"),
     Sender("twilio-debugger", "Twilio debugger", when="PayloadType Sid Level AccountSid",
