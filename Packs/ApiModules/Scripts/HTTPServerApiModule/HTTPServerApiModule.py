@@ -44,6 +44,7 @@ from gevent.server import StreamServer
 MAX_BODY_BYTES = 25 * 1024**2  # GitHub's largest delivery
 # Up to here a body does not count against MAX_BODIES_BYTES, and the event loop parses it.
 SMALL_BODY_BYTES = 32 * 1024
+TLS_RECORD_BYTES = 16 * 1024
 READ_BYTES = 64 * 1024  # of a body, read or decompressed at a time
 RETRY_AFTER_SECONDS = 5
 CERTIFICATE_WARNING_DAYS = 14
@@ -1003,9 +1004,8 @@ class Connection:
         # per request
         self._busy = False  # a request is being answered, or its answer is leaving
         self._request: Request | None = None  # that one
-        self._sent: gevent.event.Event | None = (
-            None  # set once the answer has left, if somebody waits for that
-        )
+        # set once the answer has left, if somebody waits for that
+        self._sent: gevent.event.Event | None = None
 
     def serve(self) -> None:
         """Answer requests until the sender or we end the connection."""
@@ -1129,14 +1129,15 @@ class Connection:
 
     def _send_now(self, data: bytes) -> int:
         """Send what the socket takes without waiting, and return how many bytes that were."""
-        try:
-            if isinstance(self.sock, gevent_ssl.SSLSocket):
-                if self.sock._sslobj is None:
-                    raise OSError("the connection is closed")
-                return self.sock._sslobj.write(data)
-            return self.sock._sock.send(data)
-        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            return 0
+        sent = 0
+        with contextlib.suppress(BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            if not isinstance(self.sock, gevent_ssl.SSLSocket):
+                return self.sock._sock.send(data)
+            if self.sock._sslobj is None:
+                raise OSError("the connection is closed")
+            while sent < len(data):  # OpenSSL wants at least what it has begun with once more
+                sent += self.sock._sslobj.write(data[sent : sent + TLS_RECORD_BYTES])
+        return sent
 
     def _send_rest(self, data: bytes) -> None:
         try:
