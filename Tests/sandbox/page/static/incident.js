@@ -120,7 +120,7 @@ export function recognition({ recognizedAs, sources }) {
   const name = sources?.name?.parameter === "recognize" ? sources.name.path : "";
   return h(
     "p",
-    { class: "recognition muted" },
+    { class: "muted" },
     recognizedAs ? `Recognized as ${recognizedAs}` : "Not recognized",
     name ? ["; name from ", h("code", {}, name)] : null,
   );
