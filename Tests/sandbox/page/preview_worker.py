@@ -25,6 +25,7 @@ READERS = {
     "severity_from": ("severity_from", "severity"),
 }
 SHOWN = ("name", "type", "severity", "occurred")
+RECOGNIZE = "recognize"  # the parameter with which a known sender's row gives fields
 
 
 class Demisto:
@@ -46,6 +47,8 @@ class Integration:
             exec(compile(text, name, "exec"), self.names)
         # of each event: the paths of a parameter, and the one of them that had a usable value
         self._reports: list[list[tuple[Any, Any]]] = []
+        # by the identity of a row's paths: the incident's field for which they are read
+        self._row_fields: dict[int, str] = {}
         hook = self.names["PATH_HOOK"]
         hook.next_event = lambda: self._reports.append([])
         hook.report = lambda paths, path: self._reports[-1].append((paths, path))
@@ -65,6 +68,7 @@ class Integration:
             settings.hidden,
             path=path if path != "/" else "",
             source_address=request["sender"],
+            recognizer=settings.recognizer,
         )
         kind, encoding = headers.get("content-type", ""), headers.get("content-encoding", "")
         items = self.names["read_payload"](
@@ -74,21 +78,22 @@ class Integration:
         made = self.names["make_events"](items, context, settings, request["time"], "preview")
         values = items.values
         lone = values[0] if len(values) == len(made) == 1 else None
-        events_path = self._events_path(values, settings)
+        events = self._events_source(values, context, settings)
         return [
-            self._summary(incident, reports, settings, lone, events_path)
+            self._summary(incident, reports, settings, lone, events)
             for incident, reports in zip(made, self._reports)
         ]
 
-    @staticmethod
-    def _events_path(values: list[Any], settings: Any) -> str:
-        found = (
-            path.text
-            for value in values
-            for path in settings.events_paths
-            if path.find_array(value)
-        )
-        return next(found, "")
+    def _events_source(
+        self, values: list[Any], context: Any, settings: Any
+    ) -> dict[str, str] | None:
+        """Return what named the first array of events: *Events in*, a row, or a usual name."""
+        maker = self.names["EventMaker"](context, settings, "", "")
+        arrays = (maker._find_elements(value)[1] for value in values)
+        array = next((array for array in arrays if array is not None), None)
+        if array is None:
+            return None
+        return source("events_path" if settings.events_paths else RECOGNIZE, array.path)
 
     def _summary(
         self,
@@ -96,24 +101,33 @@ class Integration:
         reports: list[tuple[Any, Any]],
         settings: Any,
         item: Any,
-        events_path: str,
+        events: dict[str, str] | None,
     ) -> dict[str, Any]:
-        """Return an incident's fields and their sources; `item` is a request's only event."""
-        made = incident.fields
+        """Return an incident's fields and their sources; `item` is a request's only event.
+
+        `recognizedAs` is the title of the sender's row, empty for an unknown sender, and None where
+        nobody was to be recognized.
+        """
+        made, sender = incident.fields, incident.sender
         sources = self._sources(incident, reports, settings)
-        if events_path and '"parent":' in made.get("rawJSON", ""):
-            sources["events"] = source("events_path", events_path)
+        if events and '"parent":' in made.get("rawJSON", ""):
+            sources["events"] = events
         if made.get("type") and "type" not in sources and made["type"] == settings.incident_type:
             sources["type"] = source("incidentType", "")
-        for name in SHOWN:
+        # Recognition may have read another field than the one of that name, but not for the type.
+        for name in SHOWN if sender is None else ("type",):
             if isinstance(item, dict) and item.get(name) and made.get(name) and name not in sources:
                 sources[name] = source("", name)
         fields = {name: made.get(name) for name in SHOWN}
-        return {**fields, "duplicationKey": incident.key, "sources": sources}
+        return {
+            **fields,
+            "duplicationKey": incident.key,
+            "recognizedAs": sender and settings.recognizer.by_id[sender].title,
+            "sources": sources,
+        }
 
-    @staticmethod
     def _sources(
-        incident: Any, reports: list[tuple[Any, Any]], settings: Any
+        self, incident: Any, reports: list[tuple[Any, Any]], settings: Any
     ) -> dict[str, dict[str, str]]:
         sources: dict[str, dict[str, str]] = {}
         for attribute, (parameter, field) in READERS.items():
@@ -122,11 +136,31 @@ class Integration:
             used = [path.text for paths, path in reports if any(paths is group for group in groups)]
             if used and incident.fields.get(field) is not None:
                 sources[field] = source(parameter, ", ".join(dict.fromkeys(used)))
+        for field, path in self._row_paths(reports, settings).items():
+            if incident.fields.get(field) is not None:
+                sources.setdefault(field, source(RECOGNIZE, path))
         for key in settings.duplication_paths:
             text = incident.key or ""
             if text.startswith(key.prefix) and re.match("[,:]", text.removeprefix(key.prefix)):
                 sources.setdefault("duplicationKey", source("duplication_key", key.text))
         return sources
+
+    def _row_paths(self, reports: list[tuple[Any, Any]], settings: Any) -> dict[str, str]:
+        """Return for each field the paths of a known sender's row that had its value."""
+        if settings.recognizer is None:
+            return {}
+        fields = self._row_fields
+        if not fields:  # the rows stay, so the identities of their paths do, too
+            for row in settings.recognizer.by_id.values():
+                fields.update(
+                    (id(group), "name") for group in (row.name.groups if row.name else ())
+                )
+                fields[id(row.occurred)], fields[id(row.severity)] = "occurred", "severity"
+        used: dict[str, list[str]] = {}
+        for paths, path in reports:
+            if id(paths) in fields:
+                used.setdefault(fields[id(paths)], []).append(path.text)
+        return {field: ", ".join(dict.fromkeys(texts)) for field, texts in used.items()}
 
 
 def source(parameter: str, path: str) -> dict[str, str]:

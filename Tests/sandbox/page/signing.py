@@ -42,6 +42,8 @@ SIGNATURES = {
         "sha256", "v0:{timestamp}:", "v0={hex}", "X-Zm-Signature", "X-Zm-Request-Timestamp"
     ),
     "_stripe": Signature("sha256", "{timestamp}.", "t={timestamp},v1={hex}"),
+    "_rootly": Signature("sha256", "{timestamp}", "t={timestamp},v1={hex}", "X-Rootly-Signature"),
+    "_paddle": Signature("sha256", "{timestamp}:", "ts={timestamp};h1={hex}", "Paddle-Signature"),
     "_standard-webhooks": Signature(
         "sha256",
         "{id}.{timestamp}.",

@@ -516,7 +516,14 @@ class Page:
             name: incident.get(name)
             for name in ("id", "name", "type", "severity", "occurred", "details", "created")
         }
-        return {**shown, "duplicate": False, "fields": stored, "raw": raw, "sources": sources}
+        return {
+            **shown,
+            "duplicate": False,
+            "fields": stored,
+            "raw": raw,
+            "recognizedAs": made.get("recognizedAs"),
+            "sources": sources,
+        }
 
     def _source(self, where: Mapping[str, str]) -> dict[str, str]:
         parameter: Parameter | None = self._sandbox.descriptor.parameters.get(where["parameter"])
@@ -591,7 +598,7 @@ class Page:
             )
         elif old.body_bytes > len(old.body):
             incidents, error = [], "The body is longer than what is kept of it."
-        names = ("name", "type", "severity", "occurred", "duplicationKey")
+        names = ("name", "type", "severity", "occurred", "duplicationKey", "recognizedAs")
         shown = [
             {
                 **{name: made.get(name) for name in names},

@@ -296,7 +296,8 @@ def test_a_click_on_a_value_maps_it_and_the_last_requests_show_it_at_once(open_p
 
 
 def test_paths_are_seen_from_one_event_once_its_array_is_chosen(open_page: Open) -> None:
-    page, sandbox = open_page({"store_samples": True})
+    # Recognition would find the array by itself.
+    page, sandbox = open_page({"store_samples": True, "recognize": "off"})
     post_json(sandbox, ALERTS)
     page.open("mapping")
     page.click("#goal-events_path")
@@ -313,6 +314,20 @@ def test_paths_are_seen_from_one_event_once_its_array_is_chosen(open_page: Open)
         lambda: [one.text for one in page.all("#preview strong")] == ["soc", "soc"],
         "what is next to the events",
     )
+
+
+def test_the_page_shows_who_was_recognized_and_which_path_gave_the_name(open_page: Open) -> None:
+    page, sandbox = open_page()
+    post_json(sandbox, {**ALERTS, "groupLabels": {}})
+    post_json(sandbox, {"title": "Disk full"})
+    page.open("mapping")
+    page.shows(
+        "Recognized as Prometheus Alertmanager, Grafana Alerting; name from labels.alertname",
+        "#preview",
+    )
+    page.shows("Not recognized", "#preview")
+    page.open("requests/1")
+    page.shows("Recognized as Prometheus Alertmanager, Grafana Alerting", "#detail")
 
 
 # ---- Health

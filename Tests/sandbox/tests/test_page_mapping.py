@@ -1,7 +1,7 @@
 """Samples, and what requests would have become with other parameters."""
 
 from Tests.end_to_end.sender import PACK, await_that
-from Tests.sandbox.tests.page_api import SECONDS, Api, paged
+from Tests.sandbox.tests.page_api import JSON, SECONDS, Api, paged
 
 
 def test_samples_are_what_the_mapping_wizard_gets() -> None:
@@ -60,3 +60,78 @@ def test_a_preview_shows_what_the_last_requests_would_have_become(fresh: Api) ->
     assert "no parameter" in fresh.refused("/api/preview", {"params": {"nosuch": ""}})
     assert fresh.sandbox.calls["createIncidents"] == before
     assert fresh.get("/api/requests")["total"] == 4
+
+
+RECOGNIZED = "known senders and usual field names"
+ALERTMANAGER = {
+    "receiver": "soc",
+    "groupLabels": {"alertname": "DiskFull"},
+    "alerts": [
+        {
+            "labels": {"alertname": "DiskFull", "severity": "critical"},
+            "annotations": {"summary": "db1 is full"},
+            "startsAt": "2024-05-01T12:00:00Z",
+        },
+        {"labels": {"alertname": "DiskSlow"}},
+    ],
+}
+CODE_SCANNING = {
+    "action": "created",
+    "repository": {"full_name": "example-org/shop"},
+    "alert": {
+        "created_at": "2024-05-01T12:00:00Z",
+        "rule": {"description": "SQL injection", "security_severity_level": "high"},
+    },
+}
+
+
+def by_row(path: str) -> dict[str, str]:
+    return {"parameter": "recognize", "display": "Recognize senders", "path": path}
+
+
+def test_a_preview_shows_who_was_recognized_and_the_paths_of_the_row() -> None:
+    with paged({"recognize": RECOGNIZED}) as api:
+        api.send(ALERTMANAGER)
+        sent = api.send(CODE_SCANNING, headers={**JSON, "X-GitHub-Event": "code_scanning_alert"})
+        api.send({"title": "Disk full", "name": "disk-monitor"})
+        api.send({"name": "n", "raw_json": {}})
+        requests = api.post("/api/preview", {"params": {}})["requests"]
+        native, unknown, github, grafana = (request["incidents"] for request in requests)
+        assert [made["recognizedAs"] for made in grafana] == [
+            "Prometheus Alertmanager, Grafana Alerting"
+        ] * 2
+        assert grafana[0]["sources"] == {
+            "name": by_row("labels.alertname, annotations.summary"),
+            "severity": by_row("labels.severity"),
+            "occurred": by_row("startsAt"),
+            "events": by_row("alerts"),
+        }
+        assert grafana[1]["sources"] == {
+            "name": by_row("labels.alertname"),
+            "events": by_row("alerts"),
+        }
+        assert github[0]["recognizedAs"] == "GitHub code scanning alert"
+        assert github[0]["sources"]["name"] == by_row(
+            "repository.full_name, alert.rule.description"
+        )
+        assert (unknown[0]["name"], unknown[0]["recognizedAs"]) == ("Disk full", "")
+        assert unknown[0]["sources"] == {}, "a usual field name gave the name, not the field `name`"
+        assert native[0]["recognizedAs"] is None
+        [opened] = api.row(sent["requestId"])["incidents"]
+        assert opened["recognizedAs"] == "GitHub code scanning alert"
+        assert opened["sources"]["severity"] == by_row("alert.rule.security_severity_level")
+
+
+def test_a_parameter_that_is_set_stays_the_source_and_off_recognizes_nobody() -> None:
+    with paged({"recognize": RECOGNIZED}) as api:
+        api.send(ALERTMANAGER)
+        params = {"name_from": "annotations.summary", "events_path": "alerts"}
+        [request] = api.post("/api/preview", {"params": params})["requests"]
+        first, second = request["incidents"]
+        assert first["sources"]["name"]["parameter"] == "name_from"
+        assert first["sources"]["events"]["parameter"] == "events_path"
+        assert first["sources"]["severity"] == by_row("labels.severity")
+        assert second["sources"]["name"] == by_row("labels.alertname")
+        [request] = api.post("/api/preview", {"params": {"recognize": "off"}})["requests"]
+        [whole] = request["incidents"]
+        assert (whole["recognizedAs"], whole["sources"]) == (None, {})

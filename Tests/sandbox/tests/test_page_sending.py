@@ -100,6 +100,8 @@ SCHEMES = {
     "_slack": SECRET,
     "_zoom": SECRET,
     "_stripe:Stripe-Signature": SECRET,
+    "_rootly": SECRET,
+    "_paddle": SECRET,
     "_standard-webhooks": "whsec_" + base64.b64encode(b"0123456789abcdef01234567").decode(),
 }
 AWKWARD = '{"a": "it\'s 100 % \\\\ \\" $HOME `id` \u00fc\u20ac",\n\t"b": [1]}\n'

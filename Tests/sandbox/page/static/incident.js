@@ -44,6 +44,7 @@ export function incidentCard(incident, { level = 4, open = true } = {}) {
         incident.duplicate ? h("span", { class: "tag strong" }, "duplicate") : null,
       ),
     ),
+    recognition(incident),
     fieldTable(incident),
     raw === null
       ? null
@@ -111,6 +112,18 @@ function fieldRow(name, value, source) {
 export function sourceText(source) {
   if (!source) return "";
   return [source.display, source.path ? [": ", h("code", {}, source.path)] : null];
+}
+
+/** Return whose an incident is, and the path that gave its name; null if nobody was to be recognized. */
+export function recognition({ recognizedAs, sources }) {
+  if (typeof recognizedAs !== "string") return null;
+  const name = sources?.name?.parameter === "recognize" ? sources.name.path : "";
+  return h(
+    "p",
+    { class: "muted" },
+    recognizedAs ? `Recognized as ${recognizedAs}` : "Not recognized",
+    name ? ["; name from ", h("code", {}, name)] : null,
+  );
 }
 
 /** Return headers as a table. */

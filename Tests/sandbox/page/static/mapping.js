@@ -1,7 +1,7 @@
 /* Mapping: a click on a value in a sample puts its path into a parameter, and the last requests show the change. */
 
 import { get, post } from "./api.js";
-import { severityTag, sourceText } from "./incident.js";
+import { recognition, severityTag, sourceText } from "./incident.js";
 import { announce, busy, button, clock, count, debounced, fill, h, messagePlace, panel, showMessage, throttled } from "./dom.js";
 import { tree } from "./tree.js";
 
@@ -356,7 +356,7 @@ function previewedIncident(incident, before) {
     changed(field) ? h("span", { class: "was" }, "was ", h("s", { class: "text" }, String(before[field] || "empty"))) : null;
   const source = (field) =>
     incident.sources?.[field] ? h("span", { class: "source" }, sourceText(incident.sources[field])) : null;
-  return h(
+  const fields = h(
     "dl",
     { class: "become" },
     h("dt", {}, "Name"),
@@ -386,4 +386,5 @@ function previewedIncident(incident, before) {
       ),
     ]),
   );
+  return [recognition(incident), fields];
 }
