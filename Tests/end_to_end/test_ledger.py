@@ -150,7 +150,7 @@ def check(ledger: Ledger) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_what_was_answered_200_or_202_exists_once(seed: int) -> None:
-    chance = random.Random(seed)  # noqa: S311 - a series of faults, not a secret
+    chance = random.Random(seed)
     with Sandbox(pack=PACK, params=PARAMS, constants=CONSTANTS) as sandbox:
         ledger = Ledger(sandbox)
         ledger.start()
@@ -169,7 +169,7 @@ def test_what_was_answered_200_or_202_exists_once(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(2))
 def test_a_kill_loses_nothing_that_was_answered_202_while_xsoar_refused(seed: int) -> None:
     """While XSOAR only refuses, a promise is in the integration context before it is given."""
-    chance = random.Random(seed)  # noqa: S311 - a moment, not a secret
+    chance = random.Random(seed)
     with Sandbox(pack=PACK, params=PARAMS, constants=CONSTANTS) as sandbox:
         ledger = Ledger(sandbox)
         ledger.start()
