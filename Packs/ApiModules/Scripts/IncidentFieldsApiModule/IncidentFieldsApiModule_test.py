@@ -655,3 +655,22 @@ class TestNativeFields:
 def test_the_escaped_length_of_a_long_text_is_that_of_its_json(character: str) -> None:
     text = character * 40_000
     assert incident_fields.escaped_length(text) == len(json.dumps(text)) - 2
+
+
+WORST_CASES: dict[str, Callable[[int], str]] = {
+    "MARK": lambda n: '"0123456789ab/' * n + '"' * n,
+    "OUR_OBJECT": lambda n: "request_" * n,
+}
+
+
+@pytest.mark.parametrize("name, way", [("MARK", "findall"), ("OUR_OBJECT", "fullmatch")])
+def test_each_regular_expression_is_linear(name: str, way: str) -> None:
+    def seconds(size: int) -> float:
+        worst, best = WORST_CASES[name](size), float("inf")
+        for _ in range(5):
+            started = time.thread_time()
+            getattr(getattr(incident_fields, name), way)(worst)
+            best = min(best, time.thread_time() - started)
+        return best
+
+    assert seconds(16_000) < 28 * max(seconds(2_000), 1e-4)
