@@ -703,7 +703,8 @@ class TestServer:
 
         with Serving(note) as serving:
             pipelines = [posted(name) * count for name in (b"a", b"b")]
-            gevent.joinall([gevent.spawn(serving.answers, data) for data in pipelines], timeout=10)
+            senders = [gevent.spawn(serving.answers, data) for data in pipelines]
+            gevent.joinall(senders, timeout=120, raise_error=True)
         turns = b"".join(order)
         assert turns.count(b"a") == turns.count(b"b") == count
         assert turns.index(b"b") < turns.rindex(b"a")
