@@ -260,7 +260,6 @@ def test_what_is_answered_early_is_freed_when_it_is_created() -> None:
         await_that(lambda: memory_mib(sandbox) < 200, 20)
 
 
-@pytest.mark.xfail(strict=True, reason="a text of ESC takes 175 MB as the platform escapes it")
 def test_a_text_of_control_characters_is_bounded() -> None:
     """ESC and BEL count as text, and take seven bytes each on the way to XSOAR."""
     with sandboxed() as sandbox:
