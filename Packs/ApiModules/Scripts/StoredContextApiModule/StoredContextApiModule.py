@@ -65,10 +65,14 @@ def read_promised(text: Any, damages: list[str]) -> list[dict[str, Any]]:
     What is wrong with it is appended to ``damages``.
     """
     items = read_value(PROMISED_KEY, text, damages) or []
-    if isinstance(items, list) and all(map(is_promised_event, items)):
-        return items
-    damages.append(f"{PROMISED_KEY} is no list of incidents")
-    return []
+    if not isinstance(items, list):
+        damages.append(f"{PROMISED_KEY} is not a list of incidents")
+        return []
+    promised = [item for item in items if is_promised_event(item)]
+    if len(promised) < len(items):
+        count = len(items) - len(promised)
+        damages.append(f"{PROMISED_KEY} is damaged: {count} of {len(items)} are not incidents")
+    return promised
 
 
 def is_promised_event(item: Any) -> bool:
@@ -90,7 +94,7 @@ def read_samples(text: Any, damages: list[str]) -> list[dict[str, Any]]:
     """
     samples = read_value(SAMPLES_KEY, text, damages) or []
     if not isinstance(samples, list) or not all(isinstance(sample, dict) for sample in samples):
-        damages.append(f"{SAMPLES_KEY} is no list of incidents")
+        damages.append(f"{SAMPLES_KEY} is not a list of incidents")
         return []
     return samples[-MAX_SAMPLES:]
 

@@ -99,11 +99,13 @@ class TestReading:
             {"index": "0"},
         ],
     )
-    def test_a_damaged_promise_is_reported_and_no_event(self, changed: dict[str, Any]) -> None:
+    def test_a_damaged_promise_is_reported_and_the_others_are_kept(
+        self, changed: dict[str, Any]
+    ) -> None:
         damages: list[str] = []
         text = json.dumps([PROMISED, {**PROMISED, **changed}])
-        assert stored_context.read_promised(text, damages) == []
-        assert damages == ["promised is no list of incidents"]
+        assert stored_context.read_promised(text, damages) == [PROMISED]
+        assert damages == ["promised is damaged: 1 of 2 are not incidents"]
 
     @pytest.mark.parametrize("text", ["{}1", '{"a": 1}', "5", "[5]"])
     def test_damaged_promises_are_reported_and_none(self, text: str) -> None:
@@ -154,7 +156,7 @@ class TestContext:
         assert stored.damage.split("; ") == [
             "sample_events is not JSON",
             "found_ids maps no events to incident IDs",
-            "promised is no list of incidents",
+            "promised is not a list of incidents",
         ]
 
     @pytest.mark.parametrize("value", ["text", 5, ["a"]])

@@ -1,8 +1,8 @@
 """Generic Webhook for Cortex XSOAR: whatever is posted to it becomes an incident.
 
 Start with the section Application: Webhook.receive is the life of a request, and each of its lines
-leads to a section, or to one of four libraries that know nothing of each other:
-HTTPServerApiModule, WebhookSecurityApiModule, WebhookPayloadApiModule and WebhookMappingApiModule.
+leads to a section, or to one of the libraries in Packs/ApiModules/Scripts, which know nothing of
+each other.
 
 | section | what it does |
 | --- | --- |
@@ -124,7 +124,7 @@ class UnreadableAnswer(Exception):
 
 
 class ForeignAnswer(UnreadableAnswer):
-    """XSOAR's answer is that to another call: the connection is out of step."""
+    """XSOAR's answer belongs to another call: the connection is out of step."""
 
 
 # -------------------------------------------------------------------------------------------------
@@ -301,7 +301,7 @@ def read_methods(value: Any, report_problem: ReportProblem) -> frozenset[str]:
     """Return the HTTP methods that are handled as POST."""
     methods = {method.upper() for method in split_list(value)} - {"NONE"}
     if methods - OTHER_METHODS:
-        report_problem(f"choose of {', '.join(sorted(OTHER_METHODS))}, or leave it empty.")
+        report_problem(f"choose from {', '.join(sorted(OTHER_METHODS))}, or leave it empty.")
     return frozenset(methods & OTHER_METHODS)
 
 
@@ -414,13 +414,13 @@ class Outcome(NamedTuple):
 DROPPED = Outcome(200)  # by a pre-processing rule
 REJECTED = Outcome(502, reason="XSOAR refuses it")
 MAYBE_CREATED = Outcome(
-    502, reason="XSOAR's answer does not show what became of it, it may have been created"
+    502, reason="XSOAR's answer does not show what became of it; it may have been created"
 )
 STOPPED_IN_FLIGHT = Outcome(
     502, reason="the webhook is stopping, and XSOAR has not answered: it may have been created"
 )
 OUTAGE = Outcome(503, reason="XSOAR refuses every incident at the moment")
-NOT_SENT = Outcome(503, reason="the webhook failed, its log says why")
+NOT_SENT = Outcome(503, reason="the webhook failed; its log says why")
 WITHDRAWN = Outcome(503, reason="XSOAR did not get to it in time")
 STOPPING = Outcome(503, reason="the webhook is stopping")
 
@@ -528,6 +528,7 @@ def event_size(fields: dict[str, Any]) -> int:
 
 
 # How a body was transferred says nothing of its event (RFC 9112, 6; RFC 9110, 7.6.1 and 10.1.1).
+UNKNOWN_KEYS_REPORTED = 12  # of a payload that was not recognized
 FRAMING_HEADERS = frozenset(
     {"content-length", "transfer-encoding", "connection", "keep-alive", "te", "trailer", "expect"}
 )
@@ -714,7 +715,7 @@ class EventMaker:
 
 
 class Known:
-    """Whose an event is: rows of known senders, each with the object that it describes.
+    """Which sender's an event is: rows of known senders, each with the object that it describes.
 
     The innermost comes first; what its row does not find, that of the envelope around it may.
     """
@@ -1102,6 +1103,8 @@ class XsoarClient:
             self._answer_pings(self._input, "a line arrived that answers no call")
         if self.out_of_step:
             raise XsoarRefused(f"the connection to XSOAR is out of step: {self.out_of_step}")
+        if self._input is not None and self.is_broken():
+            raise XsoarRefused("XSOAR closed the connection")
 
     def _await_surplus(self, seconds: float) -> bool:
         """Return whether a line arrives that nobody asked for: the one before was not ours."""
@@ -1119,13 +1122,13 @@ class XsoarClient:
         waiting = pipe.take_waiting()
         for line in waiting.splitlines():
             if line.strip() != b"ping":
-                self._mark_desynchronised(why)
+                self._mark_desynchronized(why)
                 break
             sys.stdout.write('{"type": "pong"}\n')
             sys.stdout.flush()
         return bool(waiting)
 
-    def _mark_desynchronised(self, why: str) -> None:
+    def _mark_desynchronized(self, why: str) -> None:
         self.out_of_step = why
         self.report(
             "Connection",
@@ -1145,7 +1148,7 @@ class XsoarClient:
                 seconds = max(REST_SECONDS, time.monotonic() - started)
                 objects = created_objects(answer)
                 if len(events) > 1 or len(objects) > 1 or self._await_surplus(seconds):
-                    self._mark_desynchronised(str(foreign))
+                    self._mark_desynchronized(str(foreign))
                     raise
                 return [_outcome_of(objects[0], MAYBE_CREATED)]
 
@@ -1183,7 +1186,7 @@ class XsoarClient:
                 self.call(demisto.updateModuleHealth, health)
                 self._reported_health = health
 
-    def report_desynchronised(self) -> None:
+    def report_desynchronized(self) -> None:
         """Send the health once more, without waiting: its answer could not be told from others."""
         health = self._safe(" ".join(self._problems.values()))
         self.send_unanswered("updateModuleHealth", {"err": health})
@@ -1241,7 +1244,7 @@ def match_created(events: list[Event], answer: Any) -> list[Outcome]:
         as_sent = place < len(events) and created.get("rawJSON") == events[place].fields["rawJSON"]
         mark = events[place].mark if as_sent else mark_of(created.get("rawJSON"), places)
         if mark is not None and mark not in places:
-            raise ForeignAnswer("an answer was that to another call")
+            raise ForeignAnswer("an answer belonged to another call")
         if mark is not None:
             found.setdefault(places[mark], created)
     if not found and len(objects) == len(events):
@@ -1265,9 +1268,11 @@ def created_objects(answer: Any) -> list[dict[str, Any]]:
     if answer is None:  # how Go writes an empty list
         answer = []
     if not isinstance(answer, list):
-        raise UnreadableAnswer("createIncidents answered with no list of incidents")
+        raise UnreadableAnswer(
+            "createIncidents answered with something that is not a list of incidents"
+        )
     if not all(isinstance(created, dict) and created for created in answer):
-        raise UnreadableAnswer("createIncidents answered with something that is no incident")
+        raise UnreadableAnswer("createIncidents answered with something that is not an incident")
     return answer
 
 
@@ -1281,7 +1286,7 @@ def in_order(events: list[Event], objects: list[dict[str, Any]]) -> dict[int, di
     if len(events) == 1:
         own, created = events[0].fields, objects[0]
         if created.get("rawJSON") and created.get("name") != own["name"]:
-            raise ForeignAnswer("an answer was that to another call")
+            raise ForeignAnswer("an answer belonged to another call")
         return {0: created}
     if len({str(created.get("id")) for created in objects}) < len(objects):
         return {}
@@ -1360,7 +1365,7 @@ class Backlog:
             or (self.bytes + size) * SPARE_QUEUE_PART > MAX_QUEUED_BYTES * parts
         ):
             raise ServiceUnavailable(
-                "XSOAR is slower than the events arrive, and the queue is full. "
+                "Events arrive faster than XSOAR creates incidents, and the queue is full. "
                 "Send this again later."
             )
 
@@ -1635,10 +1640,10 @@ class Writer:
         if tried:
             self._retry_at = now + self._pause
             self._pause = min(self._pause * 2, MAX_RETRY_PAUSE_SECONDS)
-        if lone:
+        if lone and not lone.delivery.answered_early:
             self._retry_at = min(self._retry_at, lone.first_refused + LONE_RETRY_SECONDS)
         self._client.report(
-            "XSOAR", f"XSOAR refuses to create incidents, they are retried: {self._reason[:300]}"
+            "XSOAR", f"XSOAR refuses to create incidents; they are retried: {self._reason[:300]}"
         )
 
     def _gather(self, answered: int) -> None:
@@ -1882,7 +1887,7 @@ class ContextKeeper:
         self._status = status
         self._store_samples = settings.store_samples
         self._remember_events = remembers_events(settings)
-        self._store_times = settings.duplicate_seconds is not None
+        self._forget_seconds = settings.duplicate_seconds
         # Answered 202, or about to be, and not settled: by mark
         self.promised: dict[str, Event] = {}
         # what the context holds
@@ -1986,7 +1991,7 @@ class ContextKeeper:
         except (XsoarRefused, UnreadableAnswer) as error:
             self._client.report(
                 "Integration context",
-                f"The integration context cannot be reached, it is retried: {error}"[:300],
+                f"The integration context cannot be reached; it is retried: {error}"[:300],
             )
             self.loaded.set()
             return False
@@ -2061,12 +2066,15 @@ class ContextKeeper:
         if self._remember_events:
             seen = self._events.seen
             found = {key: value for key, value in found_events(stored).items() if key not in seen}
+            if self._forget_seconds is not None:
+                now = time.time()
+                times = {key: stored.times.get(key, now) for key in found}
+                times = {key: at for key, at in times.items() if now - at < self._forget_seconds}
+                found = {key: found[key] for key in times}
+                times |= {key: event.created for key, event in seen.items()}
+                context[TIMES_KEY] = to_json({key: int(at) for key, at in times.items()})
             found |= {key: event.metadata.get("id") for key, event in seen.items()}
             context[FOUND_KEY] = to_json(dict(list(found.items())[-MAX_FOUND_IDS:]))
-            if self._store_times:
-                context[TIMES_KEY] = to_json(
-                    {key: int(event.created) for key, event in seen.items()}
-                )
         if self.read.is_set():
             context.pop(PROMISED_KEY, None)
             if self.promised:
@@ -2143,7 +2151,6 @@ LOST_REPORT_SECONDS = 3600.0  # an incident answered 202 that does not exist is 
 MAX_SENDERS_COUNTED = 64  # of each of whom a metric has a line
 MAX_UNKNOWN_SHAPES = 50  # of payloads that were not recognized, between two reports
 UNKNOWN_SHAPES_REPORTED = 5  # the most frequent of them
-UNKNOWN_KEYS_REPORTED = 12  # of each
 UNKNOWN_REPORT_SECONDS = 3600.0
 MISSES_REPORTED = 100  # events in a row without a value for a parameter that names paths
 PROMISE_SECONDS = 0.25  # before an early answer: the integration context gets its events
@@ -2473,7 +2480,7 @@ class Webhook:
             self._settings.answer_seconds or WITHDRAW_SECONDS
         ):
             raise ServiceUnavailable(
-                "XSOAR did not report which events came before; send this one again later."
+                "XSOAR did not report which events it had already seen; send this one again later."
             )
         self._writer.backlog.add(delivery)
         if self._settings.answer_seconds is not None:
@@ -2600,9 +2607,7 @@ class Webhook:
     def _early_answer_settled(self, event: Event) -> None:
         """Forget the promise of a settled event; open ones are left for the next start."""
         outcome = event.outcome or MAYBE_CREATED
-        if self._connections.stopping and (
-            outcome.status == 503 or outcome in (STOPPED_IN_FLIGHT, MAYBE_CREATED)
-        ):
+        if self._is_left(outcome):
             return
         if outcome.status != 503:
             self._keeper.early_answer_settled(event)
@@ -2612,10 +2617,17 @@ class Webhook:
         self._keeper.promised[again.mark] = again
         gevent.spawn(self._resume, again)
 
+    def _is_left(self, outcome: Outcome) -> bool:
+        """Return whether a promise with this outcome is left for the next start."""
+        return self._connections.stopping and (
+            outcome.status == 503 or outcome in (STOPPED_IN_FLIGHT, MAYBE_CREATED)
+        )
+
     def _report_lost(self, delivery: Delivery, events: list[Event]) -> None:
         """Report a request that was answered 202 and of which not all incidents exist."""
         outcomes = [event.outcome or MAYBE_CREATED for event in events]
-        failed = [outcome.reason for outcome in outcomes if outcome.status == 502]
+        lost = [outcome for outcome in outcomes if outcome.status == 502]
+        failed = [outcome.reason for outcome in lost if not self._is_left(outcome)]
         if failed:
             reasons = "; ".join(dict.fromkeys(failed))
             sentence = (
@@ -2707,7 +2719,7 @@ def find_handler(app: bottle.Bottle, head: Head) -> Callable[[Request], Answer |
 
 def not_allowed(methods: Iterable[str]) -> HTTPError:
     """Return the refusal of a method; it names those that are for this URL."""
-    sentence = "Incidents are created by POST; this method is not for this URL."
+    sentence = "Incidents are created by POST; this URL does not accept this method."
     return HTTPError(405, sentence, Allow=", ".join(methods))
 
 
@@ -2814,7 +2826,7 @@ def reset_command(args: dict[str, Any]) -> CommandResults:
     """
     what = str(args.get("what") or "all").strip().lower()
     if what not in RESETS:
-        raise ValueError(f"what: choose of {', '.join(RESETS)}.")
+        raise ValueError(f"what: choose from {', '.join(RESETS)}.")
     for attempt in range(RESET_TRIES):
         versioned = demisto.getIntegrationContextVersioned(True) or {}
         context, stored = read_context(versioned.get("context"))
@@ -2855,7 +2867,7 @@ def status_command() -> CommandResults:
     status = read_value(STATUS_KEY, (demisto.getIntegrationContext() or {}).get(STATUS_KEY), [])
     if not isinstance(status, dict):
         return CommandResults(
-            readable_output="The instance has not been running yet, or not for long enough to tell."
+            readable_output="The instance has not been running yet, or not for long enough."
         )
     counters = status.get("counters") or {}
     outputs = {
@@ -2914,7 +2926,7 @@ class Service:
     def run(self) -> None:
         """Serve until SIGTERM, or until the worker thread is stuck; then end in order.
 
-        A lost connection ends the process, too, in _end_broken.
+        A lost connection ends the process, too, in _exit_after_connection_loss.
         """
         gevent.signal_handler(signal.SIGTERM, self._stop.set)
         self._client.take_over()
@@ -3080,7 +3092,7 @@ class Service:
         """The connection is lost: answer who waits and end; the platform starts us again."""
         try:
             if self._client.out_of_step:
-                self._client.report_desynchronised()
+                self._client.report_desynchronized()
             else:
                 # Not print: the platform rebinds it to a call over the lost connection
                 with contextlib.suppress(OSError):

@@ -293,7 +293,7 @@ class TestRequest:
         app.keeper.loaded.clear()
         received = app.answers(posted())
         assert statuses_of(received) == [503]
-        assert b"XSOAR did not report which events came before" in received
+        assert b"XSOAR did not report which events it had already seen" in received
         assert app.writer.backlog.incidents == 0
         app.keeper.loaded.set()
         assert app.statuses(posted()) == [200]
@@ -720,6 +720,18 @@ class TestEarlyAnswers:
         assert len(app.webhook._deliveries) == 1
         assert app.webhook._deliveries[0].request is None
         assert app.webhook._deliveries[0].events == []
+
+    def test_what_a_stop_leaves_for_the_next_start_is_not_reported_as_lost(
+        self, application: Make
+    ) -> None:
+        app = self.started(application, seconds="0.01")
+        sender = app.begin(posted())
+        await_that(lambda: statuses_of(sender.received) == [202])
+        app.connections.stopping = True
+        app.writer.settle(webhook.STOPPED_IN_FLIGHT)
+        assert len(app.keeper.promised) == 1
+        assert app.client.logged == []
+        assert app.client.problems == {}
 
     def test_an_early_answer_in_vain_is_in_the_health_for_an_hour(self, application: Make) -> None:
         app = self.started(application, seconds="0.01")

@@ -451,7 +451,7 @@ class TestConnection:
         with pytest.raises(webhook.XsoarRefused, match="out of step"):
             client.call(ask, "never sent")
         assert "starts again" in client._problems["Connection"]
-        client.report_desynchronised()
+        client.report_desynchronized()
         health = json.loads(xsoar_end.read_line())
         assert (health["type"], health["command"]) == ("executeCommand", "updateModuleHealth")
         assert "out of step" in health["args"]["err"]
@@ -485,8 +485,8 @@ class TestConnection:
         assert (sys.stdin.fileno(), sys.stdout.fileno()) == (0, 1)
         xsoar_end.close()
         assert client.is_broken()
-        with pytest.raises(webhook.UnreadableAnswer):
-            client.call(lambda: json.loads(sys.stdin.readline()))
+        with pytest.raises(webhook.XsoarRefused, match="closed the connection"):
+            client.call(lambda: json.loads(sys.stdin.readline()))  # nothing is sent
 
     def test_files_without_a_descriptor_are_not_a_broken_connection(
         self, monkeypatch: pytest.MonkeyPatch
@@ -576,9 +576,9 @@ class TestForeignAnswers:
         client = xsoar_end.client()
         sent = delivery_of("a", "b")
         xsoar_end.answer(self.line(*incidents_of(sent)[:1], self.foreign()))
-        with pytest.raises(webhook.UnreadableAnswer, match="that to another call"):
+        with pytest.raises(webhook.UnreadableAnswer, match="belonged to another call"):
             client.create_incidents(sent.events)
-        assert client.out_of_step == "an answer was that to another call"
+        assert client.out_of_step == "an answer belonged to another call"
         with pytest.raises(webhook.XsoarRefused, match="out of step"):
             client.create_incidents(sent.events)
         assert xsoar_end.is_silent()

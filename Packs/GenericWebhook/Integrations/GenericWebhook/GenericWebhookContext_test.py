@@ -217,9 +217,11 @@ class Keeping:
         monkeypatch.setattr(demisto, "integrationContextVersion", 5)
         self.client = RecordingClient()
         self.samples = webhook.Samples(webhook.WorkerThread())
-        self.events = webhook.SeenEvents(HeldWriter(self.client), webhook.Counters(), None)
         self.status = {"since": "then"}
         kept = settings(**{"store_samples": True, "duplication_key": "id", **params})
+        self.events = webhook.SeenEvents(
+            HeldWriter(self.client), webhook.Counters(), kept.duplicate_seconds
+        )
         self.keeper = webhook.ContextKeeper(
             self.client, kept, self.samples, self.events, lambda: dict(self.status)
         )
@@ -337,6 +339,22 @@ class TestContextKeeper:
             "id:2": int(second.created),
             "id:3": 1234,
         }
+
+    def test_what_is_forgotten_in_memory_is_forgotten_in_the_context(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """An event that is due again after its time would be new, and a duplicate after a start."""
+        now = time.time()
+        context = {
+            "found_ids": '{"id:1": "1", "id:2": "2"}',
+            "found_times": f'{{"id:1": {now - 7200}, "id:2": {now - 60}}}',
+        }
+        keeping = Keeping(monkeypatch, context, duplicate_hours="1").load()
+        assert keeping.events._find("id:1") is None
+        keeping.see("id:3", "3", created=now)
+        assert keeping.keeper.flush()
+        assert keeping.stored("found_ids") == {"id:2": "2", "id:3": "3"}
+        assert keeping.stored("found_times") == {"id:2": int(now - 60), "id:3": int(now)}
 
     @pytest.mark.parametrize("failures", [[webhook.XsoarRefused("stale")], []])
     def test_a_version_that_is_an_old_one_is_read_again(

@@ -626,7 +626,7 @@ def test_the_other_parameters_are_read() -> None:
 @pytest.mark.parametrize(
     "params, words",
     [
-        ({"other_methods": "DELETE"}, "Also accept: choose of GET, PATCH, PUT"),
+        ({"other_methods": "DELETE"}, "Also accept: choose from GET, PATCH, PUT"),
         ({"duplicate_hours": "soon"}, "Forget duplicates after: enter a number of hours"),
         ({"duplicate_hours": "0"}, "Forget duplicates after: "),
         ({"duplicate_hours": "-1"}, "Forget duplicates after: "),

@@ -367,13 +367,28 @@ class TestWriter:
         sender = desk.send("a")
         await_that(lambda: desk.problems() != "")
         assert (
-            desk.problems() == "XSOAR refuses to create incidents, they are retried: no, thank you"
+            desk.problems() == "XSOAR refuses to create incidents; they are retried: no, thank you"
         )
         assert outcomes_of(sender) == [webhook.OUTAGE]
         assert time.monotonic() - started >= 0.3
         assert 3 <= len(desk.xsoar.calls) <= 7  # 0.02 + 0.04 + 0.08 + 0.16 s, and the last one
         gevent.sleep(0.1)
         assert len(desk.xsoar.calls) <= 7  # nothing waits for it any more
+
+    def test_a_lone_refused_incident_that_was_answered_202_is_retried_with_pauses(
+        self, desk: Desk
+    ) -> None:
+        """Its sender does not wait, so nothing ends the retries but an XSOAR that takes it."""
+        desk.xsoar.refused = lambda names: True
+        sender = desk.send("a")
+        await_that(lambda: desk.xsoar.calls)
+        [event] = desk.writer._open
+        event.delivery.answered_early = True
+        gevent.sleep(0.8)  # over twice LONE_RETRY_SECONDS
+        assert not sender.ready()
+        assert len(desk.xsoar.calls) < 12
+        desk.xsoar.refused = lambda names: False
+        assert ids_of(sender) == ["id of a"]
 
     def test_in_an_outage_nobody_is_bad_and_all_are_created_once_it_is_over(
         self, desk: Desk

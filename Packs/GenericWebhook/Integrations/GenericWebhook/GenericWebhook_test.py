@@ -550,7 +550,7 @@ class TestCommands:
         monkeypatch.setattr(demisto, "args", lambda: {"what": "everything"})
         with pytest.raises(SystemExit):
             run_main(monkeypatch, "generic-webhook-reset", longRunningPort="8000")
-        assert results[0]["Contents"] == "what: choose of samples, events, all."
+        assert results[0]["Contents"] == "what: choose from samples, events, all."
 
     @pytest.mark.parametrize("stale, works", [(4, True), (5, False)])
     def test_a_reset_tries_five_times_while_others_write(
