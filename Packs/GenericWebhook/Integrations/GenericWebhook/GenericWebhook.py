@@ -2475,14 +2475,19 @@ class Webhook:
         """Hand the events on; the request is answered when all of them are settled."""
         if not delivery.events:  # the array of events was empty
             return Answer(content=b"[]")
-        self._writer.check_open()
-        if self._remembers and not self._keeper.loaded.wait(
-            self._settings.answer_seconds or WITHDRAW_SECONDS
-        ):
-            raise ServiceUnavailable(
-                "XSOAR did not report which events it had already seen; send this one again later."
-            )
-        self._writer.backlog.add(delivery)
+        try:
+            self._writer.check_open()
+            if self._remembers and not self._keeper.loaded.wait(
+                self._settings.answer_seconds or WITHDRAW_SECONDS
+            ):
+                raise ServiceUnavailable(
+                    "XSOAR did not report which events it had already seen; "
+                    "send this one again later."
+                )
+            self._writer.backlog.add(delivery)
+        except ServiceUnavailable:
+            delivery.events = []  # the two know each other, as in _answer_settled
+            raise
         if self._settings.answer_seconds is not None:
             while self._deliveries and self._deliveries[0].request is None:
                 self._deliveries.popleft()
