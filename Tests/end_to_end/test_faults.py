@@ -752,8 +752,7 @@ def test_a_connection_whose_other_half_closes_ends_the_process_too() -> None:
         with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
             connection.sendall(post())
             answer = read_answer(connection)
-        assert answer and answer.status == 502
-        assert "may have been created" in answer.error
+        assert answer and answer.status == 503  # nothing was sent, so it may be repeated
         assert process.wait(8) not in (None, 0)
         assert "closed the connection" in process.stderr.read()
 
