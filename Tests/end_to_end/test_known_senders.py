@@ -164,3 +164,28 @@ def status_of(sender: Sender) -> str:
     """Return what generic-webhook-status shows."""
     [entry] = sender.sandbox.run("generic-webhook-status")
     return str(entry["HumanReadable"])
+
+
+@pytest.mark.parametrize(
+    "line, name, severity",
+    [
+        ("CEF:0|Example|Sensor|1|9|Worm stopped|Very-High|rt=1714564800000", "Worm stopped", 4),
+        ("CEF:0|Example|Sensor|1|9|Worm stopped|3|rt=1714564800000", "Worm stopped", 1),
+        ("LEEF:1.0|Example|Firewall|1|deny|devTime=1714564800000\tsev=7", "Firewall: deny", 3),
+    ],
+)
+def test_a_line_of_a_security_log_has_name_severity_and_time(
+    line: str, name: str, severity: int
+) -> None:
+    with running() as sender:
+        sender.create(line.encode(), "text/plain")
+        [incident] = sender.sandbox.incidents()
+        assert (incident["name"], incident["severity"]) == (name, severity)
+        assert incident["occurred"] == "2024-05-01T12:00:00Z"
+
+
+def test_an_empty_array_of_events_loses_no_alert() -> None:
+    with running(params={"events_path": "alerts"}) as sender:
+        sender.create(b'{"alerts": [], "summary": "A disk is full"}', "application/json")
+        [incident] = sender.sandbox.incidents()
+        assert json.loads(incident["rawJSON"])["summary"] == "A disk is full"

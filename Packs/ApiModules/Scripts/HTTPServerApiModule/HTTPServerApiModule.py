@@ -523,6 +523,7 @@ LENGTH_LINE = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: ?([0-9]{1,8})\r\n")
 # Sent twice, each of these is ambiguous.
 SINGLE_HEADERS = {"content-length", "transfer-encoding", "host", "content-encoding", "expect"}
 COMMON_HEADERS = "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
+STOPPING_SENTENCE = "The webhook is stopping; send this again in a moment."
 NO_MEMORY = "Too many large bodies are in progress; send this again later."
 TOO_LARGE = f"The body exceeds {MAX_BODY_BYTES // 1024**2} MiB; send fewer events at a time."
 LONG_CHUNK_LINE = f"A chunk's first line exceeds {MAX_CHUNK_LINE_BYTES} bytes; send no extensions."
@@ -1089,7 +1090,7 @@ class Connection:
         if self._request is not None and self._request.given_up:
             return ServiceUnavailable(NO_MEMORY)
         if self.server.connections.stopping:
-            return ServiceUnavailable("The webhook is stopping; send this again in a moment.")
+            return ServiceUnavailable(STOPPING_SENTENCE)
         if self.expired:
             sentence = f"The request was not complete within {REQUEST_SECONDS} s; send it again."
             return HTTPError(408, sentence)

@@ -1521,6 +1521,20 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
     Sender("stripe", "Stripe", when="object=event api_version data.object",
            name="{type} {data.object.id}; type", occurred="created", identity="id"),
 
+    # ---- Formats of security logs
+
+    # SEKOIA CEF/cef/tests; the header counts from 0 to 10, and may have words.
+    Sender("cef", "Common Event Format (any sender)",
+           when="cef.device_vendor cef.device_product cef.signature_id", weak=True,
+           name="cef.name; {cef.device_product}: {cef.signature_id}", severity="cef.severity",
+           words="9-10=critical, 7-8=high, 4-6=medium, 0-3=low",
+           occurred="cef.extension.rt, cef.extension.end, cef.extension.start"),
+    # https://www.ibm.com/docs/en/dsm?topic=leef-overview; `sev` counts from 1 to 10.
+    Sender("leef", "Log Event Extended Format (any sender)",
+           when="leef.device_vendor leef.device_product leef.signature_id", weak=True,
+           name="{leef.device_product}: {leef.signature_id}", severity="leef.extension.sev",
+           words="9-10=critical, 7-8=high, 4-6=medium, 1-3=low", occurred="leef.extension.devTime"),
+
     # ---- Envelopes of last resort
 
     # hookdeck clerk-webhooks/SKILL.md; https://www.standardwebhooks.com

@@ -121,8 +121,9 @@ class DotPath:
         return None
 
     def find_array(self, value: Any) -> tuple[Any, ...] | None:
-        """Return the keys and indexes that lead to an array, None where there is none."""
-        return next((keys for found, keys in self._search(value) if isinstance(found, list)), None)
+        """Return the keys and indexes that lead to an array of anything, None without one."""
+        found = (keys for found, keys in self._search(value) if found and isinstance(found, list))
+        return next(found, None)
 
     def _search(self, value: Any) -> Iterator[tuple[Any, tuple[Any, ...]]]:
         """Yield each value at the path with the keys that lead to it, the longest keys first."""

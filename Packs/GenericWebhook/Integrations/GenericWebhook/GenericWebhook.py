@@ -10,7 +10,6 @@ each other.
 | Settings | the instance's parameters |
 | Deliveries | a request's events, and what becomes of each |
 | Incidents | items become events: the native format, and everybody else's |
-| Worker thread | what would block the event loop |
 | Connection to XSOAR | the only place that calls demisto.*; which incident is which event's |
 | Writer | the events of many requests in one call |
 | Seen events | each event once |
@@ -495,10 +494,10 @@ class Delivery:
         for event in events:
             event.delivery = self
 
-    @property
-    def outcomes(self) -> list[Outcome]:
-        """What became of the events, in their order."""
-        return [event.outcome or MAYBE_CREATED for event in self.events]
+
+def outcomes_of(events: Iterable[Event]) -> list[Outcome]:
+    """Return what became of events, in their order."""
+    return [event.outcome or MAYBE_CREATED for event in events]
 
 
 def new_delivery_id() -> str:
@@ -527,8 +526,8 @@ def event_size(fields: dict[str, Any]) -> int:
 # -------------------------------------------------------------------------------------------------
 
 
-# How a body was transferred says nothing of its event (RFC 9112, 6; RFC 9110, 7.6.1 and 10.1.1).
 UNKNOWN_KEYS_REPORTED = 12  # of a payload that was not recognized
+# How a body was transferred says nothing of its event (RFC 9112, 6; RFC 9110, 7.6.1 and 10.1.1).
 FRAMING_HEADERS = frozenset(
     {"content-length", "transfer-encoding", "connection", "keep-alive", "te", "trailer", "expect"}
 )
@@ -569,7 +568,7 @@ def make_events(
     """Return the events of a request's items; raises HTTPError (400, 413), and none is created.
 
     ``trigger_time`` (RFC 3339) is used where an event names no other. In an array a wrong field is
-    named by its index. The list is empty where the arrays that *Events in* names are.
+    named by its index.
     """
     maker = EventMaker(context, settings, trigger_time, delivery_id)
     values = items.values
@@ -772,7 +771,7 @@ def index_of(items: Items, index: int) -> str:
 
 
 def find_events(item: dict[str, Any], paths: tuple[DotPath, ...]) -> EventArray | None:
-    """Return the array of the first path that leads to one."""
+    """Return the array of the first path that leads to one that is not empty."""
     for path in paths:
         keys = path.find_array(item)
         if keys:
@@ -896,14 +895,6 @@ def vendor_event_type(
         own = payload.get("type")
         return own.strip() if isinstance(own, str) else ""
     return settings.incident_type
-
-
-# -------------------------------------------------------------------------------------------------
-# Worker thread: what would block the event loop
-# -------------------------------------------------------------------------------------------------
-
-PARSER_SECONDS = 20.0  # that a request waits for the worker thread; its sender then repeats it
-PARSER_STUCK_SECONDS = 30.0  # for one body: nothing within our limits takes a tenth of it
 
 
 # -------------------------------------------------------------------------------------------------
@@ -1031,7 +1022,7 @@ class XsoarClient:
         # The longest first: one secret may be part of another.
         texts = sorted((secret.decode() for secret in secrets), key=len, reverse=True)
         self._secrets = [text for text in texts if len(text) >= MIN_MASKED_CHARACTERS]
-        # By kind, of a flood the newest
+        # by kind, of a flood the newest
         self._lines: dict[str, deque[tuple[Callable[[str], Any], str]]] = {}
         self._problems: dict[str, str] = {}
         self._reported_health: str | None = None
@@ -1076,7 +1067,7 @@ class XsoarClient:
         # These are kinds of ValueError and RuntimeError.
         except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as failure:
             unreadable = f"{type(failure).__name__}: {failure}"
-        # RuntimeError: the platform's lock was taken, nothing was sent
+        # RuntimeError: the platform's lock was taken, nothing was sent.
         except (ValueError, RuntimeError) as failure:
             raise XsoarRefused(self._safe(str(failure))) from None
         except Exception as failure:
@@ -1193,7 +1184,7 @@ class XsoarClient:
 
     def send_unanswered(self, command: str, args: dict[str, Any]) -> None:
         """Send a command whose answer nobody awaits: at the end, when calls do not return."""
-        # In the middle of another line it would only garble both
+        # In the middle of another line it would only garble both.
         if getattr(sys.stdout, "is_sending", False):
             return
         with contextlib.suppress(Exception), gevent.Timeout(1, False):
@@ -1414,7 +1405,7 @@ class Writer:
 
     def __init__(self, client: XsoarClient) -> None:
         self._client = client
-        # Called with each event that is settled
+        # called with each event that is settled
         self.settled: Callable[[Event], None] = lambda event: None
         # what waits
         self.backlog = Backlog()
@@ -1443,7 +1434,7 @@ class Writer:
     def check_open(self) -> None:
         """Raise ServiceUnavailable where nothing is taken any more."""
         if self._closed:
-            raise ServiceUnavailable("The webhook is stopping; send this again in a moment.")
+            raise ServiceUnavailable(STOPPING_SENTENCE)
 
     def put(self, events: list[Event]) -> None:
         """Take events of one request, all of which are in the backlog."""
@@ -1494,7 +1485,7 @@ class Writer:
         self._plan(accepted, due)
         if not self._refused:
             self._gather(requests)
-        # More may have been read than settled, as during the first call of many senders
+        # More may have been read than settled, as during the first call of many senders.
         if requests:
             seconds = (time.process_time() - used) / max(requests, self._arrived)
             self._request_seconds += (seconds - self._request_seconds) / WORK_MEMORY
@@ -1510,7 +1501,7 @@ class Writer:
             if left <= 0 or not self._work.wait(left):
                 return
         if self._refused and time.monotonic() < self._retry_at:
-            # In an outage arrivals share an attempt, else each would make its own
+            # In an outage arrivals share an attempt, else each would make its own.
             gevent.sleep(RETRY_PAUSE_SECONDS / 2)
 
     def _retry(self, started: float) -> bool:
@@ -1535,9 +1526,8 @@ class Writer:
                     continue
             if len(piece) > 1:
                 halves = self._halve(piece)
-                self._refused.extendleft(reversed(halves)) if first else self._refused.extend(
-                    reversed(halves)
-                )
+                extend = self._refused.extendleft if first else self._refused.extend
+                extend(reversed(halves))
             elif unsettled(piece) and piece[0].first_refused < self._accepted_at:
                 self._settle(piece[0], REJECTED)
             elif unsettled(piece):
@@ -1732,7 +1722,7 @@ class SeenEvents:
         self._forget_seconds = forget_seconds
         self._in_progress: dict[str, Claim] = {}
         self.seen: OrderedDict[str, Seen] = OrderedDict()
-        # Called with each event that is settled
+        # called with each event that is settled
         self.settled: Callable[[Event], None] = lambda event: None
         self.changed: Callable[[], None] = lambda: None  # called when something new has been seen
         writer.settled = self._writer_settled
@@ -1847,7 +1837,7 @@ class Samples:
 
     def add(self, event: Event) -> None:
         """Keep a created event's fields; the next flush cuts large ones, off the request's path."""
-        # As a string within a string it may grow to twice its size
+        # As a string within a string it may grow to twice its size.
         if event.size > MAX_SAMPLE_BYTES // 2:
             self._large.append((event.size, event.fields))
             while (
@@ -1888,7 +1878,7 @@ class ContextKeeper:
         self._store_samples = settings.store_samples
         self._remember_events = remembers_events(settings)
         self._forget_seconds = settings.duplicate_seconds
-        # Answered 202, or about to be, and not settled: by mark
+        # answered 202, or about to be, and not settled: by mark
         self.promised: dict[str, Event] = {}
         # what the context holds
         self._written_status: dict[str, Any] = {}
@@ -1985,7 +1975,7 @@ class ContextKeeper:
         try:
             try:
                 stored = self._client.call(self._exchange, write)
-            # A command may have written in between, so that our version is an old one
+            # A command may have written in between, so that our version is an old one.
             except XsoarRefused:
                 stored = self._client.call(self._exchange, write)
         except (XsoarRefused, UnreadableAnswer) as error:
@@ -2147,6 +2137,8 @@ def promised_event(item: dict[str, Any]) -> Event:
 # answer, in Webhook.event_settled; most often the writer's.
 # -------------------------------------------------------------------------------------------------
 
+PARSER_SECONDS = 20.0  # that a request waits for the worker thread; its sender then repeats it
+PARSER_STUCK_SECONDS = 30.0  # for one body: nothing within our limits takes a tenth of it
 LOST_REPORT_SECONDS = 3600.0  # an incident answered 202 that does not exist is in the health
 MAX_SENDERS_COUNTED = 64  # of each of whom a metric has a line
 MAX_UNKNOWN_SHAPES = 50  # of payloads that were not recognized, between two reports
@@ -2240,7 +2232,7 @@ class Webhook:
         if "content-encoding" in headers:
             supported_encoding(headers["content-encoding"])
         if self._connections.stopping:
-            raise ServiceUnavailable("The webhook is stopping; send this again in a moment.")
+            raise ServiceUnavailable(STOPPING_SENTENCE)
         self._writer.backlog.check_room(request.address)
         if not self._authenticator.signs_body:
             request.mark_authenticated()
@@ -2349,7 +2341,7 @@ class Webhook:
 
     def _verify_body(self, request: Request, body: bytes) -> None:
         try:
-            # Hashing 25 MB takes longer than the others should wait
+            # Hashing 25 MB takes longer than the others should wait.
             if len(body) > SMALL_BODY_BYTES:
                 self._work(request, self._authenticator.verify_body, request.headers, body)
             else:
@@ -2473,8 +2465,6 @@ class Webhook:
 
     def _create(self, delivery: Delivery) -> Answer | None:
         """Hand the events on; the request is answered when all of them are settled."""
-        if not delivery.events:  # the array of events was empty
-            return Answer(content=b"[]")
         try:
             self._writer.check_open()
             if self._remembers and not self._keeper.loaded.wait(
@@ -2522,7 +2512,7 @@ class Webhook:
         if delivery.answered_early:
             self._report_lost(delivery, events)
         elif request is not None:
-            outcomes = [event.outcome or MAYBE_CREATED for event in events]
+            outcomes = outcomes_of(events)
             if any(outcome.status != 200 for outcome in outcomes):
                 request.reply(self._failure_answer(delivery, events).answer())
             else:
@@ -2531,7 +2521,7 @@ class Webhook:
 
     def _failure_answer(self, delivery: Delivery, events: list[Event]) -> HTTPError:
         """Return the refusal (502, 503): events XSOAR did not create, and the IDs of the others."""
-        outcomes = [event.outcome or MAYBE_CREATED for event in events]
+        outcomes = outcomes_of(events)
         failed = [
             (place, outcome) for place, outcome in enumerate(outcomes) if outcome.status != 200
         ]
@@ -2555,8 +2545,8 @@ class Webhook:
     def resume_promised(self) -> None:
         """Create what an earlier start answered with 202, as soon as the context could be read."""
         self._keeper.read.wait()
-        for event in self._keeper.restored:
-            self._resume(event)
+        while self._keeper.restored:  # also where a failure has started this again
+            self._resume(self._keeper.restored.pop(0))
 
     def send_early_answers(self) -> None:
         """Answer 202 to each request that has waited for answer_seconds.
@@ -2630,8 +2620,7 @@ class Webhook:
 
     def _report_lost(self, delivery: Delivery, events: list[Event]) -> None:
         """Report a request that was answered 202 and of which not all incidents exist."""
-        outcomes = [event.outcome or MAYBE_CREATED for event in events]
-        lost = [outcome for outcome in outcomes if outcome.status == 502]
+        lost = [outcome for outcome in outcomes_of(events) if outcome.status == 502]
         failed = [outcome.reason for outcome in lost if not self._is_left(outcome)]
         if failed:
             reasons = "; ".join(dict.fromkeys(failed))
@@ -3099,7 +3088,7 @@ class Service:
             if self._client.out_of_step:
                 self._client.report_desynchronized()
             else:
-                # Not print: the platform rebinds it to a call over the lost connection
+                # Not print: the platform rebinds it to a call over the lost connection.
                 with contextlib.suppress(OSError):
                     sys.stderr.write(
                         "Generic Webhook: XSOAR closed the connection to this container; ending.\n"

@@ -283,10 +283,11 @@ class TestRequest:
             "webhook-id:msg_2[1]",
         ]
 
-    def test_an_empty_array_of_events_makes_none(self, application: Make) -> None:
+    def test_with_an_empty_array_of_events_the_payload_is_one(self, application: Make) -> None:
         app = application(events_path="alerts")
-        assert app.answers(posted(b'{"alerts":[],"x":1}')).endswith(b"\r\n\r\n[]")
-        assert app.writer.taken == []
+        assert app.statuses(posted(b'{"alerts":[],"x":1}')) == [200]
+        [event] = app.writer.taken
+        assert json.loads(event.fields["rawJSON"])["x"] == 1
 
     def test_until_it_is_known_what_came_before_a_request_is_503(self, application: Make) -> None:
         app = application(duplication_key="n", answer_seconds="0.01")

@@ -371,7 +371,7 @@ def test_each_element_is_an_incident_and_keeps_the_rest_as_parent() -> None:
     "path, payload, count, parent",
     [
         ("events", {"events": [{"a": 1}, {"a": 2}]}, 2, {}),
-        ("events", {"events": [], "x": 1}, 0, None),
+        ("events", {"events": [], "x": 1}, 1, None),
         ("events", {"events": {"a": 1}, "x": 1}, 1, None),
         ("a.b", {"a.b": [{"n": 1}], "x": 1}, 1, {"x": 1}),
         (
@@ -387,7 +387,7 @@ def test_each_element_is_an_incident_and_keeps_the_rest_as_parent() -> None:
             {"list": [[{"n": 1}]]},
         ),
         ("first, second", {"first": "no array", "second": [{"n": 1}]}, 1, {"first": "no array"}),
-        ("first, second", {"first": [], "second": [{"n": 1}]}, 0, None),
+        ("first, second", {"first": [], "second": [{"n": 1}]}, 1, {"first": []}),
     ],
 )
 def test_the_first_path_that_holds_an_array_counts(
@@ -406,7 +406,8 @@ def test_arrays_in_several_items_become_one_list() -> None:
         {"events": [{"n": 4}]},
         events_path="events",
     )
-    assert [raw.get("n", raw.get("other")) for raw in raws(made)] == [1, 2, 3, 4]
+    found = [raw.get("n", raw.get("other", raw.get("events"))) for raw in raws(made)]
+    assert found == [1, 2, 3, [], 4]
 
 
 def test_an_element_with_raw_json_is_the_native_format_and_a_wrong_field_has_its_index() -> None:

@@ -157,7 +157,7 @@ class Desk:
         self.writer.backlog.remove(event)
         delivery.open -= 1
         if not delivery.open:
-            self.results[delivery].set(delivery.outcomes)
+            self.results[delivery].set(webhook.outcomes_of(delivery.events))
 
     def submit(
         self, *names: str, size: int = 100, sender: str = "192.0.2.1"
