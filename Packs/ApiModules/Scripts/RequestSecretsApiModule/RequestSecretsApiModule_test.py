@@ -2,16 +2,15 @@
 
 import base64
 import json
-import math
 import re
-import sys
-import time
 import urllib.parse
 from collections.abc import Callable
 
 import pytest
 import RequestSecretsApiModule as secrets
 import WebhookSecurityApiModule as security
+
+from Tests.costs import assert_linear, compiled_patterns, cpu_milliseconds
 
 NOTHING_SECRET = secrets.SecretFilter()
 
@@ -328,24 +327,6 @@ class TestUrls:
 # ---- costs
 
 
-TRACED = 10 if sys.gettrace() else 1  # how much slower measuring coverage makes a line
-
-
-def cpu_milliseconds(work: Callable[[], object], enough: float = 0.0) -> float:
-    """Return the processor time of a call, the least of several: the machine may be busy.
-
-    It is not tried again once it takes less than ``enough``.
-    """
-    least = math.inf
-    for _ in range(7):
-        before = time.thread_time()
-        work()
-        least = min(least, (time.thread_time() - before) * 1000 / TRACED)
-        if least < enough:
-            break
-    return least
-
-
 WORST_CASES: dict[str, Callable[[int], str]] = {
     "NAME_WORDS": lambda n: "a-" * n,
     "CAMEL_CASE": lambda n: "aA" * n,
@@ -356,7 +337,6 @@ WORST_CASES: dict[str, Callable[[int], str]] = {
     "URL_FIELD": lambda n: "?sig" * n,
     "URL_VALUE": lambda n: '"a' * n,
 }
-PATTERNS = {name: value for name, value in vars(secrets).items() if isinstance(value, re.Pattern)}
 
 
 class TestCosts:
@@ -366,7 +346,7 @@ class TestCosts:
         When: its compiled patterns are counted, and its text is searched for others
         Then: the table of worst cases has all of them
         """
-        assert PATTERNS.keys() == WORST_CASES.keys()
+        assert compiled_patterns(secrets) == WORST_CASES.keys()
         with open(secrets.__file__) as file:  # noqa: PTH123 - nothing else of the path is needed
             text = file.read()
         assert not re.findall(r"re\.(?:match|search|fullmatch|sub|findall|split|finditer)\(", text)
@@ -379,15 +359,7 @@ class TestCosts:
         When: both are searched, matched and replaced
         Then: the longer one takes about sixteen times as long, not the square of it
         """
-        pattern = PATTERNS[name]
-        run = {
-            "search": lambda text: pattern.search(text),
-            "fullmatch": lambda text: pattern.fullmatch(text),
-            "sub": lambda text: pattern.sub("", text),
-        }[way]
-        short, long = WORST_CASES[name](2_000), WORST_CASES[name](32_000)
-        least = max(cpu_milliseconds(lambda: run(short)), 0.05)
-        assert cpu_milliseconds(lambda: run(long)) < 64 * least
+        assert_linear(getattr(secrets, name), way, WORST_CASES[name])
 
     @pytest.mark.parametrize(
         "text",

@@ -392,7 +392,8 @@ END_OF_MEMBER = re.compile(
     rf"|[^\S\n]{{0,200}}\n\s{{0,200}}{MEMBER_NAME}"
 )
 END_OF_ELEMENT = re.compile(
-    r"\s{0,200}(?:\]|\Z|//|/\*|,\s{0,200}(?:[\"'{\[\]#,\d-]|/[/*]|true|false|null|\Z))"
+    r"\s{0,200}(?:\]|\Z|//|/\*|,\s{0,200}"
+    r"(?:[\"'{\[\]#,\d-]|/[/*]|true|false|null|NaN|Infinity|\Z))"
     r"|[^\S\n]{0,200}\n\s{0,200}[\"'{\[]"
 )
 # Behind a backslash and a quote: the string was a Windows folder, and the quote is its end.

@@ -2,32 +2,14 @@
 
 import functools
 import hmac
-import math
 import re
-import sys
 import time
 from collections.abc import Callable
 
 import pytest
 import WebhookSecurityApiModule as security
 
-TRACED = 10 if sys.gettrace() else 1  # how much slower measuring coverage makes a line
-
-
-def cpu_milliseconds(work: Callable[[], object], enough: float = 0.0) -> float:
-    """Return the processor time of a call, the least of several: the machine may be busy.
-
-    It is not tried again once it takes less than ``enough``.
-    """
-    least = math.inf
-    for _ in range(7):
-        before = time.thread_time()
-        work()
-        least = min(least, (time.thread_time() - before) * 1000 / TRACED)
-        if least < enough:
-            break
-    return least
-
+from Tests.costs import assert_linear, compiled_patterns, cpu_milliseconds
 
 WORST_CASES: dict[str, Callable[[int], str]] = {
     "TYPED_HEADER_NAME": lambda n: "a" * n + " ",
@@ -56,7 +38,6 @@ WORST_CASES: dict[str, Callable[[int], str]] = {
     "HOOK_SECRET": lambda n: "a" * n,
     "HEX_SECRET": lambda n: "a" * n,
 }
-PATTERNS = {name: value for name, value in vars(security).items() if isinstance(value, re.Pattern)}
 
 
 class TestCosts:
@@ -66,7 +47,7 @@ class TestCosts:
         When: its compiled patterns are counted, and its text is searched for others
         Then: the table of worst cases has all of them
         """
-        assert PATTERNS.keys() == WORST_CASES.keys()
+        assert compiled_patterns(security) == WORST_CASES.keys()
         with open(security.__file__) as file:  # noqa: PTH123 - nothing else of the path is needed
             text = file.read()
         assert not re.findall(r"re\.(?:match|search|fullmatch|sub|findall|split|finditer)\(", text)
@@ -79,15 +60,7 @@ class TestCosts:
         When: both are searched, matched and replaced
         Then: the longer one takes about sixteen times as long, not the square of it
         """
-        pattern = PATTERNS[name]
-        run = {
-            "search": lambda text: pattern.search(text),
-            "fullmatch": lambda text: pattern.fullmatch(text),
-            "sub": lambda text: pattern.sub("", text),
-        }[way]
-        short, long = WORST_CASES[name](2_000), WORST_CASES[name](32_000)
-        least = max(cpu_milliseconds(lambda: run(short)), 0.05)
-        assert cpu_milliseconds(lambda: run(long)) < 64 * least
+        assert_linear(getattr(security, name), way, WORST_CASES[name])
 
 
 HEAD_BYTES = 32 * 1024
