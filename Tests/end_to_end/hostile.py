@@ -50,6 +50,18 @@ def sandboxed(**arguments: Any) -> Iterator[Sandbox]:
     assert not sandbox.stderr
 
 
+def unread_bytes(sandbox: Sandbox) -> int:
+    """Return how many bytes are between senders and the container: sent, and not read by it."""
+    port = f":{port_of(sandbox):04X}"
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    waiting = 0
+    for _, local, remote, _, queues, *_ in rows:
+        sent, received = (int(size, 16) for size in queues.split(":"))
+        waiting += sent if remote.endswith(port) else 0
+        waiting += received if local.endswith(port) else 0
+    return waiting
+
+
 def port_of(sandbox: Sandbox) -> int:
     """Return the port on which the container itself listens.
 

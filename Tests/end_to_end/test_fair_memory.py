@@ -21,6 +21,7 @@ from Tests.end_to_end.hostile import (
     post,
     read_answer,
     sandboxed,
+    unread_bytes,
 )
 from Tests.end_to_end.sender import await_that
 from Tests.sandbox import Sandbox
@@ -63,7 +64,7 @@ def uploads(
         ]
         headers = [(proof, header) if header else (proof,) for _, header in senders]
         in_parallel([lambda c=c, h=h: upload(c, size, *h) for c, h in zip(connections, headers)])
-        time.sleep(0.2)  # what is in the sockets' buffers is read
+        await_that(lambda: unread_bytes(sandbox) == 0)  # else they are as fast as anybody
         yield connections
 
 

@@ -362,14 +362,14 @@ def test_a_large_array_of_bad_ones_holds_up_nobody(webhook: Sandbox) -> None:
     with connect(webhook, timeout=60) as connection:
         assert ask(webhook, post()).status == 200
         connection.sendall(post(bad))
-        slowest = 0.0
+        most = 0
         for _ in range(20):
-            started = time.monotonic()
+            before = webhook.calls["createIncidents"]
             assert ask(webhook, post(b'{"name": "good"}')).status == 200
-            slowest = max(slowest, time.monotonic() - started)
+            most = max(most, webhook.calls["createIncidents"] - before)
         answer = read_answer(connection)
     assert answer and answer.status == 502
-    assert slowest < 2.0  # finding all bad ones takes 800 calls, 8 s and more
+    assert most < 100  # finding all bad ones takes 800 calls
 
 
 def test_a_good_incident_behind_an_array_of_bad_ones_is_created(webhook: Sandbox) -> None:
