@@ -58,6 +58,7 @@ except ImportError as missing:
     sys.stdin.read()  # the sentence stays in the health until the platform ends the container
     os._exit(1)
 
+from EventConditionsApiModule import *  # noqa: E402
 from FairTurnsApiModule import *  # noqa: E402
 from HTTPServerApiModule import *  # noqa: E402
 from IncidentFieldsApiModule import *  # noqa: E402
