@@ -481,9 +481,10 @@ class FieldError(ValueError):
 
 def raw_spelling(payload: dict[str, Any]) -> str:
     """Return under which name a payload holds raw_json, empty where it does not."""
-    if "raw_json" not in payload and "rawJson" not in payload and "rawJSON" not in payload:
-        return ""
-    return next((name for name in RAW_SPELLINGS if payload.get(name) is not None), "")
+    for name in RAW_SPELLINGS:
+        if payload.get(name) is not None:
+            return name
+    return ""
 
 
 def is_native(payload: Any) -> bool:
@@ -527,11 +528,9 @@ class NativeFormat:
         The third value is whether the raw_json is the whole rawJSON. Raises FieldError, which names
         a wrong field.
         """
-        second = [
-            name for name in RAW_SPELLINGS if payload.get(name) is not None and name != spelling
-        ]
-        if second:
-            raise FieldError(f"{second[0]}: {spelling} is there as well; send one of the two.")
+        for name in RAW_SPELLINGS:
+            if name != spelling and payload.get(name) is not None:
+                raise FieldError(f"{name}: {spelling} is there as well; send one of the two.")
         raw = payload[spelling]
         raw = self._parse(raw) if isinstance(raw, str) else raw
         raw = dict(raw) if isinstance(raw, dict) else {"body": raw}
