@@ -31,7 +31,9 @@ PIECE_ELEMENTS = 500  # elements of a large value that are encoded at a time
 ERROR_MARKER = "[ERROR-fd5a7750-7182-4b38-90ba-091824478903]"
 MARKER_START = ERROR_MARKER[:7]  # a search for it takes a quarter of the time
 EVENT_LOOP_THREAD = threading.get_ident()  # the thread that imports this file serves connections
-encode_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+encode_json = json.JSONEncoder(
+    ensure_ascii=False, check_circular=False, separators=(",", ":")
+).encode
 
 
 def to_json(value: Any) -> str:
