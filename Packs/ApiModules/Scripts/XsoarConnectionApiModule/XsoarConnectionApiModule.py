@@ -117,12 +117,13 @@ def match_incidents(incidents: Sequence[MarkedIncident], answer: Any) -> Created
     """
     objects = created_objects(answer)
     found: dict[int, dict[str, Any]] = {}
-    places = {incident.mark: place for place, incident in enumerate(incidents)}
+    marks = [incident.mark for incident in incidents]
+    places = {mark: place for place, mark in enumerate(marks)}
     for place, created in enumerate(objects):
         as_sent = (
             place < len(incidents) and created.get("rawJSON") == incidents[place].fields["rawJSON"]
         )
-        mark = incidents[place].mark if as_sent else mark_of(created.get("rawJSON"), places)
+        mark = marks[place] if as_sent else mark_of(created.get("rawJSON"), places)
         if mark is not None and mark not in places:
             raise ForeignAnswer("an answer belonged to another call")
         if mark is not None:
