@@ -205,7 +205,7 @@ class Settings:
 @functools.lru_cache(maxsize=1)
 def known_senders() -> Recognizer:
     """Return the table of known senders, compiled at its first use."""
-    return compile_senders(KNOWN_SENDERS)
+    return compile_senders(KNOWN_SENDERS, read_conditions)
 
 
 def named_paths(settings: Settings) -> list[DotPath]:
