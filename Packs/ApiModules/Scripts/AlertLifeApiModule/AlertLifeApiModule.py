@@ -27,6 +27,7 @@ NOTES_A_SECOND = 20
 NOTE_PATIENCE_SECONDS = 1.0  # for which a note lets incidents go first
 GATHER_NOTES_SECONDS = 0.2  # from an end to the integration context, for others to share the write
 UNSAFE_SECONDS = 50.0  # that an end waits for its note to be safe
+CLOSING_WORDS_CHARACTERS = 300  # of the sender's words: they wait in the context
 INFORMATIONAL = 0.5
 ENDED_PREFIX = "Ended: "
 KEPT_NAME_CHARACTERS = 300  # of a lone end; a longer name has been cut to what XSOAR takes
@@ -154,11 +155,13 @@ class AlertLife:
             return
         now = time.time()
         headline = f"The alert has ended: {event.fields['name']}"
+        words = event.fields.get("details", "")[:CLOSING_WORDS_CHARACTERS]
         for known in ended:
             known.finish(now, alert.start)
             self.known.put(known)
             if self.changes is not None:
-                self.changes.put(known.mark, True, self.notes.text(headline, "", alert.link), now)
+                closing = self.notes.text(headline, words, alert.link)
+                self.changes.put(known.mark, True, closing, now)
         self._hooks.add_count("alerts ended", len(ended))
         self._note(event, alert, headline, ended, {"ended": True})
 

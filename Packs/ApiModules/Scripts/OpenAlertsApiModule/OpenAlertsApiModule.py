@@ -241,6 +241,8 @@ class OpenAlerts:
             alerts = (*self._ended.values(), *self._open.values())
             self._written = f"[{','.join([known.text(self._encode) for known in alerts])}]"
         self._merged = context[OPEN_KEY] = self._written
+        if not self._starts:
+            del context[OPEN_KEY]
 
 
 def as_known(row: Any) -> KnownAlert | None:
@@ -405,7 +407,7 @@ class AlertNotes:
 
 CHANGES_KEY = "alert_changes"  # {delivery mark: [epoch seconds, close or reopen, the text]}
 HANDED_KEY = "alert_changes_handed_over"  # {delivery mark: epoch seconds of the change}
-MAX_CHANGES = 5000
+MAX_CHANGES = 2000
 MAX_HANDED_AT_ONCE = 100  # incidents in a round: a container runs for each
 
 
