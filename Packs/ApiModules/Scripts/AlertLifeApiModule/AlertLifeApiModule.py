@@ -256,6 +256,8 @@ class AlertLife:
             gevent.sleep(0.01)
 
     def _settle_added(self) -> None:
+        if self.changes is not None:
+            return  # what mirroring hands over has to be in the context, too
         for event, (_, notes) in list(self._unsafe.items()):
             if all(note.added for note in notes):
                 self._settle_note(event)
