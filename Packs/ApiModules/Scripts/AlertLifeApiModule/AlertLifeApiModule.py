@@ -25,7 +25,10 @@ from gevent.event import Event as WorkSignal
 
 NOTES_A_SECOND = 20
 NOTE_PATIENCE_SECONDS = 1.0  # for which a note lets incidents go first
-GATHER_NOTES_SECONDS = 0.2  # from an end to the integration context, for others to share the write
+GATHER_NOTES_SECONDS = 0.5  # from an end to the integration context, for others to share the write
+# From one such write to the next: with 5,000 open alerts each keeps incidents waiting for 50 ms.
+NOTES_REST_SECONDS = 5.0
+NOTES_BETWEEN_WRITES = 200  # that were added: after a kill they would be added again
 UNSAFE_SECONDS = 50.0  # that an end waits for its note to be safe
 CLOSING_WORDS_CHARACTERS = 300  # of the sender's words: they wait in the context
 INFORMATIONAL = 0.5
@@ -79,6 +82,8 @@ class AlertLife:
         self._being_written: list[Any] = []
         self._work = WorkSignal()
         self._is_urgent = False
+        self._wrote_at = 0.0  # monotonic seconds
+        self._added = 0  # notes since the last write
         # called with each event that is settled
         self.settled: Callable[[Any], None] = lambda event: None
         self.changed: Callable[[], None] = lambda: None  # called when something new is known
@@ -182,11 +187,14 @@ class AlertLife:
         self._work.set()
         if not self._is_urgent:
             self._is_urgent = True
-            gevent.spawn_later(GATHER_NOTES_SECONDS, self._write_soon)
+            rest = self._wrote_at + NOTES_REST_SECONDS - time.monotonic()
+            gevent.spawn_later(max(GATHER_NOTES_SECONDS, rest), self._write_soon)
 
     def _write_soon(self) -> None:
         self._is_urgent = False
-        self.urgent()
+        if self._unsafe:  # else all notes have been added
+            self._wrote_at = time.monotonic()
+            self.urgent()
 
     # ---- what becomes of it
 
@@ -247,7 +255,10 @@ class AlertLife:
             else:
                 self.notes.was_added(note, time.monotonic())
                 self._settle_added()
-                self.changed()
+                self._added += 1
+                if not len(self.notes) or self._added >= NOTES_BETWEEN_WRITES:
+                    self._added = 0
+                    self.changed()
             gevent.sleep(1 / NOTES_A_SECOND)
 
     def _let_incidents_go_first(self) -> None:
