@@ -196,6 +196,11 @@ class AlertLife:
             self._wrote_at = time.monotonic()
             self.urgent()
 
+    def hurry(self) -> None:
+        """Write at once what waits for the next write: the webhook stops."""
+        if self._unsafe:
+            self.urgent()
+
     # ---- what becomes of it
 
     def event_settled(self, event: FollowedEvent) -> None:

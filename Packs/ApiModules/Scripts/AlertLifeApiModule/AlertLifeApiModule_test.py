@@ -344,6 +344,31 @@ class TestEnds:
         known = desk.alerts.known.find("a", NOON)
         assert known.is_open
 
+    def test_writes_are_shared_and_rest_in_between(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        Given: an end whose note has just been written
+        When: further ends arrive, and the webhook stops
+        Then: they do not ask for a write of their own at once, but at the stop they do
+        """
+        later: list[float] = []
+        monkeypatch.setattr(life.gevent, "spawn_later", lambda seconds, _: later.append(seconds))
+        desk.post_and_create(*(start(name) for name in "abc"))
+        desk.alerts.hurry()
+        assert desk.writes == 0
+        desk.post(end("a"))
+        desk.alerts._write_soon()
+        assert desk.writes == 1
+        desk.write()
+        desk.post(end("b"), end("c"))
+        assert [round(seconds, 1) for seconds in later] == [0.5, 5.0]
+        desk.alerts.hurry()
+        assert desk.writes == 2
+        desk.write()
+        desk.alerts._write_soon()
+        assert desk.writes == 2  # nothing waits for it
+
     def test_what_is_not_safe_in_time_is_503_and_at_a_stop_too(self, desk: Desk) -> None:
         desk.post_and_create(start(), start("b"))
         first, second = end(), end("b")

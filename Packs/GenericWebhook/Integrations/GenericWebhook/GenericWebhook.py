@@ -647,15 +647,23 @@ def describe_request(
 
 
 def make_events(
-    items: Items, context: RequestContext, settings: Settings, trigger_time: str, delivery_id: str
+    items: Items,
+    context: RequestContext,
+    settings: Settings,
+    trigger_time: str,
+    delivery_id: str,
+    check_room: Callable[[int], None] = lambda count: None,
 ) -> list[Event]:
     """Return the events of a request's items; raises HTTPError (400, 413), and none is created.
 
     ``trigger_time`` (RFC 3339) is used where an event names no other. In an array a wrong field is
-    named by its index.
+    named by its index. Before several events are made, ``check_room`` may refuse their number.
     """
     maker = EventMaker(context, settings, trigger_time, delivery_id)
+    maker.check_room = check_room
     values = items.values
+    if len(values) > 1:
+        check_room(len(values))  # each makes one event or more
     if (settings.events_paths or settings.recognize != "off") and not (
         len(values) == 1 and values[0] and is_native(values[0])
     ):
@@ -680,6 +688,7 @@ class EventMaker:
         self._follows_alerts = settings.follows_alerts
         self._trigger_time = trigger_time
         self._delivery_id = delivery_id
+        self.check_room: Callable[[int], None] = lambda count: None
         self.events: list[Event] = []
 
     def add(
@@ -800,6 +809,8 @@ class EventMaker:
             raise HTTPError(
                 413, f"The body holds more than {MAX_ITEMS} events; send them in several requests."
             )
+        if total > len(found):
+            self.check_room(total)
         shared = self._context.shared if total == len(found) == 1 else None
         shared = shared or share(shared_fields(self._context, self._settings), total)
         for number, (item, (known, array)) in enumerate(zip(items.values, found)):
@@ -1636,10 +1647,12 @@ class Samples:
     def __init__(self, worker: WorkerThread) -> None:
         self._worker = worker
         self._large: deque[tuple[int, dict[str, Any]]] = deque(maxlen=MAX_SAMPLES)
+        self._is_cutting = False
         self.items: deque[dict[str, Any]] = deque(maxlen=MAX_SAMPLES)
+        self.changed: Callable[[], None] = lambda: None  # called with each new item
 
     def add(self, event: Event) -> None:
-        """Keep a created event's fields; the next flush cuts large ones, off the request's path."""
+        """Keep a created event's fields; large ones are cut off the request's path."""
         # As a string within a string it may grow to twice its size.
         if event.size > MAX_SAMPLE_BYTES // 2:
             self._large.append((event.size, event.fields))
@@ -1648,13 +1661,23 @@ class Samples:
                 and sum(size for size, _ in self._large) > MAX_LARGE_SAMPLES_BYTES
             ):
                 self._large.popleft()
+            if not self._is_cutting:
+                self._is_cutting = True
+                gevent.spawn(self._cut_large)
         else:
             self.items.append(event.fields)
+            self.changed()
 
-    def cut_large(self) -> None:
-        """Cut the large ones down to MAX_SAMPLE_BYTES."""
-        while self._large:
-            self.items.append(self._worker.run(small_sample, self._large.popleft()[1]))
+    def _cut_large(self) -> None:
+        """Cut the large ones down to MAX_SAMPLE_BYTES; the worker thread may be busy for long."""
+        try:
+            while self._large:
+                self.items.append(self._worker.run(small_sample, self._large.popleft()[1]))
+                self.changed()
+        except WorkerBusy:  # the webhook stops
+            self._large.clear()
+        finally:
+            self._is_cutting = False
 
     def forget(self) -> None:
         """Forget all samples."""
@@ -1700,14 +1723,13 @@ class ContextKeeper:
         self._promises = 0  # how often something was promised
         self._promises_written = 0
         self._written = Signal()
-        events.changed = self._changed.set
+        events.changed = samples.changed = self._changed.set
         if alerts is not None:
             alerts.changed, alerts.urgent = self._changed.set, self._flush_soon
 
     def add_sample(self, event: Event) -> None:
         """Keep a created event as a sample."""
         self._samples.add(event)
-        self._changed.set()
 
     def promise(self, events: Iterable[Event], seconds: float) -> bool:
         """Note that events are to be created; return whether the context has them in time."""
@@ -1751,8 +1773,6 @@ class ContextKeeper:
                 return True
             self._changed.clear()
             self._urgent.clear()
-            if not self._closing:  # the worker thread may be busy for longer than we have
-                self._samples.cut_large()
             if self._synchronize(write=True):
                 return True
             self._changed.set()
@@ -2193,7 +2213,10 @@ class Webhook:
         read = (body, kind, encoding, query, keep, TextReader)
 
         def make(items: Items) -> list[Event]:
-            return make_events(items, context, settings, now, delivery_id)
+            return make_events(items, context, settings, now, delivery_id, check_room)
+
+        def check_room(count: int) -> None:
+            self._writer.backlog.check_room(request.address, count)
 
         events: list[Event]
         if len(body) > SMALL_BODY_BYTES or is_compressed(body, encoding):
@@ -2219,8 +2242,9 @@ class Webhook:
         try:
             return self._worker.run(function, *args, seconds=PARSER_SECONDS, sender=request.address)
         except WorkerBusy:
+            busy = "Large bodies keep the webhook busy; send this one again later."
             raise ServiceUnavailable(
-                "Large bodies keep the webhook busy; send this one again later."
+                STOPPING_SENTENCE if self._connections.stopping else busy
             ) from None
 
     def _context(self, request: Request) -> RequestContext:
@@ -2994,6 +3018,8 @@ class Service:
         """Finish what was accepted, refuse what comes later, flush; within DRAIN_SECONDS."""
         self._connections.stopping = True
         stopped = time.monotonic()
+        if self._alerts is not None:
+            self._alerts.hurry()
         while (passed := time.monotonic() - stopped) < DRAIN_SECONDS:
             promised_in_flight = self._keeper.promised and self._writer.is_calling
             reading = self._connections.reading() and passed < READING_SECONDS
@@ -3001,6 +3027,7 @@ class Service:
                 break
             gevent.sleep(0.02)
         self._writer.close()
+        self._worker.close()
         if self._alerts is not None:
             self._alerts.close()
         self._connections.end_reading()
