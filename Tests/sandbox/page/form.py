@@ -34,8 +34,9 @@ def fields(descriptor: Descriptor, params: Mapping[str, Any]) -> list[dict[str, 
 
 
 def is_hidden(parameter: Parameter) -> bool:
-    """Return whether a field is hidden: everywhere, or in a list of marketplaces."""
-    return bool(parameter.row.get("hidden"))
+    """Return whether a field is hidden: everywhere, or in XSOAR by a list of marketplaces."""
+    hidden = parameter.row.get("hidden")
+    return "xsoar" in hidden if isinstance(hidden, list) else bool(hidden)
 
 
 def form_field(parameter: Parameter, value: Any) -> dict[str, Any]:

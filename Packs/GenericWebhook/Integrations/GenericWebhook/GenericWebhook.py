@@ -13,6 +13,7 @@ each other.
 | Connection to XSOAR | what became of events, by what XSOAR answered |
 | Writer | the events of many requests in one call |
 | Seen events | each event once |
+| Alerts | one incident from an alert's start to its end |
 | Integration context | samples, seen events, and what commands leave there |
 | Application | the life of a request, the routes |
 | Metrics, Commands, Service | Prometheus; Test, samples, reset, status; what runs for ever |
@@ -22,6 +23,7 @@ import demistomock as demisto
 from CommonServerPython import *
 
 import contextlib
+import dataclasses
 import functools
 import gc
 import itertools
@@ -58,12 +60,14 @@ except ImportError as missing:
     sys.stdin.read()  # the sentence stays in the health until the platform ends the container
     os._exit(1)
 
+from AlertLifeApiModule import *  # noqa: E402
 from EventConditionsApiModule import *  # noqa: E402
 from FairTurnsApiModule import *  # noqa: E402
 from HTTPServerApiModule import *  # noqa: E402
 from IncidentFieldsApiModule import *  # noqa: E402
 from KnownSendersApiModule import *  # noqa: E402
 from MetricsApiModule import *  # noqa: E402
+from OpenAlertsApiModule import *  # noqa: E402
 from RequestSecretsApiModule import *  # noqa: E402
 from RequestSourcesApiModule import *  # noqa: E402
 from StoredContextApiModule import *  # noqa: E402
@@ -154,6 +158,9 @@ class Settings:
     duplication_paths: tuple[DuplicationKey, ...] = ()
     duplicate_seconds: float | None = None  # None: for ever
     keep_unreadable: bool = False
+    alert_updates: str = "each"  # an incident for each event; or note, or close
+    ended_when: EventConditions = field(default_factory=EventConditions)
+    instance: str = ""  # its name
     mirroring: tuple[tuple[str, Any], ...] = ()
     hidden: SecretFilter = field(default_factory=SecretFilter)
     # the rest
@@ -187,6 +194,11 @@ class Settings:
         if denied:
             fields["authenticator"] = DenyAll()
         settings = cls(**fields, mirroring=read_mirroring(params))
+        mistakes += alert_mistakes(settings)
+        if settings.alert_updates == "close":
+            fields["instance"] = demisto.integrationInstance()
+            if settings.mirroring:
+                fields["alert_updates"] = "note"
         paths = [path.text for path in named_paths(settings)]
         if settings.recognizer is not None:  # a row may read a header whose name speaks of a key
             paths += [f"headers.{name}" for name in settings.recognizer.header_names]
@@ -201,17 +213,27 @@ class Settings:
         """The table of known senders, None where senders are not recognized."""
         return known_senders() if self.recognize != "off" else None
 
+    @property
+    def follows_alerts(self) -> bool:
+        """Return whether an alert has one incident, from its start to its end."""
+        return self.alert_updates != "each"
+
 
 @functools.lru_cache(maxsize=1)
 def known_senders() -> Recognizer:
     """Return the table of known senders, compiled at its first use."""
-    return compile_senders(KNOWN_SENDERS)
+    return compile_senders(KNOWN_SENDERS, read_conditions)
 
 
 def named_paths(settings: Settings) -> list[DotPath]:
     """Return all paths that an instance's parameters name."""
     keys = [path for key in settings.duplication_paths for path in key.paths]
-    others = (settings.type_from or (), settings.occurred_from, settings.severity_from)
+    others: tuple[Iterable[DotPath], ...] = (
+        settings.type_from or (),
+        settings.occurred_from,
+        settings.severity_from,
+        settings.ended_when.paths,
+    )
     return [*keys, *settings.name_from.paths, *itertools.chain.from_iterable(others)]
 
 
@@ -240,6 +262,62 @@ def read_recognize(value: Any, report_problem: ReportProblem) -> str:
     if text not in RECOGNIZE:
         report_problem(f"choose one of: {', '.join(RECOGNIZE)}.")
     return RECOGNIZE.get(text, "off")
+
+
+ALERT_UPDATES = {
+    "note in the incident": "note",
+    "close the incident": "close",
+    "incident for each event": "each",
+}
+
+
+def read_alert_updates(value: Any, report_problem: ReportProblem) -> str:
+    """Return what becomes of alerts that repeat or end; an incident each where it is missing."""
+    text = str(value or "incident for each event").strip().lower()
+    if text not in ALERT_UPDATES:
+        report_problem(f"choose one of: {', '.join(ALERT_UPDATES)}.")
+    return ALERT_UPDATES.get(text, "each")
+
+
+def read_ended_when(value: Any, report_problem: ReportProblem) -> EventConditions:
+    """Return the conditions under which an event ends its alert."""
+    return read_conditions(value, DotPath, report_problem)
+
+
+def alert_mistakes(settings: Settings) -> list[SettingError]:
+    """Return what does not fit together in the parameters about alerts."""
+    mistakes = []
+    if settings.ended_when and not settings.duplication_paths:
+        mistakes.append(
+            SettingError(
+                "Ended when", "enter a Duplication key as well; it says which alert has ended."
+            )
+        )
+    if settings.alert_updates == "close" and settings.mirroring:
+        mistakes.append(SettingError("Alerts that repeat or end", CLOSING_IS_MIRRORING))
+    return mistakes
+
+
+CLOSING_IS_MIRRORING = (
+    "incidents are closed by mirroring; choose None as Mirroring direction, which is for other "
+    "packs, or choose Note in the incident."
+)
+NO_CLOSING = (
+    "only Cortex XSOAR can close incidents by mirroring; choose Note in the incident. "
+    "Until then ends are noted."
+)
+
+
+def without_closing(settings: Settings) -> Settings:
+    """Return settings that note an alert's end where the product cannot mirror incidents in."""
+    if settings.alert_updates != "close":
+        return settings
+    if (demisto.demistoVersion() or {}).get("platform", "xsoar") == "xsoar":
+        return settings
+    mistake = SettingError("Alerts that repeat or end", NO_CLOSING)
+    return dataclasses.replace(
+        settings, alert_updates="note", mistakes=(*settings.mistakes, mistake)
+    )
 
 
 def read_port(value: Any, report_problem: ReportProblem) -> int | None:
@@ -367,6 +445,8 @@ PARAMETERS = (
         "duplicate_seconds",
         functools.partial(read_duration, unit="hours", seconds=3600),
     ),
+    Parameter("alert_updates", "Alerts that repeat or end", "alert_updates", read_alert_updates),
+    Parameter("ended_when", "Ended when", "ended_when", read_ended_when),
     Parameter("keep_unreadable", "Keep what cannot be read", "keep_unreadable", read_flag),
     Parameter(
         "answer_seconds",
@@ -416,6 +496,7 @@ class Event:
     """One event of a request: what XSOAR is to create of it, and in the end what became of it."""
 
     __slots__ = (
+        "alert",
         "delivery",
         "fields",
         "first_refused",
@@ -443,6 +524,7 @@ class Event:
         self.sender = sender  # its id; empty for an unknown one, None where nobody looked
         self.size = event_size(fields)  # in bytes
         self.keys: tuple[str, ...] = ()  # at the top of an unknown sender's payload
+        self.alert: Alert | None = None  # of which it tells, where alerts are followed
         # where it is; times are of time.monotonic()
         self.queued_at = 0.0
         self.in_flight = False
@@ -603,6 +685,7 @@ class EventMaker:
         self._context = context
         self._settings = settings
         self._recognizer = settings.recognizer
+        self._follows_alerts = settings.follows_alerts
         self._trigger_time = trigger_time
         self._delivery_id = delivery_id
         self.check_room: Callable[[int], None] = lambda count: None
@@ -665,16 +748,58 @@ class EventMaker:
         key = None
         if settings.duplication_paths:
             key = event_key(payload, shared.fields, settings.duplication_paths, number)
+        alert = None
+        if self._follows_alerts:
+            alert = self._alert_of(payload, shared, fields, facts, key, known)
         if not payload.keys().isdisjoint(MIRRORING_FIELDS):
             payload, text = without_mirroring(payload), ""
+        if alert is not None:
+            key = None  # its alert tells it from others
+            if settings.alert_updates == "close":
+                payload, text = self._mirrored(payload, fields, number), ""
         ours = f'"delivery":"{self._delivery_id}/{number}"'
         if facts:
             ours = f"{to_json(facts)[1:-1]},{ours}"
         fields["rawJSON"] = raw_json(payload, shared, leads, f"{{{ours}}}", text)
         event = Event(fields, key, number, sender)
+        event.alert = alert
         if sender == "":
             event.keys = tuple(itertools.islice(payload, UNKNOWN_KEYS_REPORTED))
         self.events.append(event)
+
+    def _alert_of(
+        self,
+        payload: dict[str, Any],
+        shared: Shared,
+        fields: dict[str, Any],
+        facts: dict[str, str],
+        key: str | None,
+        known: "Known | None",
+    ) -> Alert | None:
+        """Return the alert that an event tells of: the row's, or by the instance's parameters."""
+        link = facts.get("link", "")
+        if known is not None and "identity" in facts and "status" in facts:
+            ended, fixed = facts["status"] == "closed", known.row.fixed_start
+            return Alert(facts["identity"], fields["occurred"], ended, fixed, link)
+        ended_when = self._settings.ended_when
+        if key is None or not ended_when:
+            return None
+        return Alert(key, fields["occurred"], ended_when.hold(payload, shared.fields), link=link)
+
+    def _mirrored(
+        self, payload: dict[str, Any], fields: dict[str, Any], number: int
+    ) -> dict[str, Any]:
+        """Let XSOAR ask for changes of an incident; return the payload with the fields for that.
+
+        Whether createIncidents takes the fields itself is not documented, so that rawJSON has them
+        for the mapper, too.
+        """
+        mark, instance = f"{self._delivery_id}/{number}", self._settings.instance
+        fields["dbotMirrorId"] = mark
+        fields["dbotMirrorDirection"] = "In"
+        fields["dbotMirrorInstance"] = instance
+        ours = {"mirror_direction": "In", "mirror_instance": instance, "mirror_id": mark}
+        return {**payload, **ours}
 
     def add_elements(self, items: Items) -> None:
         """Add an event for each element of an item's array, and for each item without one."""
@@ -1082,6 +1207,11 @@ class Writer:
         self.call_seconds = Histogram(CALL_SECONDS)
         self.call_incidents = Histogram(CALL_INCIDENTS)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether an incident waits for XSOAR, or is in a call."""
+        return self.is_calling or bool(self._queue)
+
     def check_open(self) -> None:
         """Raise ServiceUnavailable where nothing is taken any more."""
         if self._closed:
@@ -1465,6 +1595,38 @@ class SeenEvents:
 
 
 # -------------------------------------------------------------------------------------------------
+# Alerts: one incident from an alert's start to its end; AlertLifeApiModule has the rules
+# -------------------------------------------------------------------------------------------------
+
+
+def follow_alerts(
+    settings: Settings,
+    client: XsoarClient,
+    writer: Writer,
+    events: SeenEvents,
+    counters: Counters,
+) -> AlertLife | None:
+    """Return what gives each alert one incident, None where each event makes one."""
+    if not settings.follows_alerts:
+        return None
+    hooks = AlertHooks(
+        create=events.submit,
+        make_outcome=Outcome,
+        leaves_alert_free=lambda outcome: outcome in (DROPPED, REJECTED),
+        may_exist=lambda outcome: outcome == MAYBE_CREATED,
+        stopping=STOPPING,
+        add_entry=lambda incident, text: client.call(demisto.addEntry, incident, plain_field(text)),
+        is_busy=lambda: writer.is_busy,
+        add_count=counters.add,
+        report=client.error,
+    )
+    changes = MirrorChanges(to_json) if settings.alert_updates == "close" else None
+    alerts = AlertLife(hooks, OpenAlerts(to_json), AlertNotes(to_json), changes)
+    events.settled = alerts.event_settled
+    return alerts
+
+
+# -------------------------------------------------------------------------------------------------
 # Integration context: samples, seen events, and what commands leave there
 #
 # ContextKeeper copies samples, seen events, what was answered 202 and the status into the
@@ -1533,9 +1695,11 @@ class ContextKeeper:
         samples: Samples,
         events: SeenEvents,
         status: Callable[[], dict[str, Any]],
+        alerts: AlertLife | None = None,
     ) -> None:
         self._client = client
         # what is kept
+        self._alerts = alerts
         self._samples = samples
         self._events = events
         self._status = status
@@ -1560,6 +1724,8 @@ class ContextKeeper:
         self._promises_written = 0
         self._written = Signal()
         events.changed = samples.changed = self._changed.set
+        if alerts is not None:
+            alerts.changed, alerts.urgent = self._changed.set, self._flush_soon
 
     def add_sample(self, event: Event) -> None:
         """Keep a created event as a sample."""
@@ -1659,6 +1825,8 @@ class ContextKeeper:
         elif write:
             self._promises_written = promises
             self._written.set()
+            if self._alerts is not None:
+                self._alerts.written()
         return True
 
     def _load(self, stored: Stored) -> None:
@@ -1675,6 +1843,11 @@ class ContextKeeper:
                 seen.move_to_end(key, last=False)
         while len(seen) > MAX_FOUND_IDS:
             seen.popitem(last=False)
+        if self._alerts is not None:
+            for damage in self._alerts.load(self._context or {}):
+                self._client.error(
+                    f"The integration context held damaged data, which is replaced: {damage}"
+                )
         self.restored = [promised_event(item) for item in stored.promised]
         self.promised.update((event.mark, event) for event in self.restored)
 
@@ -1703,6 +1876,8 @@ class ContextKeeper:
             stored = stored._replace(samples=[])
         if stored.reset in ("events", "all"):
             self._events.seen.clear()
+            if self._alerts is not None:
+                self._alerts.known.forget()
             stored = stored._replace(found={}, times={})
         self._client.info(f"generic-webhook-reset: {stored.reset} forgotten.")
         return stored
@@ -1726,6 +1901,8 @@ class ContextKeeper:
                 context[TIMES_KEY] = to_json({key: int(at) for key, at in times.items()})
             found |= {key: event.metadata.get("id") for key, event in seen.items()}
             context[FOUND_KEY] = to_json(dict(list(found.items())[-MAX_FOUND_IDS:]))
+        if self._alerts is not None:
+            self._alerts.write(context, self.read.is_set())
         if self.read.is_set():
             context.pop(PROMISED_KEY, None)
             if self.promised:
@@ -1743,14 +1920,15 @@ class ContextKeeper:
         left = MAX_PROMISED_BYTES
         lost = []
         for event in list(self.promised.values()):
-            text = to_json(
-                {
-                    "fields": event.fields,
-                    "key": event.key,
-                    "request": event.delivery.id,
-                    "index": event.index,
-                }
-            )
+            item = {
+                "fields": event.fields,
+                "key": event.key,
+                "request": event.delivery.id,
+                "index": event.index,
+            }
+            if event.alert is not None:
+                item["alert"] = event.alert
+            text = to_json(item)
             size = byte_length(text)
             if size > left:
                 lost.append(event.delivery.id)
@@ -1786,6 +1964,8 @@ def promised_event(item: dict[str, Any]) -> Event:
         mark = f'"webhook":{{"delivery":"{delivery_id}/{index}"}}'
         fields["rawJSON"] = f"{fields['rawJSON'][:-1]},{mark}}}"
     event = Event(fields, item["key"], index)
+    with contextlib.suppress(TypeError):  # of an earlier version, or damaged
+        event.alert = Alert(*item["alert"]) if item.get("alert") else None
     Delivery(delivery_id, None, [event]).answered_early = True
     return event
 
@@ -1822,12 +2002,13 @@ class Webhook:
         connections: ConnectionRegistry,
         counters: Counters,
         worker: WorkerThread,
+        alerts: AlertLife | None = None,
     ) -> None:
         # its parts
         self._settings = settings
         self._client = client
         self._writer = writer
-        self._events = events
+        self._intake = events if alerts is None else alerts
         self._keeper = keeper
         self._connections = connections
         self._counters = counters
@@ -1839,6 +2020,7 @@ class Webhook:
         self._failed_logins = FailedLogins()
         # what events become
         self._remembers = remembers_events(settings)
+        self._needs_context = self._remembers or alerts is not None
         self._misses: Counter[str] = Counter()  # in a row, by parameter
         self._watched = [
             name
@@ -1851,7 +2033,7 @@ class Webhook:
         self._deliveries: deque[Delivery] = deque()  # that may have to be answered 202, by time
         self._delivered = Signal()
         self._lost: deque[tuple[float, str]] = deque(maxlen=20)  # when and which delivery
-        events.settled = self.event_settled
+        self._intake.settled = self.event_settled
 
     def answer(self, request: Request) -> Answer | None:
         """Return a request's answer, None where Request.reply comes later; raises HTTPError."""
@@ -2089,7 +2271,8 @@ class Webhook:
         event_id = self._authenticator.event_id(request.headers)
         for place, event in enumerate(events) if event_id is not None else ():
             index = f"[{place}]" if len(events) > 1 else ""
-            event.key = event.key or shorten_key(f"webhook-id:{event_id}{index}")
+            if event.alert is None:
+                event.key = event.key or shorten_key(f"webhook-id:{event_id}{index}")
 
     def _count_misses(self, events: list[Event], trigger_time: str) -> None:
         """Log once a parameter whose paths have found nothing in many events in a row."""
@@ -2131,7 +2314,7 @@ class Webhook:
         """Hand the events on; the request is answered when all of them are settled."""
         try:
             self._writer.check_open()
-            if self._remembers and not self._keeper.loaded.wait(
+            if self._needs_context and not self._keeper.loaded.wait(
                 self._settings.answer_seconds or WITHDRAW_SECONDS
             ):
                 raise ServiceUnavailable(
@@ -2147,9 +2330,9 @@ class Webhook:
                 self._deliveries.popleft()
             self._deliveries.append(delivery)
             self._delivered.set()
-        if self._remembers and (without_key := sum(event.key is None for event in delivery.events)):
+        if self._remembers and (without_key := sum(map(has_no_key, delivery.events))):
             self._counters.add("events without a key", without_key)
-        self._events.submit(delivery.events)
+        self._intake.submit(delivery.events)
         return None
 
     def event_settled(self, event: Event) -> None:
@@ -2259,7 +2442,7 @@ class Webhook:
             try:
                 self._writer.check_open()
                 self._writer.backlog.add(delivery)
-                return self._events.submit([event])
+                return self._intake.submit([event])
             except ServiceUnavailable:
                 gevent.sleep(1)
 
@@ -2272,6 +2455,7 @@ class Webhook:
             self._keeper.early_answer_settled(event)
             return
         again = Event(event.fields, event.key, event.index)
+        again.alert = event.alert
         Delivery(event.delivery.id, None, [again]).answered_early = True
         self._keeper.promised[again.mark] = again
         gevent.spawn(self._resume, again)
@@ -2319,8 +2503,13 @@ MISSED: dict[str, Callable[[Event, Settings, str], bool]] = {
     ),
     "occurred_from": lambda event, settings, now: event.fields["occurred"] == now,
     "severity_from": lambda event, settings, now: "severity" not in event.fields,
-    "duplication_paths": lambda event, settings, now: event.key is None,
+    "duplication_paths": lambda event, settings, now: has_no_key(event),
 }
+
+
+def has_no_key(event: Event) -> bool:
+    """Return whether nothing tells an event from others."""
+    return event.key is None and event.alert is None
 
 
 def encode_answer(created: list[dict[str, Any]]) -> bytes:
@@ -2515,8 +2704,8 @@ def reset_command(args: dict[str, Any]) -> CommandResults:
 
 RESETS = {
     "samples": (SAMPLES_KEY,),
-    "events": (FOUND_KEY, TIMES_KEY),
-    "all": (SAMPLES_KEY, FOUND_KEY, TIMES_KEY),
+    "events": (FOUND_KEY, TIMES_KEY, OPEN_KEY),
+    "all": (SAMPLES_KEY, FOUND_KEY, TIMES_KEY, OPEN_KEY),
 }
 
 
@@ -2535,6 +2724,9 @@ def status_command() -> CommandResults:
         "QueuedBytes": status.get("queued_bytes"),
         "IncidentsCreated": counters.get("incidents created", 0),
         "Duplicates": counters.get("duplicates", 0),
+        "OpenAlerts": status.get("open_alerts", 0),
+        "EndedAlerts": counters.get("alerts ended", 0),
+        "WaitingNotes": status.get("waiting_notes", 0),
         "FailedAuthentications": counters.get("failed authentications", 0),
         "Answers": status.get("answers") or {},
         "Senders": status.get("senders") or {},
@@ -2553,6 +2745,56 @@ def status_command() -> CommandResults:
     )
 
 
+# ---- mirroring: XSOAR asks each minute, and each of these runs in a container of its own
+
+NOT_NOW = "skip update: "  # how the platform is told that nothing is wrong with the incident
+
+
+def stored_version() -> tuple[dict[str, Any], Any]:
+    """Return the integration context and its version."""
+    versioned = demisto.getIntegrationContextVersioned(True) or {}
+    return read_context(versioned.get("context"))[0], versioned.get("version", -1)
+
+
+def modified_command() -> GetModifiedRemoteDataResponse:
+    """get-modified-remote-data: the incidents that an alert's end closes, or opens again."""
+    return GetModifiedRemoteDataResponse(list(pending_changes(stored_version()[0])))
+
+
+def remote_data_command(args: dict[str, Any]) -> GetRemoteDataResponse:
+    """get-remote-data: what becomes of an incident; it is handed over once.
+
+    Raises ValueError, after which XSOAR asks again.
+    """
+    mark = str(args.get("id") or "")
+    for attempt in range(RESET_TRIES):
+        context, version = stored_version()
+        change = hand_over(context, mark)
+        if change is None:
+            return GetRemoteDataResponse({"id": mark}, [])
+        try:
+            demisto.setIntegrationContextVersioned(texts_of(context), version, True)
+            break
+        except ValueError as error:
+            if attempt + 1 == RESET_TRIES:
+                raise ValueError(f"{NOT_NOW}the integration context has changed: {error}") from None
+            time.sleep(RETRY_PAUSE_SECONDS)
+    contents: dict[str, Any] = {"dbotIncidentReopen": True}
+    if change.closes:
+        contents = {
+            "dbotIncidentClose": True,
+            "closeReason": "Resolved",
+            "closeNotes": plain_field(change.text),
+        }
+    entry = {"Type": EntryType.NOTE, "ContentsFormat": EntryFormat.JSON, "Contents": contents}
+    return GetRemoteDataResponse({"id": mark}, [entry])
+
+
+def mapping_fields_command() -> GetMappingFieldsResponse:
+    """get-mapping-fields: what Select schema shows; nothing is mirrored out."""
+    return GetMappingFieldsResponse([SchemeTypeMapping("Generic Webhook", {})])
+
+
 class Service:
     """The long-running command: the parts put together, kept going, and ended in order."""
 
@@ -2566,8 +2808,9 @@ class Service:
         self._worker = WorkerThread()
         self._started = datetime.now(UTC)
         events = SeenEvents(self._writer, self._counters, settings.duplicate_seconds)
+        self._alerts = follow_alerts(settings, self._client, self._writer, events, self._counters)
         self._keeper = ContextKeeper(
-            self._client, settings, Samples(self._worker), events, self._status
+            self._client, settings, Samples(self._worker), events, self._status, self._alerts
         )
         self._webhook = Webhook(
             settings,
@@ -2578,6 +2821,7 @@ class Service:
             self._connections,
             self._counters,
             self._worker,
+            self._alerts,
         )
         self._stop = Signal()
 
@@ -2596,6 +2840,7 @@ class Service:
             self._tick,
             self._send_log_and_heartbeat,
             self._serve,
+            *([self._alerts.write_notes] if self._alerts is not None else ()),
         ):
             gevent.spawn(self._keep_running, task)
         for mistake in self._settings.mistakes:
@@ -2685,6 +2930,8 @@ class Service:
             now = time.monotonic()
             self._connections.sweep(now)
             self._writer.withdraw(now)
+            if self._alerts is not None:
+                self._alerts.withdraw(now)
             if self._client.is_broken() or self._client.out_of_step:
                 self._exit_after_connection_loss()
             self._watch_worker(now)
@@ -2708,6 +2955,8 @@ class Service:
             },
             "counters": self._counters.totals(),
             "senders": dict(self._webhook.senders.counts.most_common()),
+            "open_alerts": len(self._alerts.known) if self._alerts is not None else 0,
+            "waiting_notes": len(self._alerts.notes) if self._alerts is not None else 0,
         }
 
     def _log_counters(self) -> None:
@@ -2769,6 +3018,8 @@ class Service:
         """Finish what was accepted, refuse what comes later, flush; within DRAIN_SECONDS."""
         self._connections.stopping = True
         stopped = time.monotonic()
+        if self._alerts is not None:
+            self._alerts.hurry()
         while (passed := time.monotonic() - stopped) < DRAIN_SECONDS:
             promised_in_flight = self._keeper.promised and self._writer.is_calling
             reading = self._connections.reading() and passed < READING_SECONDS
@@ -2777,6 +3028,8 @@ class Service:
             gevent.sleep(0.02)
         self._writer.close()
         self._worker.close()
+        if self._alerts is not None:
+            self._alerts.close()
         self._connections.end_reading()
         gevent.sleep(0.2)  # the answers leave
         self._log_counters()
@@ -2816,15 +3069,21 @@ def main() -> None:
     settings = Settings.from_params(demisto.params())
     try:
         if command == "test-module":
-            return_results(test_module(settings))
+            return_results(test_module(without_closing(settings)))
         elif command == "fetch-incidents":
             demisto.incidents(fetch_samples())
         elif command == "generic-webhook-reset":
             return_results(reset_command(demisto.args()))
         elif command == "generic-webhook-status":
             return_results(status_command())
+        elif command == "get-modified-remote-data":
+            return_results(modified_command())
+        elif command == "get-remote-data":
+            return_results(remote_data_command(demisto.args()))
+        elif command == "get-mapping-fields":
+            return_results(mapping_fields_command())
         elif command == "long-running-execution":
-            long_running_execution(settings)
+            long_running_execution(without_closing(settings))
         else:
             raise NotImplementedError(f"Generic Webhook has no command {command}.")
     except Exception as error:
