@@ -176,7 +176,9 @@ def test_with_nothing_configured_a_delivery_becomes_useful_incidents() -> None:
 def test_a_delivery_over_http_becomes_its_incidents_and_its_retry_none(file: Path) -> None:
     expected = read_expected(file)
     since = datetime.now(UTC)
-    with running(params=expected["params"]) as sender:
+    # Of an alert its identity would count, not the key; test_alerts.py is about that.
+    params = {"alert_updates": "Incident for each event", **expected["params"]}
+    with running(params=params) as sender:
         answer = deliver(sender, file)
         assert answer.status == 200, answer
         incidents = sender.sandbox.incidents()

@@ -686,6 +686,7 @@ class EventMaker:
         self._settings = settings
         self._recognizer = settings.recognizer
         self._follows_alerts = settings.follows_alerts
+        self._ended_when = settings.ended_when or None
         self._trigger_time = trigger_time
         self._delivery_id = delivery_id
         self.check_room: Callable[[int], None] = lambda count: None
@@ -749,7 +750,7 @@ class EventMaker:
         if settings.duplication_paths:
             key = event_key(payload, shared.fields, settings.duplication_paths, number)
         alert = None
-        if self._follows_alerts:
+        if self._follows_alerts and (facts or self._ended_when is not None):
             alert = self._alert_of(payload, shared, fields, facts, key, known)
         if not payload.keys().isdisjoint(MIRRORING_FIELDS):
             payload, text = without_mirroring(payload), ""
@@ -781,8 +782,8 @@ class EventMaker:
         if known is not None and "identity" in facts and "status" in facts:
             ended, fixed = facts["status"] == "closed", known.row.fixed_start
             return Alert(facts["identity"], fields["occurred"], ended, fixed, link)
-        ended_when = self._settings.ended_when
-        if key is None or not ended_when:
+        ended_when = self._ended_when
+        if key is None or ended_when is None:
             return None
         return Alert(key, fields["occurred"], ended_when.hold(payload, shared.fields), link=link)
 
@@ -1920,7 +1921,7 @@ class ContextKeeper:
         left = MAX_PROMISED_BYTES
         lost = []
         for event in list(self.promised.values()):
-            item = {
+            item: dict[str, Any] = {
                 "fields": event.fields,
                 "key": event.key,
                 "request": event.delivery.id,
@@ -2780,7 +2781,7 @@ def remote_data_command(args: dict[str, Any]) -> GetRemoteDataResponse:
                 raise ValueError(f"{NOT_NOW}the integration context has changed: {error}") from None
             time.sleep(RETRY_PAUSE_SECONDS)
     contents: dict[str, Any] = {"dbotIncidentReopen": True}
-    if change.closes:
+    if change is not None and change.closes:
         contents = {
             "dbotIncidentClose": True,
             "closeReason": "Resolved",
