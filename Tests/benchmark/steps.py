@@ -84,7 +84,7 @@ class Version:
         """Return what is kept of the head, whose sender is authenticated."""
         module, settings, head = self.module, self.settings, self.parse_head()
         module.asks_by_head(head.headers, head.query)
-        settings.authenticator.verify_headers(head.headers, head.query, head.repeated)
+        settings.credentials.verify_head(head.path, head.headers, head.query, head.repeated)
         context = module.describe_request(
             head.headers,
             head.query,

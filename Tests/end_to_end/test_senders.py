@@ -104,7 +104,7 @@ def test_a_large_signed_body_is_an_incident_and_an_unsigned_one_is_not_parsed() 
         assert sender.raws(body, x_sum=signed(body)) == [json.loads(body)]
         assert sender.refused(b"[broken", x_sum=signed(body)) == (
             401,
-            "The signature does not match; use the same secret on both ends, "
+            "The signature in X-Sum does not match; use the same secret on both ends, "
             "and sign the body's bytes as they are sent.",
         )
 

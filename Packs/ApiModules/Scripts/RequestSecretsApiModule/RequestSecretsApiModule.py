@@ -71,8 +71,8 @@ PERCENT_ENCODED = {byte: f"%{byte:02X}" for byte in range(0x80, 0x100)}
 class SecretSource(Protocol):
     """What proves an instance's senders, as far as it has to be hidden."""
 
-    hidden_header: str  # in lower case; empty without one
-    hidden_query: str  # a field of the query string; empty without one
+    hidden_headers: frozenset[str]  # in lower case
+    hidden_fields: frozenset[str]  # of the query string
 
     def texts_to_hide(self) -> set[str]:
         """Return the secrets as they may stand in what a request brings along."""
@@ -84,37 +84,37 @@ class SecretFilter:
 
     def __init__(
         self,
-        header: str = "",
-        field: str = "",
+        headers: frozenset[str] = frozenset(),
+        fields: frozenset[str] = frozenset(),
         named_headers: frozenset[str] = frozenset(),
         named_fields: frozenset[str] = frozenset(),
         secrets: Iterable[str] = (),
     ) -> None:
         # what proves the sender
-        self._header = header
-        self._field = field
+        self._headers = headers
+        self._fields = fields
         # exceptions: what a parameter's path reads
         self._named_headers = named_headers - NEVER_KEPT_HEADERS
         self._named_fields = named_fields
         # in URLs and in texts; of two spellings, one may be part of the other
-        self._secret_fields = SECRET_FIELDS | ({field.lower()} if field else frozenset())
+        self._secret_fields = SECRET_FIELDS | {field.lower() for field in fields}
         spellings = {text for secret in secrets for text in secret_spellings(secret)}
         self._spellings = tuple(sorted(spellings, key=len, reverse=True))
 
     @classmethod
-    def of(cls, authenticator: SecretSource, paths: Iterable[str]) -> "SecretFilter":
+    def of(cls, source: SecretSource, paths: Iterable[str]) -> "SecretFilter":
         """Return the filter of an instance; ``headers.x-event-key`` is a path."""
         parts = [path.removeprefix("request_") for path in paths]
-        headers, fields = (
+        named_headers, named_fields = (
             frozenset(part.removeprefix(place) for part in parts if part.startswith(place))
             for place in ("headers.", "query.")
         )
         return cls(
-            authenticator.hidden_header,
-            authenticator.hidden_query,
-            frozenset(name.lower() for name in headers),
-            fields,
-            authenticator.texts_to_hide(),
+            source.hidden_headers,
+            source.hidden_fields,
+            frozenset(name.lower() for name in named_headers),
+            named_fields,
+            source.texts_to_hide(),
         )
 
     def visible_headers(
@@ -125,7 +125,7 @@ class SecretFilter:
             name: value if value.isascii() else _readable(value)
             for name, value in headers.items()
             if name not in left_out
-            and name != self._header
+            and name not in self._headers
             and (name in self._named_headers or not names_a_secret(name))
         }
         for name in HEADERS_WITH_OUR_URL.intersection(kept):
@@ -152,7 +152,7 @@ class SecretFilter:
         return [
             (self.hide(name), self.hide(value))
             for name, value in pairs
-            if name != self._field
+            if name not in self._fields
             and (name in self._named_fields or not self._names_a_secret_field(name))
         ]
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 import pytest
 import RequestSecretsApiModule as secrets
-import WebhookSecurityApiModule as security
 
 from Tests.costs import assert_linear, compiled_patterns, cpu_milliseconds
+from Tests.proving import read_credentials
 
 NOTHING_SECRET = secrets.SecretFilter()
 
@@ -22,7 +22,7 @@ def kept(
 
 
 def filter_of(username: str, password: str, *paths: str) -> secrets.SecretFilter:
-    return secrets.SecretFilter.of(security.choose_authenticator(username, password), paths)
+    return secrets.SecretFilter.of(read_credentials(username, password), paths)
 
 
 # ---- names

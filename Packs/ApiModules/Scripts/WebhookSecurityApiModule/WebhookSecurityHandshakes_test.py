@@ -1,5 +1,6 @@
 """Unit tests of WebhookSecurityApiModule.py: the handshakes of vendors."""
 
+import functools
 import hmac
 import json
 import threading
@@ -11,16 +12,19 @@ from typing import Any
 import gevent
 import pytest
 import requests
+import SnsSignatureApiModule as sns
 import WebhookSecurityApiModule as security
+
+from Tests.proving import read_credentials
 
 PASSWORD = "s3cret-value"
 
 
-def authenticator_of(username: str = "user", password: str = PASSWORD) -> security.Authenticator:
-    return security.choose_authenticator(username, password)
+def authenticator_of(username: str = "user", password: str = PASSWORD) -> security.Credentials:
+    return read_credentials(username, password)
 
 
-ANYBODY = security.Authenticator()
+ANYBODY = security.Credentials()
 
 
 def call(
@@ -29,7 +33,11 @@ def call(
     """Return a request; a keyword `x_name` is the header x-name."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return security.HandshakeRequest(method, named, query, content)
+    return security.HandshakeRequest(method, named, query, content, "/", confirm_sns)
+
+
+def confirm_sns(url: str) -> None:
+    sns.confirm_subscription(url, use_proxy=False)
 
 
 EVENT_GRID = [
@@ -121,7 +129,7 @@ HANDSHAKES: dict[str, tuple[security.HandshakeRequest, bool, str, Any]] = {
         "1158201444",
     ),
     "Zoom": (
-        call(body=ZOOM),
+        call(body=ZOOM, authorization="Basic dXNlcjpzZWNyZXRWYWx1ZVRlc3Q="),  # secretValueTest
         False,
         "application/json",
         {
@@ -150,7 +158,7 @@ PASSWORDS = {"Zoom": "secretValueTest"}
 
 @pytest.mark.parametrize("vendor", HANDSHAKES)
 class TestHandshakes:
-    def instance(self, vendor: str) -> security.Authenticator:
+    def instance(self, vendor: str) -> security.Credentials:
         return authenticator_of(password=PASSWORDS.get(vendor, PASSWORD))
 
     @pytest.fixture(autouse=True)
@@ -335,7 +343,9 @@ class TestHandshakeDetails:
         assert (reply is not None) == done
         if reply is not None:
             assert (f" as Password {secret}. " in reply.notice) == noticed == bool(reply.notice)
-        denied = security.answer_handshake(call(x_hook_secret=secret), security.DenyAll(), False)
+        denied = security.answer_handshake(
+            call(x_hook_secret=secret), security.Credentials(denied=True), False
+        )
         assert denied is None
 
     @pytest.mark.parametrize(
@@ -386,7 +396,7 @@ class TestHandshakeDetails:
 
     @pytest.mark.parametrize("instance", [ANYBODY, authenticator_of("_zoom")])
     def test_nothing_is_signed_without_a_secret_or_for_a_wrong_signature(
-        self, instance: security.Authenticator
+        self, instance: security.Credentials
     ) -> None:
         assert security.answer_handshake(call(body=ZOOM), instance, True) is None
 
@@ -527,7 +537,7 @@ class TestSns:
     def test_no_other_address_is_fetched(self, url: str, requests_mock: Any) -> None:
         request = call(body={**SNS, "SubscribeURL": url})
         sentence = "SubscribeURL is not an address of Amazon SNS"
-        with pytest.raises(security.HandshakeError, match=sentence) as failure:
+        with pytest.raises(sns.SnsError, match=sentence) as failure:
             security.answer_handshake(request, ANYBODY, True)
         assert failure.value.is_senders_fault
         assert not requests_mock.called
@@ -547,7 +557,7 @@ class TestSns:
         self, answer: dict[str, Any], requests_mock: Any
     ) -> None:
         requests_mock.get(SNS_URL, **answer)
-        with pytest.raises(security.HandshakeError, match="could not be confirmed") as failure:
+        with pytest.raises(sns.SnsError, match="could not be confirmed") as failure:
             security.answer_handshake(call(body=SNS), ANYBODY, True)
         assert not failure.value.is_senders_fault
         assert "2336412f" not in failure.value.sentence
@@ -561,17 +571,17 @@ class TestSns:
         When: a subscription is confirmed
         Then: other greenlets run on, and after the time limit it fails
         """
-        monkeypatch.setattr(security, "CONFIRM_SECONDS", 0.2)
+        monkeypatch.setattr(sns, "CONFIRM_SECONDS", 0.2)
         release = threading.Event()
         requests_mock.get(SNS_URL, text=lambda *_: str(release.wait(5)))
         other = gevent.spawn(gevent.sleep, 0.01)
         try:
-            with pytest.raises(security.HandshakeError, match="no answer within"):
+            with pytest.raises(sns.SnsError, match="no answer within"):
                 security.answer_handshake(call(body=SNS), ANYBODY, True)
             assert other.ready()
         finally:
             release.set()
-            security._confirmation_pool().join()
+            sns._confirmation_pool().join()
 
     def test_four_are_confirmed_at_a_time(
         self, requests_mock: Any, monkeypatch: pytest.MonkeyPatch
@@ -582,12 +592,12 @@ class TestSns:
         Then: those beyond the fourth are told to come again, also after the first ones have been
             answered, while their threads still hang; names are resolved all the time
         """
-        monkeypatch.setattr(security, "CONFIRM_SECONDS", 0.2)
+        monkeypatch.setattr(sns, "CONFIRM_SECONDS", 0.2)
         release = threading.Event()
         requests_mock.get(SNS_URL, text=lambda *_: str(release.wait(30)))
 
-        def confirm() -> security.HandshakeError:
-            with pytest.raises(security.HandshakeError) as failure:
+        def confirm() -> sns.SnsError:
+            with pytest.raises(sns.SnsError) as failure:
                 security.answer_handshake(call(body=SNS), ANYBODY, True)
             return failure.value
 
@@ -600,13 +610,13 @@ class TestSns:
             assert "no answer within" in errors[0].sentence
             assert "let SNS send this again" in errors[4].sentence
             assert confirm().retry_seconds == 30
-            assert len(security._confirmation_pool()) == 4
+            assert len(sns._confirmation_pool()) == 4
             with gevent.Timeout(30):
                 assert gevent.get_hub().resolver.getaddrinfo("localhost", 80)
                 assert gevent.get_hub().threadpool.apply(int, ("7",)) == 7
         finally:
             release.set()
-            security._confirmation_pool().join()
+            sns._confirmation_pool().join()
         requests_mock.get(SNS_URL, text="ok")
         assert security.answer_handshake(call(body=SNS), ANYBODY, True) is not None
 
@@ -618,7 +628,10 @@ class TestSns:
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example.com:3128")
         requests_mock.get(SNS_URL, text="ok")
-        request = security.HandshakeRequest("POST", {}, "", json.dumps(SNS).encode(), use_proxy)
+        body, confirm = json.dumps(SNS).encode(), sns.confirm_subscription
+        request = security.HandshakeRequest(
+            "POST", {}, "", body, "/", functools.partial(confirm, use_proxy=use_proxy)
+        )
         security.answer_handshake(request, ANYBODY, True)
         [sent] = requests_mock.request_history
         assert dict(sent.proxies).get("https") == (

@@ -67,6 +67,8 @@ from KnownSendersApiModule import *  # noqa: E402
 from MetricsApiModule import *  # noqa: E402
 from RequestSecretsApiModule import *  # noqa: E402
 from RequestSourcesApiModule import *  # noqa: E402
+from SignatureSchemesApiModule import *  # noqa: E402
+from SnsSignatureApiModule import *  # noqa: E402
 from StoredContextApiModule import *  # noqa: E402
 from WebhookFormatsApiModule import *  # noqa: E402
 from WebhookMappingApiModule import *  # noqa: E402
@@ -148,7 +150,7 @@ class Settings:
     key: str = field(default="", repr=False)
     client_ca: str = ""
     # the senders
-    authenticator: Authenticator = field(default_factory=Authenticator)
+    credentials: Credentials = field(default_factory=Credentials)
     allowed_sources: Networks = frozenset()  # empty: everybody may connect
     trusted_proxies: Networks = frozenset()
     handshakes: bool = True
@@ -180,12 +182,13 @@ class Settings:
         mistakes: list[SettingError] = []
         fields: dict[str, Any] = {}
         denied = False
+        schemes = make_schemes(read_flag(params.get("proxy"), lambda fix: None))
         for parameter in PARAMETERS:
             known = len(mistakes)
             try:
                 value = params.get(parameter.name)
-                if parameter.name == "credentials":  # to fetch Amazon SNS' certificates
-                    value = {**(value or {}), "proxy": params.get("proxy")}
+                if parameter.field == "credentials":
+                    value = {**(value or {}), "schemes": schemes}
                 fields[parameter.field] = parameter.read(
                     value,
                     lambda fix, display=parameter.display: mistakes.append(
@@ -197,12 +200,12 @@ class Settings:
             if parameter.admits and len(mistakes) > known:
                 denied = True
         if denied:
-            fields["authenticator"] = DenyAll()
+            fields["credentials"] = Credentials(denied=True)
         settings = cls(**fields, mirroring=read_mirroring(params))
         paths = [path.text for path in named_paths(settings)]
         if settings.recognizer is not None:  # a row may read a header whose name speaks of a key
             paths += [f"headers.{name}" for name in settings.recognizer.header_names]
-        hidden = SecretFilter.of(settings.authenticator, paths)
+        hidden = SecretFilter.of(settings.credentials, paths)
         if settings.metrics and everybody_could_read_metrics(settings):
             mistakes.append(SettingError("Serve metrics for Prometheus", METRICS_FIX))
             fields["metrics"] = False
@@ -230,13 +233,25 @@ def named_paths(settings: Settings) -> list[DotPath]:
 # ---- readers of values
 
 
-def read_authenticator(value: Any, report_problem: ReportProblem) -> Authenticator:
+def make_schemes(use_proxy: bool) -> dict[str, Scheme]:
+    """Return the schemes of signatures; use_proxy: the system's, to fetch what Amazon SNS needs."""
+    schemes = {
+        name: Scheme(
+            functools.partial(make_verifier, name),
+            row.example,
+            row.name_form,
+            functools.partial(name_problem, name),
+        )
+        for name, row in SIGNATURE_SCHEMES.items()
+    }
+    sns = Scheme(lambda _, topics: SnsVerifier(topics, use_proxy), needs_secret=False)
+    return {**schemes, "_sns": sns}
+
+
+def read_own_credentials(value: Any, report_problem: ReportProblem) -> Credentials:
     """Return who may send, by Username and Password; raises CredentialError, which names one."""
-    return choose_authenticator(
-        value.get("identifier") or "",
-        value.get("password") or "",
-        read_flag(value.get("proxy"), lambda fix: None),
-    )
+    username, password = value.get("identifier") or "", value.get("password") or ""
+    return Credentials(read_credentials(username, password, value["schemes"]), value["schemes"])
 
 
 RECOGNIZE = {
@@ -331,10 +346,11 @@ def read_mirroring(params: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
 
 def everybody_could_read_metrics(settings: Settings) -> bool:
     """Return whether no address and no credential guards GET /metrics: it has no body to sign."""
-    authenticator = settings.authenticator
-    return not settings.allowed_sources and (not authenticator.secrets or authenticator.signs_body)
+    credentials = settings.credentials
+    return not settings.allowed_sources and (credentials.is_open or credentials.only_sign)
 
 
+UNSIGNED_METRICS = "The metrics have no body to sign; ask for them with other credentials."
 METRICS_FIX = (
     "set Allowed sources, or a Username and Password that no signature needs; "
     "else anyone could read them."
@@ -353,7 +369,7 @@ class Parameter(NamedTuple):
 
 PARAMETERS = (
     Parameter("longRunningPort", "Listen Port", "port", read_port),
-    Parameter("credentials", "Username", "authenticator", read_authenticator, True),
+    Parameter("credentials", "Username", "credentials", read_own_credentials, True),
     Parameter("certificate", "Certificate", "certificate", read_text),
     Parameter("key", "Private Key", "key", read_text),
     Parameter("client_ca", "Client CA", "client_ca", read_text),
@@ -2113,7 +2129,7 @@ def found_events(stored: Stored) -> dict[str, Any]:
 
 def remembers_events(settings: Settings) -> bool:
     """Return whether an instance distinguishes seen events from new ones."""
-    return bool(settings.duplication_paths) or settings.authenticator.identifies
+    return bool(settings.duplication_paths) or settings.credentials.identifies
 
 
 def promised_event(item: dict[str, Any]) -> Event:
@@ -2173,7 +2189,7 @@ class Webhook:
         self._worker = worker
         self._app = build_app(self, settings)
         # who sends
-        self._authenticator = settings.authenticator
+        self._credentials = settings.credentials
         self._knows_sources = bool(settings.trusted_proxies or settings.allowed_sources)
         self._failed_logins = FailedLogins()
         # what events become
@@ -2204,7 +2220,7 @@ class Webhook:
             )
         try:
             return head.handler(request)
-        except (ProofError, PayloadError, HandshakeError) as error:
+        except (ProofError, PayloadError, SnsError) as error:
             raise as_http_error(error) from None
 
     def _admit(self, request: Request) -> None:
@@ -2225,29 +2241,30 @@ class Webhook:
         The answer, their metadata, leaves once XSOAR has created them.
         """
         headers, notes = request.headers, request.head.notes
-        if not notes.authenticated:
-            refusal = self._refusal(request)
-            if refusal is not None:
-                return self._answer_unsigned(request, refusal)
+        proof = None if notes.authenticated else self._verify_head(request)
+        if proof is not None and proof.refusal is not None:
+            return self._answer_unsigned(request, proof.refusal)
         if "content-encoding" in headers:
             supported_encoding(headers["content-encoding"])
         if self._connections.stopping:
             raise ServiceUnavailable(STOPPING_SENTENCE)
         self._writer.backlog.check_room(request.address)
-        if not self._authenticator.signs_body:
+        is_signed = proof is not None and not proof.by_head
+        if not is_signed:
             request.mark_authenticated()
         body = request.read_body()
         request.hold_shutdown()
-        if self._authenticator.signs_body:
-            self._verify_body(request, body)
+        credential = proof.credential if proof is not None else notes.credential
+        if proof is not None and is_signed:
+            credential = self._verify_body(request, proof, body)
             request.mark_authenticated()
         if notes.may_be_handshake or (self._settings.handshakes and asks_by_body(body)):
             done = self._answer_handshake(request, body, True)
             if done:
                 return done
-        delivery = self._make_delivery(request, body)
-        if not notes.authenticated and self._authenticator.result_is_cacheable:
-            notes.authenticated = True
+        delivery = self._make_delivery(request, body, credential, is_signed)
+        if proof is not None and not is_signed and (credential is None or credential.in_headers):
+            notes.authenticated, notes.credential = True, credential
             request.cache_head()
         del body  # its events are all that is needed while XSOAR takes them
         return self._create(delivery)
@@ -2258,10 +2275,9 @@ class Webhook:
         Anything else is 405, a wrong proof 401.
         """
         head = request.head
-        refusal = self._refusal(request)
-        done = self._answer_handshake(
-            request, b"", refusal is None and not self._authenticator.signs_body
-        )
+        proof = self._verify_head(request)
+        refusal = proof.refusal
+        done = self._answer_handshake(request, b"", proof.by_head)
         if done:
             return done
         if head.method in self._settings.other_methods:
@@ -2277,9 +2293,9 @@ class Webhook:
 
     def report_metrics(self, request: Request) -> Answer:
         """GET /metrics: the counters in Prometheus' text format, for those with credentials."""
-        refusal = None if self._authenticator.signs_body else self._refusal(request)
-        if refusal is not None:
-            raise self._failed(refusal, request)
+        proof = None if self._credentials.only_sign else self._verify_head(request)
+        if proof is not None and not proof.by_head:
+            raise self._failed(proof.refusal or ProofError(UNSIGNED_METRICS), request)
         text = metrics_text(self._counters, self._connections, self._writer, self.senders)
         return Answer(200, text.encode(), METRICS_TYPE)
 
@@ -2291,15 +2307,9 @@ class Webhook:
 
     # ---- who sent it
 
-    def _refusal(self, request: Request) -> ProofError | None:
-        """Return what head and query are refused with, None where they prove the sender."""
-        try:
-            self._authenticator.verify_headers(
-                request.headers, request.head.query, request.head.repeated
-            )
-        except ProofError as refusal:
-            return refusal.with_traceback(None)  # whose frames would keep the request in memory
-        return None
+    def _verify_head(self, request: Request) -> Proof:
+        head = request.head
+        return self._credentials.verify_head(head.path, head.headers, head.query, head.repeated)
 
     def _answer_unsigned(self, request: Request, refusal: ProofError) -> Answer:
         """Answer an unproven POST that is a vendor's handshake; raises the refusal of any other."""
@@ -2327,10 +2337,9 @@ class Webhook:
         if not self._settings.handshakes:
             return None
         head = request.head
-        call = HandshakeRequest(
-            head.method, request.headers, head.query, body, self._settings.proxy
-        )
-        done = answer_handshake(call, self._authenticator, authenticated)
+        confirm = functools.partial(confirm_subscription, use_proxy=self._settings.proxy)
+        call = HandshakeRequest(head.method, request.headers, head.query, body, head.path, confirm)
+        done = answer_handshake(call, self._credentials, authenticated)
         if done is None:
             return None
         self._counters.add("handshakes answered")
@@ -2339,13 +2348,11 @@ class Webhook:
             self._client.report(f"{done.vendor}'s handshake", notice)
         return Answer(200, done.content, done.content_type, done.headers)
 
-    def _verify_body(self, request: Request, body: bytes) -> None:
+    def _verify_body(self, request: Request, proof: Proof, body: bytes) -> Credential:
         try:
-            # Hashing 25 MB takes longer than the others should wait.
-            if len(body) > SMALL_BODY_BYTES:
-                self._work(request, self._authenticator.verify_body, request.headers, body)
-            else:
-                self._authenticator.verify_body(request.headers, body)
+            # Hashing 25 MB takes longer than the others should wait, and is done once a secret.
+            run = functools.partial(self._work, request) if len(body) > SMALL_BODY_BYTES else None
+            return self._credentials.verify_body(proof, body, run)
         except ProofError as refusal:
             raise self._failed(refusal, request) from None
 
@@ -2359,14 +2366,16 @@ class Webhook:
 
     # ---- what it says
 
-    def _make_delivery(self, request: Request, body: bytes) -> Delivery:
+    def _make_delivery(
+        self, request: Request, body: bytes, credential: Credential | None, is_signed: bool
+    ) -> Delivery:
         """Return the delivery of a body; large ones, and many events, go to the worker thread."""
         settings, headers, context = self._settings, request.headers, self._context(request)
         now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
         delivery_id = new_delivery_id()
         encoding = headers.get("content-encoding", "")
         # What a signature does not cover makes no event.
-        query = None if self._authenticator.signs_body else context.query
+        query = None if is_signed else context.query
         kind, keep = headers.get("content-type", ""), settings.keep_unreadable
         read = (body, kind, encoding, query, keep, TextReader)
 
@@ -2384,8 +2393,8 @@ class Webhook:
             events = make(items)
         if len(body) > SMALL_BODY_BYTES or len(events) > MAX_EVENTS_ON_LOOP:
             request.reserve(max(0, sum(event.size for event in events) - len(body)))
-        if self._authenticator.identifies:
-            self._identify(request, events)
+        if credential is not None and self._credentials.identifies:
+            self._identify(request, events, credential)
         if self._watched:
             self._count_misses(events, now)
         if settings.recognize != "off":
@@ -2420,9 +2429,9 @@ class Webhook:
             known = head.notes.context = context._replace(shared=Shared(fields, text, text))
         return known
 
-    def _identify(self, request: Request, events: list[Event]) -> None:
+    def _identify(self, request: Request, events: list[Event], credential: Credential) -> None:
         """Give the events the delivery's id as their key where nothing else is one."""
-        event_id = self._authenticator.event_id(request.headers)
+        event_id = self._credentials.event_id(credential, request.headers)
         for place, event in enumerate(events) if event_id is not None else ():
             index = f"[{place}]" if len(events) > 1 else ""
             event.key = event.key or shorten_key(f"webhook-id:{event_id}{index}")
@@ -2670,11 +2679,12 @@ def encode_answer(created: list[dict[str, Any]]) -> bytes:
 class HeadNotes:
     """What the application has found out from a head, for all requests with the same head."""
 
-    __slots__ = ("authenticated", "context", "may_be_handshake")
+    __slots__ = ("authenticated", "context", "credential", "may_be_handshake")
 
     def __init__(self, may_be_handshake: bool) -> None:
         self.may_be_handshake = may_be_handshake
         self.authenticated = False  # which depends on nothing but this head
+        self.credential: Credential | None = None  # by which it is so
         self.context: RequestContext | None = None  # what its incidents keep of it
 
 
@@ -2724,12 +2734,12 @@ def refuse_metrics(request: Request) -> Answer:
     )
 
 
-def as_http_error(error: ProofError | PayloadError | HandshakeError) -> HTTPError:
+def as_http_error(error: ProofError | PayloadError | SnsError) -> HTTPError:
     """Return the answer to what a library of ours refuses."""
     if isinstance(error, ProofError):
         challenge = {"WWW_Authenticate": error.challenge} if error.challenge else {}
         return HTTPError(401, error.sentence, **challenge)
-    if isinstance(error, HandshakeError):
+    if isinstance(error, SnsError):
         if error.retry_seconds:
             return HTTPError(503, error.sentence, Retry_After=str(error.retry_seconds))
         return HTTPError(400 if error.is_senders_fault else 502, error.sentence)
@@ -2894,7 +2904,7 @@ class Service:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._client = XsoarClient(settings.authenticator.secrets)
+        self._client = XsoarClient(settings.credentials.secrets)
         self._counters = Counters()
         self._connections = ConnectionRegistry(self._counters)
         self._writer = Writer(self._client)

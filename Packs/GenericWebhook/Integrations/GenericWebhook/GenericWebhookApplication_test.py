@@ -539,7 +539,7 @@ class TestHandshakes:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         def fail(*_: Any) -> None:
-            raise webhook.HandshakeError("It cannot be confirmed.", is_senders_fault)
+            raise webhook.SnsError("It cannot be confirmed.", is_senders_fault)
 
         monkeypatch.setattr(webhook, "answer_handshake", fail)
         received = application().answers(asked("/"))
@@ -591,9 +591,9 @@ class TestHandshakes:
     [
         (webhook.MissingCredentials("no", 'Basic realm="x"'), 401, 'Basic realm="x"'),
         (webhook.ProofError("no"), 401, None),
-        (webhook.HandshakeError("no", True), 400, None),
-        (webhook.HandshakeError("no", False), 502, None),
-        (webhook.HandshakeError("no", False, 30), 503, "30"),
+        (webhook.SnsError("no", True), 400, None),
+        (webhook.SnsError("no", False), 502, None),
+        (webhook.SnsError("no", False, 30), 503, "30"),
         (webhook.UnsupportedEncoding("no", ("gzip", "deflate")), 415, "gzip, deflate"),
         (webhook.PayloadTooLarge("no"), 413, None),
         (webhook.PayloadError("no"), 400, None),

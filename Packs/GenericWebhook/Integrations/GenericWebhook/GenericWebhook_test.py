@@ -103,7 +103,7 @@ class TestSettings:
         )
         assert read.mistakes == ()
         assert read.port == 8000
-        assert type(read.authenticator) is webhook.Authenticator
+        assert read.credentials.is_open
         assert (read.certificate, read.key, read.incident_type, read.store_samples) == (
             "",
             "",
@@ -170,9 +170,9 @@ class TestSettings:
             "Listen Port",
             "Password",
         ]
-        with pytest.raises(webhook.ProofError) as refusal:
-            read.authenticator.verify_headers(basic("user:"))
-        assert webhook.as_http_error(refusal.value).status == 401
+        refusal = read.credentials.verify_head("/", basic("user:")).refusal
+        assert refusal is not None
+        assert webhook.as_http_error(refusal).status == 401
 
     @pytest.mark.parametrize(
         "params",
@@ -240,11 +240,7 @@ class TestWhoMaySend:
 
     @staticmethod
     def admits_nobody(read: webhook.Settings) -> bool:
-        try:
-            read.authenticator.verify_headers(basic("user:pass"), "token=x")
-        except webhook.ProofError:
-            return True
-        return False
+        return not read.credentials.verify_head("/", basic("user:pass"), "token=x").by_head
 
     @pytest.mark.parametrize(
         "name, display",
@@ -347,7 +343,7 @@ def test_each_parameter_has_a_field_and_a_name_of_its_own() -> None:
     for names in ([row.name for row in rows], [row.display for row in rows]):
         assert len(set(names)) == len(rows)
     fields = {row.field for row in rows}
-    others = {"authenticator", "mirroring", "hidden", "mistakes"}
+    others = {"mirroring", "hidden", "mistakes"}
     assert fields | others == set(webhook.Settings.__dataclass_fields__)
 
 
