@@ -47,7 +47,8 @@ class Faults:
     outage: every createIncidents call is refused.
     reject: a call with such an incident is refused whole.
     drop: a pre-processing rule drops such incidents. Like reject, it takes a function of the
-        incident, or a text to be found in its rawJSON or name.
+        incident, or a text to be found in its rawJSON or name (not of a to f alone, as random IDs
+        are written).
     answer: rewrites createIncidents' answer; a str is sent as the line itself.
     wire: rewrites the bytes of createIncidents' answer and its line end, also into more lines than
         one.

@@ -513,6 +513,13 @@ def raw_spelling(payload: dict[str, Any]) -> str:
     return next((name for name in RAW_SPELLINGS if payload.get(name) is not None), "")
 
 
+def is_native(payload: Any) -> bool:
+    """Return whether a payload is in the native format: it has raw_json, or nothing unknown."""
+    return isinstance(payload, dict) and (
+        raw_spelling(payload) != "" or payload.keys() <= DOCUMENTED_FIELDS
+    )
+
+
 class NativeFormat:
     """Reads objects of the native format; what a date and a severity are, it is told."""
 

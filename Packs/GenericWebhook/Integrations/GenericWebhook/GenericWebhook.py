@@ -521,12 +521,26 @@ def new_delivery_id() -> str:
     return os.urandom(6).hex()
 
 
+@functools.lru_cache(maxsize=1)
+def second_text(second: int) -> str:
+    """Return a second of Unix time as RFC 3339 in UTC, without a zone."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+
+
+def time_text() -> str:
+    """Return the time of day as RFC 3339 in UTC, with microseconds."""
+    second, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
+    return f"{second_text(second)}.{nanoseconds // 1000:06d}Z"
+
+
 def event_size(fields: dict[str, Any]) -> int:
     """Return an event's bytes, on the connection to XSOAR or in memory, whichever is more."""
     size = MAX_NAME_CHARACTERS
     for name, value in fields.items():
         if isinstance(value, str):
-            size += max(escaped_length(value), sys.getsizeof(value))
+            size += sys.getsizeof(value)  # more than the connection needs for small ASCII
+            if not value.isascii() or len(value) > SMALL_TEXT_BYTES:
+                size += max(0, escaped_length(value) - sys.getsizeof(value))
         elif name != "severity":
             size += len(compact_json(value).encode())
     return size
@@ -588,7 +602,9 @@ def make_events(
     """
     maker = EventMaker(context, settings, trigger_time, delivery_id)
     values = items.values
-    if settings.events_paths or settings.recognize != "off":
+    if (settings.events_paths or settings.recognize != "off") and not (
+        len(values) == 1 and values[0] and is_native(values[0])
+    ):
         maker.add_elements(items)
         return maker.events
     shared = context.shared if len(values) == 1 else None
@@ -707,7 +723,7 @@ class EventMaker:
         Where a set *Events in* names another array than the sender's row, the row does not describe
         the item.
         """
-        if not isinstance(item, dict) or item.keys() <= DOCUMENTED_FIELDS or raw_spelling(item):
+        if not isinstance(item, dict) or is_native(item):
             return None, None
         known = self._recognize(item)
         theirs = known.find_events(item) if known is not None else None
@@ -1246,10 +1262,11 @@ def match_created(events: list[Event], answer: Any) -> list[Outcome]:
     """
     objects = created_objects(answer)
     found: dict[int, dict[str, Any]] = {}
-    places = {event.mark: place for place, event in enumerate(events)}
+    marks = [event.mark for event in events]
+    places = {mark: place for place, mark in enumerate(marks)}
     for place, created in enumerate(objects):
         as_sent = place < len(events) and created.get("rawJSON") == events[place].fields["rawJSON"]
-        mark = events[place].mark if as_sent else mark_of(created.get("rawJSON"), places)
+        mark = marks[place] if as_sent else mark_of(created.get("rawJSON"), places)
         if mark is not None and mark not in places:
             raise ForeignAnswer("an answer belonged to another call")
         if mark is not None:
@@ -1462,7 +1479,8 @@ class Writer:
             for event in events:
                 self._settle(event, STOPPING)
             return
-        self._queue.put(events[0].delivery.sender, cut(events))
+        groups = cut(events) if len(events) > 1 else [events]
+        self._queue.put(events[0].delivery.sender, groups)
         self._arrived += 1
         self._work.set()
         if self._target and len(self._queue) >= self._target:
@@ -2371,8 +2389,7 @@ class Webhook:
     ) -> Delivery:
         """Return the delivery of a body; large ones, and many events, go to the worker thread."""
         settings, headers, context = self._settings, request.headers, self._context(request)
-        now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
-        delivery_id = new_delivery_id()
+        now, delivery_id = time_text(), new_delivery_id()
         encoding = headers.get("content-encoding", "")
         # What a signature does not cover makes no event.
         query = None if is_signed else context.query
@@ -2522,7 +2539,7 @@ class Webhook:
             self._report_lost(delivery, events)
         elif request is not None:
             outcomes = outcomes_of(events)
-            if any(outcome.status != 200 for outcome in outcomes):
+            if [outcome for outcome in outcomes if outcome.status != 200]:
                 request.reply(self._failure_answer(delivery, events).answer())
             else:
                 created = [outcome.created for outcome in outcomes if outcome.created is not None]
