@@ -25,7 +25,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
-from urllib.parse import parse_qs, unquote_to_bytes
+from urllib.parse import parse_qs, parse_qsl, unquote_to_bytes
 
 # -------------------------------------------------------------------------------------------------
 # Schemes: where a proof stands
@@ -352,6 +352,13 @@ class Credentials:
                     key = group, self._blind(token.encode())
                     self._tokens.setdefault(key, []).append(row)
         self._field_names = {name.encode(): name for name in self._by_field}
+        self._everywhere: list[Authenticator] = []
+        self._of_paths: list[tuple[Credential, Authenticator]] = []
+        for group, members in self._members.items():
+            if all(row.path for row in members):
+                self._of_paths += [(row, group) for row in members]
+            else:
+                self._everywhere.append(group)
         # what others ask
         self.groups = tuple(self._members)
         hidden = [group for group in self.groups if group.hides_secrets]
@@ -454,11 +461,8 @@ class Credentials:
 
     def groups_at(self, path: str) -> list[Authenticator]:
         """Return the schemes that may prove a sender at a path."""
-        return [
-            group
-            for group, members in self._members.items()
-            if any(row.counts_for(path) for row in members)
-        ]
+        here = (group for row, group in self._of_paths if row.counts_for(path))
+        return [*self._everywhere, *dict.fromkeys(here)]
 
     def expected_at(self, path: str) -> str:
         """Return where a proof may stand at a path, for people."""
@@ -724,8 +728,10 @@ def refuse_mistyped_scheme(scheme: str, name: str, has_colon: bool, schemes: Sch
 # -------------------------------------------------------------------------------------------------
 
 MAX_HANDSHAKE_BYTES = 8 * 1024  # of a body: a confirmation of SNS has 2 KiB, the others have less
+MAX_PING_BYTES = 32 * 1024  # GitHub's describes the webhook, the repository and the organization
 MAX_HANDSHAKE_QUERY_CHARACTERS = 4 * 1024  # what may be echoed, percent-encoded, and some more
 MAX_HANDSHAKE_FIELDS = 20  # of a query string: Meta sends three
+MAX_FORM_PAIRS = 3  # in a body: a Slack check has two
 ECHOED = re.compile(r"[ -~]{1,1024}")  # printable ASCII, with which nothing can be injected
 NO_EVENTS = (b"", b"{}", b"[]", b"null")
 HOOK_SECRET = re.compile(r"[0-9A-Za-z_-]{8,128}")  # Asana's has 64 hexadecimal digits
@@ -776,10 +782,23 @@ class HandshakeRequest:
     @functools.cached_property
     def json(self) -> Any:
         """The parsed body, None where it is not JSON."""
+        return _json_of(self.body)
+
+    @functools.cached_property
+    def form(self) -> dict[str, str]:
+        """The fields of a small form in the body, of each name the last; empty otherwise."""
         try:
-            return json.loads(self.body)
-        except (ValueError, RecursionError):
-            return None
+            text = self.body.decode()
+            return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FORM_PAIRS))
+        except ValueError:
+            return {}
+
+
+def _json_of(text: bytes | str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 class Handshake(NamedTuple):
@@ -794,6 +813,8 @@ class Handshake(NamedTuple):
     answer: Callable[[Any, HandshakeRequest, Credentials], HandshakeReply]
     mark: bytes = b""  # what the body has to hold before it is parsed at all
     head_mark: str = ""  # a POST without a mark: a header, or what the query string has to hold
+    head_value: str = ""  # with which that header has to begin
+    max_bytes: int = MAX_HANDSHAKE_BYTES  # of the body
 
 
 def answer_handshake(
@@ -805,10 +826,10 @@ def answer_handshake(
     passed. Raises what confirm_sns raises.
     """
     body = call.body
-    if len(body) > MAX_HANDSHAKE_BYTES or "content-encoding" in call.headers:
+    if "content-encoding" in call.headers:
         return None
     for row in HANDSHAKES.get(call.method, ()):
-        if row.mark in body and (authenticated or row.unsigned):
+        if (authenticated or row.unsigned) and len(body) <= row.max_bytes and row.mark in body:
             recognized = row.recognize(call, credentials)
             if recognized is not None:
                 return row.answer(recognized, call, credentials)._replace(vendor=row.vendor)
@@ -817,7 +838,10 @@ def answer_handshake(
 
 def asks_by_head(headers: Headers, query: str) -> bool:
     """Return whether the head of a POST may be a handshake's."""
-    return any(mark in headers or mark in query for mark in HEAD_MARKS)
+    return any(
+        headers[mark].startswith(value) if mark in headers else not value and mark in query
+        for mark, value in HEAD_MARKS
+    )
 
 
 def asks_by_body(body: bytes) -> bool:
@@ -989,6 +1013,44 @@ def _confirm_sns(url: str, call: HandshakeRequest, _: Credentials) -> HandshakeR
     return HandshakeReply(b'{"status":"confirmed"}')
 
 
+# ---- first pings: what code hosts and shops send to see whether the URL answers
+
+GITHUB_PING = frozenset(
+    {
+        *("zen", "hook_id", "hook", "repository", "organization", "enterprise", "sender"),
+        "installation",
+    }
+)
+MAX_ID_DIGITS = 20
+FORM_TYPE = "application/x-www-form-urlencoded"
+
+
+def _github_ping(call: HandshakeRequest, _: Credentials) -> bool | None:
+    if call.headers.get("x-github-event") != "ping":
+        return None
+    body: Any = call.json
+    if call.headers.get("content-type", "").startswith(FORM_TYPE):
+        body = _json_of(call.form.get("payload", "") if len(call.form) == 1 else "")
+    is_ping = isinstance(body, dict) and body.keys() >= {"zen", "hook_id"}
+    return True if is_ping and body.keys() <= GITHUB_PING else None
+
+
+def _bitbucket_ping(call: HandshakeRequest, _: Credentials) -> bool | None:
+    is_ping = call.headers.get("x-event-key") == "diagnostics:ping"
+    return True if is_ping and call.json == {"test": True} else None
+
+
+def _woocommerce_ping(call: HandshakeRequest, _: Credentials) -> bool | None:
+    number = call.form.get("webhook_id", "") if len(call.form) == 1 else ""
+    return True if number.isdecimal() and len(number) <= MAX_ID_DIGITS else None
+
+
+def _slack_ssl_check(call: HandshakeRequest, _: Credentials) -> bool | None:
+    fields = call.form if call.method == "POST" else {n: v[0] for n, v in call.fields.items()}
+    is_check = fields.get("ssl_check") == "1" and fields.keys() <= {"ssl_check", "token"}
+    return True if is_check else None
+
+
 def _url_check(call: HandshakeRequest, credentials: Credentials) -> bool | None:
     return None if call.query else True
 
@@ -1010,6 +1072,7 @@ HANDSHAKES = {
         Handshake("Meta", True, _meta_challenge, _answer_text),
         # https://www.dropbox.com/developers/reference/webhooks
         Handshake("Dropbox", True, _dropbox_challenge, _answer_text),
+        Handshake("Slack's SSL check", True, _slack_ssl_check, _answer_alive),
         *URL_CHECKS,
     ),
     "HEAD": URL_CHECKS,
@@ -1036,7 +1099,26 @@ HANDSHAKES = {
         Handshake("Asana", False, _asana_secret, _asana_answer, b"", "x-hook-secret"),
         # https://docs.aws.amazon.com/sns/latest/dg/SendMessageToHttp.prepare.html
         Handshake("Amazon SNS", False, _sns_url, _confirm_sns, b"SubscriptionConfirmation"),
+        # https://docs.github.com/webhooks/webhook-events-and-payloads#ping (also Gitea's form)
+        Handshake(
+            *("GitHub", False, _github_ping, _answer_alive, b"", "x-github-event", "ping"),
+            max_bytes=MAX_PING_BYTES,
+        ),
+        # https://confluence.atlassian.com/bitbucketserver/event-payload-938025882.html
+        Handshake(
+            *("Bitbucket Server", True, _bitbucket_ping, _answer_alive),
+            *(b"", "x-event-key", "diagnostics:ping"),
+        ),
+        # https://developer.woocommerce.com/docs/best-practices/urls-and-routing/webhooks/
+        Handshake(
+            "WooCommerce", True, _woocommerce_ping, _answer_alive, b"", "content-type", FORM_TYPE
+        ),
+        # https://docs.slack.dev/interactivity/implementing-slash-commands
+        Handshake(
+            *("Slack's SSL check", True, _slack_ssl_check, _answer_alive),
+            *(b"", "content-type", FORM_TYPE),
+        ),
     ),
 }
 BODY_MARKS = tuple({row.mark for row in HANDSHAKES["POST"] if row.mark})
-HEAD_MARKS = tuple({row.head_mark for row in HANDSHAKES["POST"] if not row.mark})
+HEAD_MARKS = tuple({(row.head_mark, row.head_value) for row in HANDSHAKES["POST"] if not row.mark})

@@ -151,9 +151,47 @@ HANDSHAKES: dict[str, tuple[security.HandshakeRequest, bool, str, Any]] = {
         "application/json",
         {"status": "confirmed"},
     ),
+    "GitHub": (
+        call(
+            body={
+                "zen": "Non-blocking is better than blocking.",
+                "hook_id": 30,
+                "hook": {"type": "Repository", "id": 30, "active": True, "events": ["*"]},
+                "repository": {"id": 35129377, "full_name": "example/alerts"},
+                "sender": {"login": "example", "id": 6752317},
+            },
+            x_github_event="ping",
+            x_github_delivery="0b989ba4-242f-11e5-81e1-c7b6966d2516",
+        ),
+        False,
+        "application/json",
+        {"status": "ok"},
+    ),
+    "Bitbucket Server": (
+        call(body={"test": True}, x_event_key="diagnostics:ping"),
+        True,
+        "application/json",
+        {"status": "ok"},
+    ),
+    "WooCommerce": (
+        call(body=b"webhook_id=12", content_type="application/x-www-form-urlencoded"),
+        True,
+        "application/json",
+        {"status": "ok"},
+    ),
+    "Slack's SSL check": (
+        call(
+            body=b"token=gIkuvaNzQIHg97ATvDxqgjtO&ssl_check=1",
+            content_type="application/x-www-form-urlencoded",
+        ),
+        True,
+        "application/json",
+        {"status": "ok"},
+    ),
     "URL check": (call("GET"), True, "application/json", {"status": "ok"}),
 }
 PASSWORDS = {"Zoom": "secretValueTest"}
+PINGS = ("GitHub", "Bitbucket Server", "WooCommerce", "Slack's SSL check")
 
 
 @pytest.mark.parametrize("vendor", HANDSHAKES)
@@ -191,7 +229,7 @@ class TestHandshakes:
         """
         request, *_ = HANDSHAKES[vendor]
         altered = []
-        if request.body:
+        if request.body and vendor not in PINGS:
             parsed = json.loads(request.body)
             if isinstance(parsed, list):
                 altered += [[*parsed, {"alert": "disk full"}], parsed * 2, parsed[0], [[parsed]]]
@@ -221,7 +259,7 @@ class TestHandshakes:
             )
             assert security.answer_handshake(changed, self.instance(vendor), True) is None, body
         large = security.HandshakeRequest(
-            request.method, request.headers, request.query, request.body + b" " * 8193
+            request.method, request.headers, request.query, request.body + b" " * 32768
         )
         assert security.answer_handshake(large, self.instance(vendor), True) is None
         assert not confirmed.called
@@ -237,6 +275,92 @@ class TestHandshakes:
                 )
                 done = security.answer_handshake(changed, self.instance(vendor), True)
                 assert done is None or done.vendor == "URL check"
+
+
+class TestFirstPings:
+    """What else the body holds makes it an event."""
+
+    GITHUB = json.loads(HANDSHAKES["GitHub"][0].body)
+
+    def test_github_s_ping_may_be_a_form_and_long(self) -> None:
+        hook = {**self.GITHUB, "repository": {"description": "x" * 20_000}, "organization": {}}
+        form = b"payload=" + urllib.parse.quote_plus(json.dumps(hook)).encode()
+        for body, content_type in (
+            (json.dumps(hook).encode(), "application/json"),
+            (form, "application/x-www-form-urlencoded"),
+        ):
+            request = call(body=body, x_github_event="ping", content_type=content_type)
+            assert security.asks_by_head(request.headers, "")
+            done = security.answer_handshake(request, ANYBODY, True)
+            assert done is not None and done.vendor == "GitHub"
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            {**GITHUB, "alert": "disk full"},
+            {"hook_id": 5},
+            {"zen": "x"},
+            {},
+            [GITHUB],
+            "zen",
+            None,
+            b"",
+            b"payload=%7B%7D&more=1",
+        ],
+    )
+    @pytest.mark.parametrize("content_type", ["application/json", security.FORM_TYPE])
+    def test_what_github_does_not_send_is_an_event(self, body: Any, content_type: str) -> None:
+        request = call(body=body, x_github_event="ping", content_type=content_type)
+        assert security.answer_handshake(request, ANYBODY, True) is None
+
+    def test_another_event_of_github_is_one(self) -> None:
+        for event in ("push", "pinged", ""):
+            request = call(body=self.GITHUB, x_github_event=event)
+            assert security.answer_handshake(request, ANYBODY, True) is None
+
+    @pytest.mark.parametrize(
+        "body, event",
+        [
+            ({"test": True}, "repo:refs_changed"),
+            ({"test": True}, None),
+            ({"test": False}, "diagnostics:ping"),
+            ({"test": True, "alert": "disk full"}, "diagnostics:ping"),
+            ([{"test": True}], "diagnostics:ping"),
+            ({}, "diagnostics:ping"),
+        ],
+    )
+    def test_what_bitbucket_does_not_send_is_an_event(self, body: Any, event: str | None) -> None:
+        request = call(body=body, **({"x_event_key": event} if event is not None else {}))
+        for authenticated in (True, False):
+            assert security.answer_handshake(request, ANYBODY, authenticated) is None
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"webhook_id=",
+            b"webhook_id=12&alert=disk",
+            b"webhook_id=x",
+            b"xwebhook_id=12",
+            b"webhook_id=" + b"1" * 21,
+            b"ssl_check=0&token=x",
+            b"ssl_check=1&token=x&alert=disk",
+            b"ssl_check=1&token=x&text=1&user=2",
+            b"token=x",
+            b"ssl_check",
+            b"ssl_check=1\xff",
+            b"",
+        ],
+    )
+    def test_other_forms_are_events(self, body: bytes) -> None:
+        request = call(body=body, content_type=f"{security.FORM_TYPE}; charset=utf-8")
+        for authenticated in (True, False):
+            assert security.answer_handshake(request, ANYBODY, authenticated) is None
+
+    def test_slack_may_check_by_get(self) -> None:
+        done = security.answer_handshake(call("GET", query="ssl_check=1&token=x"), ANYBODY, False)
+        assert done is not None and done.vendor == "Slack's SSL check"
+        other = call("GET", query="ssl_check=1&token=x&text=1")
+        assert security.answer_handshake(other, ANYBODY, False) is None
 
 
 class TestHandshakeDetails:
