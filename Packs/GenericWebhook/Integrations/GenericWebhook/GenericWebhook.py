@@ -593,15 +593,23 @@ def describe_request(
 
 
 def make_events(
-    items: Items, context: RequestContext, settings: Settings, trigger_time: str, delivery_id: str
+    items: Items,
+    context: RequestContext,
+    settings: Settings,
+    trigger_time: str,
+    delivery_id: str,
+    check_room: Callable[[int], None] = lambda count: None,
 ) -> list[Event]:
     """Return the events of a request's items; raises HTTPError (400, 413), and none is created.
 
     ``trigger_time`` (RFC 3339) is used where an event names no other. In an array a wrong field is
-    named by its index.
+    named by its index. Before several events are made, ``check_room`` may refuse their number.
     """
     maker = EventMaker(context, settings, trigger_time, delivery_id)
+    maker.check_room = check_room
     values = items.values
+    if len(values) > 1:
+        check_room(len(values))  # each makes one event or more
     if (settings.events_paths or settings.recognize != "off") and not (
         len(values) == 1 and values[0] and is_native(values[0])
     ):
@@ -625,6 +633,7 @@ class EventMaker:
         self._recognizer = settings.recognizer
         self._trigger_time = trigger_time
         self._delivery_id = delivery_id
+        self.check_room: Callable[[int], None] = lambda count: None
         self.events: list[Event] = []
 
     def add(
@@ -703,6 +712,8 @@ class EventMaker:
             raise HTTPError(
                 413, f"The body holds more than {MAX_ITEMS} events; send them in several requests."
             )
+        if total > len(found):
+            self.check_room(total)
         shared = self._context.shared if total == len(found) == 1 else None
         shared = shared or share(shared_fields(self._context, self._settings), total)
         for number, (item, (known, array)) in enumerate(zip(items.values, found)):
@@ -2395,9 +2406,10 @@ class Webhook:
         query = None if is_signed else context.query
         kind, keep = headers.get("content-type", ""), settings.keep_unreadable
         read = (body, kind, encoding, query, keep, TextReader)
+        check_room = functools.partial(self._writer.backlog.check_room, request.address)
 
         def make(items: Items) -> list[Event]:
-            return make_events(items, context, settings, now, delivery_id)
+            return make_events(items, context, settings, now, delivery_id, check_room)
 
         events: list[Event]
         if len(body) > SMALL_BODY_BYTES or is_compressed(body, encoding):
