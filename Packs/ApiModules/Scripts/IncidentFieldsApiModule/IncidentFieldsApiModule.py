@@ -16,7 +16,6 @@ knows nothing of requests and senders, of paths into payloads, or of an instance
 import contextlib
 import itertools
 import json
-import re
 import threading
 import unicodedata
 from collections.abc import Callable
@@ -274,32 +273,6 @@ def raw_json(raw: dict[str, Any], shared: Shared, first: bool, webhook: str, tex
         added = to_json(rename_taken(json.loads(f"{{{added}}}"), raw))[1:-1]
     text = without_marker(text) if text else to_json(raw)
     return f"{text[:-1]},{added}}}" if raw else f"{{{added}}}"
-
-
-MARK = re.compile(r'"([0-9a-f]{12}/[0-9]{1,5})"')
-OUR_OBJECT = re.compile(r"(?:request_)*webhook")
-MAX_MARKED_CHARACTERS = 32 * 1024  # of a rawJSON that is parsed to see which mark is ours
-
-
-def mark_of(raw: Any, known: dict[str, int]) -> str | None:
-    """Return the mark that an incident's rawJSON bears, None without one.
-
-    No sender can have guessed a known mark. Any other one counts only where ours stand, at the top
-    level of a small text: a sender may have posted an object ``webhook`` of its own.
-    """
-    marks = MARK.findall(raw) if isinstance(raw, str) else ()
-    mark = next((mark for mark in marks if mark in known), None)
-    if mark is not None or not marks or len(raw) > MAX_MARKED_CHARACTERS:
-        return mark
-    try:
-        fields = json.loads(raw)
-    except (ValueError, RecursionError):
-        return None
-    ours = fields.items() if isinstance(fields, dict) else ()
-    objects = (
-        value for name, value in ours if OUR_OBJECT.fullmatch(name) and isinstance(value, dict)
-    )
-    return next((mark for value in objects if (mark := str(value.get("delivery"))) in marks), None)
 
 
 def without_mirroring(payload: dict[str, Any]) -> dict[str, Any]:

@@ -642,7 +642,8 @@ class TestPromises:
             assert raw.startswith('{"price": 1.10,"headers":{},')
             assert json.loads(raw)["webhook"] == {"delivery": event.mark}
             assert (event.key, event.index, event.delivery.answered_early) == ("id:1", 0, True)
-        assert webhook.match_created([first, second], [second.fields | {"id": "2"}]) == [
+        created = webhook.match_incidents([first, second], [second.fields | {"id": "2"}])
+        assert webhook.created_outcomes([first, second], created) == [
             webhook.DROPPED,
             webhook.Outcome(200, second.fields | {"id": "2"}),
         ]

@@ -23,7 +23,6 @@ import pytest
 import trustme
 from test_data.helpers import (
     Sender,
-    XsoarEnd,
     await_that,
     basic,
     content_of,
@@ -32,6 +31,8 @@ from test_data.helpers import (
     settings,
     statuses_of,
 )
+
+from Tests.xsoar_end import XsoarEnd
 
 # ---- settings: every mistake names the parameter and how to fix it
 
