@@ -241,6 +241,18 @@ def test_a_stop_while_large_bodies_are_read_loses_no_promise() -> None:
         await_that(lambda: {1, 2} <= {json.loads(raw).get("n") for raw in raws(sandbox)})
 
 
+def test_a_body_that_is_not_read_when_the_webhook_stops_is_503() -> None:
+    with sandboxed(constants={"DRAIN_SECONDS": 1}) as sandbox:
+        sandbox.faults.hang.set()
+        with hogging(sandbox, [packed(body) for body in WORK.values()] * 3) as answered:
+            time.sleep(1)
+            sandbox.terminate()
+            assert sandbox.wait_exit(10) == 0
+        # None is closed without an answer; one is in flight, so that nobody knows, or none is yet.
+        statuses = sorted(status for _, status in answered)
+        assert statuses in ([503] * 9, [502] + [503] * 8)
+
+
 def raws(sandbox: Sandbox) -> list[str]:
     return [incident["rawJSON"] for incident in sandbox.incidents()]
 

@@ -1501,10 +1501,12 @@ class Samples:
     def __init__(self, worker: WorkerThread) -> None:
         self._worker = worker
         self._large: deque[tuple[int, dict[str, Any]]] = deque(maxlen=MAX_SAMPLES)
+        self._is_cutting = False
         self.items: deque[dict[str, Any]] = deque(maxlen=MAX_SAMPLES)
+        self.changed: Callable[[], None] = lambda: None  # called with each new item
 
     def add(self, event: Event) -> None:
-        """Keep a created event's fields; the next flush cuts large ones, off the request's path."""
+        """Keep a created event's fields; large ones are cut off the request's path."""
         # As a string within a string it may grow to twice its size.
         if event.size > MAX_SAMPLE_BYTES // 2:
             self._large.append((event.size, event.fields))
@@ -1513,13 +1515,25 @@ class Samples:
                 and sum(size for size, _ in self._large) > MAX_LARGE_SAMPLES_BYTES
             ):
                 self._large.popleft()
+            if not self._is_cutting:
+                self._is_cutting = True
+                gevent.spawn(self._cut_large)
         else:
-            self.items.append(event.fields)
+            self._keep(event.fields)
 
-    def cut_large(self) -> None:
-        """Cut the large ones down to MAX_SAMPLE_BYTES."""
-        while self._large:
-            self.items.append(self._worker.run(small_sample, self._large.popleft()[1]))
+    def _keep(self, sample: dict[str, Any]) -> None:
+        self.items.append(sample)
+        self.changed()
+
+    def _cut_large(self) -> None:
+        """Cut the large ones down to MAX_SAMPLE_BYTES; the worker thread may be busy for long."""
+        try:
+            while self._large:
+                self._keep(self._worker.run(small_sample, self._large.popleft()[1]))
+        except WorkerBusy:  # the webhook stops
+            self._large.clear()
+        finally:
+            self._is_cutting = False
 
     def forget(self) -> None:
         """Forget all samples."""
@@ -1563,12 +1577,11 @@ class ContextKeeper:
         self._promises = 0  # how often something was promised
         self._promises_written = 0
         self._written = Signal()
-        events.changed = self._changed.set
+        events.changed = samples.changed = self._changed.set
 
     def add_sample(self, event: Event) -> None:
         """Keep a created event as a sample."""
         self._samples.add(event)
-        self._changed.set()
 
     def promise(self, events: Iterable[Event], seconds: float) -> bool:
         """Note that events are to be created; return whether the context has them in time."""
@@ -1612,8 +1625,6 @@ class ContextKeeper:
                 return True
             self._changed.clear()
             self._urgent.clear()
-            if not self._closing:  # the worker thread may be busy for longer than we have
-                self._samples.cut_large()
             if self._synchronize(write=True):
                 return True
             self._changed.set()
@@ -2058,8 +2069,9 @@ class Webhook:
         try:
             return self._worker.run(function, *args, seconds=PARSER_SECONDS, sender=request.address)
         except WorkerBusy:
+            busy = "Large bodies keep the webhook busy; send this one again later."
             raise ServiceUnavailable(
-                "Large bodies keep the webhook busy; send this one again later."
+                STOPPING_SENTENCE if self._connections.stopping else busy
             ) from None
 
     def _context(self, request: Request) -> RequestContext:
@@ -2774,6 +2786,7 @@ class Service:
                 break
             gevent.sleep(0.02)
         self._writer.close()
+        self._worker.close()
         self._connections.end_reading()
         gevent.sleep(0.2)  # the answers leave
         self._log_counters()
