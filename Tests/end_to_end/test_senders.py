@@ -247,12 +247,6 @@ def test_a_guessed_verify_token_is_a_failed_authentication() -> None:
         assert time.monotonic() - started > 0.3  # those after the third are delayed
 
 
-def test_handshakes_can_be_turned_off() -> None:
-    with running(params={"handshakes": False}) as sender:
-        assert sender.raws(b'{"challenge":"3eZbrw1a"}') == [{"challenge": "3eZbrw1a"}]
-        assert send(sender.sandbox.sender_url, method="GET").status == 405
-
-
 # ---- Amazon SNS
 
 SNS_SENDERS, SNS_ROUNDS = 16, 12

@@ -50,11 +50,10 @@ def test_the_form_is_the_descriptor_s(api: Api) -> None:
         "secret",
         "incidentType",
         "select",
-        "multiselect",
     }
     by_name = {field["name"]: field for field in form["parameters"]}
     assert by_name["longRunningPort"]["value"] == str(api.sandbox.container_port)
-    assert (by_name["handshakes"]["value"], by_name["other_methods"]["value"]) == (True, [])
+    assert (by_name["accept_get"]["value"], "other_methods" in by_name) == (False, False)
     assert by_name["credentials"]["value"] == {"identifier": SIGNED}
     assert (by_name["credentials"]["isSet"], by_name["credentials"]["displayPassword"]) == (
         True,
@@ -86,8 +85,8 @@ def test_the_test_button_shows_what_the_integration_says(api: Api) -> None:
     "params, sentence",
     [
         ({"nosuch": "1"}, "There is no parameter 'nosuch'."),
-        ({"handshakes": "perhaps"}, "The parameter 'handshakes' is a checkbox"),
-        ({"handshakes": 3}, "Answer handshakes: it is a checkbox"),
+        ({"accept_get": "perhaps"}, "The parameter 'accept_get' is a checkbox"),
+        ({"accept_get": 3}, "Accept GET: it is a checkbox"),
         ({"longRunningPort": ""}, "Listen Port: it is required"),
         ({"name_from": ["a"]}, "Incident name: give a text"),
         ({"mirror_direction": "Sideways"}, "Mirroring direction: choose one of None, Incoming"),

@@ -63,8 +63,12 @@ class Refusals:
         self._kept: deque[Refusal] = deque(maxlen=MAX_REFUSALS)
         self.refused: OrderedDict[str, Run] = OrderedDict()  # the first one stands first
 
-    def add(self, address: str, describe: Callable[[], Refusal]) -> None:
-        """Count a refusal; ``describe`` is called where it is kept."""
+    def add(self, address: str, describe: Callable[[], Refusal], is_delivery: bool = True) -> None:
+        """Count a refusal; ``describe`` is called where it is kept.
+
+        is_delivery: what the health says of the address counts it. Strangers who look around
+        with other methods are everywhere.
+        """
         now = self._clock()
         run = self.refused.get(address)
         if run is None or now - run.last > REFUSED_SECONDS:
@@ -72,14 +76,14 @@ class Refusals:
             if len(self.refused) >= MAX_REFUSED_ADDRESSES:
                 self._make_room()
             run = self.refused[address] = Run(now)
-        run.count += 1
+        run.count += is_delivery
         run.last = now
         if now - run.minute >= 60:
             run.minute, run.told = now, 0
         if run.told < REFUSALS_A_MINUTE:
             run.told += 1
             refusal = describe()
-            run.reason = refusal.reason
+            run.reason = refusal.reason if is_delivery else run.reason
             self._kept.append(refusal)
 
     def succeeded(self, address: str) -> None:

@@ -144,6 +144,16 @@ class TestProblem:
             kept.add(ADDRESS, lambda: wrong)
         assert kept.problem() == "Deliveries from 192.0.2.7 are refused: It does not match."
 
+    def test_who_only_looks_around_is_kept_but_not_said(self, kept: refusals.Refusals) -> None:
+        looked = refusals.describe_refusal(405, ADDRESS, ("GET", "/"), "Send POST.")
+        for _ in range(9):
+            kept.add(ADDRESS, lambda: looked, is_delivery=False)
+        assert len(kept.rows()) == 9 and kept.problem() == ""
+        for _ in range(5):
+            kept.add(ADDRESS, missing())
+        kept.add(ADDRESS, lambda: looked, is_delivery=False)
+        assert "X-Hub-Signature-256 is missing" in kept.problem()
+
     def test_who_brings_nothing_is_told_so(self) -> None:
         found = refusals.describe_refusal(401, ADDRESS, ("POST", "/"), "Send it.", (), "X-Token")
         assert found.reason == "X-Token is missing, nothing that could be a proof came."

@@ -332,7 +332,7 @@ class Credentials:
     def __init__(
         self, rows: Iterable[Credential] = (), schemes: Schemes | None = None, denied: bool = False
     ) -> None:
-        self.rows = tuple(rows)
+        self.rows = () if denied else tuple(rows)
         self.denied = denied  # nobody may send
         self.is_open = not self.rows and not denied
         self._key = os.urandom(32)
@@ -591,6 +591,15 @@ def read_more_credentials(
         except CredentialError as error:
             report_problem(f"Line {number}: {error.fix}")
     return rows
+
+
+def join_rows(own: Iterable[Credential], lines: Iterable[Credential]) -> list[Credential]:
+    """Return all credentials of an instance; its own have a label where there are others."""
+    lines = list(lines)
+    if not lines:
+        return list(own)
+    labels = ((row, ":".join(filter(None, (row.scheme, row.name)))) for row in own)
+    return [*(row._replace(label=label) for row, label in labels), *lines]
 
 
 def read_line(line: str, schemes: Schemes) -> Credential:

@@ -24,6 +24,7 @@ from CommonServerPython import *
 import contextlib
 import functools
 import gc
+import hashlib
 import itertools
 import json
 import os
@@ -64,6 +65,7 @@ from HTTPServerApiModule import *  # noqa: E402
 from IncidentFieldsApiModule import *  # noqa: E402
 from KnownSendersApiModule import *  # noqa: E402
 from MetricsApiModule import *  # noqa: E402
+from RefusalsApiModule import *  # noqa: E402
 from RequestSecretsApiModule import *  # noqa: E402
 from RequestSourcesApiModule import *  # noqa: E402
 from SignatureSchemesApiModule import *  # noqa: E402
@@ -125,7 +127,8 @@ class SettingError(ValueError):
 # -------------------------------------------------------------------------------------------------
 
 MIRROR_DIRECTIONS = {"Incoming": "In", "Outgoing": "Out", "Incoming And Outgoing": "Both"}
-OTHER_METHODS = {"GET", "PUT", "PATCH"}
+NO_CONDITIONS = EventConditions()
+OTHER_METHODS = {"GET", "PUT", "PATCH"}  # of Also accept, which Accept GET has replaced
 
 
 @dataclass(frozen=True)
@@ -138,11 +141,13 @@ class Settings:
     key: str = field(default="", repr=False)
     client_ca: str = ""
     # the senders
-    credentials: Credentials = field(default_factory=Credentials)
+    own_credentials: tuple[Credential, ...] = field(default=(), repr=False)
+    more_credentials: tuple[Credential, ...] = field(default=(), repr=False)
+    credentials: Credentials = field(default_factory=Credentials)  # of both
     allowed_sources: Networks = frozenset()  # empty: everybody may connect
     trusted_proxies: Networks = frozenset()
-    handshakes: bool = True
     proxy: bool = False
+    accept_get: bool = False
     other_methods: frozenset[str] = frozenset()
     # the incidents
     incident_type: str = ""
@@ -155,6 +160,7 @@ class Settings:
     events_paths: tuple[DotPath, ...] = ()
     duplication_paths: tuple[DuplicationKey, ...] = ()
     duplicate_seconds: float | None = None  # None: for ever
+    ignore_when: EventConditions = NO_CONDITIONS
     keep_unreadable: bool = False
     mirroring: tuple[tuple[str, Any], ...] = ()
     hidden: SecretFilter = field(default_factory=SecretFilter)
@@ -175,8 +181,8 @@ class Settings:
             known = len(mistakes)
             try:
                 value = params.get(parameter.name)
-                if parameter.field == "credentials":
-                    value = {**(value or {}), "schemes": schemes}
+                if parameter.field in ("own_credentials", "more_credentials"):
+                    value = value or "", schemes
                 fields[parameter.field] = parameter.read(
                     value,
                     lambda fix, display=parameter.display: mistakes.append(
@@ -186,9 +192,14 @@ class Settings:
             except CredentialError as error:
                 mistakes.append(SettingError(error.field, error.fix))
             if parameter.admits and len(mistakes) > known:
-                denied = True
-        if denied:
-            fields["credentials"] = Credentials(denied=True)
+                # A wrong line of More credentials proves nobody, and the others go on counting.
+                others = parameter.field == "more_credentials" and (
+                    fields.get("own_credentials") or fields["more_credentials"]
+                )
+                denied = denied or not others
+        rows = fields.get("own_credentials", ()), fields["more_credentials"]
+        fields["credentials"] = Credentials(join_rows(*rows), schemes, denied)
+        fields["accept_get"] |= "GET" in fields["other_methods"]
         settings = cls(**fields, mirroring=read_mirroring(params))
         paths = [path.text for path in named_paths(settings)]
         if settings.recognizer is not None:  # a row may read a header whose name speaks of a key
@@ -198,6 +209,15 @@ class Settings:
             mistakes.append(SettingError("Serve metrics for Prometheus", METRICS_FIX))
             fields["metrics"] = False
         return cls(**fields, mirroring=settings.mirroring, hidden=hidden, mistakes=tuple(mistakes))
+
+    def notes(self) -> list[str]:
+        """Return what is not a mistake, but whoever configures the instance should know."""
+        credentials, lines = self.credentials, len(self.more_credentials)
+        is_open = credentials.is_open and not self.allowed_sources and not self.client_ca
+        notes = [OPEN_TO_EVERYONE] if is_open else []
+        if lines:
+            notes.append(f"More credentials: {lines} understood.")
+        return notes
 
     @property
     def recognizer(self) -> Recognizer | None:
@@ -214,7 +234,10 @@ def known_senders() -> Recognizer:
 def named_paths(settings: Settings) -> list[DotPath]:
     """Return all paths that an instance's parameters name."""
     keys = [path for key in settings.duplication_paths for path in key.paths]
-    others = (settings.type_from or (), settings.occurred_from, settings.severity_from)
+    others = (
+        *(settings.type_from or (), settings.occurred_from, settings.severity_from),
+        settings.ignore_when.paths,
+    )
     return [*keys, *settings.name_from.paths, *itertools.chain.from_iterable(others)]
 
 
@@ -236,10 +259,19 @@ def make_schemes(use_proxy: bool) -> dict[str, Scheme]:
     return {**schemes, "_sns": sns}
 
 
-def read_own_credentials(value: Any, report_problem: ReportProblem) -> Credentials:
+def read_own_credentials(value: Any, report_problem: ReportProblem) -> tuple[Credential, ...]:
     """Return who may send, by Username and Password; raises CredentialError, which names one."""
-    username, password = value.get("identifier") or "", value.get("password") or ""
-    return Credentials(read_credentials(username, password, value["schemes"]), value["schemes"])
+    pair, schemes = value
+    pair = pair or {}
+    return tuple(
+        read_credentials(pair.get("identifier") or "", pair.get("password") or "", schemes)
+    )
+
+
+def read_credential_lines(value: Any, report_problem: ReportProblem) -> tuple[Credential, ...]:
+    """Return who else may send, by the lines of More credentials."""
+    text, schemes = value
+    return tuple(read_more_credentials(str(text), schemes, report_problem))
 
 
 RECOGNIZE = {
@@ -307,6 +339,11 @@ def read_methods(value: Any, report_problem: ReportProblem) -> frozenset[str]:
     return frozenset(methods & OTHER_METHODS)
 
 
+def read_ignore_when(value: Any, report_problem: ReportProblem) -> EventConditions:
+    """Return the rules by which events are ignored."""
+    return read_conditions(value, DotPath, report_problem)
+
+
 def read_duration(
     value: Any, report_problem: ReportProblem, unit: str, seconds: float
 ) -> float | None:
@@ -339,6 +376,10 @@ def everybody_could_read_metrics(settings: Settings) -> bool:
 
 
 UNSIGNED_METRICS = "The metrics have no body to sign; ask for them with other credentials."
+OPEN_TO_EVERYONE = (
+    "Anyone who can reach this webhook's URL can create incidents: set Username and Password, "
+    "More credentials, Allowed sources or Client CA."
+)
 METRICS_FIX = (
     "set Allowed sources, or a Username and Password that no signature needs; "
     "else anyone could read them."
@@ -357,16 +398,17 @@ class Parameter(NamedTuple):
 
 PARAMETERS = (
     Parameter("longRunningPort", "Listen Port", "port", read_port),
-    Parameter("credentials", "Username", "credentials", read_own_credentials, True),
+    Parameter("credentials", "Username", "own_credentials", read_own_credentials, True),
+    Parameter(
+        "more_credentials", "More credentials", "more_credentials", read_credential_lines, True
+    ),
     Parameter("certificate", "Certificate", "certificate", read_text),
     Parameter("key", "Private Key", "key", read_text),
     Parameter("client_ca", "Client CA", "client_ca", read_text),
     Parameter("allowed_sources", "Allowed sources", "allowed_sources", read_networks, True),
     Parameter("trusted_proxies", "Trusted proxies", "trusted_proxies", read_networks, True),
-    Parameter(
-        "handshakes", "Answer handshakes", "handshakes", functools.partial(read_flag, default=True)
-    ),
     Parameter("proxy", "Use system proxy settings", "proxy", read_flag),
+    Parameter("accept_get", "Accept GET", "accept_get", read_flag),
     Parameter("other_methods", "Also accept", "other_methods", read_methods),
     Parameter("incidentType", "Incident type", "incident_type", read_text),
     Parameter("recognize", "Recognize senders", "recognize", read_recognize),
@@ -377,6 +419,7 @@ PARAMETERS = (
     Parameter("severity_map", "Severity words", "severity_map", read_severity_map),
     Parameter("events_path", "Events in", "events_paths", read_paths),
     Parameter("duplication_key", "Duplication key", "duplication_paths", read_duplication_key),
+    Parameter("ignore_when", "Ignore events where", "ignore_when", read_ignore_when),
     Parameter(
         "duplicate_hours",
         "Forget duplicates after",
@@ -587,6 +630,7 @@ def make_events(
     trigger_time: str,
     delivery_id: str,
     check_room: Callable[[int], None] = lambda count: None,
+    origin: "Origin | None" = None,
 ) -> list[Event]:
     """Return the events of a request's items; raises HTTPError (400, 413), and none is created.
 
@@ -595,6 +639,7 @@ def make_events(
     """
     maker = EventMaker(context, settings, trigger_time, delivery_id)
     maker.check_room = check_room
+    maker.origin = origin or maker.origin
     values = items.values
     if len(values) > 1:
         check_room(len(values))  # each makes one event or more
@@ -610,6 +655,20 @@ def make_events(
     return maker.events
 
 
+class Origin:
+    """What proved a request, and which rules of Ignore events where its events met."""
+
+    __slots__ = ("digest", "ignored", "label")
+
+    def __init__(self, label: str = "", signed: bytes | None = None) -> None:
+        self.label = label and f',"credential":{to_json(label)}'  # in the object `webhook`
+        # of the body, where a credential has signed nothing else: of headers, query and path
+        self.digest: Callable[[], str] | None = None
+        if signed is not None:
+            self.digest = functools.cache(lambda: hashlib.sha256(signed).hexdigest())
+        self.ignored: list[str] = []
+
+
 class EventMaker:
     """Makes the events of one request."""
 
@@ -622,6 +681,8 @@ class EventMaker:
         self._trigger_time = trigger_time
         self._delivery_id = delivery_id
         self.check_room: Callable[[int], None] = lambda count: None
+        self.origin = Origin()
+        self._leads = False  # the event that would have led was ignored
         self.events: list[Event] = []
 
     def add(
@@ -674,6 +735,13 @@ class EventMaker:
                     hide_secrets_in_urls,
                     (title, facts.get("link", "")),
                 )
+        if settings.ignore_when:
+            leads, self._leads = leads or self._leads, False
+            rule = settings.ignore_when.find_rule(payload, shared.fields)
+            if rule is not None:
+                self._leads = leads
+                self.origin.ignored.append(rule)
+                return
         fields.setdefault("name", DEFAULT_NAME)
         fields.setdefault("occurred", self._trigger_time)
         if settings.incident_type:
@@ -681,9 +749,11 @@ class EventMaker:
         key = None
         if settings.duplication_paths:
             key = event_key(payload, shared.fields, settings.duplication_paths, number)
+            if key is not None and self.origin.digest is not None:
+                key = self._bind_key(self.origin.digest, key, payload, shared.fields, number)
         if not payload.keys().isdisjoint(MIRRORING_FIELDS):
             payload, text = without_mirroring(payload), ""
-        ours = f'"delivery":"{self._delivery_id}/{number}"'
+        ours = f'"delivery":"{self._delivery_id}/{number}"{self.origin.label}'
         if facts:
             ours = f"{to_json(facts)[1:-1]},{ours}"
         fields["rawJSON"] = raw_json(payload, shared, leads, f"{{{ours}}}", text)
@@ -691,6 +761,25 @@ class EventMaker:
         if sender == "":
             event.keys = tuple(itertools.islice(payload, UNKNOWN_KEYS_REPORTED))
         self.events.append(event)
+
+    def _bind_key(
+        self,
+        digest: Callable[[], str],
+        key: str,
+        payload: dict[str, Any],
+        shared: dict[str, Any],
+        number: int,
+    ) -> str:
+        """Return a key that counts with the body's hash where it is not from the signed body.
+
+        Otherwise a captured delivery, repeated under the ID of one that is still to come, would
+        make that one a duplicate.
+        """
+        signed = {name: shared[name] for name in ("parent",) if name in shared}
+        if event_key(payload, signed, self._settings.duplication_paths, number) == key:
+            return key
+        prefix, _, value = key.partition(":")
+        return shorten_key(f"{prefix},signed:{digest()} {value}")
 
     def add_elements(self, items: Items) -> None:
         """Add an event for each element of an item's array, and for each item without one."""
@@ -1855,6 +1944,7 @@ class Webhook:
         self._credentials = settings.credentials
         self._knows_sources = bool(settings.trusted_proxies or settings.allowed_sources)
         self._failed_logins = FailedLogins()
+        self.refusals = Refusals()
         # what events become
         self._remembers = remembers_events(settings)
         self._misses: Counter[str] = Counter()  # in a row, by parameter
@@ -1864,6 +1954,7 @@ class Webhook:
             if getattr(settings, name) not in (default, None)
         ]
         self.senders = BoundedCounter(MAX_SENDERS_COUNTED)
+        self.ignored = RuleCounter(rule.text for rule in settings.ignore_when.rules)
         self._unknown: Counter[tuple[str, ...]] = Counter()  # events by the keys of their payloads
         # early answers
         self._deliveries: deque[Delivery] = deque()  # that may have to be answered 202, by time
@@ -1876,15 +1967,33 @@ class Webhook:
         if self._knows_sources:
             self._admit(request)
         head = request.head
-        if head.handler is None:
-            head.handler = find_handler(self._app, head)
-            head.notes = HeadNotes(
-                self._settings.handshakes and asks_by_head(head.headers, head.query)
-            )
         try:
+            if head.handler is None:
+                head.handler = find_handler(self._app, head)
+                head.notes = HeadNotes(asks_by_head(head.headers, head.query))
             return head.handler(request)
         except (ProofError, PayloadError, SnsError) as error:
-            raise as_http_error(error) from None
+            refusal = as_http_error(error)
+            self._note_refusal(request, refusal, isinstance(error, MissingCredentials))
+            raise refusal from None
+        except HTTPError as refusal:
+            self._note_refusal(request, refusal)
+            raise
+
+    def _note_refusal(self, request: Request, error: HTTPError, is_missing: bool = False) -> None:
+        """Keep a refusal that is the sender's to correct, with names but no values."""
+        head, status = request.head, error.status
+        if not 400 <= status < 500:
+            return
+
+        def describe() -> Refusal:
+            came = [name for name in head.headers if names_a_secret(name)] if status == 401 else ()
+            path = self._settings.hidden.hide(head.path)
+            expected = self._credentials.expected_at(head.path) if is_missing else ""
+            asked = head.method, path
+            return describe_refusal(status, request.address, asked, error.sentence, came, expected)
+
+        self.refusals.add(request.address, describe, head.method in EVENT_METHODS)
 
     def _admit(self, request: Request) -> None:
         """Find out where a request comes from; raises HTTPError (403) for a forbidden place."""
@@ -1893,10 +2002,12 @@ class Webhook:
         request.address = source_address(request.address, forwarded_for, settings.trusted_proxies)
         if not is_allowed(request.address, settings.allowed_sources):
             self._counters.add("requests from other addresses")
-            raise HTTPError(
+            refusal = HTTPError(
                 403,
                 "This address may not send to this webhook; add it to Allowed sources in XSOAR.",
             )
+            self._note_refusal(request, refusal)
+            raise refusal
 
     def receive(self, request: Request) -> Answer | None:
         """POST, and methods that the instance accepts in addition: make incidents of the body.
@@ -1921,11 +2032,13 @@ class Webhook:
         if proof is not None and is_signed:
             credential = self._verify_body(request, proof, body)
             request.mark_authenticated()
-        if notes.may_be_handshake or (self._settings.handshakes and asks_by_body(body)):
+        if notes.may_be_handshake or asks_by_body(body):
             done = self._answer_handshake(request, body, True)
             if done:
                 return done
         delivery = self._make_delivery(request, body, credential, is_signed)
+        if self.refusals.refused:
+            self.refusals.succeeded(request.address)
         if proof is not None and not is_signed and (credential is None or credential.in_headers):
             notes.authenticated, notes.credential = True, credential
             request.cache_head()
@@ -1943,7 +2056,7 @@ class Webhook:
         done = self._answer_handshake(request, b"", proof.by_head)
         if done:
             return done
-        if head.method in self._settings.other_methods:
+        if head.method == "GET" and self._settings.accept_get:
             return self.receive(request)
         # A sender that tries a token learns whether it is right, so it is counted and slowed down
         # as any other.
@@ -1952,7 +2065,7 @@ class Webhook:
         )
         if refusal is not None and (not isinstance(refusal, MissingCredentials) or tries_token):
             raise self._failed(refusal, request)
-        raise not_allowed(("POST", *sorted(self._settings.other_methods)))
+        raise not_allowed((*EVENT_METHODS, *(["GET"] if self._settings.accept_get else [])))
 
     def report_metrics(self, request: Request) -> Answer:
         """GET /metrics: the counters in Prometheus' text format, for those with credentials."""
@@ -1979,8 +2092,7 @@ class Webhook:
         head = request.head
         # A sender that asks before it sends its body, or compresses it, sends no handshake.
         if (
-            self._settings.handshakes
-            and isinstance(refusal, MissingCredentials)
+            isinstance(refusal, MissingCredentials)
             and not head.chunked
             and not head.expects_continue
             and may_be_handshake(head.method, request.headers, request.length)
@@ -1997,8 +2109,6 @@ class Webhook:
 
         It is counted, and what it has to report is shown in the health.
         """
-        if not self._settings.handshakes:
-            return None
         head = request.head
         confirm = functools.partial(confirm_subscription, use_proxy=self._settings.proxy)
         call = HandshakeRequest(head.method, request.headers, head.query, body, head.path, confirm)
@@ -2041,9 +2151,11 @@ class Webhook:
         kind, keep = headers.get("content-type", ""), settings.keep_unreadable
         read = (body, kind, encoding, query, keep, TextReader)
         check_room = functools.partial(self._writer.backlog.check_room, request.address)
+        label = credential.label if credential is not None else ""
+        origin = Origin(label, body if is_signed else None)
 
         def make(items: Items) -> list[Event]:
-            return make_events(items, context, settings, now, delivery_id, check_room)
+            return make_events(items, context, settings, now, delivery_id, check_room, origin)
 
         events: list[Event]
         if len(body) > SMALL_BODY_BYTES or is_compressed(body, encoding):
@@ -2056,6 +2168,8 @@ class Webhook:
             events = make(items)
         if len(body) > SMALL_BODY_BYTES or len(events) > MAX_EVENTS_ON_LOOP:
             request.reserve(max(0, sum(event.size for event in events) - len(body)))
+        if settings.ignore_when:
+            self._count_ignored(origin.ignored, len(events))
         if credential is not None and self._credentials.identifies:
             self._identify(request, events, credential)
         if self._watched:
@@ -2115,6 +2229,16 @@ class Webhook:
                         "compare them with an incident's raw JSON."
                     )
 
+    def _count_ignored(self, rules: list[str], others: int) -> None:
+        """Count ignored events by rule, and log once the rules that have met none in many."""
+        if rules:
+            self._counters.add("events ignored", len(rules))
+        for rule in self.ignored.add(rules, len(rules) + others):
+            self._client.info(
+                f"Ignore events where: the rule {rule} has met none of {RULE_EVENTS} events; "
+                "compare it with an incident's raw JSON."
+            )
+
     def _count_senders(self, events: list[Event]) -> None:
         for event in events:
             if event.sender is not None:
@@ -2138,6 +2262,8 @@ class Webhook:
 
     def _create(self, delivery: Delivery) -> Answer | None:
         """Hand the events on; the request is answered when all of them are settled."""
+        if not delivery.events:
+            return Answer(content=encode_answer([]))  # all were ignored
         try:
             self._writer.check_open()
             if self._remembers and not self._keeper.loaded.wait(
@@ -2352,6 +2478,7 @@ class HeadNotes:
         self.context: RequestContext | None = None  # what its incidents keep of it
 
 
+EVENT_METHODS = ["POST", "PUT", "PATCH"]
 PROBE_METHODS = ["GET", "HEAD", "OPTIONS"]  # with which vendors ask before they send
 # Any path is an event's but these two. (?s:) because a path may hold a line feed.
 ANY_PATH = r"/<path:re:(?!(?:health|metrics)\Z)(?s:.*)>"
@@ -2364,8 +2491,7 @@ def build_app(webhook: Webhook, settings: Settings) -> bottle.Bottle:
     app.route(
         "/metrics", ["GET", "HEAD"], webhook.report_metrics if settings.metrics else refuse_metrics
     )
-    event_methods = {"POST", *settings.other_methods}.difference(PROBE_METHODS)
-    app.route(ANY_PATH, sorted(event_methods), webhook.receive)
+    app.route(ANY_PATH, EVENT_METHODS, webhook.receive)
     app.route(ANY_PATH, PROBE_METHODS, webhook.answer_probe)
     return app
 
@@ -2473,8 +2599,11 @@ def test_module(settings: Settings) -> str:
             mistakes += filter(None, [certificate_problem(settings.certificate)])
     except CertificateError as mistake:
         mistakes.append(str(mistake))
+    notes = settings.notes()
     if mistakes:
-        raise ValueError("\n".join(mistakes))
+        raise ValueError("\n".join([*mistakes, *notes]))
+    for note in notes:
+        demisto.info(note)
     return "ok"
 
 
@@ -2548,16 +2677,21 @@ def status_command() -> CommandResults:
         "FailedAuthentications": counters.get("failed authentications", 0),
         "Answers": status.get("answers") or {},
         "Senders": status.get("senders") or {},
+        "Ignored": status.get("ignored") or {},
+        "Refusals": status.get("refusals") or [],
         "Counters": counters,
     }
     table = {
         name: value
         for name, value in outputs.items()
-        if name not in ("Answers", "Counters", "Senders")
+        if name not in ("Answers", "Counters", "Senders", "Ignored", "Refusals")
     }
     table |= {f"Answers {code}": count for code, count in outputs["Answers"].items()}
     table |= {f"Events of {sender}": count for sender, count in outputs["Senders"].items()}
+    table |= {f"Ignored by {rule}": count for rule, count in outputs["Ignored"].items()}
     readable = tableToMarkdown("Generic Webhook", table, headers=list(table))
+    if outputs["Refusals"]:
+        readable += "\n" + tableToMarkdown("Last refusals, the newest first", outputs["Refusals"])
     return CommandResults(
         outputs_prefix="GenericWebhook.Status", outputs=outputs, readable_output=readable
     )
@@ -2608,6 +2742,8 @@ class Service:
             self._serve,
         ):
             gevent.spawn(self._keep_running, task)
+        for note in self._settings.notes():
+            self._client.info(note)
         for mistake in self._settings.mistakes:
             self._client.report(str(mistake).partition(":")[0], str(mistake))
         try:
@@ -2699,6 +2835,7 @@ class Service:
                 self._exit_after_connection_loss()
             self._watch_worker(now)
             self._webhook.report_lost_incidents(now)
+            self._client.report("Refused deliveries", self._webhook.refusals.problem())
             if now - reported >= REPORT_SECONDS:
                 reported = now
                 self._log_counters()
@@ -2718,6 +2855,8 @@ class Service:
             },
             "counters": self._counters.totals(),
             "senders": dict(self._webhook.senders.counts.most_common()),
+            "ignored": dict(self._webhook.ignored.counts),
+            "refusals": self._webhook.refusals.rows(),
         }
 
     def _log_counters(self) -> None:

@@ -211,25 +211,25 @@ class TestAccessParameters:
             frozenset(),
             "",
         )
-        assert (read.handshakes, read.proxy) == (True, False)
+        assert (read.accept_get, read.proxy) == (False, False)
 
     def test_they_are_read(self) -> None:
         read = settings(
             allowed_sources=["192.0.2.1"],
             trusted_proxies="::1",
             client_ca=" c ",
-            handshakes="false",
+            accept_get="true",
             proxy="true",
         )
         assert [str(network) for network in read.allowed_sources | read.trusted_proxies] in (
             ["192.0.2.1/32", "::1/128"],
             ["::1/128", "192.0.2.1/32"],
         )
-        assert (read.client_ca, read.handshakes, read.proxy) == ("c", False, True)
+        assert (read.client_ca, read.accept_get, read.proxy) == ("c", True, True)
 
     @pytest.mark.parametrize(
         "name, display",
-        [("handshakes", "Answer handshakes"), ("proxy", "Use system proxy settings")],
+        [("accept_get", "Accept GET"), ("proxy", "Use system proxy settings")],
     )
     def test_what_is_not_a_tick_is_named(self, name: str, display: str) -> None:
         [mistake] = settings(**{name: "perhaps"}).mistakes
@@ -344,7 +344,7 @@ def test_each_parameter_has_a_field_and_a_name_of_its_own() -> None:
     for names in ([row.name for row in rows], [row.display for row in rows]):
         assert len(set(names)) == len(rows)
     fields = {row.field for row in rows}
-    others = {"mirroring", "hidden", "mistakes"}
+    others = {"credentials", "mirroring", "hidden", "mistakes"}
     assert fields | others == set(webhook.Settings.__dataclass_fields__)
 
 
@@ -594,6 +594,8 @@ class TestCommands:
             "answers": {"200": 5, "401": 1},
             "counters": {"incidents created": 5, "duplicates": 2},
             "senders": {"github-alert": 4, "unknown": 1},
+            "ignored": {"status=resolved": 2},
+            "refusals": [{"Time": "then", "Status": 401, "Sentence": "Send it."}],
         }
         monkeypatch.setattr(demisto, "integrationContext", {"status": json.dumps(status)})
         run_main(monkeypatch, "generic-webhook-status", longRunningPort="8000")
@@ -608,10 +610,14 @@ class TestCommands:
             "FailedAuthentications": 0,
             "Answers": status["answers"],
             "Senders": status["senders"],
+            "Ignored": status["ignored"],
+            "Refusals": status["refusals"],
             "Counters": status["counters"],
         }
         assert "Answers 401" in entry["HumanReadable"]
         assert "Events of github-alert" in entry["HumanReadable"]
+        assert "Ignored by status=resolved" in entry["HumanReadable"]
+        assert "Last refusals" in entry["HumanReadable"] and "Send it." in entry["HumanReadable"]
 
     @pytest.mark.parametrize("context", [{}, {"status": "{"}, {"status": "5"}])
     def test_without_a_status_the_command_says_so(
@@ -1004,7 +1010,7 @@ class TestService:
     ) -> None:
         monkeypatch.setattr(webhook, "REPORT_SECONDS", 0)
         one = instance().run()
-        one.post(posted() + posted(b"{}", method=b"PATCH"))
+        one.post(posted() + posted(b"{}", method=b"PURGE"))
         await_that(
             lambda: "Generic Webhook: 1 answered 405, 1 incidents created" in one.platform.logs
         )
@@ -1054,7 +1060,7 @@ class TestService:
         self, instance: Callable[..., Instance], xsoar_end: XsoarEnd
     ) -> None:
         one = instance().run()
-        await_that(lambda: bool(one.platform.logs))
+        await_that(lambda: any("listens on" in line for line in one.platform.logs))
         one.platform.running.kill()
         xsoar_end.write(b"nobody asked for this\n")
         sender = one.begin(posted())
