@@ -195,10 +195,10 @@ def decoding_xsoars_answer(version: Version) -> Run:
 
 
 def matching_the_answer(version: Version) -> Run:
-    match_created, batch, created = version.module.match_created, version.batch, version.created
-    outcomes = match_created(batch, created)
-    assert [outcome.created["id"] for outcome in outcomes] == [one["id"] for one in created]
-    return lambda: match_created(batch, created)
+    match_incidents, batch = version.module.match_incidents, version.batch
+    found = match_incidents(batch, version.created).found
+    assert [found[place] for place in range(len(batch))] == version.created
+    return lambda: match_incidents(batch, version.created)
 
 
 def encoding_the_senders_answer(version: Version) -> Run:

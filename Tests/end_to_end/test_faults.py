@@ -1028,7 +1028,7 @@ def lines_of(function: str) -> range:
 
 def test_a_failure_of_the_writer_costs_the_incidents_it_was_at() -> None:
     failing = "lambda sent, answer: original(sent, answer) if answer != 5 else len(answer)"
-    with sandboxed(replacements={"match_created": failing}) as sandbox:
+    with sandboxed(replacements={"match_incidents": failing}) as sandbox:
         sandbox.faults.answer = lambda _: "5"
         failed = ask(sandbox, post(numbered(1)))
         assert failed.status == 502

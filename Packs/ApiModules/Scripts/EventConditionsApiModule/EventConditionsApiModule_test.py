@@ -1,12 +1,13 @@
 """Unit tests of EventConditionsApiModule.py."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import EventConditionsApiModule as conditions
 import pytest
 
-from Tests.costs import assert_linear
+from Tests.costs import assert_linear, compiled_patterns
 
 
 class Path:
@@ -192,8 +193,15 @@ class TestMistakes:
         ]
 
 
-def test_what_was_typed_costs_linear_time() -> None:
-    assert_linear(conditions.CONDITION, "fullmatch", lambda n: "a" * n + "!" * n)
+PATTERNS: dict[str, tuple[str, Callable[[int], str]]] = {
+    "CONDITION": ("fullmatch", lambda n: "a" * n + "!" * n),
+}
+
+
+def test_every_pattern_is_linear() -> None:
+    assert compiled_patterns(conditions) == PATTERNS.keys()
+    for name, (way, worst) in PATTERNS.items():
+        assert_linear(getattr(conditions, name), way, worst)
 
 
 def test_a_value_that_no_condition_can_name_is_no_text() -> None:

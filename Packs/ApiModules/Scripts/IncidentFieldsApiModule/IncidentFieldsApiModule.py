@@ -31,7 +31,9 @@ PIECE_ELEMENTS = 500  # elements of a large value that are encoded at a time
 ERROR_MARKER = "[ERROR-fd5a7750-7182-4b38-90ba-091824478903]"
 MARKER_START = ERROR_MARKER[:7]  # a search for it takes a quarter of the time
 EVENT_LOOP_THREAD = threading.get_ident()  # the thread that imports this file serves connections
-encode_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+encode_json = json.JSONEncoder(
+    ensure_ascii=False, check_circular=False, separators=(",", ":")
+).encode
 
 
 def to_json(value: Any) -> str:
@@ -481,9 +483,10 @@ class FieldError(ValueError):
 
 def raw_spelling(payload: dict[str, Any]) -> str:
     """Return under which name a payload holds raw_json, empty where it does not."""
-    if "raw_json" not in payload and "rawJson" not in payload and "rawJSON" not in payload:
-        return ""
-    return next((name for name in RAW_SPELLINGS if payload.get(name) is not None), "")
+    for name in RAW_SPELLINGS:
+        if payload.get(name) is not None:
+            return name
+    return ""
 
 
 def is_native(payload: Any) -> bool:
@@ -527,11 +530,9 @@ class NativeFormat:
         The third value is whether the raw_json is the whole rawJSON. Raises FieldError, which names
         a wrong field.
         """
-        second = [
-            name for name in RAW_SPELLINGS if payload.get(name) is not None and name != spelling
-        ]
-        if second:
-            raise FieldError(f"{second[0]}: {spelling} is there as well; send one of the two.")
+        for name in RAW_SPELLINGS:
+            if name != spelling and payload.get(name) is not None:
+                raise FieldError(f"{name}: {spelling} is there as well; send one of the two.")
         raw = payload[spelling]
         raw = self._parse(raw) if isinstance(raw, str) else raw
         raw = dict(raw) if isinstance(raw, dict) else {"body": raw}

@@ -1608,17 +1608,15 @@ class Samples:
                 self._is_cutting = True
                 gevent.spawn(self._cut_large)
         else:
-            self._keep(event.fields)
-
-    def _keep(self, sample: dict[str, Any]) -> None:
-        self.items.append(sample)
-        self.changed()
+            self.items.append(event.fields)
+            self.changed()
 
     def _cut_large(self) -> None:
         """Cut the large ones down to MAX_SAMPLE_BYTES; the worker thread may be busy for long."""
         try:
             while self._large:
-                self._keep(self._worker.run(small_sample, self._large.popleft()[1]))
+                self.items.append(self._worker.run(small_sample, self._large.popleft()[1]))
+                self.changed()
         except WorkerBusy:  # the webhook stops
             self._large.clear()
         finally:
@@ -2150,12 +2148,14 @@ class Webhook:
         query = None if is_signed else context.query
         kind, keep = headers.get("content-type", ""), settings.keep_unreadable
         read = (body, kind, encoding, query, keep, TextReader)
-        check_room = functools.partial(self._writer.backlog.check_room, request.address)
         label = credential.label if credential is not None else ""
         origin = Origin(label, body if is_signed else None)
 
         def make(items: Items) -> list[Event]:
             return make_events(items, context, settings, now, delivery_id, check_room, origin)
+
+        def check_room(count: int) -> None:
+            self._writer.backlog.check_room(request.address, count)
 
         events: list[Event]
         if len(body) > SMALL_BODY_BYTES or is_compressed(body, encoding):
