@@ -152,7 +152,9 @@ class Authenticator:
 class TokenAuthenticator(Authenticator):
     """A value in the head that has to be one of those agreed."""
 
-    tokens: dict[bytes, str]  # each with the secret of which it is made
+    def __init__(self) -> None:
+        # the credentials by what their tokens are hashed to, see Credentials
+        self.known: dict[bytes, list[Credential]] = {}
 
     def read(self, values: list[str]) -> tuple[bytes, ...]:
         """Return the value a head brings, in each way to read it; none where it cannot be right.
@@ -173,9 +175,9 @@ class BasicAuthenticator(TokenAuthenticator):
     expected = "Basic authentication"
 
     def __init__(self, users: Iterable[tuple[str, str]]) -> None:
-        pairs = tuple(users)
-        self.secrets = tuple(password for _, password in pairs)
-        self.tokens = {f"{user}:{password}".encode(): password for user, password in pairs}
+        super().__init__()
+        self._users = tuple(users)
+        self.secrets = tuple(password for _, password in self._users)
 
     def read(self, values: list[str]) -> tuple[bytes, ...]:
         scheme, _, encoded = values[0].partition(" ")
@@ -190,17 +192,18 @@ class BasicAuthenticator(TokenAuthenticator):
         return ProofError(WRONG_BASIC, BASIC_CHALLENGE)
 
     def texts_to_hide(self) -> set[str]:
-        return super().texts_to_hide() | {token.decode() for token in self.tokens}
+        pairs = {f"{user}:{password}" for user, password in self._users}
+        return super().texts_to_hide() | pairs
 
 
 class HeaderAuthenticator(TokenAuthenticator):
     """A header that has to hold exactly the agreed value, or one of several during a rotation."""
 
     def __init__(self, name: str, secrets: Iterable[str]) -> None:
+        super().__init__()
         self.hidden_headers = (name.lower(),)
         self.expected = name
         self.secrets = tuple(secrets)
-        self.tokens = {secret.encode(): secret for secret in self.secrets}
 
     def read(self, values: list[str]) -> tuple[bytes, ...]:
         # Two headers `a` and `b` are joined to `a, b` by our server: no sender wrote that value.
@@ -214,12 +217,12 @@ class QueryAuthenticator(TokenAuthenticator):
     """A query field that has to hold the agreed value, for tools that can only be given a URL."""
 
     def __init__(self, name: str, secrets: Iterable[str]) -> None:
+        super().__init__()
         self.hidden_field = name
         self.expected = f"the query field {name}"
         self.secrets = tuple(secrets)
-        self.tokens = {secret.encode(): secret for secret in self.secrets}
         # Percent-encoding triples each byte, so a longer text cannot be a secret.
-        self._longest = 3 * max(map(len, self.tokens))
+        self._longest = 3 * max(len(secret.encode()) for secret in self.secrets)
 
     def read(self, values: list[str]) -> tuple[bytes, ...]:
         if len(values) > 1 or len(values[0]) > self._longest:
@@ -335,22 +338,25 @@ class Credentials:
         self.rows = () if denied else tuple(rows)
         self.denied = denied  # nobody may send
         self.is_open = not self.rows and not denied
-        self._key = os.urandom(32)
-        self._by_header: dict[str, list[Authenticator]] = {}
+        # A copy of it hashes a token; nobody else knows the key.
+        self._hash = hashlib.blake2b(key=os.urandom(32), digest_size=32)
+        self._by_header: dict[str, list[TokenAuthenticator]] = {}
+        self._signed_by: dict[str, list[SignatureAuthenticator]] = {}
         self._by_field: dict[str, QueryAuthenticator] = {}
-        self._tokens: dict[tuple[Authenticator, bytes], list[Credential]] = {}
         self._members: dict[Authenticator, list[Credential]] = {}
         for group, members in self._groups(schemes or {}):
             self._members[group] = members
             for header in group.hidden_headers:
-                self._by_header.setdefault(header, []).append(group)
+                if isinstance(group, TokenAuthenticator):
+                    self._by_header.setdefault(header, []).append(group)
+                elif isinstance(group, SignatureAuthenticator):
+                    self._signed_by.setdefault(header, []).append(group)
             if isinstance(group, QueryAuthenticator):
                 self._by_field[group.hidden_field] = group
             if isinstance(group, TokenAuthenticator):
                 for row in members:
                     token = f"{row.name}:{row.secret}" if not row.scheme else row.secret
-                    key = group, self._blind(token.encode())
-                    self._tokens.setdefault(key, []).append(row)
+                    group.known.setdefault(self._blind(token.encode()), []).append(row)
         self._field_names = {name.encode(): name for name in self._by_field}
         self._everywhere: list[Authenticator] = []
         self._of_paths: list[tuple[Credential, Authenticator]] = []
@@ -365,7 +371,7 @@ class Credentials:
         self.secrets = tuple(
             dict.fromkeys(text.encode() for group in hidden for text in group.secrets)
         )
-        self.hidden_headers = frozenset(self._by_header)
+        self.hidden_headers = frozenset({*self._by_header, *self._signed_by})
         self.hidden_fields = frozenset(self._by_field)
         self.identifies = any(group.identifies for group in self.groups)
         self.only_sign = bool(self.groups) and all(group.signs_body for group in self.groups)
@@ -388,7 +394,9 @@ class Credentials:
                 yield SignatureAuthenticator(verifier, secrets), members
 
     def _blind(self, token: bytes) -> bytes:
-        return hashlib.blake2b(token, key=self._key, digest_size=32).digest()
+        blinded = self._hash.copy()
+        blinded.update(token)
+        return blinded.digest()
 
     # ---- who sent it
 
@@ -403,46 +411,49 @@ class Credentials:
         proven: list[Credential] = []
         pending: dict[SignatureAuthenticator, list[Credential]] = {}
         refusals: list[ProofError] = []
-        for group, values in self._brought(headers, query, repeated, refusals):
-            members = self._members[group]
-            if isinstance(group, SignatureAuthenticator):
-                members = [row for row in members if row.counts_for(path)]
+        for name in self.hidden_headers & headers.keys():
+            values = [headers[name]] * (2 if name in repeated else 1)
+            for tokens in self._by_header.get(name, ()):
+                self._look_up(tokens, values, path, proven, refusals)
+            for group in self._signed_by.get(name, ()):
+                members = [row for row in self._members[group] if row.counts_for(path)]
                 problem = group.verifier.head_problem(headers) if members else ""
                 if problem:
                     refusals.append(ProofError(problem))
                 elif members:
                     pending[group] = members
-            elif isinstance(group, TokenAuthenticator):
-                found = [
-                    row
-                    for token in group.read(values)
-                    for row in self._tokens.get((group, self._blind(token)), ())
-                    if row.counts_for(path)
-                ]
-                proven += found
-                if not found and any(row.counts_for(path) for row in members):
-                    refusals.append(group.refusal())
+        if query and self._by_field:
+            self._look_up_fields(query, path, proven, refusals)
         if proven:
             return Proof(headers, query, most_specific(proven))
         if pending:
             return Proof(headers, query, pending=tuple(pending.items()))
         return Proof(headers, query, refusal=self._refuse(path, refusals))
 
-    def _brought(
-        self, headers: Headers, query: str, repeated: Names, refusals: list[ProofError]
-    ) -> Iterable[tuple[Authenticator, list[str]]]:
-        """Return the groups of whose proof the place is there, and the values that stand there."""
-        for name in self.hidden_headers & headers.keys():
-            values = [headers[name]] * (2 if name in repeated else 1)
-            for group in self._by_header[name]:
-                yield group, values
-        if not query or not self._by_field:
-            return
+    def _look_up(
+        self,
+        group: TokenAuthenticator,
+        values: list[str],
+        path: str,
+        proven: list[Credential],
+        refusals: list[ProofError],
+    ) -> None:
+        """Add the credentials that a value proves; without any, a refusal if some count here."""
+        before = len(proven)
+        for token in group.read(values):
+            rows = group.known.get(self._blind(token), ())
+            proven += [row for row in rows if row.counts_for(path)]
+        if len(proven) == before and any(row.counts_for(path) for row in self._members[group]):
+            refusals.append(group.refusal())
+
+    def _look_up_fields(
+        self, query: str, path: str, proven: list[Credential], refusals: list[ProofError]
+    ) -> None:
         if query.count("&") >= MAX_TOKEN_FIELDS:
             refusals.append(ProofError(MANY_FIELDS))
             return
         for name, values in token_fields(query, self._field_names).items():
-            yield self._by_field[name], values
+            self._look_up(self._by_field[name], values, path, proven, refusals)
 
     def _refuse(self, path: str, refusals: list[ProofError]) -> ProofError:
         """Return the refusal of a head: what is wrong with what came, or what should have come."""
@@ -533,7 +544,7 @@ def _call(function: Callable[..., Any], *args: Any) -> Any:
 
 def most_specific(rows: list[Credential]) -> Credential:
     """Return the credential of the longest path, of several the first."""
-    return max(rows, key=lambda row: len(row.path))
+    return max(rows, key=lambda row: len(row.path)) if len(rows) > 1 else rows[0]
 
 
 # -------------------------------------------------------------------------------------------------

@@ -639,7 +639,7 @@ def make_events(
     """
     maker = EventMaker(context, settings, trigger_time, delivery_id)
     maker.check_room = check_room
-    maker.origin = origin or maker.origin
+    maker.origin = origin or NO_ORIGIN
     values = items.values
     if len(values) > 1:
         check_room(len(values))  # each makes one event or more
@@ -660,13 +660,16 @@ class Origin:
 
     __slots__ = ("digest", "ignored", "label")
 
-    def __init__(self, label: str = "", signed: bytes | None = None) -> None:
+    def __init__(self, label: str = "", signed: bytes | None = None, ignores: bool = False) -> None:
         self.label = label and f',"credential":{to_json(label)}'  # in the object `webhook`
         # of the body, where a credential has signed nothing else: of headers, query and path
         self.digest: Callable[[], str] | None = None
         if signed is not None:
             self.digest = functools.cache(lambda: hashlib.sha256(signed).hexdigest())
-        self.ignored: list[str] = []
+        self.ignored: list[str] | None = [] if ignores else None
+
+
+NO_ORIGIN = Origin()
 
 
 class EventMaker:
@@ -681,7 +684,7 @@ class EventMaker:
         self._trigger_time = trigger_time
         self._delivery_id = delivery_id
         self.check_room: Callable[[int], None] = lambda count: None
-        self.origin = Origin()
+        self.origin = NO_ORIGIN
         self._leads = False  # the event that would have led was ignored
         self.events: list[Event] = []
 
@@ -735,7 +738,7 @@ class EventMaker:
                     hide_secrets_in_urls,
                     (title, facts.get("link", "")),
                 )
-        if settings.ignore_when:
+        if self.origin.ignored is not None:
             leads, self._leads = leads or self._leads, False
             rule = settings.ignore_when.find_rule(payload, shared.fields)
             if rule is not None:
@@ -1945,6 +1948,7 @@ class Webhook:
         self.refusals = Refusals()
         # what events become
         self._remembers = remembers_events(settings)
+        self._ignores = bool(settings.ignore_when)
         self._misses: Counter[str] = Counter()  # in a row, by parameter
         self._watched = [
             name
@@ -2149,7 +2153,9 @@ class Webhook:
         kind, keep = headers.get("content-type", ""), settings.keep_unreadable
         read = (body, kind, encoding, query, keep, TextReader)
         label = credential.label if credential is not None else ""
-        origin = Origin(label, body if is_signed else None)
+        origin = NO_ORIGIN
+        if label or is_signed or self._ignores:
+            origin = Origin(label, body if is_signed else None, self._ignores)
 
         def make(items: Items) -> list[Event]:
             return make_events(items, context, settings, now, delivery_id, check_room, origin)
@@ -2168,7 +2174,7 @@ class Webhook:
             events = make(items)
         if len(body) > SMALL_BODY_BYTES or len(events) > MAX_EVENTS_ON_LOOP:
             request.reserve(max(0, sum(event.size for event in events) - len(body)))
-        if settings.ignore_when:
+        if origin.ignored is not None:
             self._count_ignored(origin.ignored, len(events))
         if credential is not None and self._credentials.identifies:
             self._identify(request, events, credential)
