@@ -7,6 +7,7 @@
         assert sandbox.incidents()[0]["name"] == "hello"
 """
 
+import atexit
 import errno
 import json
 import random
@@ -501,6 +502,7 @@ def container_port(text: Any) -> int | None:
 
 CLAIMED_PORTS: deque[socket.socket] = deque()
 MAX_CLAIMED_PORTS = 64
+atexit.register(lambda: [claim.close() for claim in CLAIMED_PORTS])
 
 
 def free_port() -> int:

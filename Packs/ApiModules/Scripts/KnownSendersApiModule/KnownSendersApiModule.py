@@ -570,6 +570,13 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
                 "event_data.repository.repo_full_name}; type",
            occurred="occur_at"),
 
+    # ExabeamLabs/Content-Library-CIM2
+    # DS/Palo_Alto_Networks/prisma_cloud/Ps/pC_panprismajsonalerttriggersuccessprismacloud.md
+    Sender("prisma-cloud", "Prisma Cloud alert", when="policyName alertId callbackUrl policyId",
+           name="{policyName}: {resourceName}; policyName", severity="severity",
+           occurred="alertTs, firstSeen", identity="alertId",
+           closed="alertStatus=resolved|dismissed", link="callbackUrl"),
+
     # ---- Email and data security
 
     # SEKOIA ProofPoint: proofpoint-tap/tests/test_click_permitted.json and
@@ -1130,7 +1137,7 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
     # event_alert.json, issue.json, error.json, metric_alert.json, webhook.json
     Sender("sentry-event-alert", "Sentry event alert", when="data.event data.triggered_rule",
            family="sentry", name="data.event.title; data.event.metadata.title",
-           severity="data.event.level", occurred="data.event.datetime, data.event.timestamp",
+           severity="data.event.level", occurred="data.event.timestamp, data.event.datetime",
            identity="data.event.issue_id, data.event.event_id", link="data.event.web_url"),
     Sender("sentry-issue", "Sentry issue", when="data.issue.shortId action", family="sentry",
            name="data.issue.title; data.issue.metadata.title", severity="data.issue.level",
@@ -1167,6 +1174,16 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
     Sender("netbox", "NetBox", when="model request_id username data.display",
            name="{model} {event}: {data.display, data.name}; {model} {event}", occurred="timestamp",
            link="data.display_url"),
+
+    # https://docs.sysdig.com/en/configure-a-webhook-channel.html; severities count from 0 to 7.
+    Sender("sysdig-monitor", "Sysdig Monitor", when="timespan alert.editUrl event.id condition",
+           name="alert.name", severity="alert.severity",
+           words="0-3=high, 4-5=medium, 6=low, 7=info",
+           occurred="timestamp", identity="event.id", closed="state=ok; resolved=true",
+           link="event.url"),
+    # framegrace/lodgyToDatadog test/test_lodgyAlertHandler.js
+    Sender("loggly", "Loggly", when="alert_name edit_alert_link search_link num_hits",
+           name="{alert_name}: {num_hits} hits", link="search_link"),
 
     # ---- Uptime
 

@@ -1203,6 +1203,10 @@ USUAL_KEYS = ShapeCache(UsualKeys.of)
 
 def guess_fields(payload: JsonObject) -> tuple[str | None, int | float | None, str | None]:
     """Return an event's name, severity and time by the usual names of fields, None for the rest."""
+    root = payload.get("xml")
+    if type(root) is dict and len(root) == 1:  # the element around all others means nothing
+        element = next(iter(root.values()))
+        payload = element if type(element) is dict else payload
     objects: list[tuple[JsonObject, UsualKeys, bool]] = [
         (payload, USUAL_KEYS.look_up(payload), True)
     ]
