@@ -10,6 +10,7 @@ are counted, and whoever was refused first stays in the sentence.
 """
 
 import itertools
+import math
 import re
 import time
 from collections import OrderedDict, deque
@@ -20,6 +21,10 @@ from typing import NamedTuple
 MAX_REFUSALS = 20  # that are kept
 REFUSALS_A_MINUTE = 10  # of one address; the others are only counted
 REFUSALS_IN_A_ROW = 5  # of one address, until its deliveries are said to be refused
+# How often the health, and with it the log, changes at most: for another address, and for one whose
+# deliveries have been accepted meanwhile.
+OTHER_ADDRESS_SECONDS = 60.0
+SAME_ADDRESS_SECONDS = 600.0
 REFUSED_SECONDS = 3600.0  # after the last one, until nothing is said of them any more
 MAX_REFUSED_ADDRESSES = 1024
 MAX_LOOKED_AT = 10  # of them, for one that can be forgotten
@@ -62,6 +67,10 @@ class Refusals:
         self._clock = clock
         self._kept: deque[Refusal] = deque(maxlen=MAX_REFUSALS)
         self.refused: OrderedDict[str, Run] = OrderedDict()  # the first one stands first
+        # what the health says
+        self._said = ""  # of which address
+        self._next = -math.inf  # when it may say something of another one
+        self._accepted: OrderedDict[str, float] = OrderedDict()  # since it was said: when
 
     def add(self, address: str, describe: Callable[[], Refusal], is_delivery: bool = True) -> None:
         """Count a refusal; ``describe`` is called where it is kept.
@@ -83,19 +92,38 @@ class Refusals:
         if run.told < REFUSALS_A_MINUTE:
             run.told += 1
             refusal = describe()
-            run.reason = refusal.reason if is_delivery else run.reason
+            if is_delivery and address != self._said:
+                run.reason = refusal.reason
             self._kept.append(refusal)
 
     def succeeded(self, address: str) -> None:
         """Note that a delivery of an address was accepted."""
         self.refused.pop(address, None)
+        if address == self._said:
+            self._said = ""
+            self._accepted[address] = self._clock()
+            if len(self._accepted) > MAX_REFUSED_ADDRESSES:
+                self._accepted.popitem(last=False)
 
     def problem(self) -> str:
         """Return what the instance's health says of refused deliveries, empty without any."""
         now = self._clock()
+        run = self.refused.get(self._said)
+        if run is None or now - run.last > REFUSED_SECONDS:
+            self._said = self._find(now) if now >= self._next else ""
+            run = self.refused.get(self._said)
+            if run is None:
+                return ""
+            self._next = now + OTHER_ADDRESS_SECONDS
+        return f"Deliveries from {self._said} are refused: {run.reason}"
+
+    def _find(self, now: float) -> str:
+        """Return the first address of which something is to be said, empty without one."""
         for address, run in self.refused.items():
-            if run.count >= REFUSALS_IN_A_ROW and now - run.last <= REFUSED_SECONDS:
-                return f"Deliveries from {address} are refused: {run.reason}"
+            silent = now - self._accepted.get(address, -math.inf) < SAME_ADDRESS_SECONDS
+            is_due = run.count >= REFUSALS_IN_A_ROW and now - run.last <= REFUSED_SECONDS
+            if is_due and not silent:
+                return address
         return ""
 
     def rows(self) -> list[dict[str, str | int]]:

@@ -95,7 +95,7 @@ class TestProblem:
             "X-Hub-Signature-256 is missing, X-Hub-Signature came."
         )
 
-    def test_a_success_ends_it(self, kept: refusals.Refusals) -> None:
+    def test_a_success_ends_it(self, kept: refusals.Refusals, clock: Clock) -> None:
         for _ in range(4):
             kept.add(ADDRESS, missing())
         kept.succeeded(ADDRESS)
@@ -108,6 +108,56 @@ class TestProblem:
         assert kept.problem()
         kept.succeeded(ADDRESS)
         assert kept.problem() == ""
+
+    def test_it_does_not_flicker(self, kept: refusals.Refusals, clock: Clock) -> None:
+        """
+        Given: an address behind which one sender is refused and another one is accepted
+        When: five refusals and a success alternate, each second, for an hour
+        Then: the sentence appears six times, every ten minutes
+        """
+        said = []
+        for _ in range(3600):
+            for _ in range(5):
+                kept.add(ADDRESS, missing())
+            said.append(kept.problem())
+            kept.succeeded(ADDRESS)
+            assert kept.problem() == ""
+            clock.now += 1
+        assert sum(map(bool, said)) == 6
+
+    def test_another_address_waits_for_a_minute(
+        self, kept: refusals.Refusals, clock: Clock
+    ) -> None:
+        for _ in range(5):
+            kept.add(ADDRESS, missing())
+            kept.add("192.0.2.8", missing("192.0.2.8"))
+        assert "192.0.2.7" in kept.problem()
+        kept.succeeded(ADDRESS)
+        assert kept.problem() == ""
+        clock.now += 59
+        assert kept.problem() == ""
+        clock.now += 1
+        assert "192.0.2.8" in kept.problem()
+
+    def test_what_is_said_does_not_change_with_each_refusal(self, kept: refusals.Refusals) -> None:
+        for _ in range(5):
+            kept.add(ADDRESS, missing())
+        said = kept.problem()
+        other = refusals.describe_refusal(400, ADDRESS, ("POST", "/"), "It is not JSON.")
+        kept.add(ADDRESS, lambda: other)
+        assert kept.problem() == said
+
+    def test_thousands_that_were_said_are_not_kept(
+        self, kept: refusals.Refusals, clock: Clock
+    ) -> None:
+        for number in range(refusals.MAX_REFUSED_ADDRESSES + 10):
+            address = f"198.51.{number // 250}.{number % 250}"
+            for _ in range(5):
+                kept.add(address, missing())
+            assert address in kept.problem()
+            kept.succeeded(address)
+            clock.now += 60
+        assert len(kept._accepted) == refusals.MAX_REFUSED_ADDRESSES
 
     def test_an_hour_ends_it(self, kept: refusals.Refusals, clock: Clock) -> None:
         for _ in range(5):

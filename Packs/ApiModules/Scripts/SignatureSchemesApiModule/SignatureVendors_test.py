@@ -1,6 +1,7 @@
 """Unit tests of SignatureSchemesApiModule.py: the schemes of single vendors, one row each."""
 
 import base64
+import hashlib
 import hmac
 import re
 from collections.abc import Callable
@@ -368,6 +369,46 @@ class TestRows:
                 assert error.field in ("Username", "Password") and error.fix.endswith(".")
             else:
                 refused(authenticator.verify_headers, {})
+
+    @pytest.mark.parametrize(
+        "query, body",
+        [
+            ("", b"a=" + b"x" * 70_000),
+            ("", b"&".join(b"a=1" for _ in range(300))),
+            ("bodySHA256=00", b"{}"),
+            ("bodySHA256=" + hashlib.sha256(b"{}").hexdigest() + "&bodySHA256=00", b"{}"),
+        ],
+    )
+    def test_what_twilio_never_sends_is_not_hashed(self, query: str, body: bytes) -> None:
+        delivery = DELIVERIES["Twilio"]._replace(query=query, body=body)
+        assert "does not match" in refused(delivery.prove).sentence
+
+    def test_a_query_of_twilio_s_url_is_a_part_of_it(self) -> None:
+        """
+        Given: a URL with a query string, and a body that is not a form
+        When: Twilio adds the body's hash to the URL and signs that
+        Then: it is authenticated, whatever else a stranger puts into the query string
+        """
+        digest = hashlib.sha256(b"{}").hexdigest()
+        url = "https://xsoar.example.com/hook?a=1"
+        signed = hmac.digest(b"s3cret", f"{url}&bodySHA256={digest}".encode(), "sha1")
+        Signed(
+            f"_twilio:{url}",
+            "s3cret",
+            {"x-twilio-signature": base64.b64encode(signed).decode()},
+            b"{}",
+            query=f"a=1&bodySHA256={digest}",
+        ).prove()
+
+    def test_an_id_that_shifts_the_timestamp_is_refused_by_the_hash_too(self) -> None:
+        verifier = schemes.make_verifier("_standard-webhooks", "", ["bmV3IHNlY3JldA=="])
+        headers = {
+            "webhook-id": "a.1",
+            "webhook-timestamp": str(NOW),
+            "webhook-signature": "v1," + "A" * 43 + "=",
+        }
+        assert verifier.find(headers, "", b"{}", ["bmV3IHNlY3JldA=="])[0] == []
+        assert verifier.find({}, "", b"{}", ["bmV3IHNlY3JldA=="])[0] == []
 
     def test_a_token_of_teams_is_base64(self) -> None:
         with pytest.raises(security.CredentialError, match=r"^Password: copy the security token"):

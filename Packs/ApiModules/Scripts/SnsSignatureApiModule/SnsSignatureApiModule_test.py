@@ -2,6 +2,7 @@
 
 import base64
 import json
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,7 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.x509.oid import NameOID
 
-from Tests.proving import Prover
+from Tests.proving import SCHEMES, Prover
 
 HOST = "https://sns.eu-central-1.amazonaws.com"
 CERTIFICATE_URL = f"{HOST}/SimpleNotificationService-0123456789abcdef0123456789abcdef.pem"
@@ -225,6 +226,82 @@ class TestSnsSignature:
             Prover("_sns", password)
         with pytest.raises(security.CredentialError, match=r"^Username: write _sns, with nothing"):
             Prover("_sns:X", TOPIC)
+
+    def test_lines_of_topics_name_the_one_that_counts(
+        self, key: rsa.RSAPrivateKey, served: Any
+    ) -> None:
+        """
+        Given: lines for a topic, for an account's topics, and for any topic below a path
+        When: a message of the topic arrives at the path and elsewhere
+        Then: the most specific line that counts there proves it
+        """
+        lines = f"_sns {TOPIC}\n/account _sns arn:aws:sns:eu-central-1:123456789012:\n/any _sns"
+        rows = security.read_more_credentials(lines, SCHEMES, pytest.fail)
+        credentials = security.Credentials(rows, SCHEMES)
+        body = json.dumps(sign(notification(), key)).encode()
+        for path, label in (("/", "_sns"), ("/account/1", "/account"), ("/any", "/any")):
+            proof = credentials.verify_head(path, HEADERS)
+            assert credentials.verify_body(proof, body).label == label
+        other = json.dumps(sign(notification(TopicArn=f"{TOPIC[:-6]}other"), key)).encode()
+        proof = credentials.verify_head("/", HEADERS)
+        with pytest.raises(security.ProofError, match="This topic may not send here"):
+            credentials.verify_body(proof, other)
+
+    @pytest.mark.parametrize(
+        "timestamp", ["", "soon", "2024-99-99T99:99:99.000Z", "2024-05-01", "2024-05-01T12:00:00"]
+    )
+    def test_a_text_that_is_not_a_time_is_refused(self, timestamp: str, served: Any) -> None:
+        message = notification(Timestamp=timestamp, Signature="AAAA")
+        assert refused(message) == sns.STALE_SNS
+        assert not served.called
+
+    @pytest.mark.parametrize("signature", ["!", "AAA", "é"])
+    def test_a_signature_that_is_not_base64_is_refused(self, signature: str, served: Any) -> None:
+        assert refused(notification(Signature=signature)) == sns.WRONG_SNS
+
+    def test_a_message_has_no_id_of_its_scheme(self) -> None:
+        authenticator = Prover("_sns", "")
+        assert not authenticator.credentials.identifies
+        assert authenticator.event_id(HEADERS) is None
+
+
+class TestRequests:
+    def test_only_so_many_are_made_at_a_time(self, requests_mock: Any) -> None:
+        release = threading.Event()
+        requests_mock.get(CERTIFICATE_URL, text=lambda *_: str(release.wait(10)))
+        pool = sns._confirmation_pool()
+        hanging = [
+            pool.spawn(sns.fetch_from_sns, CERTIFICATE_URL, False)
+            for _ in range(sns.MAX_CONFIRMATIONS)
+        ]
+        try:
+            with pytest.raises(sns.SnsError, match="are in progress") as failure:
+                sns.confirm_subscription(f"{HOST}/?Action=ConfirmSubscription", False)
+            assert failure.value.retry_seconds == 30
+        finally:
+            release.set()
+            gevent.joinall(hanging)
+
+    def test_a_subscription_is_confirmed_or_not(self, requests_mock: Any) -> None:
+        url = f"{HOST}/?Action=ConfirmSubscription"
+        requests_mock.get(url, [{"text": "ok"}, {"status_code": 403}])
+        sns.confirm_subscription(url, use_proxy=False)
+        with pytest.raises(sns.SnsError, match="could not be confirmed at Amazon SNS: it answered"):
+            sns.confirm_subscription(url, use_proxy=False)
+        with pytest.raises(sns.SnsError, match="is not an address of Amazon SNS") as failure:
+            sns.confirm_subscription("https://example.com/", use_proxy=False)
+        assert failure.value.is_senders_fault
+
+    def test_whoever_waits_too_long_goes_on(
+        self, requests_mock: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sns, "CONFIRM_SECONDS", 0.05)
+        release = threading.Event()
+        requests_mock.get(HOST, text=lambda *_: str(release.wait(10)))
+        try:
+            assert sns.ask_sns(f"{HOST}/", False) == ("no answer within 0.05 s", b"")
+        finally:
+            release.set()
 
 
 class TestCertificates:

@@ -1974,19 +1974,18 @@ class Webhook:
                 head.handler = find_handler(self._app, head)
                 head.notes = HeadNotes(asks_by_head(head.headers, head.query))
             return head.handler(request)
+        # An error that a variable of this frame named would keep the request in memory.
         except (ProofError, PayloadError, SnsError) as error:
-            refusal = as_http_error(error)
-            self._note_refusal(request, refusal, isinstance(error, MissingCredentials))
-            raise refusal from None
-        except HTTPError as refusal:
-            self._note_refusal(request, refusal)
-            raise
+            is_missing = isinstance(error, MissingCredentials)
+            raise self._noted(request, as_http_error(error), is_missing) from None
+        except HTTPError as error:
+            raise self._noted(request, error) from None
 
-    def _note_refusal(self, request: Request, error: HTTPError, is_missing: bool = False) -> None:
-        """Keep a refusal that is the sender's to correct, with names but no values."""
+    def _noted(self, request: Request, error: HTTPError, is_missing: bool = False) -> HTTPError:
+        """Keep a refusal that is the sender's to correct, with names but no values; return it."""
         head, status = request.head, error.status
         if not 400 <= status < 500:
-            return
+            return error
 
         def describe() -> Refusal:
             came = [name for name in head.headers if names_a_secret(name)] if status == 401 else ()
@@ -1995,7 +1994,10 @@ class Webhook:
             asked = head.method, path
             return describe_refusal(status, request.address, asked, error.sentence, came, expected)
 
-        self.refusals.add(request.address, describe, head.method in EVENT_METHODS)
+        # A body that ends too early is nobody's to correct.
+        is_whole = status != 400 or request.complete
+        self.refusals.add(request.address, describe, is_whole and head.method in EVENT_METHODS)
+        return error
 
     def _admit(self, request: Request) -> None:
         """Find out where a request comes from; raises HTTPError (403) for a forbidden place."""
@@ -2004,12 +2006,10 @@ class Webhook:
         request.address = source_address(request.address, forwarded_for, settings.trusted_proxies)
         if not is_allowed(request.address, settings.allowed_sources):
             self._counters.add("requests from other addresses")
-            refusal = HTTPError(
-                403,
-                "This address may not send to this webhook; add it to Allowed sources in XSOAR.",
+            refusal = (
+                "This address may not send to this webhook; add it to Allowed sources in XSOAR."
             )
-            self._note_refusal(request, refusal)
-            raise refusal
+            raise self._noted(request, HTTPError(403, refusal))
 
     def receive(self, request: Request) -> Answer | None:
         """POST, and methods that the instance accepts in addition: make incidents of the body.
