@@ -155,3 +155,19 @@ def test_a_parameter_the_integration_cannot_use_is_shown_in_the_health_and_fixed
         texts = [text for _, text in api.get("/api/health")["history"]]
         assert texts[-1] == ""
         assert any("Listen Port" in text for text in texts)
+
+
+def test_an_instance_that_is_open_to_everyone_is_said_to_be() -> None:
+    """Given: an instance without anything that decides who may send
+    When: credentials, a line of More credentials, or Allowed sources are set
+    Then: the page no longer says that it is open to everyone
+    """
+    with paged({}) as api:
+        assert api.get("/api/instance")["isOpen"]
+        for params in (
+            {"credentials": {"identifier": "user", "password": "s3cret"}},
+            {"credentials": {}, "more_credentials": "alice s3cret"},
+            {"more_credentials": "", "allowed_sources": "127.0.0.1"},
+        ):
+            api.save(**params)
+            assert not api.get("/api/instance")["isOpen"]
