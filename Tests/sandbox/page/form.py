@@ -41,8 +41,9 @@ def is_open(params: Mapping[str, Any]) -> bool:
 
 
 def is_hidden(parameter: Parameter) -> bool:
-    """Return whether a field is hidden: everywhere, or in a list of marketplaces."""
-    return bool(parameter.row.get("hidden"))
+    """Return whether a field is hidden: everywhere, or in XSOAR by a list of marketplaces."""
+    hidden = parameter.row.get("hidden")
+    return "xsoar" in hidden if isinstance(hidden, list) else bool(hidden)
 
 
 def form_field(parameter: Parameter, value: Any) -> dict[str, Any]:

@@ -110,9 +110,8 @@ def read_conditions(
     ``make_path`` raises ValueError for a text that is not a path. A rule with a mistake is reported
     and left out as a whole: with fewer conditions it would hold for more events.
     """
-    lines = (
-        [str(line) for line in value] if isinstance(value, list) else str(value or "").split("\n")
-    )
+    listed = isinstance(value, (list, tuple))
+    lines = [str(line) for line in value] if listed else str(value or "").split("\n")
     rules = []
     for number, line in enumerate(lines, 1):
         if not line.strip():

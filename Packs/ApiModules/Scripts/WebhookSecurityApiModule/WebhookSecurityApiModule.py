@@ -329,6 +329,37 @@ class Proof:
         return self.refusal is None and not self.pending
 
 
+class Origin:
+    """What has proved a request, as far as its events show it or depend on it."""
+
+    __slots__ = ("_digest", "_signed", "label")
+
+    def __init__(self, label: str = "", signed: bytes | None = None) -> None:
+        self.label = label and f',"credential":{json.dumps(label)}'  # in the object `webhook`
+        self._signed = signed  # the body; None where a credential has not signed it
+        self._digest = ""
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether nothing but the body is signed: not headers, query string and path."""
+        return self._signed is not None
+
+    def bind(self, key: str, key_in_body: str | None) -> str:
+        """Return an event's key, which counts with the body's hash if it is not from the body.
+
+        Otherwise a captured delivery, repeated under the ID of one that is still to come, would
+        make that one a duplicate.
+        """
+        if key == key_in_body or self._signed is None:
+            return key
+        self._digest = self._digest or hashlib.sha256(self._signed).hexdigest()
+        prefix, _, value = key.partition(":")
+        return f"{prefix},signed:{self._digest} {value}"
+
+
+NO_ORIGIN = Origin()
+
+
 class Credentials:
     """All that may prove an instance's senders; without any, everybody may send."""
 

@@ -13,6 +13,7 @@ each other.
 | Connection to XSOAR | what became of events, by what XSOAR answered |
 | Writer | the events of many requests in one call |
 | Seen events | each event once |
+| Alerts | one incident from an alert's start to its end |
 | Integration context | samples, seen events, and what commands leave there |
 | Application | the life of a request, the routes |
 | Metrics, Commands, Service | Prometheus; Test, samples, reset, status; what runs for ever |
@@ -22,13 +23,12 @@ import demistomock as demisto
 from CommonServerPython import *
 
 import contextlib
+import dataclasses
 import functools
 import gc
-import hashlib
 import itertools
 import json
 import os
-import re
 import signal
 import sys
 import threading
@@ -59,12 +59,15 @@ except ImportError as missing:
     sys.stdin.read()  # the sentence stays in the health until the platform ends the container
     os._exit(1)
 
+from AlertLifeApiModule import *  # noqa: E402
 from EventConditionsApiModule import *  # noqa: E402
 from FairTurnsApiModule import *  # noqa: E402
 from HTTPServerApiModule import *  # noqa: E402
 from IncidentFieldsApiModule import *  # noqa: E402
 from KnownSendersApiModule import *  # noqa: E402
 from MetricsApiModule import *  # noqa: E402
+from OpenAlertsApiModule import *  # noqa: E402
+from ParameterReadersApiModule import *  # noqa: E402
 from RefusalsApiModule import *  # noqa: E402
 from RequestSecretsApiModule import *  # noqa: E402
 from RequestSourcesApiModule import *  # noqa: E402
@@ -128,7 +131,6 @@ class SettingError(ValueError):
 
 MIRROR_DIRECTIONS = {"Incoming": "In", "Outgoing": "Out", "Incoming And Outgoing": "Both"}
 NO_CONDITIONS = EventConditions()
-OTHER_METHODS = {"GET", "PUT", "PATCH"}  # of Also accept, which Accept GET has replaced
 
 
 @dataclass(frozen=True)
@@ -162,6 +164,9 @@ class Settings:
     duplicate_seconds: float | None = None  # None: for ever
     ignore_when: EventConditions = NO_CONDITIONS
     keep_unreadable: bool = False
+    alert_updates: str = "each"  # an incident for each event; or note, or close
+    ended_when: EventConditions = field(default_factory=EventConditions)
+    instance: str = ""  # its name
     mirroring: tuple[tuple[str, Any], ...] = ()
     hidden: SecretFilter = field(default_factory=SecretFilter)
     # the rest
@@ -201,6 +206,11 @@ class Settings:
         fields["credentials"] = Credentials(join_rows(*rows), schemes, denied)
         fields["accept_get"] |= "GET" in fields["other_methods"]
         settings = cls(**fields, mirroring=read_mirroring(params))
+        mistakes += alert_mistakes(settings)
+        if settings.alert_updates == "close":
+            fields["instance"] = demisto.integrationInstance()
+            if settings.mirroring:
+                fields["alert_updates"] = "note"
         paths = [path.text for path in named_paths(settings)]
         if settings.recognizer is not None:  # a row may read a header whose name speaks of a key
             paths += [f"headers.{name}" for name in settings.recognizer.header_names]
@@ -224,19 +234,27 @@ class Settings:
         """The table of known senders, None where senders are not recognized."""
         return known_senders() if self.recognize != "off" else None
 
+    @property
+    def follows_alerts(self) -> bool:
+        """Return whether an alert has one incident, from its start to its end."""
+        return self.alert_updates != "each"
+
 
 @functools.lru_cache(maxsize=1)
 def known_senders() -> Recognizer:
     """Return the table of known senders, compiled at its first use."""
-    return compile_senders(KNOWN_SENDERS)
+    return compile_senders(KNOWN_SENDERS, read_conditions)
 
 
 def named_paths(settings: Settings) -> list[DotPath]:
     """Return all paths that an instance's parameters name."""
     keys = [path for key in settings.duplication_paths for path in key.paths]
-    others = (
-        *(settings.type_from or (), settings.occurred_from, settings.severity_from),
+    others: tuple[Iterable[DotPath], ...] = (
+        settings.type_from or (),
+        settings.occurred_from,
+        settings.severity_from,
         settings.ignore_when.paths,
+        settings.ended_when.paths,
     )
     return [*keys, *settings.name_from.paths, *itertools.chain.from_iterable(others)]
 
@@ -289,28 +307,60 @@ def read_recognize(value: Any, report_problem: ReportProblem) -> str:
     return RECOGNIZE.get(text, "off")
 
 
-def read_port(value: Any, report_problem: ReportProblem) -> int | None:
-    """Return the port to listen on from ``8000`` or ``<host port>:<container port>``.
+ALERT_UPDATES = {
+    "note in the incident": "note",
+    "close the incident": "close",
+    "incident for each event": "each",
+}
 
-    None where XSOAR has yet to assign one.
-    """
-    text = str(value or "").strip()
-    ports = text.split(":")
-    if not text:
-        return None
-    if len(ports) > 2 or not all(
-        re.fullmatch(r"[0-9]{1,5}", port) and 1 <= int(port) <= 65535 for port in ports
-    ):
-        report_problem(
-            "enter a number from 1 to 65535, or <host port>:<container port>, such as 8000."
+
+def read_alert_updates(value: Any, report_problem: ReportProblem) -> str:
+    """Return what becomes of alerts that repeat or end; an incident each where it is missing."""
+    text = str(value or "incident for each event").strip().lower()
+    if text not in ALERT_UPDATES:
+        report_problem(f"choose one of: {', '.join(ALERT_UPDATES)}.")
+    return ALERT_UPDATES.get(text, "each")
+
+
+def read_ended_when(value: Any, report_problem: ReportProblem) -> EventConditions:
+    """Return the conditions under which an event ends its alert."""
+    return read_conditions(value, DotPath, report_problem)
+
+
+def alert_mistakes(settings: Settings) -> list[SettingError]:
+    """Return what does not fit together in the parameters about alerts."""
+    mistakes = []
+    if settings.ended_when and not settings.duplication_paths:
+        mistakes.append(
+            SettingError(
+                "Ended when", "enter a Duplication key as well; it says which alert has ended."
+            )
         )
-        return None
-    return int(ports[-1])
+    if settings.alert_updates == "close" and settings.mirroring:
+        mistakes.append(SettingError("Alerts that repeat or end", CLOSING_IS_MIRRORING))
+    return mistakes
 
 
-def read_text(value: Any, report_problem: ReportProblem) -> str:
-    """Return a text without white space around it."""
-    return str(value or "").strip()
+CLOSING_IS_MIRRORING = (
+    "incidents are closed by mirroring; choose None as Mirroring direction, which is for other "
+    "packs, or choose Note in the incident."
+)
+NO_CLOSING = (
+    "only Cortex XSOAR can close incidents by mirroring; choose Note in the incident. "
+    "Until then ends are noted."
+)
+
+
+def without_closing(settings: Settings) -> Settings:
+    """Return settings that note an alert's end where the product cannot mirror incidents in."""
+    if settings.alert_updates != "close":
+        return settings
+    if (demisto.demistoVersion() or {}).get("platform", "xsoar") == "xsoar":
+        return settings
+    mistake = SettingError("Alerts that repeat or end", NO_CLOSING)
+    return dataclasses.replace(
+        settings, alert_updates="note", mistakes=(*settings.mistakes, mistake)
+    )
 
 
 def read_networks(value: Any, report_problem: ReportProblem) -> Networks:
@@ -331,30 +381,9 @@ def read_flag(value: Any, report_problem: ReportProblem, default: bool = False) 
         return default
 
 
-def read_methods(value: Any, report_problem: ReportProblem) -> frozenset[str]:
-    """Return the HTTP methods that are handled as POST."""
-    methods = {method.upper() for method in split_list(value)} - {"NONE"}
-    if methods - OTHER_METHODS:
-        report_problem(f"choose from {', '.join(sorted(OTHER_METHODS))}, or leave it empty.")
-    return frozenset(methods & OTHER_METHODS)
-
-
 def read_ignore_when(value: Any, report_problem: ReportProblem) -> EventConditions:
     """Return the rules by which events are ignored."""
     return read_conditions(value, DotPath, report_problem)
-
-
-def read_duration(
-    value: Any, report_problem: ReportProblem, unit: str, seconds: float
-) -> float | None:
-    """Return seconds from a positive number of units, None where there is none."""
-    text = "" if value is None else str(value).strip()
-    if not text:
-        return None
-    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text) or not float(text):
-        report_problem(f"enter a number of {unit} above 0, such as 3 or 0.5, or leave it empty.")
-        return None
-    return float(text) * seconds
 
 
 def read_mirroring(params: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
@@ -426,6 +455,8 @@ PARAMETERS = (
         "duplicate_seconds",
         functools.partial(read_duration, unit="hours", seconds=3600),
     ),
+    Parameter("alert_updates", "Alerts that repeat or end", "alert_updates", read_alert_updates),
+    Parameter("ended_when", "Ended when", "ended_when", read_ended_when),
     Parameter("keep_unreadable", "Keep what cannot be read", "keep_unreadable", read_flag),
     Parameter(
         "answer_seconds",
@@ -475,6 +506,7 @@ class Event:
     """One event of a request: what XSOAR is to create of it, and in the end what became of it."""
 
     __slots__ = (
+        "alert",
         "delivery",
         "fields",
         "first_refused",
@@ -502,6 +534,7 @@ class Event:
         self.sender = sender  # its id; empty for an unknown one, None where nobody looked
         self.size = event_size(fields)  # in bytes
         self.keys: tuple[str, ...] = ()  # at the top of an unknown sender's payload
+        self.alert: Alert | None = None  # of which it tells, where alerts are followed
         # where it is; times are of time.monotonic()
         self.queued_at = 0.0
         self.in_flight = False
@@ -630,7 +663,8 @@ def make_events(
     trigger_time: str,
     delivery_id: str,
     check_room: Callable[[int], None] = lambda count: None,
-    origin: "Origin | None" = None,
+    origin: Origin = NO_ORIGIN,
+    ignored: list[str] | None = None,
 ) -> list[Event]:
     """Return the events of a request's items; raises HTTPError (400, 413), and none is created.
 
@@ -639,7 +673,7 @@ def make_events(
     """
     maker = EventMaker(context, settings, trigger_time, delivery_id)
     maker.check_room = check_room
-    maker.origin = origin or NO_ORIGIN
+    maker.origin, maker.ignored = origin, ignored
     values = items.values
     if len(values) > 1:
         check_room(len(values))  # each makes one event or more
@@ -655,23 +689,6 @@ def make_events(
     return maker.events
 
 
-class Origin:
-    """What proved a request, and which rules of Ignore events where its events met."""
-
-    __slots__ = ("digest", "ignored", "label")
-
-    def __init__(self, label: str = "", signed: bytes | None = None, ignores: bool = False) -> None:
-        self.label = label and f',"credential":{to_json(label)}'  # in the object `webhook`
-        # of the body, where a credential has signed nothing else: of headers, query and path
-        self.digest: Callable[[], str] | None = None
-        if signed is not None:
-            self.digest = functools.cache(lambda: hashlib.sha256(signed).hexdigest())
-        self.ignored: list[str] | None = [] if ignores else None
-
-
-NO_ORIGIN = Origin()
-
-
 class EventMaker:
     """Makes the events of one request."""
 
@@ -681,10 +698,12 @@ class EventMaker:
         self._context = context
         self._settings = settings
         self._recognizer = settings.recognizer
+        self._follows_alerts = settings.follows_alerts
         self._trigger_time = trigger_time
         self._delivery_id = delivery_id
         self.check_room: Callable[[int], None] = lambda count: None
         self.origin = NO_ORIGIN
+        self.ignored: list[str] | None = None  # the rules that its other events have met
         self._leads = False  # the event that would have led was ignored
         self.events: list[Event] = []
 
@@ -738,12 +757,12 @@ class EventMaker:
                     hide_secrets_in_urls,
                     (title, facts.get("link", "")),
                 )
-        if self.origin.ignored is not None:
+        if self.ignored is not None:
             leads, self._leads = leads or self._leads, False
             rule = settings.ignore_when.find_rule(payload, shared.fields)
             if rule is not None:
                 self._leads = leads
-                self.origin.ignored.append(rule)
+                self.ignored.append(rule)
                 return
         fields.setdefault("name", DEFAULT_NAME)
         fields.setdefault("occurred", self._trigger_time)
@@ -752,37 +771,62 @@ class EventMaker:
         key = None
         if settings.duplication_paths:
             key = event_key(payload, shared.fields, settings.duplication_paths, number)
-            if key is not None and self.origin.digest is not None:
-                key = self._bind_key(self.origin.digest, key, payload, shared.fields, number)
+            if key is not None and self.origin.is_signed:
+                body = {name: shared.fields[name] for name in ("parent",) if name in shared.fields}
+                signed = event_key(payload, body, settings.duplication_paths, number)
+                key = shorten_key(self.origin.bind(key, signed))
+        alert = None
+        if self._follows_alerts:
+            alert = self._alert_of(payload, shared, fields, facts, key, known)
         if not payload.keys().isdisjoint(MIRRORING_FIELDS):
             payload, text = without_mirroring(payload), ""
+        if alert is not None:
+            key = None  # its alert tells it from others
+            if settings.alert_updates == "close":
+                payload, text = self._mirrored(payload, fields, number), ""
         ours = f'"delivery":"{self._delivery_id}/{number}"{self.origin.label}'
         if facts:
             ours = f"{to_json(facts)[1:-1]},{ours}"
         fields["rawJSON"] = raw_json(payload, shared, leads, f"{{{ours}}}", text)
         event = Event(fields, key, number, sender)
+        event.alert = alert
         if sender == "":
             event.keys = tuple(itertools.islice(payload, UNKNOWN_KEYS_REPORTED))
         self.events.append(event)
 
-    def _bind_key(
+    def _alert_of(
         self,
-        digest: Callable[[], str],
-        key: str,
         payload: dict[str, Any],
-        shared: dict[str, Any],
-        number: int,
-    ) -> str:
-        """Return a key that counts with the body's hash where it is not from the signed body.
+        shared: Shared,
+        fields: dict[str, Any],
+        facts: dict[str, str],
+        key: str | None,
+        known: "Known | None",
+    ) -> Alert | None:
+        """Return the alert that an event tells of: the row's, or by the instance's parameters."""
+        link = facts.get("link", "")
+        if known is not None and "identity" in facts and "status" in facts:
+            ended, fixed = facts["status"] == "closed", known.row.fixed_start
+            return Alert(facts["identity"], fields["occurred"], ended, fixed, link)
+        ended_when = self._settings.ended_when
+        if key is None or not ended_when:
+            return None
+        return Alert(key, fields["occurred"], ended_when.hold(payload, shared.fields), link=link)
 
-        Otherwise a captured delivery, repeated under the ID of one that is still to come, would
-        make that one a duplicate.
+    def _mirrored(
+        self, payload: dict[str, Any], fields: dict[str, Any], number: int
+    ) -> dict[str, Any]:
+        """Let XSOAR ask for changes of an incident; return the payload with the fields for that.
+
+        Whether createIncidents takes the fields itself is not documented, so that rawJSON has them
+        for the mapper, too.
         """
-        signed = {name: shared[name] for name in ("parent",) if name in shared}
-        if event_key(payload, signed, self._settings.duplication_paths, number) == key:
-            return key
-        prefix, _, value = key.partition(":")
-        return shorten_key(f"{prefix},signed:{digest()} {value}")
+        mark, instance = f"{self._delivery_id}/{number}", self._settings.instance
+        fields["dbotMirrorId"] = mark
+        fields["dbotMirrorDirection"] = "In"
+        fields["dbotMirrorInstance"] = instance
+        ours = {"mirror_direction": "In", "mirror_instance": instance, "mirror_id": mark}
+        return {**payload, **ours}
 
     def add_elements(self, items: Items) -> None:
         """Add an event for each element of an item's array, and for each item without one."""
@@ -1190,6 +1234,11 @@ class Writer:
         self.call_seconds = Histogram(CALL_SECONDS)
         self.call_incidents = Histogram(CALL_INCIDENTS)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether an incident waits for XSOAR, or is in a call."""
+        return self.is_calling or bool(self._queue)
+
     def check_open(self) -> None:
         """Raise ServiceUnavailable where nothing is taken any more."""
         if self._closed:
@@ -1573,6 +1622,38 @@ class SeenEvents:
 
 
 # -------------------------------------------------------------------------------------------------
+# Alerts: one incident from an alert's start to its end; AlertLifeApiModule has the rules
+# -------------------------------------------------------------------------------------------------
+
+
+def follow_alerts(
+    settings: Settings,
+    client: XsoarClient,
+    writer: Writer,
+    events: SeenEvents,
+    counters: Counters,
+) -> AlertLife | None:
+    """Return what gives each alert one incident, None where each event makes one."""
+    if not settings.follows_alerts:
+        return None
+    hooks = AlertHooks(
+        create=events.submit,
+        make_outcome=Outcome,
+        leaves_alert_free=lambda outcome: outcome in (DROPPED, REJECTED),
+        may_exist=lambda outcome: outcome == MAYBE_CREATED,
+        stopping=STOPPING,
+        add_entry=lambda incident, text: client.call(demisto.addEntry, incident, plain_field(text)),
+        is_busy=lambda: writer.is_busy,
+        add_count=counters.add,
+        report=client.error,
+    )
+    changes = MirrorChanges(to_json) if settings.alert_updates == "close" else None
+    alerts = AlertLife(hooks, OpenAlerts(to_json), AlertNotes(to_json), changes)
+    events.settled = alerts.event_settled
+    return alerts
+
+
+# -------------------------------------------------------------------------------------------------
 # Integration context: samples, seen events, and what commands leave there
 #
 # ContextKeeper copies samples, seen events, what was answered 202 and the status into the
@@ -1641,9 +1722,11 @@ class ContextKeeper:
         samples: Samples,
         events: SeenEvents,
         status: Callable[[], dict[str, Any]],
+        alerts: AlertLife | None = None,
     ) -> None:
         self._client = client
         # what is kept
+        self._alerts = alerts
         self._samples = samples
         self._events = events
         self._status = status
@@ -1668,6 +1751,8 @@ class ContextKeeper:
         self._promises_written = 0
         self._written = Signal()
         events.changed = samples.changed = self._changed.set
+        if alerts is not None:
+            alerts.changed, alerts.urgent = self._changed.set, self._flush_soon
 
     def add_sample(self, event: Event) -> None:
         """Keep a created event as a sample."""
@@ -1767,6 +1852,8 @@ class ContextKeeper:
         elif write:
             self._promises_written = promises
             self._written.set()
+            if self._alerts is not None:
+                self._alerts.written()
         return True
 
     def _load(self, stored: Stored) -> None:
@@ -1783,6 +1870,11 @@ class ContextKeeper:
                 seen.move_to_end(key, last=False)
         while len(seen) > MAX_FOUND_IDS:
             seen.popitem(last=False)
+        if self._alerts is not None:
+            for damage in self._alerts.load(self._context or {}):
+                self._client.error(
+                    f"The integration context held damaged data, which is replaced: {damage}"
+                )
         self.restored = [promised_event(item) for item in stored.promised]
         self.promised.update((event.mark, event) for event in self.restored)
 
@@ -1811,6 +1903,8 @@ class ContextKeeper:
             stored = stored._replace(samples=[])
         if stored.reset in ("events", "all"):
             self._events.seen.clear()
+            if self._alerts is not None:
+                self._alerts.known.forget()
             stored = stored._replace(found={}, times={})
         self._client.info(f"generic-webhook-reset: {stored.reset} forgotten.")
         return stored
@@ -1834,6 +1928,8 @@ class ContextKeeper:
                 context[TIMES_KEY] = to_json({key: int(at) for key, at in times.items()})
             found |= {key: event.metadata.get("id") for key, event in seen.items()}
             context[FOUND_KEY] = to_json(dict(list(found.items())[-MAX_FOUND_IDS:]))
+        if self._alerts is not None:
+            self._alerts.write(context, self.read.is_set())
         if self.read.is_set():
             context.pop(PROMISED_KEY, None)
             if self.promised:
@@ -1851,14 +1947,15 @@ class ContextKeeper:
         left = MAX_PROMISED_BYTES
         lost = []
         for event in list(self.promised.values()):
-            text = to_json(
-                {
-                    "fields": event.fields,
-                    "key": event.key,
-                    "request": event.delivery.id,
-                    "index": event.index,
-                }
-            )
+            item = {
+                "fields": event.fields,
+                "key": event.key,
+                "request": event.delivery.id,
+                "index": event.index,
+            }
+            if event.alert is not None:
+                item["alert"] = event.alert
+            text = to_json(item)
             size = byte_length(text)
             if size > left:
                 lost.append(event.delivery.id)
@@ -1894,6 +1991,8 @@ def promised_event(item: dict[str, Any]) -> Event:
         mark = f'"webhook":{{"delivery":"{delivery_id}/{index}"}}'
         fields["rawJSON"] = f"{fields['rawJSON'][:-1]},{mark}}}"
     event = Event(fields, item["key"], index)
+    with contextlib.suppress(TypeError):  # of an earlier version, or damaged
+        event.alert = Alert(*item["alert"]) if item.get("alert") else None
     Delivery(delivery_id, None, [event]).answered_early = True
     return event
 
@@ -1930,12 +2029,13 @@ class Webhook:
         connections: ConnectionRegistry,
         counters: Counters,
         worker: WorkerThread,
+        alerts: AlertLife | None = None,
     ) -> None:
         # its parts
         self._settings = settings
         self._client = client
         self._writer = writer
-        self._events = events
+        self._intake = events if alerts is None else alerts
         self._keeper = keeper
         self._connections = connections
         self._counters = counters
@@ -1949,6 +2049,7 @@ class Webhook:
         # what events become
         self._remembers = remembers_events(settings)
         self._ignores = bool(settings.ignore_when)
+        self._needs_context = self._remembers or alerts is not None
         self._misses: Counter[str] = Counter()  # in a row, by parameter
         self._watched = [
             name
@@ -1962,7 +2063,7 @@ class Webhook:
         self._deliveries: deque[Delivery] = deque()  # that may have to be answered 202, by time
         self._delivered = Signal()
         self._lost: deque[tuple[float, str]] = deque(maxlen=20)  # when and which delivery
-        events.settled = self.event_settled
+        self._intake.settled = self.event_settled
 
     def answer(self, request: Request) -> Answer | None:
         """Return a request's answer, None where Request.reply comes later; raises HTTPError."""
@@ -2152,13 +2253,15 @@ class Webhook:
         query = None if is_signed else context.query
         kind, keep = headers.get("content-type", ""), settings.keep_unreadable
         read = (body, kind, encoding, query, keep, TextReader)
-        label = credential.label if credential is not None else ""
+        ignored: list[str] | None = [] if self._ignores else None
         origin = NO_ORIGIN
-        if label or is_signed or self._ignores:
-            origin = Origin(label, body if is_signed else None, self._ignores)
+        if credential is not None and (is_signed or credential.label):
+            origin = Origin(credential.label, body if is_signed else None)
 
         def make(items: Items) -> list[Event]:
-            return make_events(items, context, settings, now, delivery_id, check_room, origin)
+            return make_events(
+                items, context, settings, now, delivery_id, check_room, origin, ignored
+            )
 
         def check_room(count: int) -> None:
             self._writer.backlog.check_room(request.address, count)
@@ -2174,8 +2277,8 @@ class Webhook:
             events = make(items)
         if len(body) > SMALL_BODY_BYTES or len(events) > MAX_EVENTS_ON_LOOP:
             request.reserve(max(0, sum(event.size for event in events) - len(body)))
-        if origin.ignored is not None:
-            self._count_ignored(origin.ignored, len(events))
+        if ignored is not None:
+            self._count_ignored(ignored, len(events))
         if credential is not None and self._credentials.identifies:
             self._identify(request, events, credential)
         if self._watched:
@@ -2218,7 +2321,8 @@ class Webhook:
         event_id = self._credentials.event_id(credential, request.headers)
         for place, event in enumerate(events) if event_id is not None else ():
             index = f"[{place}]" if len(events) > 1 else ""
-            event.key = event.key or shorten_key(f"webhook-id:{event_id}{index}")
+            if event.alert is None:
+                event.key = event.key or shorten_key(f"webhook-id:{event_id}{index}")
 
     def _count_misses(self, events: list[Event], trigger_time: str) -> None:
         """Log once a parameter whose paths have found nothing in many events in a row."""
@@ -2272,7 +2376,7 @@ class Webhook:
             return Answer(content=encode_answer([]))  # all were ignored
         try:
             self._writer.check_open()
-            if self._remembers and not self._keeper.loaded.wait(
+            if self._needs_context and not self._keeper.loaded.wait(
                 self._settings.answer_seconds or WITHDRAW_SECONDS
             ):
                 raise ServiceUnavailable(
@@ -2288,9 +2392,9 @@ class Webhook:
                 self._deliveries.popleft()
             self._deliveries.append(delivery)
             self._delivered.set()
-        if self._remembers and (without_key := sum(event.key is None for event in delivery.events)):
+        if self._remembers and (without_key := sum(map(has_no_key, delivery.events))):
             self._counters.add("events without a key", without_key)
-        self._events.submit(delivery.events)
+        self._intake.submit(delivery.events)
         return None
 
     def event_settled(self, event: Event) -> None:
@@ -2400,7 +2504,7 @@ class Webhook:
             try:
                 self._writer.check_open()
                 self._writer.backlog.add(delivery)
-                return self._events.submit([event])
+                return self._intake.submit([event])
             except ServiceUnavailable:
                 gevent.sleep(1)
 
@@ -2413,6 +2517,7 @@ class Webhook:
             self._keeper.early_answer_settled(event)
             return
         again = Event(event.fields, event.key, event.index)
+        again.alert = event.alert
         Delivery(event.delivery.id, None, [again]).answered_early = True
         self._keeper.promised[again.mark] = again
         gevent.spawn(self._resume, again)
@@ -2460,8 +2565,13 @@ MISSED: dict[str, Callable[[Event, Settings, str], bool]] = {
     ),
     "occurred_from": lambda event, settings, now: event.fields["occurred"] == now,
     "severity_from": lambda event, settings, now: "severity" not in event.fields,
-    "duplication_paths": lambda event, settings, now: event.key is None,
+    "duplication_paths": lambda event, settings, now: has_no_key(event),
 }
+
+
+def has_no_key(event: Event) -> bool:
+    """Return whether nothing tells an event from others."""
+    return event.key is None and event.alert is None
 
 
 def encode_answer(created: list[dict[str, Any]]) -> bytes:
@@ -2660,8 +2770,8 @@ def reset_command(args: dict[str, Any]) -> CommandResults:
 
 RESETS = {
     "samples": (SAMPLES_KEY,),
-    "events": (FOUND_KEY, TIMES_KEY),
-    "all": (SAMPLES_KEY, FOUND_KEY, TIMES_KEY),
+    "events": (FOUND_KEY, TIMES_KEY, OPEN_KEY),
+    "all": (SAMPLES_KEY, FOUND_KEY, TIMES_KEY, OPEN_KEY),
 }
 
 
@@ -2680,6 +2790,9 @@ def status_command() -> CommandResults:
         "QueuedBytes": status.get("queued_bytes"),
         "IncidentsCreated": counters.get("incidents created", 0),
         "Duplicates": counters.get("duplicates", 0),
+        "OpenAlerts": status.get("open_alerts", 0),
+        "EndedAlerts": counters.get("alerts ended", 0),
+        "WaitingNotes": status.get("waiting_notes", 0),
         "FailedAuthentications": counters.get("failed authentications", 0),
         "Answers": status.get("answers") or {},
         "Senders": status.get("senders") or {},
@@ -2703,6 +2816,56 @@ def status_command() -> CommandResults:
     )
 
 
+# ---- mirroring: XSOAR asks each minute, and each of these runs in a container of its own
+
+NOT_NOW = "skip update: "  # how the platform is told that nothing is wrong with the incident
+
+
+def stored_version() -> tuple[dict[str, Any], Any]:
+    """Return the integration context and its version."""
+    versioned = demisto.getIntegrationContextVersioned(True) or {}
+    return read_context(versioned.get("context"))[0], versioned.get("version", -1)
+
+
+def modified_command() -> GetModifiedRemoteDataResponse:
+    """get-modified-remote-data: the incidents that an alert's end closes, or opens again."""
+    return GetModifiedRemoteDataResponse(list(pending_changes(stored_version()[0])))
+
+
+def remote_data_command(args: dict[str, Any]) -> GetRemoteDataResponse:
+    """get-remote-data: what becomes of an incident; it is handed over once.
+
+    Raises ValueError, after which XSOAR asks again.
+    """
+    mark = str(args.get("id") or "")
+    for attempt in range(RESET_TRIES):
+        context, version = stored_version()
+        change = hand_over(context, mark)
+        if change is None:
+            return GetRemoteDataResponse({"id": mark}, [])
+        try:
+            demisto.setIntegrationContextVersioned(texts_of(context), version, True)
+            break
+        except ValueError as error:
+            if attempt + 1 == RESET_TRIES:
+                raise ValueError(f"{NOT_NOW}the integration context has changed: {error}") from None
+            time.sleep(RETRY_PAUSE_SECONDS)
+    contents: dict[str, Any] = {"dbotIncidentReopen": True}
+    if change.closes:
+        contents = {
+            "dbotIncidentClose": True,
+            "closeReason": "Resolved",
+            "closeNotes": plain_field(change.text),
+        }
+    entry = {"Type": EntryType.NOTE, "ContentsFormat": EntryFormat.JSON, "Contents": contents}
+    return GetRemoteDataResponse({"id": mark}, [entry])
+
+
+def mapping_fields_command() -> GetMappingFieldsResponse:
+    """get-mapping-fields: what Select schema shows; nothing is mirrored out."""
+    return GetMappingFieldsResponse([SchemeTypeMapping("Generic Webhook", {})])
+
+
 class Service:
     """The long-running command: the parts put together, kept going, and ended in order."""
 
@@ -2716,8 +2879,9 @@ class Service:
         self._worker = WorkerThread()
         self._started = datetime.now(UTC)
         events = SeenEvents(self._writer, self._counters, settings.duplicate_seconds)
+        self._alerts = follow_alerts(settings, self._client, self._writer, events, self._counters)
         self._keeper = ContextKeeper(
-            self._client, settings, Samples(self._worker), events, self._status
+            self._client, settings, Samples(self._worker), events, self._status, self._alerts
         )
         self._webhook = Webhook(
             settings,
@@ -2728,6 +2892,7 @@ class Service:
             self._connections,
             self._counters,
             self._worker,
+            self._alerts,
         )
         self._stop = Signal()
 
@@ -2746,6 +2911,7 @@ class Service:
             self._tick,
             self._send_log_and_heartbeat,
             self._serve,
+            *([self._alerts.write_notes] if self._alerts is not None else ()),
         ):
             gevent.spawn(self._keep_running, task)
         for note in self._settings.notes():
@@ -2837,6 +3003,8 @@ class Service:
             now = time.monotonic()
             self._connections.sweep(now)
             self._writer.withdraw(now)
+            if self._alerts is not None:
+                self._alerts.withdraw(now)
             if self._client.is_broken() or self._client.out_of_step:
                 self._exit_after_connection_loss()
             self._watch_worker(now)
@@ -2861,6 +3029,8 @@ class Service:
             },
             "counters": self._counters.totals(),
             "senders": dict(self._webhook.senders.counts.most_common()),
+            "open_alerts": len(self._alerts.known) if self._alerts is not None else 0,
+            "waiting_notes": len(self._alerts.notes) if self._alerts is not None else 0,
             "ignored": dict(self._webhook.ignored.counts),
             "refusals": self._webhook.refusals.rows(),
         }
@@ -2924,6 +3094,8 @@ class Service:
         """Finish what was accepted, refuse what comes later, flush; within DRAIN_SECONDS."""
         self._connections.stopping = True
         stopped = time.monotonic()
+        if self._alerts is not None:
+            self._alerts.hurry()
         while (passed := time.monotonic() - stopped) < DRAIN_SECONDS:
             promised_in_flight = self._keeper.promised and self._writer.is_calling
             reading = self._connections.reading() and passed < READING_SECONDS
@@ -2932,6 +3104,8 @@ class Service:
             gevent.sleep(0.02)
         self._writer.close()
         self._worker.close()
+        if self._alerts is not None:
+            self._alerts.close()
         self._connections.end_reading()
         gevent.sleep(0.2)  # the answers leave
         self._log_counters()
@@ -2971,15 +3145,21 @@ def main() -> None:
     settings = Settings.from_params(demisto.params())
     try:
         if command == "test-module":
-            return_results(test_module(settings))
+            return_results(test_module(without_closing(settings)))
         elif command == "fetch-incidents":
             demisto.incidents(fetch_samples())
         elif command == "generic-webhook-reset":
             return_results(reset_command(demisto.args()))
         elif command == "generic-webhook-status":
             return_results(status_command())
+        elif command == "get-modified-remote-data":
+            return_results(modified_command())
+        elif command == "get-remote-data":
+            return_results(remote_data_command(demisto.args()))
+        elif command == "get-mapping-fields":
+            return_results(mapping_fields_command())
         elif command == "long-running-execution":
-            long_running_execution(settings)
+            long_running_execution(without_closing(settings))
         else:
             raise NotImplementedError(f"Generic Webhook has no command {command}.")
     except Exception as error:

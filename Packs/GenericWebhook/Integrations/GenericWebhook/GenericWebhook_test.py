@@ -344,7 +344,7 @@ def test_each_parameter_has_a_field_and_a_name_of_its_own() -> None:
     for names in ([row.name for row in rows], [row.display for row in rows]):
         assert len(set(names)) == len(rows)
     fields = {row.field for row in rows}
-    others = {"credentials", "mirroring", "hidden", "mistakes"}
+    others = {"credentials", "instance", "mirroring", "hidden", "mistakes"}
     assert fields | others == set(webhook.Settings.__dataclass_fields__)
 
 
@@ -592,8 +592,10 @@ class TestCommands:
             "queued_incidents": 3,
             "queued_bytes": 300,
             "answers": {"200": 5, "401": 1},
-            "counters": {"incidents created": 5, "duplicates": 2},
+            "counters": {"incidents created": 5, "duplicates": 2, "alerts ended": 4},
             "senders": {"github-alert": 4, "unknown": 1},
+            "open_alerts": 6,
+            "waiting_notes": 1,
             "ignored": {"status=resolved": 2},
             "refusals": [{"Time": "then", "Status": 401, "Sentence": "Send it."}],
         }
@@ -607,6 +609,9 @@ class TestCommands:
             "QueuedBytes": 300,
             "IncidentsCreated": 5,
             "Duplicates": 2,
+            "OpenAlerts": 6,
+            "EndedAlerts": 4,
+            "WaitingNotes": 1,
             "FailedAuthentications": 0,
             "Answers": status["answers"],
             "Senders": status["senders"],

@@ -148,8 +148,11 @@ class Application:
         self.writer = HeldWriter(self.client)
         self.events = webhook.SeenEvents(self.writer, self.counters, None)
         worker = webhook.WorkerThread()
+        self.alerts = webhook.follow_alerts(
+            self.settings, self.client, self.writer, self.events, self.counters
+        )
         self.keeper = webhook.ContextKeeper(
-            self.client, self.settings, webhook.Samples(worker), self.events, dict
+            self.client, self.settings, webhook.Samples(worker), self.events, dict, self.alerts
         )
         self.keeper.loaded.set()
         self.webhook = webhook.Webhook(
@@ -161,6 +164,7 @@ class Application:
             self.connections,
             self.counters,
             worker,
+            self.alerts,
         )
         self.failures: list[BaseException] = []
         self.server = webhook.Server(
