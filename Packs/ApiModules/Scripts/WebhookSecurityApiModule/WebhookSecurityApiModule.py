@@ -556,7 +556,8 @@ class Credentials:
 
     def knows(self, path: str, secret: bytes) -> bool:
         """Return whether a text is one of the secrets that count for a path."""
-        known = [row.secret.encode() for row in self.rows if row.counts_for(path)]
+        hidden = [members for group, members in self._members.items() if group.hides_secrets]
+        known = [row.secret.encode() for rows in hidden for row in rows if row.counts_for(path)]
         return sum(hmac.compare_digest(secret, text) for text in known) > 0
 
     def signing_key(self, path: str, headers: Headers, query: str, body: bytes) -> bytes:
@@ -759,8 +760,8 @@ def refuse_mistyped_scheme(scheme: str, name: str, has_colon: bool, schemes: Sch
         )
     close = difflib.get_close_matches(scheme, (*FORMER_SCHEMES, *known), n=1, cutoff=0.85)
     if close:
-        successor = FORMER_SCHEMES.get(close[0], close[0])
-        raise CredentialError("Username", f"write {scheme_usage(successor, schemes)}.")
+        usage = scheme_usage(FORMER_SCHEMES.get(close[0], close[0]), schemes)
+        raise CredentialError("Username", f"there is no scheme {scheme}; write {usage}.")
     usages = ", ".join(scheme_usage(each, schemes).partition(",")[0] for each in known)
     raise CredentialError(
         "Username",

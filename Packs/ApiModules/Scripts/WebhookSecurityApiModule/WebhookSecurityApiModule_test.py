@@ -174,7 +174,11 @@ class TestAuthentication:
             ("", "pass", f"Username: {HALF}"),
             ("_header", "x", BAD_HEADER),
             ("_header:", "x", BAD_HEADER),
-            ("_headers:X-Token", "x", BAD_HEADER),
+            (
+                "_headers:X-Token",
+                "x",
+                BAD_HEADER.replace("write", "there is no scheme _headers; write"),
+            ),
             ("_header:X Token", "x", BAD_HEADER),
             ("_header:X-Tökén", "x", BAD_HEADER),
             ("_header:A:B", "x", BAD_HEADER),

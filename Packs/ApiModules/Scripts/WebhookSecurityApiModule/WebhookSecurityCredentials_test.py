@@ -103,7 +103,7 @@ class TestLines:
     @pytest.mark.parametrize(
         "line, words",
         [
-            ("_slak s3cretvalue", "write _slack, with nothing after it."),
+            ("_slak s3cretvalue", "there is no scheme _slak; write _slack, with nothing after it."),
             ("_github s3cretvalue", "there is no scheme _github; write one of _header:"),
             ("_hmac s3cretvalue", "write _hmac:<HEADER-NAME>, such as"),
             ("_hmac:X-Slack-Signature s3cretvalue", "signs more than the body; write _slack."),
@@ -247,6 +247,17 @@ class TestProof:
         assert credentials.knows("/meta", b"meta-secret")
         assert not credentials.knows("/", b"meta-secret")
         assert not credentials.knows("/meta", b"")
+
+    def test_the_topics_of_amazon_sns_are_no_secrets(self) -> None:
+        """
+        Given: lines for any topic of Amazon SNS, and for one
+        When: a stranger knows a topic, or sends nothing, as the token of Meta
+        Then: that is no secret of the instance, and nothing of it is hidden
+        """
+        credentials = credentials_of("_sns\n_sns arn:aws:sns:eu-west-1:123456789012:alerts")
+        for text in (b"", b"arn:aws:sns:eu-west-1:123456789012:alerts"):
+            assert not credentials.knows("/", text)
+        assert credentials.texts_to_hide() == set() and credentials.secrets == ()
 
 
 class TestRefusals:
