@@ -38,7 +38,6 @@ def names(sandbox: Sandbox) -> list[str]:
 
 # Whose pattern or text is the instance's own setting, or a piece of a path of at most nine digits.
 OTHER_USES = {
-    ("GenericWebhook.py", "fullmatch"): 2,
     ("WebhookFormatsApiModule.py", "compile"): 2,  # all but a quotation mark and a backslash
     ("WebhookMappingApiModule.py", "fullmatch"): 1,
     ("WebhookPayloadApiModule.py", "compile"): 1,  # a form's boundary, escaped

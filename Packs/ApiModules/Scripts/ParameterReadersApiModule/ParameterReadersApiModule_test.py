@@ -1,11 +1,12 @@
 """Unit tests of ParameterReadersApiModule.py."""
 
+from collections.abc import Callable
 from typing import Any
 
 import ParameterReadersApiModule as readers
 import pytest
 
-from Tests.costs import compiled_patterns
+from Tests.costs import assert_linear, compiled_patterns
 
 
 def read(reader: Any, value: Any, **named: Any) -> tuple[Any, list[str]]:
@@ -77,12 +78,17 @@ def test_what_is_no_duration_is_reported(value: str) -> None:
     assert read(readers.read_duration, value, unit="hours", seconds=3600) == (None, [HOURS_HELP])
 
 
-def test_no_pattern_can_be_slow() -> None:
-    """Given: the module's patterns
-    When: they are listed
-    Then: there are two, neither of which repeats a part without a bound
-    """
-    assert compiled_patterns(readers) == {"PORT_NUMBER", "DURATION_NUMBER"}
-    for name in compiled_patterns(readers):
-        assert "*" not in getattr(readers, name).pattern
-        assert "+" not in getattr(readers, name).pattern
+WORST_CASES: dict[str, Callable[[int], str]] = {
+    "PORT_NUMBER": lambda n: "1" * n,
+    "DURATION_NUMBER": lambda n: "1." * n,
+}
+
+
+def test_each_regular_expression_has_its_worst_case() -> None:
+    assert compiled_patterns(readers) == WORST_CASES.keys()
+
+
+@pytest.mark.parametrize("name", WORST_CASES)
+@pytest.mark.parametrize("way", ["search", "fullmatch", "sub"])
+def test_each_regular_expression_is_linear(name: str, way: str) -> None:
+    assert_linear(getattr(readers, name), way, WORST_CASES[name])
