@@ -189,6 +189,15 @@ def test_the_server_s_own_fields_are_not_needed_where_the_mapper_maps(closing: S
     assert named(closing, "mapped")[0]["status"] == CLOSED
 
 
+def test_the_server_asks_again_and_again(tmp_path: Path) -> None:
+    arguments = {"params": {"alert_updates": CLOSE}, "mirror_every": 0.3}
+    with running(**arguments, store=tmp_path / "xsoar.sqlite3") as sender:
+        post(sender, alert("minute"))
+        post(sender, alert("minute", "resolved"))
+        await_that(lambda: named(sender, "minute")[0].get("status") == CLOSED, 20)
+        assert len(entries(sender, "1")) == 2
+
+
 def test_a_clash_of_versions_hands_nothing_over_twice(closing: Sender) -> None:
     post(closing, alert("clash"))
     post(closing, alert("clash", "resolved"))

@@ -2752,8 +2752,11 @@ NOT_NOW = "skip update: "  # how the platform is told that nothing is wrong with
 
 
 def stored_version() -> tuple[dict[str, Any], Any]:
-    """Return the integration context and its version."""
-    versioned = demisto.getIntegrationContextVersioned(True) or {}
+    """Return the integration context and its version; raises ValueError, which is no harm."""
+    try:
+        versioned = demisto.getIntegrationContextVersioned(True) or {}
+    except ValueError as error:
+        raise ValueError(f"{NOT_NOW}the integration context cannot be read: {error}") from None
     return read_context(versioned.get("context"))[0], versioned.get("version", -1)
 
 

@@ -384,5 +384,19 @@ class TestMirroring:
         monkeypatch.setattr(demisto, "setIntegrationContextVersioned", write)
         assert len(mirror.run("get-remote-data", id="a")) == 2
 
+    @pytest.mark.parametrize("command", ["get-modified-remote-data", "get-remote-data"])
+    def test_a_context_that_cannot_be_read_is_asked_for_again(
+        self, monkeypatch: pytest.MonkeyPatch, command: str
+    ) -> None:
+        def refuse(*_: Any) -> None:
+            raise ValueError("the database is away")
+
+        mirror = Mirror(monkeypatch, a=True)
+        monkeypatch.setattr(demisto, "getIntegrationContextVersioned", refuse)
+        with pytest.raises(SystemExit):
+            mirror.run(command, id="a")
+        [error] = mirror.results
+        assert error["Contents"].startswith("skip update: the integration context cannot be read")
+
     def test_nothing_is_mirrored_out(self, monkeypatch: pytest.MonkeyPatch) -> None:
         assert Mirror(monkeypatch).run("get-mapping-fields") == {"Generic Webhook": {}}
