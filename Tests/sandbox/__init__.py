@@ -514,7 +514,13 @@ def container_port(text: Any) -> int | None:
 
 CLAIMED_PORTS: deque[socket.socket] = deque()
 MAX_CLAIMED_PORTS = 64
-atexit.register(lambda: [claim.close() for claim in CLAIMED_PORTS])
+
+
+@atexit.register
+def give_up_ports() -> None:
+    """Close the sockets that keep this process's ports from others."""
+    for claim in CLAIMED_PORTS:
+        claim.close()
 
 
 def free_port() -> int:

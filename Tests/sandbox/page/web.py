@@ -28,7 +28,7 @@ from ..reroute import PREFIX, Exchange, Reroute
 from ..store import Incident
 from .attempt import Attempt, AttemptError, connected, curl_line, send
 from .examples import examples
-from .form import fields, label, merged
+from .form import fields, is_open, label, merged
 from .masking import HIDDEN, SECRET_TYPES, Secrets
 from .preview import Preview, PreviewError
 from .recorder import OBSERVED_BYTES, Listeners, Monitor, Recorder
@@ -308,6 +308,7 @@ class Page:
             "parameters": fields(descriptor, sandbox.params),
             "description": descriptor.help,
             "canRestart": True,
+            "isOpen": is_open(sandbox.params),
         }
 
     def test(self, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -1088,9 +1088,9 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
     # oncall kapacitor.py; pagertree kapacitor/v3_test.rb
     Sender("kapacitor", "Kapacitor", when="level id message data.series", family="kapacitor",
            name="message; id", severity="level", occurred="time", identity="id", closed="level=ok"),
-    Sender("kapacitor-short", "Kapacitor, without data", when="level id message details", weak=True,
-           family="kapacitor", name="message; id", severity="level", occurred="time", identity="id",
-           closed="level=ok"),
+    Sender("kapacitor-short", "Kapacitor, without data", weak=True, family="kapacitor",
+           when="level id message details time=20* !name !title !status", name="message; id",
+           severity="level", occurred="time", identity="id", closed="level=ok"),
     # alerta tests/test_webhooks.py
     Sender("vmware-vrops", "VMware Aria Operations",
            when="alertId adapterKind resourceKind criticality",
@@ -1561,8 +1561,13 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
 
     # ---- Envelopes of last resort
 
-    # hookdeck clerk-webhooks/SKILL.md; https://www.standardwebhooks.com
-    Sender("standard-webhooks", "Standard Webhooks (any sender)", when="type timestamp data !id",
-           weak=True, name="{type}: {data.name, data.title, data.email, data.id}; type",
-           occurred="timestamp", identity="headers.webhook-id, headers.svix-id"),
+    # https://www.standardwebhooks.com, https://docs.svix.com/receiving/verifying-payloads/how
+    Sender("standard-webhooks", "Standard Webhooks (any sender)", weak=True,
+           family="standard-webhooks", when="header:webhook-id type data !id", occurred="timestamp",
+           name="{type}: {data.name, data.title, data.email, data.id}; type",
+           identity="headers.webhook-id"),
+    Sender("svix", "Svix (any sender)", weak=True, family="standard-webhooks",
+           when="header:svix-id type data !id", occurred="timestamp",
+           name="{type}: {data.name, data.title, data.email, data.id}; type",
+           identity="headers.svix-id"),
 )
