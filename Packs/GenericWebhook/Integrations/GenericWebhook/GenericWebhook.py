@@ -355,7 +355,8 @@ def without_closing(settings: Settings) -> Settings:
     """Return settings that note an alert's end where the product cannot mirror incidents in."""
     if settings.alert_updates != "close":
         return settings
-    if (demisto.demistoVersion() or {}).get("platform", "xsoar") == "xsoar":
+    # xsoar, and xsoar_hosted for Cortex XSOAR 8 Cloud; old versions name none
+    if "xsoar" in (demisto.demistoVersion() or {}).get("platform", "xsoar"):
         return settings
     mistake = SettingError("Alerts that repeat or end", NO_CLOSING)
     return dataclasses.replace(

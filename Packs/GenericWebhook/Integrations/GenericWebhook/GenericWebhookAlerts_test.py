@@ -102,6 +102,9 @@ class TestSettings:
     def test_only_xsoar_can_close(self, platform: str, monkeypatch: pytest.MonkeyPatch) -> None:
         closing, noting = settings(alert_updates=CLOSE), settings(alert_updates=NOTE)
         assert webhook.without_closing(closing) is closing
+        for known in ({"platform": "xsoar_hosted"}, {"version": "6.5.0"}, None):
+            monkeypatch.setattr(demisto, "demistoVersion", lambda known=known: known)
+            assert webhook.without_closing(closing) is closing
         monkeypatch.setattr(demisto, "demistoVersion", lambda: {"platform": platform})
         assert webhook.without_closing(noting) is noting
         found = webhook.without_closing(closing)
