@@ -356,7 +356,8 @@ def without_closing(settings: Settings) -> Settings:
     """Return settings that note an alert's end where the product cannot mirror incidents in."""
     if settings.alert_updates != "close":
         return settings
-    if (demisto.demistoVersion() or {}).get("platform", "xsoar") == "xsoar":
+    # xsoar, and xsoar_hosted for Cortex XSOAR 8 Cloud; old versions name none
+    if "xsoar" in (demisto.demistoVersion() or {}).get("platform", "xsoar"):
         return settings
     mistake = SettingError("Alerts that repeat or end", NO_CLOSING)
     return dataclasses.replace(
@@ -2840,8 +2841,11 @@ NOT_NOW = "skip update: "  # how the platform is told that nothing is wrong with
 
 
 def stored_version() -> tuple[dict[str, Any], Any]:
-    """Return the integration context and its version."""
-    versioned = demisto.getIntegrationContextVersioned(True) or {}
+    """Return the integration context and its version; raises ValueError, which is no harm."""
+    try:
+        versioned = demisto.getIntegrationContextVersioned(True) or {}
+    except ValueError as error:
+        raise ValueError(f"{NOT_NOW}the integration context cannot be read: {error}") from None
     return read_context(versioned.get("context"))[0], versioned.get("version", -1)
 
 
