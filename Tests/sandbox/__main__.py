@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from . import CommandError, ContainerError, DescriptorError, Faults, Sandbox, accepts
-from .descriptor import ROOT
+from .descriptor import ROOT, load
 from .server import Screen, plain
 from .store import MEMORY
 
@@ -66,7 +66,10 @@ def main() -> int:
 def parse_options(words: list[str]) -> argparse.Namespace:
     """Return the parsed command line; end the process with a sentence if it is wrong."""
     parser = argparse.ArgumentParser(
-        "python -m Tests.sandbox", description="A local XSOAR for the Generic Webhook integration."
+        "python -m Tests.sandbox",
+        description="A local XSOAR for the Generic Webhook integration.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=parameters() if {"-h", "--help"} & set(words) else "",
     )
     add = parser.add_argument
     add(
@@ -92,7 +95,8 @@ def parse_options(words: list[str]) -> argparse.Namespace:
         type=pair,
         metavar="NAME=VALUE",
         help="a parameter of the instance; NAME=@FILE reads a file; "
-        "credentials=USER:PASSWORD or credentials=_header:NAME:VALUE",
+        "credentials=USER:PASSWORD, or a scheme and its secret: "
+        "credentials=_hmac:X-Hub-Signature-256:SECRET",
     )
     add("--instance", default="webhook", help="the instance's name (default: %(default)s)")
     add("--port", type=int, default=8080, help="where the sandbox listens (default: %(default)s)")
@@ -125,6 +129,16 @@ def parse_options(words: list[str]) -> argparse.Namespace:
         help="run the loop as on an engine without containers: it ends with the script",
     )
     return parser.parse_args(words)
+
+
+def parameters() -> str:
+    """Return a line for each parameter: its name, its label, and its default."""
+    lines = ["parameters of --param, with their labels and defaults:"]
+    for known in load().parameters.values():
+        label = known.row.get("display") or ""
+        default = "" if known.default in (None, "") else f" (default: {known.default})"
+        lines.append(f"  {known.name:<22}{label}{default}")
+    return "\n".join(lines)
 
 
 def count(text: str) -> int:

@@ -15,7 +15,7 @@ import requests
 
 from Tests.end_to_end.sender import PYTHON
 from Tests.sandbox import Sandbox, free_port
-from Tests.sandbox.descriptor import ROOT
+from Tests.sandbox.descriptor import ROOT, load
 from Tests.sandbox.store import open_store
 from Tests.sandbox.tests.page_api import INSTANCE, JSON
 from Tests.sandbox.tests.page_api import ask as call
@@ -86,6 +86,16 @@ def test_serve_shows_what_happens_and_stops_on_sigterm(pack: Path, tmp_path: Pat
         assert "Stopped" in process.stdout.read()
     with pytest.raises(ProcessLookupError):
         os.kill(child, 0)
+
+
+def test_help_lists_the_parameters_with_their_labels_and_defaults() -> None:
+    done = run("--help")
+    assert done.returncode == 0
+    lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
+    for parameter in load().parameters.values():
+        label = parameter.row.get("display") or ""
+        default = f" (default: {parameter.default})" if parameter.default else ""
+        assert f"{parameter.name} {label}".strip() + default in lines
 
 
 def test_the_newest_incidents_can_be_read_by_a_person(tmp_path: Path) -> None:
