@@ -13,9 +13,13 @@ import threading
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from . import CommandError, ContainerError, DescriptorError, Faults, Sandbox, accepts
 from .descriptor import ROOT, load
+from .page.attempt import Attempt
+from .page.attempt import curl_line as signed_line
+from .page.signing import Scheme
 from .server import Screen, plain
 from .store import MEMORY
 
@@ -249,12 +253,22 @@ def ready(sandbox: Sandbox, stopping: threading.Event) -> None:
 
 
 def curl_line(sandbox: Sandbox) -> str:
-    """Return a curl line that creates an incident, ready to paste."""
+    """Return a curl line that creates an incident, ready to paste.
+
+    One that signs takes the secret from $WEBHOOK_SECRET.
+    """
     words = ["curl", "-X", "POST", sandbox.sender_url]
     if sandbox.sender_url.startswith("https:"):
         words.insert(1, "--insecure")
     credentials: Any = sandbox.params.get("credentials") or {}
     identifier, password = credentials.get("identifier") or "", credentials.get("password") or ""
+    scheme = Scheme.of(identifier)
+    if scheme.signature or scheme.kind == "_query":
+        parts = urlsplit(sandbox.sender_url)
+        origin, path = f"{parts.scheme}://{parts.netloc}", parts.path
+        body = json.dumps(EXAMPLE, separators=(",", ":")).encode()
+        headers = [("Content-Type", "application/json")]
+        return signed_line(Attempt("POST", path or "/", headers, body, True), origin, identifier)
     if identifier.startswith("_header:"):
         words += ["-H", f"{identifier.removeprefix('_header:')}: {password}"]
     elif identifier:
