@@ -45,6 +45,13 @@ class EntryType:
     ERROR = 4
 
 
+class EntryFormat:
+    """Formats of an entry's contents."""
+
+    JSON = "json"
+    TEXT = "text"
+
+
 class DemistoException(Exception):
     """An error of an integration, with what caused it."""
 
@@ -92,6 +99,49 @@ class CommandResults:
         return entry
 
 
+class SchemeTypeMapping:
+    """The fields of one type of incident, for Select schema."""
+
+    def __init__(self, type_name: str = "", fields: dict[str, str] | None = None) -> None:
+        self.type_name = type_name
+        self.fields = fields or {}
+
+
+class GetMappingFieldsResponse:
+    """What get-mapping-fields answers."""
+
+    def __init__(self, scheme_types_mapping: list[SchemeTypeMapping] | None = None) -> None:
+        self.scheme_types_mappings = scheme_types_mapping or []
+
+    def extract_mapping(self) -> dict[str, dict[str, str]]:
+        """Return the fields of each type."""
+        return {one.type_name: one.fields for one in self.scheme_types_mappings}
+
+
+class GetModifiedRemoteDataResponse:
+    """What get-modified-remote-data answers."""
+
+    def __init__(self, modified_incident_ids: list[str]) -> None:
+        self.modified_incident_ids = modified_incident_ids
+
+    def to_entry(self) -> dict[str, _Any]:
+        """Return the entry that the server expects."""
+        contents = self.modified_incident_ids
+        return {"Contents": contents, "ContentsFormat": "json", "Type": EntryType.NOTE}
+
+
+class GetRemoteDataResponse:
+    """What get-remote-data answers; without an object, nothing at all."""
+
+    def __init__(self, mirrored_object: dict[str, _Any], entries: list[_Any]) -> None:
+        self.mirrored_object = mirrored_object
+        self.entries = entries
+
+    def extract_for_local(self) -> list[_Any] | None:
+        """Return the object and its entries, None for an empty object."""
+        return [self.mirrored_object, *self.entries] if self.mirrored_object else None
+
+
 def tableToMarkdown(name: str, t: _Any, headers: list[str] | None = None, **_: _Any) -> str:
     """Return rows as a table in Markdown; a dict is one row."""
     rows = [t] if isinstance(t, dict) else list(t or [])
@@ -103,8 +153,15 @@ def tableToMarkdown(name: str, t: _Any, headers: list[str] | None = None, **_: _
 
 def return_results(results: _Any) -> None:
     """Hand over one result or a list of them."""
-    for result in results if isinstance(results, list) else [results]:
-        demisto.results(result.to_context() if hasattr(result, "to_context") else result)
+    if isinstance(results, GetMappingFieldsResponse):
+        demisto.results(results.extract_mapping())
+    elif isinstance(results, GetModifiedRemoteDataResponse):
+        demisto.results(results.to_entry())
+    elif isinstance(results, GetRemoteDataResponse):
+        demisto.results(results.extract_for_local())
+    else:
+        for result in results if isinstance(results, list) else [results]:
+            demisto.results(result.to_context() if hasattr(result, "to_context") else result)
 
 
 def return_error(message: _Any, error: _Any = "", outputs: _Any = None) -> None:

@@ -141,3 +141,14 @@ def demistoUrls() -> dict[str, str]:
         "investigation": "",
         "relatedIncidents": "",
     }
+
+
+def addEntry(
+    id: str,
+    entry: str,
+    username: str | None = None,
+    email: str | None = None,
+    footer: str | None = None,
+) -> None:
+    """Add an entry to an incident's War Room: log it."""
+    logging.getLogger("demisto").info("entry of %s: %s", id, entry)

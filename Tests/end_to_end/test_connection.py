@@ -236,9 +236,9 @@ def test_what_only_order_tells_apart_is_in_doubt_where_the_order_is_not_kept() -
 
 def test_bytes_in_an_id_that_are_not_utf_8_lose_no_answer() -> None:
     with sandboxed() as sandbox:
-        sandbox.faults.reject = "bad"
+        sandbox.faults.reject = "unwanted"
         sandbox.faults.wire = lambda line: line.replace(b'"id":"', b'"id":"\xff\xfe')
-        answer = ask(sandbox, post(b'[{"name": "good", "n": 1}, {"name": "bad", "n": 2}]'))
+        answer = ask(sandbox, post(b'[{"name": "good", "n": 1}, {"name": "unwanted", "n": 2}]'))
         assert answer.status == 502
         assert "Created: " in answer.error
         sandbox.faults.reject = None

@@ -5,7 +5,9 @@ the file's last newline. Host, Content-Length and the reroute's own headers are 
 `<name>.expected.json` holds the sender's name, the parameters that somebody would choose for it,
 and its incidents: name, type, severity, occurred (if it is missing, the incident has the time of
 arrival) and the duplication key (null for none). `raw` is what the body holds, if the body is not
-JSON.
+JSON. `recognized` holds the incidents' names, severities and times with nothing configured, where
+they are others: they are what the sender's row says, or the usual names of fields, and a person
+who reads them has to find them right.
 
 The integration's functions make incidents of all of them, with their parameters and without a
 server. Some are also posted with their parameters, and all are posted without any.
@@ -101,7 +103,12 @@ def made_of(file: Path, params: dict[str, Any]) -> list[Any]:
     named = {name.lower(): str(value) for name, value in headers}
     place, _, query = path.removeprefix("/instance/execute/webhook").partition("?")
     context = webhook.describe_request(
-        named, query, settings.hidden, path=place, source_address="192.0.2.1"
+        named,
+        query,
+        settings.hidden,
+        path=place,
+        source_address="192.0.2.1",
+        recognizer=settings.recognizer,
     )
     items = webhook.read_payload(
         body,
@@ -137,11 +144,41 @@ def test_a_delivery_becomes_its_incidents(file: Path) -> None:
     )
 
 
+def usual_fields(incident: dict[str, Any]) -> dict[str, Any]:
+    return {name: incident[name] for name in ("name", "severity", "occurred") if name in incident}
+
+
+@pytest.mark.skipif(
+    PACK is not None,
+    reason="It calls the functions of the source tree, which the zip does not have.",
+)
+def test_with_nothing_configured_a_delivery_becomes_useful_incidents() -> None:
+    """
+    Given: the deliveries, and an instance that recognizes senders and has no other parameter
+    When: incidents are made of them
+    Then: their number, names, severities and times are right, most of them as by hand
+    """
+    wrong, as_by_hand = {}, 0
+    for file in DELIVERIES:
+        expected = read_expected(file)
+        by_hand = [usual_fields(incident) for incident in expected["incidents"]]
+        since = datetime.now(UTC)
+        made = made_of(file, {"recognize": "known senders and usual field names"})
+        found = [usual_fields(fields_of(incident.fields, since)) for incident in made]
+        as_by_hand += found == by_hand
+        if found != (wanted := expected.get("recognized", by_hand)):
+            wrong[file.stem] = (found, wanted)
+    assert wrong == {}
+    assert as_by_hand >= 62
+
+
 @pytest.mark.parametrize("file", DELIVERIES[::8], ids=[file.stem for file in DELIVERIES[::8]])
 def test_a_delivery_over_http_becomes_its_incidents_and_its_retry_none(file: Path) -> None:
     expected = read_expected(file)
     since = datetime.now(UTC)
-    with running(params=expected["params"]) as sender:
+    # Of an alert its identity would count, not the key; test_alerts.py is about that.
+    params = {"alert_updates": "Incident for each event", **expected["params"]}
+    with running(params=params) as sender:
         answer = deliver(sender, file)
         assert answer.status == 200, answer
         incidents = sender.sandbox.incidents()

@@ -315,10 +315,10 @@ def test_an_array_refused_in_part_names_the_places_and_what_was_created(webhook:
 
 def test_when_the_first_of_an_event_is_refused_the_next_request_with_it_is_created() -> None:
     with sandboxed(params={"duplication_key": "n"}) as sandbox:
-        sandbox.faults.reject = "bad"
+        sandbox.faults.reject = "unwanted"
         sandbox.faults.latency = {"createIncidents": 0.2}
         with connect(sandbox) as bad, connect(sandbox) as good:
-            bad.sendall(post(b'[{"n": 1, "name": "bad"}, {"n": 2}]'))
+            bad.sendall(post(b'[{"n": 1, "name": "unwanted"}, {"n": 2}]'))
             await_that(lambda: sandbox.calls["createIncidents"])
             good.sendall(post(b'{"n": 1, "name": "good"}'))
             first, second = read_answer(bad), read_answer(good)
@@ -343,8 +343,8 @@ def test_a_thousand_equal_events_of_one_request_cost_one_call() -> None:
 
 
 def test_a_502_can_be_looked_up_by_its_request_id(webhook: Sandbox) -> None:
-    webhook.faults.reject = "bad"
-    answer = ask(webhook, post(b'[{"name": "bad"}, {"name": "good"}]'))
+    webhook.faults.reject = "unwanted"
+    answer = ask(webhook, post(b'[{"name": "unwanted"}, {"name": "good"}]'))
     found = re.search(r"Request ([0-9a-f]{12})\.$", answer.error)
     assert answer.status == 502 and found
     await_that(
@@ -356,9 +356,9 @@ def test_a_502_can_be_looked_up_by_its_request_id(webhook: Sandbox) -> None:
 
 
 def test_a_large_array_of_bad_ones_holds_up_nobody(webhook: Sandbox) -> None:
-    webhook.faults.reject = "bad"
+    webhook.faults.reject = "unwanted"
     webhook.faults.latency = {"createIncidents": 0.01}
-    bad = json.dumps([{"name": f"bad {number}"} for number in range(400)]).encode()
+    bad = json.dumps([{"name": f"unwanted {number}"} for number in range(400)]).encode()
     with connect(webhook, timeout=60) as connection:
         assert ask(webhook, post()).status == 200
         connection.sendall(post(bad))
@@ -373,9 +373,9 @@ def test_a_large_array_of_bad_ones_holds_up_nobody(webhook: Sandbox) -> None:
 
 
 def test_a_good_incident_behind_an_array_of_bad_ones_is_created(webhook: Sandbox) -> None:
-    webhook.faults.reject = "bad"
+    webhook.faults.reject = "unwanted"
     webhook.faults.latency = {"createIncidents": 0.3}
-    bad = json.dumps([{"name": f"bad {number}"} for number in range(300)]).encode()
+    bad = json.dumps([{"name": f"unwanted {number}"} for number in range(300)]).encode()
     calls = webhook.calls["createIncidents"]
     with connect(webhook, timeout=60) as first, connect(webhook, timeout=60) as second:
         with connect(webhook) as before:
@@ -1028,7 +1028,7 @@ def lines_of(function: str) -> range:
 
 def test_a_failure_of_the_writer_costs_the_incidents_it_was_at() -> None:
     failing = "lambda sent, answer: original(sent, answer) if answer != 5 else len(answer)"
-    with sandboxed(replacements={"match_created": failing}) as sandbox:
+    with sandboxed(replacements={"match_incidents": failing}) as sandbox:
         sandbox.faults.answer = lambda _: "5"
         failed = ask(sandbox, post(numbered(1)))
         assert failed.status == 502

@@ -5,6 +5,7 @@ server.
 """
 
 import json
+import random
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ if PACK is None:
 CASES = load_cases()
 NOW = "2026-01-01T00:00:00Z"
 DELIVERY = "0a" * 6
+RANDOM_OBJECTS = 30_000  # a million by hand, which takes a minute
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.row)
 every_end = pytest.mark.parametrize(
     "case", [case for case in CASES if case.end], ids=lambda case: case.row
@@ -88,6 +90,37 @@ def test_of_all_rows_that_fit_a_payload_its_own_is_the_most_specific() -> None:
         if min(fitting, key=lambda row: row.rank) is not own:
             confused[case.row] = [row.id for row in fitting]
     assert confused == {}
+
+
+COMMON_TEXT = """
+id type event data message status name url user time timestamp title description level severity
+priority source host alert alerts action service details state created_at updated_at date text body
+content subject project repository version category tags labels value count key email ip address
+account link object items results query rule device target metadata attributes payload summary code
+reason environment owner client request response
+"""
+COMMON_VALUES: list[Any] = [
+    1,
+    True,
+    None,
+    "text",
+    "2024-05-01T12:00:00Z",
+    "high",
+    "a.b",
+    [],
+    {"id": 1},
+]
+COMMON_VALUES += [{"id": 1, "name": "x", "title": "t"}, [{"id": 1, "name": "n"}], "https://x.test"]
+
+
+def test_random_objects_are_recognized_as_nobody() -> None:
+    recognizer, chance = webhook.known_senders(), random.Random(1)
+    words_of_all = COMMON_TEXT.split()
+    for _ in range(RANDOM_OBJECTS):
+        words = chance.sample(words_of_all, chance.randint(1, 12))
+        payload = {word: chance.choice(COMMON_VALUES) for word in words}
+        found = recognizer.resolve(payload, {"content-type": "application/json"}, ())
+        assert not found, (payload, found[0][0].id)
 
 
 def test_the_sender_is_unknown_where_recognizing_is_off_or_the_format_is_native() -> None:

@@ -19,7 +19,7 @@ import requests
 import standardwebhooks
 import trustme
 
-from Tests.end_to_end.hostile import certificate
+from Tests.end_to_end.hostile import certificate, in_parallel
 from Tests.end_to_end.sender import Sender, await_that, running, send
 from Tests.sandbox.page.signing import proven
 
@@ -104,7 +104,7 @@ def test_a_large_signed_body_is_an_incident_and_an_unsigned_one_is_not_parsed() 
         assert sender.raws(body, x_sum=signed(body)) == [json.loads(body)]
         assert sender.refused(b"[broken", x_sum=signed(body)) == (
             401,
-            "The signature does not match; use the same secret on both ends, "
+            "The signature in X-Sum does not match; use the same secret on both ends, "
             "and sign the body's bytes as they are sent.",
         )
 
@@ -247,13 +247,10 @@ def test_a_guessed_verify_token_is_a_failed_authentication() -> None:
         assert time.monotonic() - started > 0.3  # those after the third are delayed
 
 
-def test_handshakes_can_be_turned_off() -> None:
-    with running(params={"handshakes": False}) as sender:
-        assert sender.raws(b'{"challenge":"3eZbrw1a"}') == [{"challenge": "3eZbrw1a"}]
-        assert send(sender.sandbox.sender_url, method="GET").status == 405
-
-
 # ---- Amazon SNS
+
+SNS_SENDERS, SNS_ROUNDS = 16, 12
+CONFIRM_SECONDS = 0.5
 
 
 @contextlib.contextmanager
@@ -333,6 +330,40 @@ def test_a_subscription_of_sns_is_confirmed(tmp_path: Path, status: str, answere
             assert not sender.sandbox.incidents()
             elsewhere = body.replace(b"amazonaws.com", b"example.com")
             assert sender.refused(elsewhere, authorization=proof)[0] == 400
+
+
+def test_confirmations_that_get_no_answer_hold_up_nobody() -> None:
+    """
+    Given: an instance whose proxy accepts connections and never answers
+    When: hundreds of confirmations arrive, many at a time, and other requests between them
+    Then: at most four are tried at a time, the others are told to come again, all others are 200
+    """
+    listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+    proxy = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    environment = dict.fromkeys(("HTTPS_PROXY", "https_proxy"), proxy)
+    environment |= dict.fromkeys(("NO_PROXY", "no_proxy"), "")
+    url = "https://sns.eu-central-1.amazonaws.com/?Action=ConfirmSubscription&Token=2336412f"
+    body = json.dumps(
+        {"Type": "SubscriptionConfirmation", "TopicArn": "arn:aws:sns:x", "SubscribeURL": url}
+    ).encode()
+    constants = {"CONFIRM_SECONDS": CONFIRM_SECONDS}
+    with listener, running(params={"proxy": True}, env=environment, constants=constants) as sender:
+        confirmations: list[tuple[int, str]] = []
+        others: list[int] = []
+
+        def confirm() -> None:
+            for _ in range(SNS_ROUNDS):
+                answer = sender.post(body, "text/plain; charset=UTF-8")
+                confirmations.append((answer.status, answer.headers.get("retry-after", "")))
+                others.append(sender.post(b'{"name":"alert"}').status)
+
+        started = time.monotonic()
+        in_parallel([confirm] * SNS_SENDERS, 120)
+        assert set(others) == {200}
+        assert set(confirmations) == {(503, "30"), (502, "")}
+        tried = confirmations.count((502, ""))
+        assert 4 <= tried <= 4 * (1 + (time.monotonic() - started) / CONFIRM_SECONDS)
+        assert len(sender.sandbox.incidents()) == SNS_SENDERS * SNS_ROUNDS
 
 
 # ---- who may connect

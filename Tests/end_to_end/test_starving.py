@@ -7,10 +7,13 @@ served first, and times only with generous bounds, because the machine may be bu
 import contextlib
 import gzip
 import json
+import os
 import socket
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -131,6 +134,73 @@ def test_the_rest_of_the_queue_is_for_those_who_have_nothing_in_it() -> None:
         assert [status for _, status in answered] == [200]
 
 
+# ---- what costs a stranger little
+
+REFUSAL_MILLISECONDS = 3.0
+
+
+def processor_seconds(sandbox: Sandbox) -> float:
+    fields = Path(f"/proc/{sandbox.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def cost_of(sandbox: Sandbox, request: bytes, status: int, count: int = 300) -> float:
+    """Return the processor milliseconds of a request that is answered with a status."""
+    before = processor_seconds(sandbox)
+    for _ in range(count):
+        assert ask(sandbox, request).status == status
+    return (processor_seconds(sandbox) - before) * 1000 / count
+
+
+CREDENTIALS = {"credentials": {"identifier": "_hmac:X-Sign", "password": "fU8-secret"}}
+STRANGERS: dict[str, tuple[dict[str, Any], bytes, int]] = {
+    "no proof": (CREDENTIALS, post(b"{}" * 4000), 401),
+    "many signatures": (CREDENTIALS, post(b"{}", b"X-Sign: " + b"sha256=ab, " * 1400), 401),
+    "a wrong signature": (CREDENTIALS, post(b"{}" * 4000, b"X-Sign: sha256=ab"), 401),
+    "many proxies": (
+        {"trusted_proxies": "127.0.0.0/8, 10.0.0.0/8", "allowed_sources": "192.0.2.0/24"},
+        post(b"{}", b"X-Forwarded-For: " + b", ".join([b"10.0.0.1"] * 1500)),
+        403,
+    ),
+    "JSON that ends early": ({}, post(b'{"a":' * 90, JSON), 400),
+    "many headers": ({}, post(b"{}", *[b"X-%d: a" % number for number in range(300)]), 431),
+}
+
+
+@pytest.mark.parametrize("name", STRANGERS)
+def test_a_refusal_is_cheap(name: str) -> None:
+    params, request, status = STRANGERS[name]
+    # The pause after many wrong proofs costs no processor time, but would take minutes.
+    with sandboxed(params=params, replacements={"FailedLogins.add": "lambda *_: 0.0"}) as sandbox:
+        assert cost_of(sandbox, request, status) < REFUSAL_MILLISECONDS
+
+
+def test_a_refusal_is_cheap_while_the_queue_is_full() -> None:
+    """Given: a queue with room for one more event of this sender, then with none
+    When: requests of one event and of many are sent, large and small, JSON lines and arrays
+    Then: each is refused before its events are made
+    """
+    several = [json.dumps([{"i": number} for number in range(count)]) for count in (300, 900)]
+    arrays = [post(body.encode(), JSON) for body in several]
+    packed_arrays = [packed(body.encode()) for body in several]
+    nested = post(b'{"alerts":' + several[0].encode() + b"}", JSON)
+    with sandboxed(constants={"MAX_QUEUED_INCIDENTS": 1000}) as sandbox:
+        sandbox.faults.hang.set()
+        with hogging(sandbox, [packed_arrays[1]]), connect_from(sandbox, OTHER) as last:
+            await_that(lambda: sandbox.calls["createIncidents"], 30)
+            try:
+                for request in (*arrays, *packed_arrays, nested):
+                    assert cost_of(sandbox, request, 503, 100) < REFUSAL_MILLISECONDS
+                last.sendall(packed(json.dumps([{"i": 1}] * 225).encode()))
+                await_that(lambda: ask(sandbox, packed_arrays[0]).status == 503)
+                for request in (arrays[1], packed(b"[" + b" " * MIB + b"1]")):
+                    assert cost_of(sandbox, request, 503, 100) < REFUSAL_MILLISECONDS
+            finally:
+                sandbox.faults.hang.clear()
+            answer = read_answer(last)
+            assert answer is not None and answer.status == 200
+
+
 # ---- a stop while something hangs
 
 
@@ -169,6 +239,18 @@ def test_a_stop_while_large_bodies_are_read_loses_no_promise() -> None:
         sandbox.faults.outage = False
         sandbox.restart()
         await_that(lambda: {1, 2} <= {json.loads(raw).get("n") for raw in raws(sandbox)})
+
+
+def test_a_body_that_is_not_read_when_the_webhook_stops_is_503() -> None:
+    with sandboxed(constants={"DRAIN_SECONDS": 1}) as sandbox:
+        sandbox.faults.hang.set()
+        with hogging(sandbox, [packed(body) for body in WORK.values()] * 3) as answered:
+            time.sleep(1)
+            sandbox.terminate()
+            assert sandbox.wait_exit(10) == 0
+        # None is closed without an answer; one is in flight, so that nobody knows, or none is yet.
+        statuses = sorted(status for _, status in answered)
+        assert statuses in ([503] * 9, [502] + [503] * 8)
 
 
 def raws(sandbox: Sandbox) -> list[str]:

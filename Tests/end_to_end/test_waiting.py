@@ -106,8 +106,8 @@ def test_what_does_not_fit_in_the_context_is_named_in_the_log() -> None:
 def test_a_promise_that_cannot_be_kept_is_reported_in_health_and_log() -> None:
     with sandboxed(params=PARAMS) as sandbox:
         sandbox.faults.hang.set()
-        sandbox.faults.reject = "bad"
-        name = accepted(sandbox, b'[{"n": 1, "name": "bad"}, {"n": 2}]')["request"]
+        sandbox.faults.reject = "unwanted"
+        name = accepted(sandbox, b'[{"n": 1, "name": "unwanted"}, {"n": 2}]')["request"]
         sandbox.faults.hang.clear()
         await_that(lambda: numbers(sandbox) == [2])
         await_that(lambda: name in sandbox.health)

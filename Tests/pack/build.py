@@ -117,6 +117,12 @@ def rename_pack(root: Path, edition: Edition) -> None:
     (root / PACK).rename(root / edition.pack)
     for line in ("  id: ", "display: ", "name: "):
         replace_once(root / edition.file(".yml"), line, edition.name)
+    mapper = f"{edition.name} - Incoming Mapper"
+    replace_once(root / edition.file(".yml"), "defaultmapperin: ", mapper)
+    for file in (root / edition.pack / "Classifiers").glob("*.json"):
+        for line in ('    "id": ', '    "name": '):
+            replace_once(file, line, json.dumps(mapper) + ",")
+        file.rename(file.with_name(file.name.replace(OWN.folder, edition.folder)))
     replace_once(
         root / edition.pack / "pack_metadata.json", '    "name": ', json.dumps(edition.name) + ","
     )

@@ -92,7 +92,7 @@ LEFT_OUT = {
     "RN107": "needs a git remote to compare with",
     "RN108": "forbids release notes in a pack that is new to the platform's repository, as ours is",
     "RN111": "looks at notes that a git diff calls added, in a pack that it calls modified",
-    **dict.fromkeys(codes_of(BC="100 102 104 105 106 107 108 110 112 114 115 117"), _OLD),
+    **dict.fromkeys(codes_of(BC="100 102 104 105 106 107 108 110 112 113 114 115 117"), _OLD),
     **dict.fromkeys(codes_of(GR="100 101 102 103 104 105 106 107 108 109 110 114 118"), _GRAPH),
 }
 

@@ -7,6 +7,7 @@
         assert sandbox.incidents()[0]["name"] == "hello"
 """
 
+import atexit
 import errno
 import json
 import random
@@ -16,7 +17,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +26,7 @@ from typing import Any, Self
 from .container import CommandError, Container, ContainerError, environment
 from .descriptor import Descriptor, DescriptorError, load
 from .injection import InjectionError
+from .mirroring import Mirroring
 from .page.web import Page
 from .reroute import Reroute
 from .server import Faults, Screen, Server, Session
@@ -63,6 +65,7 @@ class Sandbox:
     env: added to the container's environment; None removes a name.
     start: False opens no port and starts nothing but the containers of `run`.
     page: also serve the page for a browser, see page/web.py.
+    mirror_every: seconds between two rounds of incoming mirroring, 0 for those of `mirror` alone.
     """
 
     def __init__(
@@ -87,6 +90,7 @@ class Sandbox:
         context: Any = None,
         start: bool = True,
         page: bool = False,
+        mirror_every: float = 0,
     ) -> None:
         self.instance = instance
         self.faults = faults or Faults()
@@ -106,6 +110,8 @@ class Sandbox:
             store if store is None or str(store) == MEMORY else Path(store), instance
         )
         self._server = Server(self._store, self.faults, self.screen)
+        self._mirroring = Mirroring(self._server, instance, self.run)
+        self._mirror_every = mirror_every if self.descriptor.mirrors_in else 0
 
         # how containers are started
         self._python = python
@@ -160,6 +166,8 @@ class Sandbox:
                 self._page.start(self._front)
             self._front.start()
             self._start_container()
+            if self._mirror_every:
+                self._mirroring.start(self._mirror_every)
         except BaseException:
             self.stop(grace=1.0)
             raise
@@ -171,6 +179,7 @@ class Sandbox:
         What was created can still be read from a memory store.
         """
         self.faults.stopped.clear()
+        self._mirroring.stop()
         with self._life:
             self._stopped = True
             if self._container:
@@ -268,6 +277,10 @@ class Sandbox:
         if not session.completed.is_set():
             raise CommandError(f"{command} did not complete.\n" + "\n".join(container.stderr))
         return fetched(session.results) if command == "fetch-incidents" else session.results
+
+    def mirror(self) -> list[str]:
+        """Run a round of incoming mirroring, and return the mirroring IDs that were asked for."""
+        return self._mirroring.run_once()
 
     # ---- what a test or the page can look at
 
@@ -499,17 +512,52 @@ def container_port(text: Any) -> int | None:
     )
 
 
+CLAIMED_PORTS: deque[socket.socket] = deque()
+MAX_CLAIMED_PORTS = 64
+
+
+@atexit.register
+def give_up_ports() -> None:
+    """Close the sockets that keep this process's ports from others."""
+    for claim in CLAIMED_PORTS:
+        claim.close()
+
+
 def free_port() -> int:
-    """Return a port that nobody listens on, outside the range from which clients get theirs."""
+    """Return a port that nobody listens on, outside the range from which clients get theirs.
+
+    No process of this user gets the same one while this process lives, or until it has asked for
+    MAX_CLAIMED_PORTS more: a container listens only a second later, and of two with one port, the
+    second would have its requests answered by the first.
+    """
     while True:
         port = random.randint(20000, 32000)  # not for cryptography: any port will do
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
+                claim_port(port)
                 probe.bind(("0.0.0.0", port))  # as the container will
             except OSError:
                 continue
         return port
+
+
+def claim_port(port: int) -> None:
+    """Keep a port from other processes' free_port, by a name in Linux's abstract namespace.
+
+    Raises OSError where another one has it.
+    """
+    if sys.platform != "linux":
+        return
+    claim = socket.socket(socket.AF_UNIX)
+    try:
+        claim.bind(f"\0generic-webhook-port-{port}")
+    except OSError:
+        claim.close()
+        raise
+    CLAIMED_PORTS.append(claim)
+    if len(CLAIMED_PORTS) > MAX_CLAIMED_PORTS:
+        CLAIMED_PORTS.popleft().close()
 
 
 def accepts(port: int) -> bool:

@@ -25,6 +25,7 @@ from .store import MEMORY
 
 CALLS = (
     "createIncidents",
+    "addEntry",
     "getIntegrationContext",
     "setIntegrationContext",
     "updateModuleHealth",
@@ -120,6 +121,13 @@ def parse_options(words: list[str]) -> argparse.Namespace:
         metavar="CALL=2",
         help="how many of the next calls XSOAR refuses",
     )
+    add(
+        "--mirror-every",
+        type=duration,
+        default=60.0,
+        metavar="2s",
+        help="how often XSOAR asks which incidents an alert's end closes (default: 60s; 0s: never)",
+    )
     add("--pack", type=Path, help="run a built pack (zip) instead of the source tree")
     add("--reset", action="store_true", help="forget all incidents and integration context first")
     add(
@@ -163,10 +171,15 @@ def pair(text: str) -> tuple[str, str]:
 def latency(text: str) -> tuple[str, float]:
     """Return a call and its latency in seconds."""
     name, value = call(text)
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)(us|ms|s)", value)
+    return name, duration(value)
+
+
+def duration(text: str) -> float:
+    """Return a duration in seconds."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(us|ms|s)", text)
     if not found:
-        raise argparse.ArgumentTypeError(f"{value!r} is not a duration; write 500us, 20ms or 1.5s")
-    return name, float(found[1]) * UNITS[found[2]]
+        raise argparse.ArgumentTypeError(f"{text!r} is not a duration; write 500us, 20ms or 1.5s")
+    return float(found[1]) * UNITS[found[2]]
 
 
 def failures(text: str) -> tuple[str, int]:
@@ -203,6 +216,7 @@ def build(options: argparse.Namespace) -> Sandbox:
         quiet=options.command != "serve",
         wait=0,  # somebody watches: problems are shown as they are reported
         page=options.command == "serve",
+        mirror_every=options.mirror_every,
     )
     if options.reset:
         sandbox.reset()

@@ -82,6 +82,7 @@ class Descriptor:
     display: str = "Generic Webhook"
     sections: tuple[str, ...] = ()
     help: str = ""  # Markdown, shown beside the form
+    mirrors_in: bool = False  # the server asks it for incidents that have changed
 
     def script(self) -> str:
         """Return the text the loop runs: CommonServerPython and the integration, in one namespace.
@@ -274,6 +275,7 @@ def described(
         display=str(parsed.get("display") or ""),
         sections=sections,
         help=shown,
+        mirrors_in=bool((parsed.get("script") or {}).get("isremotesyncin")),
     )
 
 

@@ -131,6 +131,18 @@ class Demisto:
             "createIncidents", {"incidents": incidents, "lastRun": lastRun, "userID": userID}
         )
 
+    def addEntry(
+        self,
+        id: str,
+        entry: str,
+        username: str | None = None,
+        email: str | None = None,
+        footer: str | None = None,
+    ) -> Any:
+        """Add an entry to an incident's War Room."""
+        args = {"id": id, "entry": entry, "username": username, "email": email, "footer": footer}
+        return self._execute("addEntry", args)
+
     def getIntegrationContext(self) -> Any:
         """Return the instance's integration context."""
         return self.getIntegrationContextVersioned()["context"]

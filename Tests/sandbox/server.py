@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any, TextIO
 
 from .reroute import Exchange
-from .store import Incident, StaleVersionError, Store
+from .store import Incident, StaleVersionError, Store, now
 
 ERROR_MARKER = "[ERROR-fd5a7750-7182-4b38-90ba-091824478903]"
 MAX_SHOWN = 3  # incidents in a request's line
@@ -47,7 +47,8 @@ class Faults:
     outage: every createIncidents call is refused.
     reject: a call with such an incident is refused whole.
     drop: a pre-processing rule drops such incidents. Like reject, it takes a function of the
-        incident, or a text to be found in its rawJSON or name.
+        incident, or a text to be found in its rawJSON or name (not of a to f alone, as random IDs
+        are written).
     answer: rewrites createIncidents' answer; a str is sent as the line itself.
     wire: rewrites the bytes of createIncidents' answer and its line end, also into more lines than
         one.
@@ -356,6 +357,7 @@ class Server:
         # how calls are answered
         self._lock = threading.Lock()
         self._commands: dict[str, Callable[[dict[str, Any], Session], Any]] = {
+            "addEntry": self._add_entry,
             "createIncidents": self._create_incidents,
             "getIntegrationContext": self._get_context,
             "setIntegrationContext": self._set_context,
@@ -463,6 +465,27 @@ class Server:
                 self.screen.show(
                     f"{level}: {plain(line)}", "dim" if level in ("print", "info") else "red"
                 )
+
+    def _add_entry(self, args: dict[str, Any], session: Session) -> Any:
+        number, text = args.get("id"), args.get("entry")
+        if not isinstance(number, str) or not isinstance(text, str):
+            raise MarkedError("json: cannot unmarshal into Go struct field entry: a string (53)")
+        self.write_entry(number, text)
+        return {}
+
+    def write_entry(self, number: str, text: str, **changes: Any) -> None:
+        """Add an entry to an incident's War Room; ``changes`` are other fields of the incident.
+
+        Raises MarkedError where there is no such incident.
+        """
+        entry = {"time": now(), "text": text}
+        is_there = number.isdecimal() and self.store.change(
+            int(number),
+            lambda one: {**one, **changes, "entries": [*one.get("entries", ()), entry]},
+        )
+        if not is_there:
+            raise MarkedError(f"addEntry: there is no incident {number[:100]} (59)")
+        self.observe("created", 0)
 
     def _create_incidents(self, args: dict[str, Any], session: Session) -> Any:
         incidents = args.get("incidents") or []

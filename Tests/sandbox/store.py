@@ -7,7 +7,7 @@ import contextlib
 import json
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,6 +25,9 @@ class Store(Protocol):
 
     def create(self, incidents: list[Incident]) -> list[Incident]:
         """Store the incidents, all or none, and return them with `id` and `created`."""
+
+    def change(self, number: int, make: Callable[[Incident], Incident]) -> bool:
+        """Replace an incident by what is made of it; return whether there is one with this ID."""
 
     def incidents(self) -> list[Incident]:
         """Return all incidents by ID."""
@@ -87,6 +90,15 @@ class MemoryStore:
             ]
             self._incidents += made
         return made
+
+    def change(self, number: int, make: Callable[[Incident], Incident]) -> bool:
+        """Replace an incident by what is made of it; return whether there is one with this ID."""
+        with self._lock:
+            place = number - self._forgotten - 1
+            if not 0 <= place < len(self._incidents):
+                return False
+            self._incidents[place] = make(self._incidents[place])
+            return True
 
     def incidents(self) -> list[Incident]:
         """Return all incidents by ID."""
@@ -201,6 +213,17 @@ class SQLiteStore:
                 )
                 made.append({**incident, "id": str(row.lastrowid), "created": created})
         return made
+
+    def change(self, number: int, make: Callable[[Incident], Incident]) -> bool:
+        """Replace an incident by what is made of it; return whether there is one with this ID."""
+        with self._transaction() as db:
+            query = "select id, created, body from incident where id = ?"
+            row = db.execute(query, (number,)).fetchone()
+            if row is None:
+                return False
+            body = make(json.loads(row[2]))
+            db.execute("update incident set body = ? where id = ?", (json.dumps(body), number))
+            return True
 
     def incidents(self) -> list[Incident]:
         """Return all incidents by ID."""

@@ -90,6 +90,8 @@ class WorkerThread:
         self._waiting: OrderedDict[str, deque[gevent.event.Event]] = OrderedDict()
         self._is_taken = False
         self._since = math.inf  # time.monotonic() when the function in progress began
+        self._callers: set[gevent.Greenlet] = set()
+        self._closed = False
 
     def run(
         self,
@@ -100,14 +102,22 @@ class WorkerThread:
     ) -> Any:
         """Return what the function returns, or raise what it raises.
 
-        Raises WorkerBusy if that takes longer than ``seconds``, the wait for its turn included.
+        Raises WorkerBusy if that takes longer than ``seconds``, the wait for its turn included, and
+        once the thread is closed.
         """
+        if self._closed:
+            raise WorkerBusy
+        caller = gevent.getcurrent()
+        self._callers.add(caller)
         # The class, not an error: its traceback refers to this frame. If the frame referred to an
         # error as well, a large argument would stay in memory until the garbage collector runs.
-        with gevent.Timeout(seconds, WorkerBusy):
-            self._take_turn(sender)
-            attempt = self._begin(function, args)
-            value, error = attempt.get()
+        try:
+            with gevent.Timeout(seconds, WorkerBusy):
+                self._take_turn(sender)
+                attempt = self._begin(function, args)
+                value, error = attempt.get()
+        finally:
+            self._callers.discard(caller)
         del attempt  # it refers to the error, too
         try:
             if error is not None:
@@ -115,6 +125,12 @@ class WorkerThread:
             return value
         finally:
             del error
+
+    def close(self) -> None:
+        """Raise WorkerBusy for all who wait, whatever the thread is doing, and for later ones."""
+        self._closed = True
+        for caller in list(self._callers):
+            gevent.kill(caller, WorkerBusy)
 
     def busy_seconds(self, now: float) -> float:
         """Return how many seconds the function in progress has been running, below 0 if none is.

@@ -378,6 +378,20 @@ class TestBusy:
         worker.run(order.append, "next", seconds=LONG)
         assert order == ["held", "next"]
 
+    def test_a_closed_one_refuses_those_who_wait_and_those_who_come(self) -> None:
+        worker, gate = WorkerThread(), threading.Event()
+        order: list[str] = []
+        held = gevent.spawn(worker.run, gate.wait, LONG)
+        waiting = gevent.spawn(worker.run, order.append, "waiting")
+        gevent.sleep(0)
+        worker.close()
+        gevent.joinall([held, waiting], timeout=LONG)
+        assert [type(caller.exception) for caller in (held, waiting)] == [WorkerBusy] * 2
+        with pytest.raises(WorkerBusy):
+            worker.run(order.append, "late")
+        gate.set()
+        assert order == []
+
 
 class TestNoThread:
     def test_a_thread_that_cannot_start_takes_no_turn(

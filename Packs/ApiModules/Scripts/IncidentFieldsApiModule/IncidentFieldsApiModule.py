@@ -16,7 +16,6 @@ knows nothing of requests and senders, of paths into payloads, or of an instance
 import contextlib
 import itertools
 import json
-import re
 import threading
 import unicodedata
 from collections.abc import Callable
@@ -32,7 +31,9 @@ PIECE_ELEMENTS = 500  # elements of a large value that are encoded at a time
 ERROR_MARKER = "[ERROR-fd5a7750-7182-4b38-90ba-091824478903]"
 MARKER_START = ERROR_MARKER[:7]  # a search for it takes a quarter of the time
 EVENT_LOOP_THREAD = threading.get_ident()  # the thread that imports this file serves connections
-encode_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+encode_json = json.JSONEncoder(
+    ensure_ascii=False, check_circular=False, separators=(",", ":")
+).encode
 
 
 def to_json(value: Any) -> str:
@@ -276,32 +277,6 @@ def raw_json(raw: dict[str, Any], shared: Shared, first: bool, webhook: str, tex
     return f"{text[:-1]},{added}}}" if raw else f"{{{added}}}"
 
 
-MARK = re.compile(r'"([0-9a-f]{12}/[0-9]{1,5})"')
-OUR_OBJECT = re.compile(r"(?:request_)*webhook")
-MAX_MARKED_CHARACTERS = 32 * 1024  # of a rawJSON that is parsed to see which mark is ours
-
-
-def mark_of(raw: Any, known: dict[str, int]) -> str | None:
-    """Return the mark that an incident's rawJSON bears, None without one.
-
-    No sender can have guessed a known mark. Any other one counts only where ours stand, at the top
-    level of a small text: a sender may have posted an object ``webhook`` of its own.
-    """
-    marks = MARK.findall(raw) if isinstance(raw, str) else ()
-    mark = next((mark for mark in marks if mark in known), None)
-    if mark is not None or not marks or len(raw) > MAX_MARKED_CHARACTERS:
-        return mark
-    try:
-        fields = json.loads(raw)
-    except (ValueError, RecursionError):
-        return None
-    ours = fields.items() if isinstance(fields, dict) else ()
-    objects = (
-        value for name, value in ours if OUR_OBJECT.fullmatch(name) and isinstance(value, dict)
-    )
-    return next((mark for value in objects if (mark := str(value.get("delivery"))) in marks), None)
-
-
 def without_mirroring(payload: dict[str, Any]) -> dict[str, Any]:
     """Return a payload whose own mirroring fields are called payload_<name>.
 
@@ -508,9 +483,17 @@ class FieldError(ValueError):
 
 def raw_spelling(payload: dict[str, Any]) -> str:
     """Return under which name a payload holds raw_json, empty where it does not."""
-    if "raw_json" not in payload and "rawJson" not in payload and "rawJSON" not in payload:
-        return ""
-    return next((name for name in RAW_SPELLINGS if payload.get(name) is not None), "")
+    for name in RAW_SPELLINGS:
+        if payload.get(name) is not None:
+            return name
+    return ""
+
+
+def is_native(payload: Any) -> bool:
+    """Return whether a payload is in the native format: it has raw_json, or nothing unknown."""
+    return isinstance(payload, dict) and (
+        raw_spelling(payload) != "" or payload.keys() <= DOCUMENTED_FIELDS
+    )
 
 
 class NativeFormat:
@@ -547,11 +530,9 @@ class NativeFormat:
         The third value is whether the raw_json is the whole rawJSON. Raises FieldError, which names
         a wrong field.
         """
-        second = [
-            name for name in RAW_SPELLINGS if payload.get(name) is not None and name != spelling
-        ]
-        if second:
-            raise FieldError(f"{second[0]}: {spelling} is there as well; send one of the two.")
+        for name in RAW_SPELLINGS:
+            if name != spelling and payload.get(name) is not None:
+                raise FieldError(f"{name}: {spelling} is there as well; send one of the two.")
         raw = payload[spelling]
         raw = self._parse(raw) if isinstance(raw, str) else raw
         raw = dict(raw) if isinstance(raw, dict) else {"body": raw}

@@ -9,7 +9,7 @@ from typing import Any
 import IncidentFieldsApiModule as incident_fields
 import pytest
 
-from Tests.costs import assert_linear, cpu_milliseconds
+from Tests.costs import cpu_milliseconds
 
 MARKER = "[ERROR-fd5a7750-7182-4b38-90ba-091824478903]"
 NOW = "2024-05-01T12:00:00.250000Z"
@@ -641,14 +641,3 @@ class TestNativeFields:
 def test_the_escaped_length_of_a_long_text_is_that_of_its_json(character: str) -> None:
     text = character * 40_000
     assert incident_fields.escaped_length(text) == len(json.dumps(text)) - 2
-
-
-WORST_CASES: dict[str, Callable[[int], str]] = {
-    "MARK": lambda n: '"0123456789ab/' * n + '"' * n,
-    "OUR_OBJECT": lambda n: "request_" * n,
-}
-
-
-@pytest.mark.parametrize("name, way", [("MARK", "findall"), ("OUR_OBJECT", "fullmatch")])
-def test_each_regular_expression_is_linear(name: str, way: str) -> None:
-    assert_linear(getattr(incident_fields, name), way, WORST_CASES[name])

@@ -46,6 +46,10 @@ identity, family
 closed
     Conditions with `;` between them, of which any ends what `identity` names: `path=value|value`,
     in any case; a value that ends in `*` is a prefix.
+fixed_start
+    Where many alerts have the same identity, one after the other: `occurred` is the time at which
+    an alert began, also in the event that ends it, which therefore ends the alert of that time
+    alone.
 
 Sources: a web address is the vendor's documentation; anything else is a public repository and a
 path in it, with SEKOIA for SEKOIA-IO/intake-formats, SEKOIA-docs for SEKOIA-IO/documentation
@@ -77,6 +81,7 @@ class Sender(NamedTuple):
     occurred: str = ""
     identity: str = ""
     closed: str = ""
+    fixed_start: bool = False
     link: str = ""
 
 
@@ -570,6 +575,13 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
                 "event_data.repository.repo_full_name}; type",
            occurred="occur_at"),
 
+    # ExabeamLabs/Content-Library-CIM2
+    # DS/Palo_Alto_Networks/prisma_cloud/Ps/pC_panprismajsonalerttriggersuccessprismacloud.md
+    Sender("prisma-cloud", "Prisma Cloud alert", when="policyName alertId callbackUrl policyId",
+           name="{policyName}: {resourceName}; policyName", severity="severity",
+           occurred="alertTs, firstSeen", identity="alertId",
+           closed="alertStatus=resolved|dismissed", link="callbackUrl"),
+
     # ---- Email and data security
 
     # SEKOIA ProofPoint: proofpoint-tap/tests/test_click_permitted.json and
@@ -951,6 +963,7 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
                 "annotations.description",
            severity="labels.severity, labels.priority", words="page=critical", occurred="startsAt",
            identity="fingerprint, labels.alertname+labels.instance", closed="status=resolved",
+           fixed_start=True,
            link="panelURL, dashboardURL, generatorURL"),
     Sender("alertmanager-v3", "Prometheus Alertmanager, without a receiver",
            when="alerts groupLabels !receiver", events="alerts", family="alertmanager",
@@ -958,6 +971,7 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
                 "labels.alertname",
            severity="labels.severity", words="page=critical", occurred="startsAt",
            identity="fingerprint, labels.alertname+labels.instance", closed="status=resolved",
+           fixed_start=True,
            link="generatorURL"),
     # target/goalert test/smoke/grafana_test.go
     Sender("grafana-legacy", "Grafana, legacy alerting", when="ruleId ruleUrl state",
@@ -1074,9 +1088,9 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
     # oncall kapacitor.py; pagertree kapacitor/v3_test.rb
     Sender("kapacitor", "Kapacitor", when="level id message data.series", family="kapacitor",
            name="message; id", severity="level", occurred="time", identity="id", closed="level=ok"),
-    Sender("kapacitor-short", "Kapacitor, without data", when="level id message details", weak=True,
-           family="kapacitor", name="message; id", severity="level", occurred="time", identity="id",
-           closed="level=ok"),
+    Sender("kapacitor-short", "Kapacitor, without data", weak=True, family="kapacitor",
+           when="level id message details time=20* !name !title !status", name="message; id",
+           severity="level", occurred="time", identity="id", closed="level=ok"),
     # alerta tests/test_webhooks.py
     Sender("vmware-vrops", "VMware Aria Operations",
            when="alertId adapterKind resourceKind criticality",
@@ -1130,7 +1144,7 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
     # event_alert.json, issue.json, error.json, metric_alert.json, webhook.json
     Sender("sentry-event-alert", "Sentry event alert", when="data.event data.triggered_rule",
            family="sentry", name="data.event.title; data.event.metadata.title",
-           severity="data.event.level", occurred="data.event.datetime, data.event.timestamp",
+           severity="data.event.level", occurred="data.event.timestamp, data.event.datetime",
            identity="data.event.issue_id, data.event.event_id", link="data.event.web_url"),
     Sender("sentry-issue", "Sentry issue", when="data.issue.shortId action", family="sentry",
            name="data.issue.title; data.issue.metadata.title", severity="data.issue.level",
@@ -1167,6 +1181,16 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
     Sender("netbox", "NetBox", when="model request_id username data.display",
            name="{model} {event}: {data.display, data.name}; {model} {event}", occurred="timestamp",
            link="data.display_url"),
+
+    # https://docs.sysdig.com/en/configure-a-webhook-channel.html; severities count from 0 to 7.
+    Sender("sysdig-monitor", "Sysdig Monitor", when="timespan alert.editUrl event.id condition",
+           name="alert.name", severity="alert.severity",
+           words="0-3=high, 4-5=medium, 6=low, 7=info",
+           occurred="timestamp", identity="event.id", closed="state=ok; resolved=true",
+           link="event.url"),
+    # framegrace/lodgyToDatadog test/test_lodgyAlertHandler.js
+    Sender("loggly", "Loggly", when="alert_name edit_alert_link search_link num_hits",
+           name="{alert_name}: {num_hits} hits", link="search_link"),
 
     # ---- Uptime
 
@@ -1537,8 +1561,13 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
 
     # ---- Envelopes of last resort
 
-    # hookdeck clerk-webhooks/SKILL.md; https://www.standardwebhooks.com
-    Sender("standard-webhooks", "Standard Webhooks (any sender)", when="type timestamp data !id",
-           weak=True, name="{type}: {data.name, data.title, data.email, data.id}; type",
-           occurred="timestamp", identity="headers.webhook-id, headers.svix-id"),
+    # https://www.standardwebhooks.com, https://docs.svix.com/receiving/verifying-payloads/how
+    Sender("standard-webhooks", "Standard Webhooks (any sender)", weak=True,
+           family="standard-webhooks", when="header:webhook-id type data !id", occurred="timestamp",
+           name="{type}: {data.name, data.title, data.email, data.id}; type",
+           identity="headers.webhook-id"),
+    Sender("svix", "Svix (any sender)", weak=True, family="standard-webhooks",
+           when="header:svix-id type data !id", occurred="timestamp",
+           name="{type}: {data.name, data.title, data.email, data.id}; type",
+           identity="headers.svix-id"),
 )

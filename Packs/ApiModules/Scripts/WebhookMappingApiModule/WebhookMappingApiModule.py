@@ -789,50 +789,6 @@ def shorten_key(key: str) -> str:
     return f"{path}:sha256={digest.hexdigest()}"
 
 
-# ---- Conditions on an event
-
-CONDITIONS_HELP = (
-    "write status=resolved|ok, level!=error: a path, = or !=, and values with | between them."
-)
-
-
-class Conditions(NamedTuple):
-    """Conditions that all have to hold: ``status=resolved|ok, level!=error``, in any case.
-
-    A value that ends in ``*`` is a prefix; of an array, one element is enough. ``path!=value``
-    holds as well where the event has no value at the path.
-    """
-
-    text: str
-    # of each condition: the path, the values, the prefixes, and whether it may have none of them
-    conditions: tuple[tuple[DotPath, frozenset[str], tuple[str, ...], bool], ...]
-
-    @classmethod
-    def parse(cls, text: str) -> "Conditions":
-        """Read comma-separated conditions; raises ValueError that says what to write instead."""
-        conditions = []
-        for part in split_list(text) or [""]:
-            path, _, listed = part.partition("=")
-            name = path.removesuffix("!").strip()
-            values = split_list(listed.lower(), "|")
-            if not name or not values:
-                raise ValueError(f"{part[:100]!r} is not a condition; {CONDITIONS_HELP}")
-            exact = frozenset(value for value in values if not value.endswith("*"))
-            prefixes = tuple(value[:-1] for value in values if value.endswith("*"))
-            conditions.append((DotPath(name), exact, prefixes, path.endswith("!")))
-        return cls(text, tuple(conditions))
-
-    def hold(self, payload: JsonObject, shared: JsonObject) -> bool:
-        """Return whether all conditions hold for an event."""
-        for path, exact, prefixes, negated in self.conditions:
-            value = path.find_in(payload, shared)
-            values = value[:MAX_LISTED] if isinstance(value, list) else [value]
-            texts = [text.lower() for text in map(text_of, values) if text]
-            if any(text in exact or text.startswith(prefixes) for text in texts) == negated:
-                return False
-        return True
-
-
 # ---- Known senders: which row of a table describes a payload
 
 MAX_KNOWN_SHAPES = 4_096  # tuples of keys that are remembered
@@ -843,6 +799,7 @@ MAX_LINK_CHARACTERS = 2_000
 FIELDS_WITH_PATHS = ("when", "name", "severity", "occurred", "identity", "closed", "link")
 NAMED_HEADER = re.compile(r"header(?:s\.|:)([a-z0-9-]+)")
 WEB_ADDRESS = re.compile(r"https?://[^\s<>\"']+")
+ReadConditions = Callable[[Iterable[str], type[DotPath], ReportProblem], Any]
 
 
 class ShapeCache:
@@ -923,7 +880,7 @@ def tests_hold(tests: Iterable[SenderTest], payload: JsonObject, headers: JsonOb
 class KnownSender:
     """A row of the table of known senders, compiled: how to recognize it, and what it finds."""
 
-    def __init__(self, row: Any, index: int) -> None:
+    def __init__(self, row: Any, index: int, read_conditions: ReadConditions) -> None:
         """Compile a row; raises ValueError that says what is wrong with it."""
         self.id, self.title, self.row = row.id, row.title, row
         self.family = row.family or row.id
@@ -953,7 +910,9 @@ class KnownSender:
         self.inside = DotPath(row.inside) if row.inside else None
         # identity and status
         self.identity = read_duplication_key(row.identity, refuse)
-        self.closed = tuple(Conditions.parse(text) for text in split_list(row.closed, ";"))
+        self.closed = read_conditions(split_list(row.closed, ";"), DotPath, refuse)
+        # occurred is the alert's start, also at its end, and many alerts have the same identity
+        self.fixed_start: bool = row.fixed_start
 
     def severity_of(
         self, payload: JsonObject, shared: JsonObject, own: SeverityMap = NO_SEVERITY_MAP
@@ -986,7 +945,7 @@ class KnownSender:
         """Return ``open`` or ``closed``, None where the row does not know an alert's end."""
         if not self.closed:
             return None
-        return "closed" if any(end.hold(payload, shared) for end in self.closed) else "open"
+        return "closed" if self.closed.hold(payload, shared) else "open"
 
     def link_of(self, payload: JsonObject, shared: JsonObject) -> str | None:
         """Return the address at which the sender shows the event, None without it."""
@@ -1088,16 +1047,18 @@ class Recognizer:
         )
 
 
-def compile_senders(rows: Iterable[Any]) -> Recognizer:
+def compile_senders(rows: Iterable[Any], read_conditions: ReadConditions) -> Recognizer:
     """Return the recognizer of a table's rows; raises ValueError that names a wrong one.
 
     A row has the attributes id, title, when, events, inside, weak, family, name, severity, words,
-    occurred, identity, closed and link, all texts but ``weak``.
+    occurred, identity, closed, fixed_start and link, all texts but ``weak`` and ``fixed_start``.
+    ``read_conditions`` returns what ``hold``s for an event that ends an alert, from texts, what
+    makes a path of a text, and what raises the mistake in one.
     """
     senders = []
     for index, row in enumerate(rows):
         try:
-            senders.append(KnownSender(row, index))
+            senders.append(KnownSender(row, index, read_conditions))
             if all(test.absent for test in senders[-1].tests):
                 raise ValueError("it needs a path or a header.")
         except ValueError as error:
@@ -1203,6 +1164,10 @@ USUAL_KEYS = ShapeCache(UsualKeys.of)
 
 def guess_fields(payload: JsonObject) -> tuple[str | None, int | float | None, str | None]:
     """Return an event's name, severity and time by the usual names of fields, None for the rest."""
+    root = payload.get("xml")
+    if type(root) is dict and len(root) == 1:  # the element around all others means nothing
+        element = next(iter(root.values()))
+        payload = element if type(element) is dict else payload
     objects: list[tuple[JsonObject, UsualKeys, bool]] = [
         (payload, USUAL_KEYS.look_up(payload), True)
     ]

@@ -523,10 +523,6 @@ def _whole_number(text: str) -> int | str:
     return int(text) if len(text) <= MAX_NUMBER_DIGITS else DECODED.altered(text)
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    return dict(pairs)
-
-
 # NaN and Infinity are not JSON, yet many programs write them: they are kept as the strings "NaN",
 # "Infinity" and "-Infinity". Line breaks and tabs within a string are accepted (strict=False).
 HOOKS: dict[str, Any] = {
@@ -537,9 +533,6 @@ HOOKS: dict[str, Any] = {
 DECODER = json.JSONDecoder(strict=False, **HOOKS)
 # The same without line breaks in strings: what it accepts is JSON as it stands.
 STRICT_DECODER = json.JSONDecoder(**HOOKS)
-# The same with a hook in Python, where other threads get their turn: without it, the parser in C
-# would keep them waiting to its end.
-LARGE_DECODER = json.JSONDecoder(strict=False, object_pairs_hook=_object, **HOOKS)
 
 
 class JsonBudget:
@@ -613,7 +606,7 @@ def parse_small(text: str) -> tuple[Any, str]:
         place = text.find('"raw')
         found = RAW_NAME.search(text, place) if place >= 0 else None
         start = found.end() if found else 0
-        with contextlib.suppress(ValueError, RecursionError):  # parse_json finds what is wrong
+        try:
             if not found:
                 value, end = STRICT_DECODER.raw_decode(text)
                 if end == len(text):
@@ -628,6 +621,8 @@ def parse_small(text: str) -> tuple[Any, str]:
                     value[found[1]] = raw
                     containers = text.count("{") + text.count("[")
                     return _within_nesting(value, containers), text[start:end]
+        except (ValueError, RecursionError):
+            pass  # parse_json finds what is wrong
     return parse_json(text), ""
 
 

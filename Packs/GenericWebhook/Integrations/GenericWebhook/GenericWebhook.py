@@ -6,13 +6,14 @@ each other.
 
 | section | what it does |
 | --- | --- |
-| Constants, Errors | limits that sections share; what XSOAR answers instead of a result |
+| Constants | limits that sections share |
 | Settings | the instance's parameters |
 | Deliveries | a request's events, and what becomes of each |
 | Incidents | items become events: the native format, and everybody else's |
-| Connection to XSOAR | the only place that calls demisto.*; which incident is which event's |
+| Connection to XSOAR | what became of events, by what XSOAR answered |
 | Writer | the events of many requests in one call |
 | Seen events | each event once |
+| Alerts | one incident from an alert's start to its end |
 | Integration context | samples, seen events, and what commands leave there |
 | Application | the life of a request, the routes |
 | Metrics, Commands, Service | Prometheus; Test, samples, reset, status; what runs for ever |
@@ -22,14 +23,12 @@ import demistomock as demisto
 from CommonServerPython import *
 
 import contextlib
-import fcntl
+import dataclasses
 import functools
 import gc
 import itertools
 import json
 import os
-import re
-import select
 import signal
 import sys
 import threading
@@ -60,18 +59,26 @@ except ImportError as missing:
     sys.stdin.read()  # the sentence stays in the health until the platform ends the container
     os._exit(1)
 
+from AlertLifeApiModule import *  # noqa: E402
+from EventConditionsApiModule import *  # noqa: E402
 from FairTurnsApiModule import *  # noqa: E402
 from HTTPServerApiModule import *  # noqa: E402
 from IncidentFieldsApiModule import *  # noqa: E402
 from KnownSendersApiModule import *  # noqa: E402
 from MetricsApiModule import *  # noqa: E402
+from OpenAlertsApiModule import *  # noqa: E402
+from ParameterReadersApiModule import *  # noqa: E402
+from RefusalsApiModule import *  # noqa: E402
 from RequestSecretsApiModule import *  # noqa: E402
 from RequestSourcesApiModule import *  # noqa: E402
+from SignatureSchemesApiModule import *  # noqa: E402
+from SnsSignatureApiModule import *  # noqa: E402
 from StoredContextApiModule import *  # noqa: E402
 from WebhookFormatsApiModule import *  # noqa: E402
 from WebhookMappingApiModule import *  # noqa: E402
 from WebhookPayloadApiModule import *  # noqa: E402
 from WebhookSecurityApiModule import *  # noqa: E402
+from XsoarConnectionApiModule import *  # noqa: E402
 
 # -------------------------------------------------------------------------------------------------
 # Constants: each carries its unit and its reason
@@ -114,18 +121,6 @@ class SettingError(ValueError):
         super().__init__(f"{parameter}: {fix}")
 
 
-class XsoarRefused(Exception):
-    """XSOAR answered a call with an error: it did nothing of it."""
-
-
-class UnreadableAnswer(Exception):
-    """XSOAR's answer could not be read: what the call asked for may or may not have happened."""
-
-
-class ForeignAnswer(UnreadableAnswer):
-    """XSOAR's answer belongs to another call: the connection is out of step."""
-
-
 # -------------------------------------------------------------------------------------------------
 # Settings: the instance's parameters
 #
@@ -135,7 +130,7 @@ class ForeignAnswer(UnreadableAnswer):
 # -------------------------------------------------------------------------------------------------
 
 MIRROR_DIRECTIONS = {"Incoming": "In", "Outgoing": "Out", "Incoming And Outgoing": "Both"}
-OTHER_METHODS = {"GET", "PUT", "PATCH"}
+NO_CONDITIONS = EventConditions()
 
 
 @dataclass(frozen=True)
@@ -148,11 +143,13 @@ class Settings:
     key: str = field(default="", repr=False)
     client_ca: str = ""
     # the senders
-    authenticator: Authenticator = field(default_factory=Authenticator)
+    own_credentials: tuple[Credential, ...] = field(default=(), repr=False)
+    more_credentials: tuple[Credential, ...] = field(default=(), repr=False)
+    credentials: Credentials = field(default_factory=Credentials)  # of both
     allowed_sources: Networks = frozenset()  # empty: everybody may connect
     trusted_proxies: Networks = frozenset()
-    handshakes: bool = True
     proxy: bool = False
+    accept_get: bool = False
     other_methods: frozenset[str] = frozenset()
     # the incidents
     incident_type: str = ""
@@ -165,7 +162,11 @@ class Settings:
     events_paths: tuple[DotPath, ...] = ()
     duplication_paths: tuple[DuplicationKey, ...] = ()
     duplicate_seconds: float | None = None  # None: for ever
+    ignore_when: EventConditions = NO_CONDITIONS
     keep_unreadable: bool = False
+    alert_updates: str = "each"  # an incident for each event; or note, or close
+    ended_when: EventConditions = field(default_factory=EventConditions)
+    instance: str = ""  # its name
     mirroring: tuple[tuple[str, Any], ...] = ()
     hidden: SecretFilter = field(default_factory=SecretFilter)
     # the rest
@@ -180,12 +181,13 @@ class Settings:
         mistakes: list[SettingError] = []
         fields: dict[str, Any] = {}
         denied = False
+        schemes = make_schemes(read_flag(params.get("proxy"), lambda fix: None))
         for parameter in PARAMETERS:
             known = len(mistakes)
             try:
                 value = params.get(parameter.name)
-                if parameter.name == "credentials":  # to fetch Amazon SNS' certificates
-                    value = {**(value or {}), "proxy": params.get("proxy")}
+                if parameter.field in ("own_credentials", "more_credentials"):
+                    value = value or "", schemes
                 fields[parameter.field] = parameter.read(
                     value,
                     lambda fix, display=parameter.display: mistakes.append(
@@ -195,48 +197,99 @@ class Settings:
             except CredentialError as error:
                 mistakes.append(SettingError(error.field, error.fix))
             if parameter.admits and len(mistakes) > known:
-                denied = True
-        if denied:
-            fields["authenticator"] = DenyAll()
+                # A wrong line of More credentials proves nobody, and the others go on counting.
+                others = parameter.field == "more_credentials" and (
+                    fields.get("own_credentials") or fields["more_credentials"]
+                )
+                denied = denied or not others
+        rows = fields.get("own_credentials", ()), fields["more_credentials"]
+        fields["credentials"] = Credentials(join_rows(*rows), schemes, denied)
+        fields["accept_get"] |= "GET" in fields["other_methods"]
         settings = cls(**fields, mirroring=read_mirroring(params))
+        mistakes += alert_mistakes(settings)
+        if settings.alert_updates == "close":
+            fields["instance"] = demisto.integrationInstance()
+            if settings.mirroring:
+                fields["alert_updates"] = "note"
         paths = [path.text for path in named_paths(settings)]
         if settings.recognizer is not None:  # a row may read a header whose name speaks of a key
             paths += [f"headers.{name}" for name in settings.recognizer.header_names]
-        hidden = SecretFilter.of(settings.authenticator, paths)
+        hidden = SecretFilter.of(settings.credentials, paths)
         if settings.metrics and everybody_could_read_metrics(settings):
             mistakes.append(SettingError("Serve metrics for Prometheus", METRICS_FIX))
             fields["metrics"] = False
         return cls(**fields, mirroring=settings.mirroring, hidden=hidden, mistakes=tuple(mistakes))
+
+    def notes(self) -> list[str]:
+        """Return what is not a mistake, but whoever configures the instance should know."""
+        credentials, lines = self.credentials, len(self.more_credentials)
+        is_open = credentials.is_open and not self.allowed_sources and not self.client_ca
+        notes = [OPEN_TO_EVERYONE] if is_open else []
+        if lines:
+            notes.append(f"More credentials: {lines} understood.")
+        return notes
 
     @property
     def recognizer(self) -> Recognizer | None:
         """The table of known senders, None where senders are not recognized."""
         return known_senders() if self.recognize != "off" else None
 
+    @property
+    def follows_alerts(self) -> bool:
+        """Return whether an alert has one incident, from its start to its end."""
+        return self.alert_updates != "each"
+
 
 @functools.lru_cache(maxsize=1)
 def known_senders() -> Recognizer:
     """Return the table of known senders, compiled at its first use."""
-    return compile_senders(KNOWN_SENDERS)
+    return compile_senders(KNOWN_SENDERS, read_conditions)
 
 
 def named_paths(settings: Settings) -> list[DotPath]:
     """Return all paths that an instance's parameters name."""
     keys = [path for key in settings.duplication_paths for path in key.paths]
-    others = (settings.type_from or (), settings.occurred_from, settings.severity_from)
+    others: tuple[Iterable[DotPath], ...] = (
+        settings.type_from or (),
+        settings.occurred_from,
+        settings.severity_from,
+        settings.ignore_when.paths,
+        settings.ended_when.paths,
+    )
     return [*keys, *settings.name_from.paths, *itertools.chain.from_iterable(others)]
 
 
 # ---- readers of values
 
 
-def read_authenticator(value: Any, report_problem: ReportProblem) -> Authenticator:
+def make_schemes(use_proxy: bool) -> dict[str, Scheme]:
+    """Return the schemes of signatures; use_proxy: the system's, to fetch what Amazon SNS needs."""
+    schemes = {
+        name: Scheme(
+            functools.partial(make_verifier, name),
+            row.example,
+            row.name_form,
+            functools.partial(name_problem, name),
+        )
+        for name, row in SIGNATURE_SCHEMES.items()
+    }
+    sns = Scheme(lambda _, topics: SnsVerifier(topics, use_proxy), needs_secret=False)
+    return {**schemes, "_sns": sns}
+
+
+def read_own_credentials(value: Any, report_problem: ReportProblem) -> tuple[Credential, ...]:
     """Return who may send, by Username and Password; raises CredentialError, which names one."""
-    return choose_authenticator(
-        value.get("identifier") or "",
-        value.get("password") or "",
-        read_flag(value.get("proxy"), lambda fix: None),
+    pair, schemes = value
+    pair = pair or {}
+    return tuple(
+        read_credentials(pair.get("identifier") or "", pair.get("password") or "", schemes)
     )
+
+
+def read_credential_lines(value: Any, report_problem: ReportProblem) -> tuple[Credential, ...]:
+    """Return who else may send, by the lines of More credentials."""
+    text, schemes = value
+    return tuple(read_more_credentials(str(text), schemes, report_problem))
 
 
 RECOGNIZE = {
@@ -254,28 +307,60 @@ def read_recognize(value: Any, report_problem: ReportProblem) -> str:
     return RECOGNIZE.get(text, "off")
 
 
-def read_port(value: Any, report_problem: ReportProblem) -> int | None:
-    """Return the port to listen on from ``8000`` or ``<host port>:<container port>``.
+ALERT_UPDATES = {
+    "note in the incident": "note",
+    "close the incident": "close",
+    "incident for each event": "each",
+}
 
-    None where XSOAR has yet to assign one.
-    """
-    text = str(value or "").strip()
-    ports = text.split(":")
-    if not text:
-        return None
-    if len(ports) > 2 or not all(
-        re.fullmatch(r"[0-9]{1,5}", port) and 1 <= int(port) <= 65535 for port in ports
-    ):
-        report_problem(
-            "enter a number from 1 to 65535, or <host port>:<container port>, such as 8000."
+
+def read_alert_updates(value: Any, report_problem: ReportProblem) -> str:
+    """Return what becomes of alerts that repeat or end; an incident each where it is missing."""
+    text = str(value or "incident for each event").strip().lower()
+    if text not in ALERT_UPDATES:
+        report_problem(f"choose one of: {', '.join(ALERT_UPDATES)}.")
+    return ALERT_UPDATES.get(text, "each")
+
+
+def read_ended_when(value: Any, report_problem: ReportProblem) -> EventConditions:
+    """Return the conditions under which an event ends its alert."""
+    return read_conditions(value, DotPath, report_problem)
+
+
+def alert_mistakes(settings: Settings) -> list[SettingError]:
+    """Return what does not fit together in the parameters about alerts."""
+    mistakes = []
+    if settings.ended_when and not settings.duplication_paths:
+        mistakes.append(
+            SettingError(
+                "Ended when", "enter a Duplication key as well; it says which alert has ended."
+            )
         )
-        return None
-    return int(ports[-1])
+    if settings.alert_updates == "close" and settings.mirroring:
+        mistakes.append(SettingError("Alerts that repeat or end", CLOSING_IS_MIRRORING))
+    return mistakes
 
 
-def read_text(value: Any, report_problem: ReportProblem) -> str:
-    """Return a text without white space around it."""
-    return str(value or "").strip()
+CLOSING_IS_MIRRORING = (
+    "incidents are closed by mirroring; choose None as Mirroring direction, which is for other "
+    "packs, or choose Note in the incident."
+)
+NO_CLOSING = (
+    "only Cortex XSOAR can close incidents by mirroring; choose Note in the incident. "
+    "Until then ends are noted."
+)
+
+
+def without_closing(settings: Settings) -> Settings:
+    """Return settings that note an alert's end where the product cannot mirror incidents in."""
+    if settings.alert_updates != "close":
+        return settings
+    if (demisto.demistoVersion() or {}).get("platform", "xsoar") == "xsoar":
+        return settings
+    mistake = SettingError("Alerts that repeat or end", NO_CLOSING)
+    return dataclasses.replace(
+        settings, alert_updates="note", mistakes=(*settings.mistakes, mistake)
+    )
 
 
 def read_networks(value: Any, report_problem: ReportProblem) -> Networks:
@@ -296,25 +381,9 @@ def read_flag(value: Any, report_problem: ReportProblem, default: bool = False) 
         return default
 
 
-def read_methods(value: Any, report_problem: ReportProblem) -> frozenset[str]:
-    """Return the HTTP methods that are handled as POST."""
-    methods = {method.upper() for method in split_list(value)} - {"NONE"}
-    if methods - OTHER_METHODS:
-        report_problem(f"choose from {', '.join(sorted(OTHER_METHODS))}, or leave it empty.")
-    return frozenset(methods & OTHER_METHODS)
-
-
-def read_duration(
-    value: Any, report_problem: ReportProblem, unit: str, seconds: float
-) -> float | None:
-    """Return seconds from a positive number of units, None where there is none."""
-    text = "" if value is None else str(value).strip()
-    if not text:
-        return None
-    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text) or not float(text):
-        report_problem(f"enter a number of {unit} above 0, such as 3 or 0.5, or leave it empty.")
-        return None
-    return float(text) * seconds
+def read_ignore_when(value: Any, report_problem: ReportProblem) -> EventConditions:
+    """Return the rules by which events are ignored."""
+    return read_conditions(value, DotPath, report_problem)
 
 
 def read_mirroring(params: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
@@ -331,10 +400,15 @@ def read_mirroring(params: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
 
 def everybody_could_read_metrics(settings: Settings) -> bool:
     """Return whether no address and no credential guards GET /metrics: it has no body to sign."""
-    authenticator = settings.authenticator
-    return not settings.allowed_sources and (not authenticator.secrets or authenticator.signs_body)
+    credentials = settings.credentials
+    return not settings.allowed_sources and (credentials.is_open or credentials.only_sign)
 
 
+UNSIGNED_METRICS = "The metrics have no body to sign; ask for them with other credentials."
+OPEN_TO_EVERYONE = (
+    "Anyone who can reach this webhook's URL can create incidents: set Username and Password, "
+    "More credentials, Allowed sources or Client CA."
+)
 METRICS_FIX = (
     "set Allowed sources, or a Username and Password that no signature needs; "
     "else anyone could read them."
@@ -353,16 +427,17 @@ class Parameter(NamedTuple):
 
 PARAMETERS = (
     Parameter("longRunningPort", "Listen Port", "port", read_port),
-    Parameter("credentials", "Username", "authenticator", read_authenticator, True),
+    Parameter("credentials", "Username", "own_credentials", read_own_credentials, True),
+    Parameter(
+        "more_credentials", "More credentials", "more_credentials", read_credential_lines, True
+    ),
     Parameter("certificate", "Certificate", "certificate", read_text),
     Parameter("key", "Private Key", "key", read_text),
     Parameter("client_ca", "Client CA", "client_ca", read_text),
     Parameter("allowed_sources", "Allowed sources", "allowed_sources", read_networks, True),
     Parameter("trusted_proxies", "Trusted proxies", "trusted_proxies", read_networks, True),
-    Parameter(
-        "handshakes", "Answer handshakes", "handshakes", functools.partial(read_flag, default=True)
-    ),
     Parameter("proxy", "Use system proxy settings", "proxy", read_flag),
+    Parameter("accept_get", "Accept GET", "accept_get", read_flag),
     Parameter("other_methods", "Also accept", "other_methods", read_methods),
     Parameter("incidentType", "Incident type", "incident_type", read_text),
     Parameter("recognize", "Recognize senders", "recognize", read_recognize),
@@ -373,12 +448,15 @@ PARAMETERS = (
     Parameter("severity_map", "Severity words", "severity_map", read_severity_map),
     Parameter("events_path", "Events in", "events_paths", read_paths),
     Parameter("duplication_key", "Duplication key", "duplication_paths", read_duplication_key),
+    Parameter("ignore_when", "Ignore events where", "ignore_when", read_ignore_when),
     Parameter(
         "duplicate_hours",
         "Forget duplicates after",
         "duplicate_seconds",
         functools.partial(read_duration, unit="hours", seconds=3600),
     ),
+    Parameter("alert_updates", "Alerts that repeat or end", "alert_updates", read_alert_updates),
+    Parameter("ended_when", "Ended when", "ended_when", read_ended_when),
     Parameter("keep_unreadable", "Keep what cannot be read", "keep_unreadable", read_flag),
     Parameter(
         "answer_seconds",
@@ -428,6 +506,7 @@ class Event:
     """One event of a request: what XSOAR is to create of it, and in the end what became of it."""
 
     __slots__ = (
+        "alert",
         "delivery",
         "fields",
         "first_refused",
@@ -455,6 +534,7 @@ class Event:
         self.sender = sender  # its id; empty for an unknown one, None where nobody looked
         self.size = event_size(fields)  # in bytes
         self.keys: tuple[str, ...] = ()  # at the top of an unknown sender's payload
+        self.alert: Alert | None = None  # of which it tells, where alerts are followed
         # where it is; times are of time.monotonic()
         self.queued_at = 0.0
         self.in_flight = False
@@ -505,12 +585,26 @@ def new_delivery_id() -> str:
     return os.urandom(6).hex()
 
 
+@functools.lru_cache(maxsize=1)
+def second_text(second: int) -> str:
+    """Return a second of Unix time as RFC 3339 in UTC, without a zone."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+
+
+def time_text() -> str:
+    """Return the time of day as RFC 3339 in UTC, with microseconds."""
+    second, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
+    return f"{second_text(second)}.{nanoseconds // 1000:06d}Z"
+
+
 def event_size(fields: dict[str, Any]) -> int:
     """Return an event's bytes, on the connection to XSOAR or in memory, whichever is more."""
     size = MAX_NAME_CHARACTERS
     for name, value in fields.items():
         if isinstance(value, str):
-            size += max(escaped_length(value), sys.getsizeof(value))
+            size += sys.getsizeof(value)  # more than the connection needs for small ASCII
+            if not value.isascii() or len(value) > SMALL_TEXT_BYTES:
+                size += max(0, escaped_length(value) - sys.getsizeof(value))
         elif name != "severity":
             size += len(compact_json(value).encode())
     return size
@@ -563,16 +657,29 @@ def describe_request(
 
 
 def make_events(
-    items: Items, context: RequestContext, settings: Settings, trigger_time: str, delivery_id: str
+    items: Items,
+    context: RequestContext,
+    settings: Settings,
+    trigger_time: str,
+    delivery_id: str,
+    check_room: Callable[[int], None] = lambda count: None,
+    origin: Origin = NO_ORIGIN,
+    ignored: list[str] | None = None,
 ) -> list[Event]:
     """Return the events of a request's items; raises HTTPError (400, 413), and none is created.
 
     ``trigger_time`` (RFC 3339) is used where an event names no other. In an array a wrong field is
-    named by its index.
+    named by its index. Before several events are made, ``check_room`` may refuse their number.
     """
     maker = EventMaker(context, settings, trigger_time, delivery_id)
+    maker.check_room = check_room
+    maker.origin, maker.ignored = origin, ignored
     values = items.values
-    if settings.events_paths or settings.recognize != "off":
+    if len(values) > 1:
+        check_room(len(values))  # each makes one event or more
+    if (settings.events_paths or settings.recognize != "off") and not (
+        len(values) == 1 and values[0] and is_native(values[0])
+    ):
         maker.add_elements(items)
         return maker.events
     shared = context.shared if len(values) == 1 else None
@@ -591,8 +698,14 @@ class EventMaker:
         self._context = context
         self._settings = settings
         self._recognizer = settings.recognizer
+        self._follows_alerts = settings.follows_alerts
+        self._ended_when = settings.ended_when or None
         self._trigger_time = trigger_time
         self._delivery_id = delivery_id
+        self.check_room: Callable[[int], None] = lambda count: None
+        self.origin = NO_ORIGIN
+        self.ignored: list[str] | None = None  # the rules that its other events have met
+        self._leads = False  # the event that would have led was ignored
         self.events: list[Event] = []
 
     def add(
@@ -645,6 +758,13 @@ class EventMaker:
                     hide_secrets_in_urls,
                     (title, facts.get("link", "")),
                 )
+        if self.ignored is not None:
+            leads, self._leads = leads or self._leads, False
+            rule = settings.ignore_when.find_rule(payload, shared.fields)
+            if rule is not None:
+                self._leads = leads
+                self.ignored.append(rule)
+                return
         fields.setdefault("name", DEFAULT_NAME)
         fields.setdefault("occurred", self._trigger_time)
         if settings.incident_type:
@@ -652,16 +772,62 @@ class EventMaker:
         key = None
         if settings.duplication_paths:
             key = event_key(payload, shared.fields, settings.duplication_paths, number)
+            if key is not None and self.origin.is_signed:
+                body = {name: shared.fields[name] for name in ("parent",) if name in shared.fields}
+                signed = event_key(payload, body, settings.duplication_paths, number)
+                key = shorten_key(self.origin.bind(key, signed))
+        alert = None
+        if self._follows_alerts and (facts or self._ended_when is not None):
+            alert = self._alert_of(payload, shared, fields, facts, key, known)
         if not payload.keys().isdisjoint(MIRRORING_FIELDS):
             payload, text = without_mirroring(payload), ""
-        ours = f'"delivery":"{self._delivery_id}/{number}"'
+        if alert is not None:
+            key = None  # its alert tells it from others
+            if settings.alert_updates == "close":
+                payload, text = self._mirrored(payload, fields, number), ""
+        ours = f'"delivery":"{self._delivery_id}/{number}"{self.origin.label}'
         if facts:
             ours = f"{to_json(facts)[1:-1]},{ours}"
         fields["rawJSON"] = raw_json(payload, shared, leads, f"{{{ours}}}", text)
         event = Event(fields, key, number, sender)
+        event.alert = alert
         if sender == "":
             event.keys = tuple(itertools.islice(payload, UNKNOWN_KEYS_REPORTED))
         self.events.append(event)
+
+    def _alert_of(
+        self,
+        payload: dict[str, Any],
+        shared: Shared,
+        fields: dict[str, Any],
+        facts: dict[str, str],
+        key: str | None,
+        known: "Known | None",
+    ) -> Alert | None:
+        """Return the alert that an event tells of: the row's, or by the instance's parameters."""
+        link = facts.get("link", "")
+        if known is not None and "identity" in facts and "status" in facts:
+            ended, fixed = facts["status"] == "closed", known.row.fixed_start
+            return Alert(facts["identity"], fields["occurred"], ended, fixed, link)
+        ended_when = self._ended_when
+        if key is None or ended_when is None:
+            return None
+        return Alert(key, fields["occurred"], ended_when.hold(payload, shared.fields), link=link)
+
+    def _mirrored(
+        self, payload: dict[str, Any], fields: dict[str, Any], number: int
+    ) -> dict[str, Any]:
+        """Let XSOAR ask for changes of an incident; return the payload with the fields for that.
+
+        Whether createIncidents takes the fields itself is not documented, so that rawJSON has them
+        for the mapper, too.
+        """
+        mark, instance = f"{self._delivery_id}/{number}", self._settings.instance
+        fields["dbotMirrorId"] = mark
+        fields["dbotMirrorDirection"] = "In"
+        fields["dbotMirrorInstance"] = instance
+        ours = {"mirror_direction": "In", "mirror_instance": instance, "mirror_id": mark}
+        return {**payload, **ours}
 
     def add_elements(self, items: Items) -> None:
         """Add an event for each element of an item's array, and for each item without one."""
@@ -671,6 +837,8 @@ class EventMaker:
             raise HTTPError(
                 413, f"The body holds more than {MAX_ITEMS} events; send them in several requests."
             )
+        if total > len(found):
+            self.check_room(total)
         shared = self._context.shared if total == len(found) == 1 else None
         shared = shared or share(shared_fields(self._context, self._settings), total)
         for number, (item, (known, array)) in enumerate(zip(items.values, found)):
@@ -691,7 +859,7 @@ class EventMaker:
         Where a set *Events in* names another array than the sender's row, the row does not describe
         the item.
         """
-        if not isinstance(item, dict) or item.keys() <= DOCUMENTED_FIELDS or raw_spelling(item):
+        if not isinstance(item, dict) or is_native(item):
             return None, None
         known = self._recognize(item)
         theirs = known.find_events(item) if known is not None else None
@@ -898,351 +1066,25 @@ def vendor_event_type(
 
 
 # -------------------------------------------------------------------------------------------------
-# Connection to XSOAR: once the server runs, every call of demisto.*, one after the other
-#
-# The platform's demisto object writes a line to sys.stdout and reads one from sys.stdin. Both are
-# replaced by files of ours, so that the greenlet that makes a call waits in the event loop and all
-# others go on; a Semaphore keeps the calls in order. Where the platform turns out to read in
-# another way, calls are made on a native thread instead.
-#
-# Each line we send has one line as its answer, so whatever is waiting before a call is sent answers
-# nothing of ours: from then on every answer would be taken for that of the next call. The
-# connection is then out of step: nothing more is sent or believed, and the process ends, so that
-# the platform starts it again.
+# Connection to XSOAR: what becomes of events, by createIncidents' answer
 # -------------------------------------------------------------------------------------------------
 
-MIN_MASKED_CHARACTERS = 4  # a shorter secret is part of too many words
-PIPE_BYTES = 1 * MIB  # asked for, so that a batch or its answer is one write and one read
-READ_LINE_BYTES = 1 * MIB
-HEARTBEAT_SECONDS = 30
-HEARTBEAT_LOCK_SECONDS = 60  # a call longer than this kills the platform's heartbeat thread
-REST_SECONDS = 0.1  # for what follows an answer that is not JSON: it left XSOAR in the same piece
-MAX_LINES_OF_A_KIND = 30  # of the log, between two calls: strangers leave room for the rest
 
-
-class PipeInput:
-    """The incoming end as sys.stdin: who reads a line waits in the event loop."""
-
-    def __init__(self) -> None:
-        self._hub = gevent.get_hub()
-        self._readable = self._hub.loop.io(0, 1)
-        self._buffer = b""
-        self.lines = 0  # read so far
-
-    def fileno(self) -> int:
-        """Return the descriptor."""
-        return 0
-
-    def readline(self, *_: Any) -> str:
-        """Return the next line, an empty text at the end."""
-        parts = [self._buffer]
-        while b"\n" not in parts[-1]:
-            self._hub.wait(self._readable)
-            part = os.read(0, READ_LINE_BYTES)
-            if not part:
-                break
-            parts.append(part)
-        line, newline, self._buffer = b"".join(parts).partition(b"\n")
-        self.lines += 1
-        # as Python reads stdin in a container's locale
-        return (line + newline).decode(errors="surrogateescape")
-
-    def take_waiting(self) -> bytes:
-        """Return what has arrived without being asked for, and forget it."""
-        poll = select.poll()
-        poll.register(0, select.POLLIN)
-        waiting, self._buffer = self._buffer, b""
-        while any(event & select.POLLIN for _, event in poll.poll(0)) and (
-            part := os.read(0, READ_LINE_BYTES)
-        ):
-            waiting += part
-        return waiting
-
-    def wait(self, seconds: float) -> bool:
-        """Return whether anything arrives within that time."""
-        with gevent.Timeout(seconds, False):
-            if not self._buffer:
-                self._hub.wait(self._readable)
-            return True
-        return False
-
-
-class PipeOutput:
-    """The outgoing end as sys.stdout: one write for each line, awaited in the event loop.
-
-    The platform's heartbeat writes from a native thread, under the lock that all calls take.
-    """
-
-    def __init__(self) -> None:
-        self._hub = gevent.get_hub()
-        self._writable = self._hub.loop.io(1, 2)
-        self._parts: list[str] = []
-        self.write = self._parts.append  # json.dump makes some twenty small ones of an incident
-        self.is_sending = False  # a line has left in part
-
-    def fileno(self) -> int:
-        """Return the descriptor."""
-        return 1
-
-    def flush(self) -> None:
-        """Send what was written."""
-        data = memoryview("".join(self._parts).encode())
-        self._parts.clear()
-        self.is_sending = True
-        while data:
-            try:
-                data = data[os.write(1, data) :]
-            except BlockingIOError:
-                if threading.get_ident() == EVENT_LOOP_THREAD:
-                    self._hub.wait(self._writable)
-                else:
-                    poll = select.poll()
-                    poll.register(1, select.POLLOUT)
-                    poll.poll()
-        self.is_sending = False
-
-
-class XsoarClient:
-    """The connection to XSOAR: greenlets await its answers, and the event loop never blocks on it.
-
-    It also carries what is reported in addition to incidents: log lines (joined, one call a second)
-    and the instance's health.
-    """
+class XsoarClient(XsoarConnection):
+    """The connection to XSOAR: once the server runs, every call of demisto.* goes over it."""
 
     def __init__(self, secrets: tuple[bytes, ...] = ()) -> None:
-        # the connection
-        self._turn = Semaphore()
-        # Makes the calls until the event loop does.
-        self._thread: WorkerThread | None = WorkerThread()
-        self._input: PipeInput | None = None
-        self._replaced: Any = None  # sys.stdin and sys.stdout, until the first call is answered
-        self.out_of_step = ""  # why nothing that arrives can be believed any more
-        self._last_heartbeat: float | None = None  # None while the platform's own thread lives
-        # the log and the health
-        # The longest first: one secret may be part of another.
-        texts = sorted((secret.decode() for secret in secrets), key=len, reverse=True)
-        self._secrets = [text for text in texts if len(text) >= MIN_MASKED_CHARACTERS]
-        # by kind, of a flood the newest
-        self._lines: dict[str, deque[tuple[Callable[[str], Any], str]]] = {}
-        self._problems: dict[str, str] = {}
-        self._reported_health: str | None = None
-
-    def take_over(self) -> None:
-        """Let the event loop make calls; the first one shows whether they go through our files."""
-        for descriptor in (0, 1):
-            with contextlib.suppress(OSError):  # what is no pipe has another size, or none
-                fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-        self._replaced = (sys.stdin, sys.stdout)
-        self._input, self._thread = PipeInput(), None
-        os.set_blocking(1, False)
-        sys.stdin, sys.stdout = self._input, PipeOutput()
-
-    def _verify_takeover(self, pipe: PipeInput) -> None:
-        """Step back where the first call's answer did not come through our file."""
-        replaced, self._replaced = self._replaced, None
-        if pipe.lines or replaced is None:
-            return
-        sys.stdin, sys.stdout = replaced
-        os.set_blocking(1, True)
-        self._input, self._thread = None, WorkerThread()
-        self.report(
-            "Connection",
-            "This platform reads XSOAR's answers in an unknown way: "
-            "the instance works, with less throughput.",
-        )
-
-    def call(self, function: Callable[..., Any], *args: Any) -> Any:
-        """Run a function that talks to XSOAR in its turn and return what it returns.
-
-        Raises XsoarRefused for an error, UnreadableAnswer for an answer that is none.
-        """
-        with self._turn:
-            return self._exchange(function, args)
-
-    def _exchange(self, function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
-        self._look_before_call()
-        started = time.monotonic()
-        try:
-            return self._run(function, args)
-        # These are kinds of ValueError and RuntimeError.
-        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as failure:
-            unreadable = f"{type(failure).__name__}: {failure}"
-        # RuntimeError: the platform's lock was taken, nothing was sent.
-        except (ValueError, RuntimeError) as failure:
-            raise XsoarRefused(self._safe(str(failure))) from None
-        except Exception as failure:
-            unreadable = f"{type(failure).__name__}: {failure}"
-        finally:
-            seconds = time.monotonic() - started
-            if seconds > HEARTBEAT_LOCK_SECONDS - 5 and self._last_heartbeat is None:
-                self._last_heartbeat = 0.0
-        self._await_surplus(REST_SECONDS)  # the rest of an answer with a line break in it
-        raise UnreadableAnswer(self._safe(unreadable))
-
-    def _run(self, function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
-        if self._thread is not None:
-            return self._thread.run(function, *args)
-        try:
-            return function(*args)
-        finally:
-            if self._replaced is not None and self._input is not None:
-                self._verify_takeover(self._input)
-
-    def _look_before_call(self) -> None:
-        """Raise XsoarRefused where a line is waiting already: then nothing is sent."""
-        if self._input is not None and not self.out_of_step:
-            self._answer_pings(self._input, "a line arrived that answers no call")
-        if self.out_of_step:
-            raise XsoarRefused(f"the connection to XSOAR is out of step: {self.out_of_step}")
-        if self._input is not None and self.is_broken():
-            raise XsoarRefused("XSOAR closed the connection")
-
-    def _await_surplus(self, seconds: float) -> bool:
-        """Return whether a line arrives that nobody asked for: the one before was not ours."""
-        pipe, until = self._input, time.monotonic() + seconds
-        while pipe is not None and not self.out_of_step and pipe.wait(until - time.monotonic()):
-            if not self._answer_pings(pipe, "a call was answered by more than one line"):
-                break  # XSOAR's end is closed
-        return bool(self.out_of_step)
-
-    def _answer_pings(self, pipe: PipeInput, why: str) -> bool:
-        """Answer pings that are waiting; any other line shows that the connection is out of step.
-
-        Return whether anything was waiting.
-        """
-        waiting = pipe.take_waiting()
-        for line in waiting.splitlines():
-            if line.strip() != b"ping":
-                self._mark_desynchronized(why)
-                break
-            sys.stdout.write('{"type": "pong"}\n')
-            sys.stdout.flush()
-        return bool(waiting)
-
-    def _mark_desynchronized(self, why: str) -> None:
-        self.out_of_step = why
-        self.report(
-            "Connection",
-            f"The connection to XSOAR is out of step, and the instance starts again: {why}.",
-        )
+        super().__init__(demisto, WorkerThread, plain_field, secrets)
 
     def create_incidents(self, events: list[Event]) -> list[Outcome]:
         """Return what became of each event; raises XsoarRefused or UnreadableAnswer."""
-        with self._turn:
-            started = time.monotonic()
-            answer = self._exchange(demisto.createIncidents, ([event.fields for event in events],))
-            try:
-                return match_created(events, answer)
-            except ForeignAnswer as foreign:
-                # A rule may have changed a lone incident, or linked it to an older one.
-                # If this answers another call instead, the answer to ours is about to arrive.
-                seconds = max(REST_SECONDS, time.monotonic() - started)
-                objects = created_objects(answer)
-                if len(events) > 1 or len(objects) > 1 or self._await_surplus(seconds):
-                    self._mark_desynchronized(str(foreign))
-                    raise
-                return [_outcome_of(objects[0], MAYBE_CREATED)]
-
-    # ---- log and health
-
-    def info(self, text: str, kind: str = "") -> None:
-        """Log a line without waiting for it; those of one kind leave the others their room."""
-        self._lines.setdefault(kind, deque(maxlen=MAX_LINES_OF_A_KIND)).append((demisto.info, text))
-
-    def error(self, text: str, kind: str = "") -> None:
-        """Log an error without waiting for it."""
-        self._lines.setdefault(kind, deque(maxlen=MAX_LINES_OF_A_KIND)).append(
-            (demisto.error, text)
-        )
-
-    def report(self, subject: str, problem: str) -> None:
-        """Show a problem in the health until its subject is reported with an empty text."""
-        if problem:
-            if self._problems.get(subject) != problem:
-                self.error(problem, subject)
-            self._problems[subject] = problem
-        elif self._problems.pop(subject, None):
-            self.info(f"{subject}: recovered", subject)
-
-    def flush(self) -> None:
-        """Send the waiting log lines, one call a level, and the health where it changed."""
-        kinds, self._lines = self._lines, {}
-        lines = list(itertools.chain.from_iterable(kinds.values()))
-        for log in dict.fromkeys(log for log, _ in lines):
-            with contextlib.suppress(XsoarRefused, UnreadableAnswer):
-                self.call(log, self._safe("\n".join(text for level, text in lines if level == log)))
-        health = self._safe(" ".join(self._problems.values()))
-        if health != self._reported_health:
-            with contextlib.suppress(XsoarRefused, UnreadableAnswer):
-                self.call(demisto.updateModuleHealth, health)
-                self._reported_health = health
-
-    def report_desynchronized(self) -> None:
-        """Send the health once more, without waiting: its answer could not be told from others."""
-        health = self._safe(" ".join(self._problems.values()))
-        self.send_unanswered("updateModuleHealth", {"err": health})
-
-    def send_unanswered(self, command: str, args: dict[str, Any]) -> None:
-        """Send a command whose answer nobody awaits: at the end, when calls do not return."""
-        # In the middle of another line it would only garble both.
-        if getattr(sys.stdout, "is_sending", False):
-            return
-        with contextlib.suppress(Exception), gevent.Timeout(1, False):
-            sys.stdout.write(
-                json.dumps({"type": "executeCommand", "command": command, "args": args}) + "\n"
-            )
-            sys.stdout.flush()
-
-    def beat(self, now: float) -> None:
-        """Send the heartbeat where a long call ended the platform's; ``now`` is monotonic."""
-        if self._last_heartbeat is not None and now - self._last_heartbeat >= HEARTBEAT_SECONDS:
-            self._last_heartbeat = now
-            with contextlib.suppress(XsoarRefused, UnreadableAnswer):
-                self.call(demisto.heartbeat, "the webhook is alive")
-
-    def is_broken(self) -> bool:
-        """Return whether XSOAR's end is closed: nothing else would notice while it is idle."""
-        poll = select.poll()
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            for end in (sys.stdin, sys.stdout):
-                poll.register(end.fileno(), 0)  # errors and hang-ups are always reported
-            return bool(poll.poll(0))
-        return False
-
-    def _safe(self, text: str) -> str:
-        text = plain_field(text)
-        for secret in self._secrets:
-            text = text.replace(secret, "<secret>")
-        return text
+        return created_outcomes(events, self.create(events))
 
 
-# ---- which incident is which event's
-
-
-def match_created(events: list[Event], answer: Any) -> list[Outcome]:
-    """Return what became of each event, by createIncidents' answer.
-
-    A pre-processing rule may drop one of a batch, so that a place in the answer proves nothing: the
-    marks count. Only where no object bears one, as many objects as events are in order. Where that
-    leaves a doubt, the outcome is MAYBE_CREATED: nobody gets somebody else's incident. Raises
-    UnreadableAnswer for an answer of no known shape, ForeignAnswer for one with the mark of an
-    event that was not sent.
-    """
-    objects = created_objects(answer)
-    found: dict[int, dict[str, Any]] = {}
-    places = {event.mark: place for place, event in enumerate(events)}
-    for place, created in enumerate(objects):
-        as_sent = place < len(events) and created.get("rawJSON") == events[place].fields["rawJSON"]
-        mark = events[place].mark if as_sent else mark_of(created.get("rawJSON"), places)
-        if mark is not None and mark not in places:
-            raise ForeignAnswer("an answer belonged to another call")
-        if mark is not None:
-            found.setdefault(places[mark], created)
-    if not found and len(objects) == len(events):
-        found = in_order(events, objects)
-    if len(found) < len(objects):  # any of those that are missing may be among the rest
-        return [_outcome_of(found.get(place), MAYBE_CREATED) for place in range(len(events))]
-    return [_outcome_of(found.get(place), DROPPED) for place in range(len(events))]
+def created_outcomes(events: list[Event], created: Created) -> list[Outcome]:
+    """Return what became of each event: where a doubt is left, the outcome is MAYBE_CREATED."""
+    found, otherwise = created.found, MAYBE_CREATED if created.in_doubt else DROPPED
+    return [_outcome_of(found.get(place), otherwise) for place in range(len(events))]
 
 
 def _outcome_of(created: dict[str, Any] | None, otherwise: Outcome) -> Outcome:
@@ -1250,44 +1092,6 @@ def _outcome_of(created: dict[str, Any] | None, otherwise: Outcome) -> Outcome:
         return otherwise
     # What has no ID does not exist for certain.
     return Outcome(200, created) if created.get("id") else MAYBE_CREATED
-
-
-def created_objects(answer: Any) -> list[dict[str, Any]]:
-    """Return the objects of an answer; raises UnreadableAnswer for one of no known shape."""
-    if isinstance(answer, dict) and "id" in answer:
-        answer = [answer]
-    if answer is None:  # how Go writes an empty list
-        answer = []
-    if not isinstance(answer, list):
-        raise UnreadableAnswer(
-            "createIncidents answered with something that is not a list of incidents"
-        )
-    if not all(isinstance(created, dict) and created for created in answer):
-        raise UnreadableAnswer("createIncidents answered with something that is not an incident")
-    return answer
-
-
-def in_order(events: list[Event], objects: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
-    """Return objects without marks by the places of their events; nothing where in doubt.
-
-    A lone object is the lone event's, unless both its name and its rawJSON are others: raises
-    ForeignAnswer. Of several the names count where all of them are there once, else their order,
-    unless an ID is there twice or a name is that of another event.
-    """
-    if len(events) == 1:
-        own, created = events[0].fields, objects[0]
-        if created.get("rawJSON") and created.get("name") != own["name"]:
-            raise ForeignAnswer("an answer belonged to another call")
-        return {0: created}
-    if len({str(created.get("id")) for created in objects}) < len(objects):
-        return {}
-    names = {event.fields["name"]: place for place, event in enumerate(events)}
-    given = [str(created.get("name")) for created in objects]
-    if len(names) == len(events) and set(given) == names.keys():
-        return {names[created["name"]]: created for created in objects}
-    if any(name in names and name != event.fields["name"] for name, event in zip(given, events)):
-        return {}
-    return {} if any(created.get("rawJSON") for created in objects) else dict(enumerate(objects))
 
 
 # -------------------------------------------------------------------------------------------------
@@ -1431,6 +1235,11 @@ class Writer:
         self.call_seconds = Histogram(CALL_SECONDS)
         self.call_incidents = Histogram(CALL_INCIDENTS)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether an incident waits for XSOAR, or is in a call."""
+        return self.is_calling or bool(self._queue)
+
     def check_open(self) -> None:
         """Raise ServiceUnavailable where nothing is taken any more."""
         if self._closed:
@@ -1446,7 +1255,8 @@ class Writer:
             for event in events:
                 self._settle(event, STOPPING)
             return
-        self._queue.put(events[0].delivery.sender, cut(events))
+        groups = cut(events) if len(events) > 1 else [events]
+        self._queue.put(events[0].delivery.sender, groups)
         self._arrived += 1
         self._work.set()
         if self._target and len(self._queue) >= self._target:
@@ -1813,6 +1623,38 @@ class SeenEvents:
 
 
 # -------------------------------------------------------------------------------------------------
+# Alerts: one incident from an alert's start to its end; AlertLifeApiModule has the rules
+# -------------------------------------------------------------------------------------------------
+
+
+def follow_alerts(
+    settings: Settings,
+    client: XsoarClient,
+    writer: Writer,
+    events: SeenEvents,
+    counters: Counters,
+) -> AlertLife | None:
+    """Return what gives each alert one incident, None where each event makes one."""
+    if not settings.follows_alerts:
+        return None
+    hooks = AlertHooks(
+        create=events.submit,
+        make_outcome=Outcome,
+        leaves_alert_free=lambda outcome: outcome in (DROPPED, REJECTED),
+        may_exist=lambda outcome: outcome == MAYBE_CREATED,
+        stopping=STOPPING,
+        add_entry=lambda incident, text: client.call(demisto.addEntry, incident, plain_field(text)),
+        is_busy=lambda: writer.is_busy,
+        add_count=counters.add,
+        report=client.error,
+    )
+    changes = MirrorChanges(to_json) if settings.alert_updates == "close" else None
+    alerts = AlertLife(hooks, OpenAlerts(to_json), AlertNotes(to_json), changes)
+    events.settled = alerts.event_settled
+    return alerts
+
+
+# -------------------------------------------------------------------------------------------------
 # Integration context: samples, seen events, and what commands leave there
 #
 # ContextKeeper copies samples, seen events, what was answered 202 and the status into the
@@ -1833,10 +1675,12 @@ class Samples:
     def __init__(self, worker: WorkerThread) -> None:
         self._worker = worker
         self._large: deque[tuple[int, dict[str, Any]]] = deque(maxlen=MAX_SAMPLES)
+        self._is_cutting = False
         self.items: deque[dict[str, Any]] = deque(maxlen=MAX_SAMPLES)
+        self.changed: Callable[[], None] = lambda: None  # called with each new item
 
     def add(self, event: Event) -> None:
-        """Keep a created event's fields; the next flush cuts large ones, off the request's path."""
+        """Keep a created event's fields; large ones are cut off the request's path."""
         # As a string within a string it may grow to twice its size.
         if event.size > MAX_SAMPLE_BYTES // 2:
             self._large.append((event.size, event.fields))
@@ -1845,13 +1689,23 @@ class Samples:
                 and sum(size for size, _ in self._large) > MAX_LARGE_SAMPLES_BYTES
             ):
                 self._large.popleft()
+            if not self._is_cutting:
+                self._is_cutting = True
+                gevent.spawn(self._cut_large)
         else:
             self.items.append(event.fields)
+            self.changed()
 
-    def cut_large(self) -> None:
-        """Cut the large ones down to MAX_SAMPLE_BYTES."""
-        while self._large:
-            self.items.append(self._worker.run(small_sample, self._large.popleft()[1]))
+    def _cut_large(self) -> None:
+        """Cut the large ones down to MAX_SAMPLE_BYTES; the worker thread may be busy for long."""
+        try:
+            while self._large:
+                self.items.append(self._worker.run(small_sample, self._large.popleft()[1]))
+                self.changed()
+        except WorkerBusy:  # the webhook stops
+            self._large.clear()
+        finally:
+            self._is_cutting = False
 
     def forget(self) -> None:
         """Forget all samples."""
@@ -1869,9 +1723,11 @@ class ContextKeeper:
         samples: Samples,
         events: SeenEvents,
         status: Callable[[], dict[str, Any]],
+        alerts: AlertLife | None = None,
     ) -> None:
         self._client = client
         # what is kept
+        self._alerts = alerts
         self._samples = samples
         self._events = events
         self._status = status
@@ -1895,12 +1751,13 @@ class ContextKeeper:
         self._promises = 0  # how often something was promised
         self._promises_written = 0
         self._written = Signal()
-        events.changed = self._changed.set
+        events.changed = samples.changed = self._changed.set
+        if alerts is not None:
+            alerts.changed, alerts.urgent = self._changed.set, self._flush_soon
 
     def add_sample(self, event: Event) -> None:
         """Keep a created event as a sample."""
         self._samples.add(event)
-        self._changed.set()
 
     def promise(self, events: Iterable[Event], seconds: float) -> bool:
         """Note that events are to be created; return whether the context has them in time."""
@@ -1944,8 +1801,6 @@ class ContextKeeper:
                 return True
             self._changed.clear()
             self._urgent.clear()
-            if not self._closing:  # the worker thread may be busy for longer than we have
-                self._samples.cut_large()
             if self._synchronize(write=True):
                 return True
             self._changed.set()
@@ -1998,6 +1853,8 @@ class ContextKeeper:
         elif write:
             self._promises_written = promises
             self._written.set()
+            if self._alerts is not None:
+                self._alerts.written()
         return True
 
     def _load(self, stored: Stored) -> None:
@@ -2014,6 +1871,11 @@ class ContextKeeper:
                 seen.move_to_end(key, last=False)
         while len(seen) > MAX_FOUND_IDS:
             seen.popitem(last=False)
+        if self._alerts is not None:
+            for damage in self._alerts.load(self._context or {}):
+                self._client.error(
+                    f"The integration context held damaged data, which is replaced: {damage}"
+                )
         self.restored = [promised_event(item) for item in stored.promised]
         self.promised.update((event.mark, event) for event in self.restored)
 
@@ -2042,6 +1904,8 @@ class ContextKeeper:
             stored = stored._replace(samples=[])
         if stored.reset in ("events", "all"):
             self._events.seen.clear()
+            if self._alerts is not None:
+                self._alerts.known.forget()
             stored = stored._replace(found={}, times={})
         self._client.info(f"generic-webhook-reset: {stored.reset} forgotten.")
         return stored
@@ -2065,6 +1929,8 @@ class ContextKeeper:
                 context[TIMES_KEY] = to_json({key: int(at) for key, at in times.items()})
             found |= {key: event.metadata.get("id") for key, event in seen.items()}
             context[FOUND_KEY] = to_json(dict(list(found.items())[-MAX_FOUND_IDS:]))
+        if self._alerts is not None:
+            self._alerts.write(context, self.read.is_set())
         if self.read.is_set():
             context.pop(PROMISED_KEY, None)
             if self.promised:
@@ -2082,14 +1948,15 @@ class ContextKeeper:
         left = MAX_PROMISED_BYTES
         lost = []
         for event in list(self.promised.values()):
-            text = to_json(
-                {
-                    "fields": event.fields,
-                    "key": event.key,
-                    "request": event.delivery.id,
-                    "index": event.index,
-                }
-            )
+            item: dict[str, Any] = {
+                "fields": event.fields,
+                "key": event.key,
+                "request": event.delivery.id,
+                "index": event.index,
+            }
+            if event.alert is not None:
+                item["alert"] = event.alert
+            text = to_json(item)
             size = byte_length(text)
             if size > left:
                 lost.append(event.delivery.id)
@@ -2113,7 +1980,7 @@ def found_events(stored: Stored) -> dict[str, Any]:
 
 def remembers_events(settings: Settings) -> bool:
     """Return whether an instance distinguishes seen events from new ones."""
-    return bool(settings.duplication_paths) or settings.authenticator.identifies
+    return bool(settings.duplication_paths) or settings.credentials.identifies
 
 
 def promised_event(item: dict[str, Any]) -> Event:
@@ -2125,6 +1992,8 @@ def promised_event(item: dict[str, Any]) -> Event:
         mark = f'"webhook":{{"delivery":"{delivery_id}/{index}"}}'
         fields["rawJSON"] = f"{fields['rawJSON'][:-1]},{mark}}}"
     event = Event(fields, item["key"], index)
+    with contextlib.suppress(TypeError):  # of an earlier version, or damaged
+        event.alert = Alert(*item["alert"]) if item.get("alert") else None
     Delivery(delivery_id, None, [event]).answered_early = True
     return event
 
@@ -2161,23 +2030,27 @@ class Webhook:
         connections: ConnectionRegistry,
         counters: Counters,
         worker: WorkerThread,
+        alerts: AlertLife | None = None,
     ) -> None:
         # its parts
         self._settings = settings
         self._client = client
         self._writer = writer
-        self._events = events
+        self._intake = events if alerts is None else alerts
         self._keeper = keeper
         self._connections = connections
         self._counters = counters
         self._worker = worker
         self._app = build_app(self, settings)
         # who sends
-        self._authenticator = settings.authenticator
+        self._credentials = settings.credentials
         self._knows_sources = bool(settings.trusted_proxies or settings.allowed_sources)
         self._failed_logins = FailedLogins()
+        self.refusals = Refusals()
         # what events become
         self._remembers = remembers_events(settings)
+        self._ignores = bool(settings.ignore_when)
+        self._needs_context = self._remembers or alerts is not None
         self._misses: Counter[str] = Counter()  # in a row, by parameter
         self._watched = [
             name
@@ -2185,27 +2058,48 @@ class Webhook:
             if getattr(settings, name) not in (default, None)
         ]
         self.senders = BoundedCounter(MAX_SENDERS_COUNTED)
+        self.ignored = RuleCounter(rule.text for rule in settings.ignore_when.rules)
         self._unknown: Counter[tuple[str, ...]] = Counter()  # events by the keys of their payloads
         # early answers
         self._deliveries: deque[Delivery] = deque()  # that may have to be answered 202, by time
         self._delivered = Signal()
         self._lost: deque[tuple[float, str]] = deque(maxlen=20)  # when and which delivery
-        events.settled = self.event_settled
+        self._intake.settled = self.event_settled
 
     def answer(self, request: Request) -> Answer | None:
         """Return a request's answer, None where Request.reply comes later; raises HTTPError."""
         if self._knows_sources:
             self._admit(request)
         head = request.head
-        if head.handler is None:
-            head.handler = find_handler(self._app, head)
-            head.notes = HeadNotes(
-                self._settings.handshakes and asks_by_head(head.headers, head.query)
-            )
         try:
+            if head.handler is None:
+                head.handler = find_handler(self._app, head)
+                head.notes = HeadNotes(asks_by_head(head.headers, head.query))
             return head.handler(request)
-        except (ProofError, PayloadError, HandshakeError) as error:
-            raise as_http_error(error) from None
+        # An error that a variable of this frame named would keep the request in memory.
+        except (ProofError, PayloadError, SnsError) as error:
+            is_missing = isinstance(error, MissingCredentials)
+            raise self._noted(request, as_http_error(error), is_missing) from None
+        except HTTPError as error:
+            raise self._noted(request, error) from None
+
+    def _noted(self, request: Request, error: HTTPError, is_missing: bool = False) -> HTTPError:
+        """Keep a refusal that is the sender's to correct, with names but no values; return it."""
+        head, status = request.head, error.status
+        if not 400 <= status < 500:
+            return error
+
+        def describe() -> Refusal:
+            came = [name for name in head.headers if names_a_secret(name)] if status == 401 else ()
+            path = self._settings.hidden.hide(head.path)
+            expected = self._credentials.expected_at(head.path) if is_missing else ""
+            asked = head.method, path
+            return describe_refusal(status, request.address, asked, error.sentence, came, expected)
+
+        # A body that ends too early is nobody's to correct.
+        is_whole = status != 400 or request.complete
+        self.refusals.add(request.address, describe, is_whole and head.method in EVENT_METHODS)
+        return error
 
     def _admit(self, request: Request) -> None:
         """Find out where a request comes from; raises HTTPError (403) for a forbidden place."""
@@ -2214,10 +2108,10 @@ class Webhook:
         request.address = source_address(request.address, forwarded_for, settings.trusted_proxies)
         if not is_allowed(request.address, settings.allowed_sources):
             self._counters.add("requests from other addresses")
-            raise HTTPError(
-                403,
-                "This address may not send to this webhook; add it to Allowed sources in XSOAR.",
+            refusal = (
+                "This address may not send to this webhook; add it to Allowed sources in XSOAR."
             )
+            raise self._noted(request, HTTPError(403, refusal))
 
     def receive(self, request: Request) -> Answer | None:
         """POST, and methods that the instance accepts in addition: make incidents of the body.
@@ -2225,29 +2119,32 @@ class Webhook:
         The answer, their metadata, leaves once XSOAR has created them.
         """
         headers, notes = request.headers, request.head.notes
-        if not notes.authenticated:
-            refusal = self._refusal(request)
-            if refusal is not None:
-                return self._answer_unsigned(request, refusal)
+        proof = None if notes.authenticated else self._verify_head(request)
+        if proof is not None and proof.refusal is not None:
+            return self._answer_unsigned(request, proof.refusal)
         if "content-encoding" in headers:
             supported_encoding(headers["content-encoding"])
         if self._connections.stopping:
             raise ServiceUnavailable(STOPPING_SENTENCE)
         self._writer.backlog.check_room(request.address)
-        if not self._authenticator.signs_body:
+        is_signed = proof is not None and not proof.by_head
+        if not is_signed:
             request.mark_authenticated()
         body = request.read_body()
         request.hold_shutdown()
-        if self._authenticator.signs_body:
-            self._verify_body(request, body)
+        credential = proof.credential if proof is not None else notes.credential
+        if proof is not None and is_signed:
+            credential = self._verify_body(request, proof, body)
             request.mark_authenticated()
-        if notes.may_be_handshake or (self._settings.handshakes and asks_by_body(body)):
+        if notes.may_be_handshake or asks_by_body(body):
             done = self._answer_handshake(request, body, True)
             if done:
                 return done
-        delivery = self._make_delivery(request, body)
-        if not notes.authenticated and self._authenticator.result_is_cacheable:
-            notes.authenticated = True
+        delivery = self._make_delivery(request, body, credential, is_signed)
+        if self.refusals.refused:
+            self.refusals.succeeded(request.address)
+        if proof is not None and not is_signed and (credential is None or credential.in_headers):
+            notes.authenticated, notes.credential = True, credential
             request.cache_head()
         del body  # its events are all that is needed while XSOAR takes them
         return self._create(delivery)
@@ -2258,13 +2155,12 @@ class Webhook:
         Anything else is 405, a wrong proof 401.
         """
         head = request.head
-        refusal = self._refusal(request)
-        done = self._answer_handshake(
-            request, b"", refusal is None and not self._authenticator.signs_body
-        )
+        proof = self._verify_head(request)
+        refusal = proof.refusal
+        done = self._answer_handshake(request, b"", proof.by_head)
         if done:
             return done
-        if head.method in self._settings.other_methods:
+        if head.method == "GET" and self._settings.accept_get:
             return self.receive(request)
         # A sender that tries a token learns whether it is right, so it is counted and slowed down
         # as any other.
@@ -2273,13 +2169,13 @@ class Webhook:
         )
         if refusal is not None and (not isinstance(refusal, MissingCredentials) or tries_token):
             raise self._failed(refusal, request)
-        raise not_allowed(("POST", *sorted(self._settings.other_methods)))
+        raise not_allowed((*EVENT_METHODS, *(["GET"] if self._settings.accept_get else [])))
 
     def report_metrics(self, request: Request) -> Answer:
         """GET /metrics: the counters in Prometheus' text format, for those with credentials."""
-        refusal = None if self._authenticator.signs_body else self._refusal(request)
-        if refusal is not None:
-            raise self._failed(refusal, request)
+        proof = None if self._credentials.only_sign else self._verify_head(request)
+        if proof is not None and not proof.by_head:
+            raise self._failed(proof.refusal or ProofError(UNSIGNED_METRICS), request)
         text = metrics_text(self._counters, self._connections, self._writer, self.senders)
         return Answer(200, text.encode(), METRICS_TYPE)
 
@@ -2291,23 +2187,16 @@ class Webhook:
 
     # ---- who sent it
 
-    def _refusal(self, request: Request) -> ProofError | None:
-        """Return what head and query are refused with, None where they prove the sender."""
-        try:
-            self._authenticator.verify_headers(
-                request.headers, request.head.query, request.head.repeated
-            )
-        except ProofError as refusal:
-            return refusal.with_traceback(None)  # whose frames would keep the request in memory
-        return None
+    def _verify_head(self, request: Request) -> Proof:
+        head = request.head
+        return self._credentials.verify_head(head.path, head.headers, head.query, head.repeated)
 
     def _answer_unsigned(self, request: Request, refusal: ProofError) -> Answer:
         """Answer an unproven POST that is a vendor's handshake; raises the refusal of any other."""
         head = request.head
         # A sender that asks before it sends its body, or compresses it, sends no handshake.
         if (
-            self._settings.handshakes
-            and isinstance(refusal, MissingCredentials)
+            isinstance(refusal, MissingCredentials)
             and not head.chunked
             and not head.expects_continue
             and may_be_handshake(head.method, request.headers, request.length)
@@ -2324,13 +2213,10 @@ class Webhook:
 
         It is counted, and what it has to report is shown in the health.
         """
-        if not self._settings.handshakes:
-            return None
         head = request.head
-        call = HandshakeRequest(
-            head.method, request.headers, head.query, body, self._settings.proxy
-        )
-        done = answer_handshake(call, self._authenticator, authenticated)
+        confirm = functools.partial(confirm_subscription, use_proxy=self._settings.proxy)
+        call = HandshakeRequest(head.method, request.headers, head.query, body, head.path, confirm)
+        done = answer_handshake(call, self._credentials, authenticated)
         if done is None:
             return None
         self._counters.add("handshakes answered")
@@ -2339,13 +2225,11 @@ class Webhook:
             self._client.report(f"{done.vendor}'s handshake", notice)
         return Answer(200, done.content, done.content_type, done.headers)
 
-    def _verify_body(self, request: Request, body: bytes) -> None:
+    def _verify_body(self, request: Request, proof: Proof, body: bytes) -> Credential:
         try:
-            # Hashing 25 MB takes longer than the others should wait.
-            if len(body) > SMALL_BODY_BYTES:
-                self._work(request, self._authenticator.verify_body, request.headers, body)
-            else:
-                self._authenticator.verify_body(request.headers, body)
+            # Hashing 25 MB takes longer than the others should wait, and is done once a secret.
+            run = functools.partial(self._work, request) if len(body) > SMALL_BODY_BYTES else None
+            return self._credentials.verify_body(proof, body, run)
         except ProofError as refusal:
             raise self._failed(refusal, request) from None
 
@@ -2359,19 +2243,29 @@ class Webhook:
 
     # ---- what it says
 
-    def _make_delivery(self, request: Request, body: bytes) -> Delivery:
+    def _make_delivery(
+        self, request: Request, body: bytes, credential: Credential | None, is_signed: bool
+    ) -> Delivery:
         """Return the delivery of a body; large ones, and many events, go to the worker thread."""
         settings, headers, context = self._settings, request.headers, self._context(request)
-        now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
-        delivery_id = new_delivery_id()
+        now, delivery_id = time_text(), new_delivery_id()
         encoding = headers.get("content-encoding", "")
         # What a signature does not cover makes no event.
-        query = None if self._authenticator.signs_body else context.query
+        query = None if is_signed else context.query
         kind, keep = headers.get("content-type", ""), settings.keep_unreadable
         read = (body, kind, encoding, query, keep, TextReader)
+        ignored: list[str] | None = [] if self._ignores else None
+        origin = NO_ORIGIN
+        if credential is not None and (is_signed or credential.label):
+            origin = Origin(credential.label, body if is_signed else None)
 
         def make(items: Items) -> list[Event]:
-            return make_events(items, context, settings, now, delivery_id)
+            return make_events(
+                items, context, settings, now, delivery_id, check_room, origin, ignored
+            )
+
+        def check_room(count: int) -> None:
+            self._writer.backlog.check_room(request.address, count)
 
         events: list[Event]
         if len(body) > SMALL_BODY_BYTES or is_compressed(body, encoding):
@@ -2384,8 +2278,10 @@ class Webhook:
             events = make(items)
         if len(body) > SMALL_BODY_BYTES or len(events) > MAX_EVENTS_ON_LOOP:
             request.reserve(max(0, sum(event.size for event in events) - len(body)))
-        if self._authenticator.identifies:
-            self._identify(request, events)
+        if ignored is not None:
+            self._count_ignored(ignored, len(events))
+        if credential is not None and self._credentials.identifies:
+            self._identify(request, events, credential)
         if self._watched:
             self._count_misses(events, now)
         if settings.recognize != "off":
@@ -2397,8 +2293,9 @@ class Webhook:
         try:
             return self._worker.run(function, *args, seconds=PARSER_SECONDS, sender=request.address)
         except WorkerBusy:
+            busy = "Large bodies keep the webhook busy; send this one again later."
             raise ServiceUnavailable(
-                "Large bodies keep the webhook busy; send this one again later."
+                STOPPING_SENTENCE if self._connections.stopping else busy
             ) from None
 
     def _context(self, request: Request) -> RequestContext:
@@ -2420,12 +2317,13 @@ class Webhook:
             known = head.notes.context = context._replace(shared=Shared(fields, text, text))
         return known
 
-    def _identify(self, request: Request, events: list[Event]) -> None:
+    def _identify(self, request: Request, events: list[Event], credential: Credential) -> None:
         """Give the events the delivery's id as their key where nothing else is one."""
-        event_id = self._authenticator.event_id(request.headers)
+        event_id = self._credentials.event_id(credential, request.headers)
         for place, event in enumerate(events) if event_id is not None else ():
             index = f"[{place}]" if len(events) > 1 else ""
-            event.key = event.key or shorten_key(f"webhook-id:{event_id}{index}")
+            if event.alert is None:
+                event.key = event.key or shorten_key(f"webhook-id:{event_id}{index}")
 
     def _count_misses(self, events: list[Event], trigger_time: str) -> None:
         """Log once a parameter whose paths have found nothing in many events in a row."""
@@ -2441,6 +2339,16 @@ class Webhook:
                         f"{display}: the last {MISSES_REPORTED} events had no value at its paths; "
                         "compare them with an incident's raw JSON."
                     )
+
+    def _count_ignored(self, rules: list[str], others: int) -> None:
+        """Count ignored events by rule, and log once the rules that have met none in many."""
+        if rules:
+            self._counters.add("events ignored", len(rules))
+        for rule in self.ignored.add(rules, len(rules) + others):
+            self._client.info(
+                f"Ignore events where: the rule {rule} has met none of {RULE_EVENTS} events; "
+                "compare it with an incident's raw JSON."
+            )
 
     def _count_senders(self, events: list[Event]) -> None:
         for event in events:
@@ -2465,9 +2373,11 @@ class Webhook:
 
     def _create(self, delivery: Delivery) -> Answer | None:
         """Hand the events on; the request is answered when all of them are settled."""
+        if not delivery.events:
+            return Answer(content=encode_answer([]))  # all were ignored
         try:
             self._writer.check_open()
-            if self._remembers and not self._keeper.loaded.wait(
+            if self._needs_context and not self._keeper.loaded.wait(
                 self._settings.answer_seconds or WITHDRAW_SECONDS
             ):
                 raise ServiceUnavailable(
@@ -2483,9 +2393,9 @@ class Webhook:
                 self._deliveries.popleft()
             self._deliveries.append(delivery)
             self._delivered.set()
-        if self._remembers and (without_key := sum(event.key is None for event in delivery.events)):
+        if self._remembers and (without_key := sum(map(has_no_key, delivery.events))):
             self._counters.add("events without a key", without_key)
-        self._events.submit(delivery.events)
+        self._intake.submit(delivery.events)
         return None
 
     def event_settled(self, event: Event) -> None:
@@ -2513,7 +2423,7 @@ class Webhook:
             self._report_lost(delivery, events)
         elif request is not None:
             outcomes = outcomes_of(events)
-            if any(outcome.status != 200 for outcome in outcomes):
+            if [outcome for outcome in outcomes if outcome.status != 200]:
                 request.reply(self._failure_answer(delivery, events).answer())
             else:
                 created = [outcome.created for outcome in outcomes if outcome.created is not None]
@@ -2595,7 +2505,7 @@ class Webhook:
             try:
                 self._writer.check_open()
                 self._writer.backlog.add(delivery)
-                return self._events.submit([event])
+                return self._intake.submit([event])
             except ServiceUnavailable:
                 gevent.sleep(1)
 
@@ -2608,6 +2518,7 @@ class Webhook:
             self._keeper.early_answer_settled(event)
             return
         again = Event(event.fields, event.key, event.index)
+        again.alert = event.alert
         Delivery(event.delivery.id, None, [again]).answered_early = True
         self._keeper.promised[again.mark] = again
         gevent.spawn(self._resume, again)
@@ -2655,8 +2566,13 @@ MISSED: dict[str, Callable[[Event, Settings, str], bool]] = {
     ),
     "occurred_from": lambda event, settings, now: event.fields["occurred"] == now,
     "severity_from": lambda event, settings, now: "severity" not in event.fields,
-    "duplication_paths": lambda event, settings, now: event.key is None,
+    "duplication_paths": lambda event, settings, now: has_no_key(event),
 }
+
+
+def has_no_key(event: Event) -> bool:
+    """Return whether nothing tells an event from others."""
+    return event.key is None and event.alert is None
 
 
 def encode_answer(created: list[dict[str, Any]]) -> bytes:
@@ -2670,14 +2586,16 @@ def encode_answer(created: list[dict[str, Any]]) -> bytes:
 class HeadNotes:
     """What the application has found out from a head, for all requests with the same head."""
 
-    __slots__ = ("authenticated", "context", "may_be_handshake")
+    __slots__ = ("authenticated", "context", "credential", "may_be_handshake")
 
     def __init__(self, may_be_handshake: bool) -> None:
         self.may_be_handshake = may_be_handshake
         self.authenticated = False  # which depends on nothing but this head
+        self.credential: Credential | None = None  # by which it is so
         self.context: RequestContext | None = None  # what its incidents keep of it
 
 
+EVENT_METHODS = ["POST", "PUT", "PATCH"]
 PROBE_METHODS = ["GET", "HEAD", "OPTIONS"]  # with which vendors ask before they send
 # Any path is an event's but these two. (?s:) because a path may hold a line feed.
 ANY_PATH = r"/<path:re:(?!(?:health|metrics)\Z)(?s:.*)>"
@@ -2690,8 +2608,7 @@ def build_app(webhook: Webhook, settings: Settings) -> bottle.Bottle:
     app.route(
         "/metrics", ["GET", "HEAD"], webhook.report_metrics if settings.metrics else refuse_metrics
     )
-    event_methods = {"POST", *settings.other_methods}.difference(PROBE_METHODS)
-    app.route(ANY_PATH, sorted(event_methods), webhook.receive)
+    app.route(ANY_PATH, EVENT_METHODS, webhook.receive)
     app.route(ANY_PATH, PROBE_METHODS, webhook.answer_probe)
     return app
 
@@ -2724,12 +2641,12 @@ def refuse_metrics(request: Request) -> Answer:
     )
 
 
-def as_http_error(error: ProofError | PayloadError | HandshakeError) -> HTTPError:
+def as_http_error(error: ProofError | PayloadError | SnsError) -> HTTPError:
     """Return the answer to what a library of ours refuses."""
     if isinstance(error, ProofError):
         challenge = {"WWW_Authenticate": error.challenge} if error.challenge else {}
         return HTTPError(401, error.sentence, **challenge)
-    if isinstance(error, HandshakeError):
+    if isinstance(error, SnsError):
         if error.retry_seconds:
             return HTTPError(503, error.sentence, Retry_After=str(error.retry_seconds))
         return HTTPError(400 if error.is_senders_fault else 502, error.sentence)
@@ -2799,8 +2716,11 @@ def test_module(settings: Settings) -> str:
             mistakes += filter(None, [certificate_problem(settings.certificate)])
     except CertificateError as mistake:
         mistakes.append(str(mistake))
+    notes = settings.notes()
     if mistakes:
-        raise ValueError("\n".join(mistakes))
+        raise ValueError("\n".join([*mistakes, *notes]))
+    for note in notes:
+        demisto.info(note)
     return "ok"
 
 
@@ -2851,8 +2771,8 @@ def reset_command(args: dict[str, Any]) -> CommandResults:
 
 RESETS = {
     "samples": (SAMPLES_KEY,),
-    "events": (FOUND_KEY, TIMES_KEY),
-    "all": (SAMPLES_KEY, FOUND_KEY, TIMES_KEY),
+    "events": (FOUND_KEY, TIMES_KEY, OPEN_KEY),
+    "all": (SAMPLES_KEY, FOUND_KEY, TIMES_KEY, OPEN_KEY),
 }
 
 
@@ -2871,22 +2791,80 @@ def status_command() -> CommandResults:
         "QueuedBytes": status.get("queued_bytes"),
         "IncidentsCreated": counters.get("incidents created", 0),
         "Duplicates": counters.get("duplicates", 0),
+        "OpenAlerts": status.get("open_alerts", 0),
+        "EndedAlerts": counters.get("alerts ended", 0),
+        "WaitingNotes": status.get("waiting_notes", 0),
         "FailedAuthentications": counters.get("failed authentications", 0),
         "Answers": status.get("answers") or {},
         "Senders": status.get("senders") or {},
+        "Ignored": status.get("ignored") or {},
+        "Refusals": status.get("refusals") or [],
         "Counters": counters,
     }
     table = {
         name: value
         for name, value in outputs.items()
-        if name not in ("Answers", "Counters", "Senders")
+        if name not in ("Answers", "Counters", "Senders", "Ignored", "Refusals")
     }
     table |= {f"Answers {code}": count for code, count in outputs["Answers"].items()}
     table |= {f"Events of {sender}": count for sender, count in outputs["Senders"].items()}
+    table |= {f"Ignored by {rule}": count for rule, count in outputs["Ignored"].items()}
     readable = tableToMarkdown("Generic Webhook", table, headers=list(table))
+    if outputs["Refusals"]:
+        readable += "\n" + tableToMarkdown("Last refusals, the newest first", outputs["Refusals"])
     return CommandResults(
         outputs_prefix="GenericWebhook.Status", outputs=outputs, readable_output=readable
     )
+
+
+# ---- mirroring: XSOAR asks each minute, and each of these runs in a container of its own
+
+NOT_NOW = "skip update: "  # how the platform is told that nothing is wrong with the incident
+
+
+def stored_version() -> tuple[dict[str, Any], Any]:
+    """Return the integration context and its version."""
+    versioned = demisto.getIntegrationContextVersioned(True) or {}
+    return read_context(versioned.get("context"))[0], versioned.get("version", -1)
+
+
+def modified_command() -> GetModifiedRemoteDataResponse:
+    """get-modified-remote-data: the incidents that an alert's end closes, or opens again."""
+    return GetModifiedRemoteDataResponse(list(pending_changes(stored_version()[0])))
+
+
+def remote_data_command(args: dict[str, Any]) -> GetRemoteDataResponse:
+    """get-remote-data: what becomes of an incident; it is handed over once.
+
+    Raises ValueError, after which XSOAR asks again.
+    """
+    mark = str(args.get("id") or "")
+    for attempt in range(RESET_TRIES):
+        context, version = stored_version()
+        change = hand_over(context, mark)
+        if change is None:
+            return GetRemoteDataResponse({"id": mark}, [])
+        try:
+            demisto.setIntegrationContextVersioned(texts_of(context), version, True)
+            break
+        except ValueError as error:
+            if attempt + 1 == RESET_TRIES:
+                raise ValueError(f"{NOT_NOW}the integration context has changed: {error}") from None
+            time.sleep(RETRY_PAUSE_SECONDS)
+    contents: dict[str, Any] = {"dbotIncidentReopen": True}
+    if change is not None and change.closes:
+        contents = {
+            "dbotIncidentClose": True,
+            "closeReason": "Resolved",
+            "closeNotes": plain_field(change.text),
+        }
+    entry = {"Type": EntryType.NOTE, "ContentsFormat": EntryFormat.JSON, "Contents": contents}
+    return GetRemoteDataResponse({"id": mark}, [entry])
+
+
+def mapping_fields_command() -> GetMappingFieldsResponse:
+    """get-mapping-fields: what Select schema shows; nothing is mirrored out."""
+    return GetMappingFieldsResponse([SchemeTypeMapping("Generic Webhook", {})])
 
 
 class Service:
@@ -2894,7 +2872,7 @@ class Service:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._client = XsoarClient(settings.authenticator.secrets)
+        self._client = XsoarClient(settings.credentials.secrets)
         self._counters = Counters()
         self._connections = ConnectionRegistry(self._counters)
         self._writer = Writer(self._client)
@@ -2902,8 +2880,9 @@ class Service:
         self._worker = WorkerThread()
         self._started = datetime.now(UTC)
         events = SeenEvents(self._writer, self._counters, settings.duplicate_seconds)
+        self._alerts = follow_alerts(settings, self._client, self._writer, events, self._counters)
         self._keeper = ContextKeeper(
-            self._client, settings, Samples(self._worker), events, self._status
+            self._client, settings, Samples(self._worker), events, self._status, self._alerts
         )
         self._webhook = Webhook(
             settings,
@@ -2914,6 +2893,7 @@ class Service:
             self._connections,
             self._counters,
             self._worker,
+            self._alerts,
         )
         self._stop = Signal()
 
@@ -2932,8 +2912,11 @@ class Service:
             self._tick,
             self._send_log_and_heartbeat,
             self._serve,
+            *([self._alerts.write_notes] if self._alerts is not None else ()),
         ):
             gevent.spawn(self._keep_running, task)
+        for note in self._settings.notes():
+            self._client.info(note)
         for mistake in self._settings.mistakes:
             self._client.report(str(mistake).partition(":")[0], str(mistake))
         try:
@@ -3021,10 +3004,13 @@ class Service:
             now = time.monotonic()
             self._connections.sweep(now)
             self._writer.withdraw(now)
+            if self._alerts is not None:
+                self._alerts.withdraw(now)
             if self._client.is_broken() or self._client.out_of_step:
                 self._exit_after_connection_loss()
             self._watch_worker(now)
             self._webhook.report_lost_incidents(now)
+            self._client.report("Refused deliveries", self._webhook.refusals.problem())
             if now - reported >= REPORT_SECONDS:
                 reported = now
                 self._log_counters()
@@ -3044,6 +3030,10 @@ class Service:
             },
             "counters": self._counters.totals(),
             "senders": dict(self._webhook.senders.counts.most_common()),
+            "open_alerts": len(self._alerts.known) if self._alerts is not None else 0,
+            "waiting_notes": len(self._alerts.notes) if self._alerts is not None else 0,
+            "ignored": dict(self._webhook.ignored.counts),
+            "refusals": self._webhook.refusals.rows(),
         }
 
     def _log_counters(self) -> None:
@@ -3105,6 +3095,8 @@ class Service:
         """Finish what was accepted, refuse what comes later, flush; within DRAIN_SECONDS."""
         self._connections.stopping = True
         stopped = time.monotonic()
+        if self._alerts is not None:
+            self._alerts.hurry()
         while (passed := time.monotonic() - stopped) < DRAIN_SECONDS:
             promised_in_flight = self._keeper.promised and self._writer.is_calling
             reading = self._connections.reading() and passed < READING_SECONDS
@@ -3112,6 +3104,9 @@ class Service:
                 break
             gevent.sleep(0.02)
         self._writer.close()
+        self._worker.close()
+        if self._alerts is not None:
+            self._alerts.close()
         self._connections.end_reading()
         gevent.sleep(0.2)  # the answers leave
         self._log_counters()
@@ -3151,15 +3146,21 @@ def main() -> None:
     settings = Settings.from_params(demisto.params())
     try:
         if command == "test-module":
-            return_results(test_module(settings))
+            return_results(test_module(without_closing(settings)))
         elif command == "fetch-incidents":
             demisto.incidents(fetch_samples())
         elif command == "generic-webhook-reset":
             return_results(reset_command(demisto.args()))
         elif command == "generic-webhook-status":
             return_results(status_command())
+        elif command == "get-modified-remote-data":
+            return_results(modified_command())
+        elif command == "get-remote-data":
+            return_results(remote_data_command(demisto.args()))
+        elif command == "get-mapping-fields":
+            return_results(mapping_fields_command())
         elif command == "long-running-execution":
-            long_running_execution(settings)
+            long_running_execution(without_closing(settings))
         else:
             raise NotImplementedError(f"Generic Webhook has no command {command}.")
     except Exception as error:

@@ -413,6 +413,7 @@ class TestContextKeeper:
         keeping = Keeping(monkeypatch, {}).load()
         keeping.keeper.add_sample(event_named("small"))
         keeping.keeper.add_sample(event_named("large", 50_000))
+        await_that(lambda: len(keeping.samples.items) == 2)
         keeping.see("id:1", "1")
         assert keeping.keeper.flush()
         demisto.integrationContext["reset"] = what
@@ -424,7 +425,7 @@ class TestContextKeeper:
         assert bool(keeping.stored("found_ids")) == bool(keeping.events.seen) == events
         assert keeping.client.logged == [f"generic-webhook-reset: {what} forgotten."]
 
-    def test_large_samples_are_cut_at_the_next_write_and_the_newest_are_kept(
+    def test_large_samples_are_cut_by_the_worker_thread_and_the_newest_are_kept(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(webhook, "MAX_LARGE_SAMPLES_BYTES", 500_000)
@@ -433,6 +434,7 @@ class TestContextKeeper:
             raw = json.dumps({"n": number, "text": "x" * 200_000})
             keeping.keeper.add_sample(webhook.Event({"name": str(number), "rawJSON": raw}, None, 0))
         assert not keeping.samples.items
+        await_that(lambda: len(keeping.samples.items) == 2)
         assert keeping.keeper.flush()
         kept = keeping.stored("sample_events")
         assert [sample["name"] for sample in kept] == ["1", "2"]
@@ -642,7 +644,8 @@ class TestPromises:
             assert raw.startswith('{"price": 1.10,"headers":{},')
             assert json.loads(raw)["webhook"] == {"delivery": event.mark}
             assert (event.key, event.index, event.delivery.answered_early) == ("id:1", 0, True)
-        assert webhook.match_created([first, second], [second.fields | {"id": "2"}]) == [
+        created = webhook.match_incidents([first, second], [second.fields | {"id": "2"}])
+        assert webhook.created_outcomes([first, second], created) == [
             webhook.DROPPED,
             webhook.Outcome(200, second.fields | {"id": "2"}),
         ]

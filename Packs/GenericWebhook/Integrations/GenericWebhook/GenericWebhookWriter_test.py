@@ -609,7 +609,7 @@ class TestWriter:
             monkeypatch.undo()
             raise KeyError("unforeseen")
 
-        monkeypatch.setattr(webhook, "match_created", fail)
+        monkeypatch.setattr(webhook, "created_outcomes", fail)
         monkeypatch.setattr(demisto, "createIncidents", desk.xsoar.create)
         senders = desk.send_behind_a_call("a")
         assert outcomes_of(senders[0]) == [webhook.MAYBE_CREATED]

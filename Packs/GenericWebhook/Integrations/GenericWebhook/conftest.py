@@ -1,5 +1,5 @@
 """The fixtures that several test files of this folder use."""
 
-from test_data.helpers import application, at, quick, xsoar_end
+from test_data.helpers import application, at, quick
 
-__all__ = ["application", "at", "quick", "xsoar_end"]
+__all__ = ["application", "at", "quick"]

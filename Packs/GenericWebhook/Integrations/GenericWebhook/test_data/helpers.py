@@ -3,10 +3,8 @@
 import base64
 import contextlib
 import json
-import os
 import re
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -150,8 +148,11 @@ class Application:
         self.writer = HeldWriter(self.client)
         self.events = webhook.SeenEvents(self.writer, self.counters, None)
         worker = webhook.WorkerThread()
+        self.alerts = webhook.follow_alerts(
+            self.settings, self.client, self.writer, self.events, self.counters
+        )
         self.keeper = webhook.ContextKeeper(
-            self.client, self.settings, webhook.Samples(worker), self.events, dict
+            self.client, self.settings, webhook.Samples(worker), self.events, dict, self.alerts
         )
         self.keeper.loaded.set()
         self.webhook = webhook.Webhook(
@@ -163,6 +164,7 @@ class Application:
             self.connections,
             self.counters,
             worker,
+            self.alerts,
         )
         self.failures: list[BaseException] = []
         self.server = webhook.Server(
@@ -259,100 +261,6 @@ def posted(
     return b"\r\n".join(head) + body
 
 
-# ---- XSOAR's end of the connection
-
-
-class XsoarEnd:
-    """XSOAR's end of the connection: once it is open, descriptors 0 and 1 are pipes to it.
-
-    A test opens it itself: pytest puts descriptors of its own there between a fixture and its test.
-    """
-
-    def __init__(self) -> None:
-        self._kept = os.dup(0), os.dup(1)
-        self._in = self._out = -1
-        self._read = b""
-        self._running: list[gevent.Greenlet] = []
-
-    def open(self) -> None:
-        theirs, self._out = os.pipe()
-        self._in, ours = os.pipe()
-        os.dup2(theirs, 0)
-        os.dup2(ours, 1)
-        os.close(theirs)
-        os.close(ours)
-
-    def answer(self, *answers: bytes) -> gevent.Greenlet:
-        """Answer the next lines; the greenlet returns them."""
-
-        def answer() -> list[bytes]:
-            lines = []
-            for data in answers:
-                lines.append(self.read_line())
-                self.write(data)
-            return lines
-
-        self._running.append(gevent.spawn(answer))
-        return self._running[-1]
-
-    def client(self) -> webhook.XsoarClient:
-        """Open the connection and return a client that has taken it over."""
-        self.open()
-        client = webhook.XsoarClient((b"s3cret-value",))
-        client.take_over()
-        server = self.answer(b'"one"\n')
-        assert client.call(ask, "first") == "one"
-        assert server.get(timeout=10) == [b"first\n"]
-        return client
-
-    def read_line(self) -> bytes:
-        """Return the next line the integration has written, empty once there will be none."""
-        while b"\n" not in self._read:
-            gevent.socket.wait_read(self._in, timeout=10, timeout_exc=TimeoutError())
-            part = os.read(self._in, 100_000)
-            if not part:
-                return b""
-            self._read += part
-        line, newline, self._read = self._read.partition(b"\n")
-        return line + newline
-
-    def is_silent(self, seconds: float = 0.02) -> bool:
-        """Return whether the integration writes nothing within that time."""
-        try:
-            gevent.socket.wait_read(self._in, timeout=seconds, timeout_exc=TimeoutError())
-        except TimeoutError:
-            return not self._read
-        return False
-
-    def write(self, data: bytes) -> None:
-        os.write(self._out, data)
-
-    def close_writing(self) -> None:
-        """Close what the integration reads from."""
-        os.close(self._out)
-        self._out = -1
-
-    def close(self) -> None:
-        """Close this end."""
-        gevent.killall(self._running)
-        for end in (self._in, self._out):
-            with contextlib.suppress(OSError):  # it is closed, or was never open
-                os.close(end)
-        self._in = self._out = -1
-
-    def restore(self) -> None:
-        for descriptor, kept in enumerate(self._kept):
-            os.dup2(kept, descriptor)
-            os.close(kept)
-
-
-def ask(text: str = "?") -> Any:
-    """Call XSOAR as the platform's demisto object does."""
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
-    return json.loads(sys.stdin.readline())
-
-
 # ---- fixtures, which conftest.py hands on
 
 
@@ -368,17 +276,6 @@ def application() -> Iterator[Callable[..., Application]]:
     yield make
     for one in made:
         one.close()
-
-
-@pytest.fixture
-def xsoar_end(monkeypatch: pytest.MonkeyPatch) -> Iterator[XsoarEnd]:
-    """XSOAR's end of the connection; sys.stdin and sys.stdout are given back at the end."""
-    monkeypatch.setattr(sys, "stdin", sys.stdin)
-    monkeypatch.setattr(sys, "stdout", sys.stdout)
-    end = XsoarEnd()
-    yield end
-    end.close()
-    end.restore()
 
 
 @pytest.fixture
