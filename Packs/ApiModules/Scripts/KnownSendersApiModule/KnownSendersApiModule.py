@@ -50,6 +50,8 @@ fixed_start
     Where many alerts have the same identity, one after the other: `occurred` is the time at which
     an alert began, also in the event that ends it, which therefore ends the alert of that time
     alone.
+answer
+    What the sender gets instead of ours, by its name in SenderAnswersApiModule.
 
 Sources: a web address is the vendor's documentation; anything else is a public repository and a
 path in it, with SEKOIA for SEKOIA-IO/intake-formats, SEKOIA-docs for SEKOIA-IO/documentation
@@ -83,6 +85,7 @@ class Sender(NamedTuple):
     closed: str = ""
     fixed_start: bool = False
     link: str = ""
+    answer: str = ""
 
 
 # fmt: off
@@ -1469,9 +1472,17 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
            occurred="event.ts, event_time", identity="event_id"),
     Sender("slack-command", "Slack command", when="command trigger_id team_domain",
            name="{command} {text}; command", occurred="headers.x-slack-request-timestamp",
-           identity="trigger_id"),
+           identity="trigger_id", answer="empty"),
+    # https://docs.slack.dev/interactivity/handling-user-interaction
+    Sender("slack-interaction", "Slack interaction",
+           when="type trigger_id api_app_id user.id team.id !event",
+           name="{type}: {actions.0.text.text, actions.0.action_id, view.title.text, callback_id} "
+                "by {user.username, user.name, user.id}; {type} by {user.username, user.name, "
+                "user.id}",
+           occurred="actions.0.action_ts, action_ts", identity="trigger_id", answer="empty"),
     Sender("slack-outgoing", "Slack outgoing webhook",
-           when="team_domain service_id channel_name text", name="text", occurred="timestamp"),
+           when="team_domain service_id channel_name text", name="text", occurred="timestamp",
+           answer="empty"),
     # MicrosoftDocs/msteams-docs
     # msteams-platform/webhooks-and-connectors/how-to/add-outgoing-webhook.md
     Sender("teams-outgoing", "Microsoft Teams outgoing webhook",
@@ -1491,7 +1502,12 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
     # PagerTree/pager_tree-integrations app/models/pager_tree/integrations/twilio/incoming_sms/v3.rb
     # and https://www.twilio.com/docs/usage/troubleshooting/debugging-event-webhooks
     Sender("twilio-sms", "Twilio SMS", when="MessageSid AccountSid From Body",
-           name="SMS from {From}: {Body}", identity="MessageSid"),
+           name="SMS from {From}: {Body}", identity="MessageSid", answer="twiml"),
+    # https://www.twilio.com/docs/usage/webhooks/voice-webhooks
+    Sender("twilio-call", "Twilio call", when="CallSid AccountSid CallStatus From To",
+           name="Call from {From} to {To}: {CallStatus}", occurred="Timestamp",
+           identity="CallSid", closed="CallStatus=completed|busy|failed|no-answer|canceled",
+           answer="twiml"),
     Sender("twilio-debugger", "Twilio debugger", when="PayloadType Sid Level AccountSid",
            name="Twilio {Level} {Sid}", severity="Level", occurred="Timestamp", identity="Sid"),
     # django-anymail anymail/webhooks/mailgun.py and tests: test_sparkpost_webhooks.py,
@@ -1544,6 +1560,29 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
     # hookdeck stripe-webhooks/references/overview.md
     Sender("stripe", "Stripe", when="object=event api_version data.object",
            name="{type} {data.object.id}; type", occurred="created", identity="id"),
+    # XeroAPI/Xero-NetStandard-Webhooks-Receiver README.md;
+    # https://developer.xero.com/documentation/guides/webhooks/overview/
+    Sender("xero", "Xero", when="events firstEventSequence lastEventSequence entropy",
+           events="events", occurred="eventDateUtc", answer="empty",
+           name="{eventCategory} {eventType}: {resourceId}; "
+                "Intent to receive, up to event {lastEventSequence}"),
+    # abrarsheikhsony/SFDC-outbound-message README.md; SOAP API, outbound messaging
+    Sender("salesforce-outbound", "Salesforce outbound message",
+           when="xml.Envelope.Body.notifications.OrganizationId "
+                "xml.Envelope.Body.notifications.ActionId "
+                "xml.Envelope.Body.notifications.Notification",
+           events="xml.Envelope.Body.notifications.Notification",
+           name="{sObject.@type}: {sObject.Subject, sObject.Name, sObject.Id}; "
+                "{xml.Envelope.Body.notifications.Notification.sObject.@type}: "
+                "{xml.Envelope.Body.notifications.Notification.sObject.Subject, "
+                "xml.Envelope.Body.notifications.Notification.sObject.Name, "
+                "xml.Envelope.Body.notifications.Notification.sObject.Id}",
+           severity="sObject.Priority, "
+                    "xml.Envelope.Body.notifications.Notification.sObject.Priority",
+           occurred="sObject.LastModifiedDate, sObject.CreatedDate, "
+                    "xml.Envelope.Body.notifications.Notification.sObject.LastModifiedDate, "
+                    "xml.Envelope.Body.notifications.Notification.sObject.CreatedDate",
+           identity="Id, xml.Envelope.Body.notifications.Notification.Id", answer="soap"),
 
     # ---- Formats of security logs
 

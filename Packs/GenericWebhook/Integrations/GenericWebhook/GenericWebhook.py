@@ -70,6 +70,7 @@ from MetricsApiModule import *  # noqa: E402
 from OpenAlertsApiModule import *  # noqa: E402
 from RequestSecretsApiModule import *  # noqa: E402
 from RequestSourcesApiModule import *  # noqa: E402
+from SenderAnswersApiModule import *  # noqa: E402
 from StoredContextApiModule import *  # noqa: E402
 from WebhookFormatsApiModule import *  # noqa: E402
 from WebhookMappingApiModule import *  # noqa: E402
@@ -545,6 +546,7 @@ class Delivery:
 
     __slots__ = (
         "accepted_at",
+        "answer",
         "answered_early",
         "events",
         "id",
@@ -555,6 +557,7 @@ class Delivery:
 
     def __init__(self, delivery_id: str, request: Request | None, events: list[Event]) -> None:
         self.id = delivery_id
+        self.answer = ""  # which of ANSWERS its sender has to get; empty for ours
         self.request = request  # None once it is answered
         self.sender = request.address if request is not None else ""  # with whom turns are shared
         self.accepted_at = time.monotonic()
@@ -2028,6 +2031,7 @@ class Webhook:
             if getattr(settings, name) not in (default, None)
         ]
         self.senders = BoundedCounter(MAX_SENDERS_COUNTED)
+        self._answers: dict[str | None, str] = {row.id: row.answer for row in KNOWN_SENDERS}
         self._unknown: Counter[tuple[str, ...]] = Counter()  # events by the keys of their payloads
         # early answers
         self._deliveries: deque[Delivery] = deque()  # that may have to be answered 202, by time
@@ -2043,7 +2047,8 @@ class Webhook:
         if head.handler is None:
             head.handler = find_handler(self._app, head)
             head.notes = HeadNotes(
-                self._settings.handshakes and asks_by_head(head.headers, head.query)
+                self._settings.handshakes and asks_by_head(head.headers, head.query),
+                answer_by_head(head.path, head.headers),
             )
         try:
             return head.handler(request)
@@ -2102,9 +2107,8 @@ class Webhook:
         """
         head = request.head
         refusal = self._refusal(request)
-        done = self._answer_handshake(
-            request, b"", refusal is None and not self._authenticator.signs_body
-        )
+        proven = refusal is None and not self._authenticator.signs_body
+        done = self._answer_handshake(request, b"", proven, self._is_event(request, proven))
         if done:
             return done
         if head.method in self._settings.other_methods:
@@ -2117,6 +2121,13 @@ class Webhook:
         if refusal is not None and (not isinstance(refusal, MissingCredentials) or tries_token):
             raise self._failed(refusal, request)
         raise not_allowed(("POST", *sorted(self._settings.other_methods)))
+
+    def _is_event(self, request: Request, proven: bool = True) -> bool:
+        """Return whether a GET is an event by its path, or by the token that it proves."""
+        if request.head.method != "GET" or "GET" not in self._settings.other_methods:
+            return False
+        by_token = proven and bool(self._authenticator.secrets)
+        return (request.head.path != "/" or by_token) and not self._authenticator.signs_body
 
     def report_metrics(self, request: Request) -> Answer:
         """GET /metrics: the counters in Prometheus' text format, for those with credentials."""
@@ -2155,17 +2166,19 @@ class Webhook:
             and not head.expects_continue
             and may_be_handshake(head.method, request.headers, request.length)
         ):
-            done = self._answer_handshake(request, request.read_body(), False)
+            is_event = self._is_event(request, proven=False)
+            done = self._answer_handshake(request, request.read_body(), False, is_event)
             if done:
                 return done
         raise self._failed(refusal, request)
 
     def _answer_handshake(
-        self, request: Request, body: bytes, authenticated: bool
+        self, request: Request, body: bytes, authenticated: bool, is_event: bool = False
     ) -> Answer | None:
         """Return the answer to a vendor's handshake, None for any other request.
 
-        It is counted, and what it has to report is shown in the health.
+        It is counted, and what it has to report is shown in the health. With ``is_event``, a check
+        of the URL is none.
         """
         if not self._settings.handshakes:
             return None
@@ -2174,7 +2187,7 @@ class Webhook:
             head.method, request.headers, head.query, body, self._settings.proxy
         )
         done = answer_handshake(call, self._authenticator, authenticated)
-        if done is None:
+        if done is None or (is_event and done.vendor == "URL check"):
             return None
         self._counters.add("handshakes answered")
         if done.notice:
@@ -2210,7 +2223,11 @@ class Webhook:
         # What a signature does not cover makes no event.
         query = None if self._authenticator.signs_body else context.query
         kind, keep = headers.get("content-type", ""), settings.keep_unreadable
-        read = (body, kind, encoding, query, keep, TextReader)
+
+        def read() -> Items:
+            if not body and self._is_event(request):
+                return Items([query or {}])
+            return read_payload(body, kind, encoding, query, keep, TextReader)
 
         def make(items: Items) -> list[Event]:
             return make_events(items, context, settings, now, delivery_id, check_room)
@@ -2222,8 +2239,8 @@ class Webhook:
         if len(body) > SMALL_BODY_BYTES or is_compressed(body, encoding):
             # In one turn: between two of them, the parsed payloads of all others would be in memory
             # as well.
-            events = self._work(request, lambda: make(read_payload(*read)))
-        elif len((items := read_payload(*read)).values) > MAX_EVENTS_ON_LOOP:
+            events = self._work(request, lambda: make(read()))
+        elif len((items := read()).values) > MAX_EVENTS_ON_LOOP:
             events = self._work(request, make, items)
         else:
             events = make(items)
@@ -2233,9 +2250,11 @@ class Webhook:
             self._identify(request, events)
         if self._watched:
             self._count_misses(events, now)
+        delivery = Delivery(delivery_id, request, events)
         if settings.recognize != "off":
             self._count_senders(events)
-        return Delivery(delivery_id, request, events)
+            delivery.answer = request.head.notes.answer or self._answers.get(events[0].sender, "")
+        return delivery
 
     def _work(self, request: Request, function: Callable[..., Any], *args: Any) -> Any:
         """Run what takes long on the worker thread; raises its error, or ServiceUnavailable."""
@@ -2364,7 +2383,15 @@ class Webhook:
                 request.reply(self._failure_answer(delivery, events).answer())
             else:
                 created = [outcome.created for outcome in outcomes if outcome.created is not None]
-                request.reply(Answer(content=encode_answer(created)))
+                answer = self._senders_own(delivery, request)
+                request.reply(answer or Answer(content=encode_answer(created)))
+
+    def _senders_own(self, delivery: Delivery, request: Request) -> Answer | None:
+        """Return the answer without which a sender takes its events for lost, None for most."""
+        if not delivery.answer:
+            return None
+        own = ANSWERS[delivery.answer]
+        return Answer(200, own.content(request.headers).encode(), own.content_type)
 
     def _failure_answer(self, delivery: Delivery, events: list[Event]) -> HTTPError:
         """Return the refusal (502, 503): events XSOAR did not create, and the IDs of the others."""
@@ -2432,7 +2459,7 @@ class Webhook:
         delivery.answered_early, delivery.request = True, None
         self._counters.add("requests answered before XSOAR has")
         content = to_json({"accepted": len(delivery.events), "request": delivery.id})
-        request.reply(Answer(202, content.encode()))
+        request.reply(self._senders_own(delivery, request) or Answer(202, content.encode()))
 
     def _resume(self, event: Event) -> None:
         """Create an event whose sender was answered 202, as soon as there is room for it."""
@@ -2523,10 +2550,11 @@ def encode_answer(created: list[dict[str, Any]]) -> bytes:
 class HeadNotes:
     """What the application has found out from a head, for all requests with the same head."""
 
-    __slots__ = ("authenticated", "context", "may_be_handshake")
+    __slots__ = ("answer", "authenticated", "context", "may_be_handshake")
 
-    def __init__(self, may_be_handshake: bool) -> None:
+    def __init__(self, may_be_handshake: bool, answer: str = "") -> None:
         self.may_be_handshake = may_be_handshake
+        self.answer = answer  # which of ANSWERS the head asks for
         self.authenticated = False  # which depends on nothing but this head
         self.context: RequestContext | None = None  # what its incidents keep of it
 
