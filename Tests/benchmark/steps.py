@@ -59,6 +59,7 @@ class Version:
         self.file = file.resolve()
         described = self.file if self.file.with_suffix(".yml").exists() else INTEGRATION
         params = load(described).params(PARAMS)
+        self._params = params
         self.module: Any = module_of(load(self.file).code)
         self.settings = self.module.Settings.from_params(params)
 
@@ -80,11 +81,22 @@ class Version:
         self.module.check_head_limits(self.head_bytes)
         return self.module.parse_head(self.head_bytes[:-2].decode("latin-1"))
 
-    def understand_head(self) -> Any:
+    @cached_property
+    def settings_of_many(self) -> Any:
+        """The settings of an instance with a hundred more credentials."""
+        lines = "\n".join(
+            f"_hmac:X-Signature-{n} secret-number-{n}" if n % 2 else f"user{n} password-number-{n}"
+            for n in range(100)
+        )
+        settings = self.module.Settings.from_params({**self._params, "more_credentials": lines})
+        assert len(settings.more_credentials) == 100
+        return settings
+
+    def understand_head(self, settings: Any = None) -> Any:
         """Return what is kept of the head, whose sender is authenticated."""
-        module, settings, head = self.module, self.settings, self.parse_head()
+        module, settings, head = self.module, settings or self.settings, self.parse_head()
         module.asks_by_head(head.headers, head.query)
-        settings.authenticator.verify_headers(head.headers, head.query, head.repeated)
+        settings.credentials.verify_head(head.path, head.headers, head.query, head.repeated)
         context = module.describe_request(
             head.headers,
             head.query,
@@ -158,6 +170,11 @@ def module_of(code: str) -> ModuleType:
 
 
 # ---- the steps: each is prepared for a version, and what is returned is measured
+
+
+def understanding_a_head_among_many(version: Version) -> Run:
+    settings = version.settings_of_many
+    return lambda: version.understand_head(settings)
 
 
 def finding_a_known_head(version: Version) -> Run:
@@ -237,6 +254,7 @@ class Step(NamedTuple):
 
 STEPS = (  # in the order of docs/performance.md
     Step("understanding a head that is not known yet", lambda version: version.understand_head),
+    Step("the same with 100 lines of More credentials", understanding_a_head_among_many, 70),
     Step("finding a known one", finding_a_known_head),
     Step("looking for a handshake", looking_for_a_handshake),
     Step("parsing the body", lambda version: lambda: version.read(NATIVE_BODY)),

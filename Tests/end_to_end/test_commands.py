@@ -97,11 +97,11 @@ def test_a_reset_of_something_else_is_an_error_that_names_the_choice() -> None:
 
 
 def test_the_status_shows_what_the_running_container_counts() -> None:
-    with sandboxed(params={**PARAMS, "credentials": "user:pass"}, constants=SOON) as sandbox:
+    with sandboxed(params={**PARAMS, "credentials": "user:s3cret"}, constants=SOON) as sandbox:
         for number in (1, 1, 2):
             assert (
                 ask(
-                    sandbox, post(b'{"n": "%d"}' % number, b"Authorization: Basic dXNlcjpwYXNz")
+                    sandbox, post(b'{"n": "%d"}' % number, b"Authorization: Basic dXNlcjpzM2NyZXQ=")
                 ).status
                 == 200
             )
@@ -116,7 +116,8 @@ def test_the_status_shows_what_the_running_container_counts() -> None:
         assert status["Answers"] == {"200": 3, "401": 1}
         assert (status["QueuedIncidents"], status["QueuedBytes"]) == (0, 0)
         assert status["Since"] <= status["Updated"]
-        assert "pass" not in json.dumps(sandbox.context()["status"])
+        assert "s3cret" not in json.dumps(sandbox.context()["status"])
+        assert [row["Status"] for row in status["Refusals"]] == [401]
 
 
 def test_an_idle_container_writes_nothing() -> None:

@@ -105,7 +105,17 @@ content subject project repository version category tags labels value count key 
 account link object items results query rule device target metadata attributes payload summary code
 reason environment owner client request response
 """
-COMMON_VALUES = [1, True, None, "text", "2024-05-01T12:00:00Z", "high", "a.b", [], {"id": 1}]
+COMMON_VALUES: list[Any] = [
+    1,
+    True,
+    None,
+    "text",
+    "2024-05-01T12:00:00Z",
+    "high",
+    "a.b",
+    [],
+    {"id": 1},
+]
 COMMON_VALUES += [{"id": 1, "name": "x", "title": "t"}, [{"id": 1, "name": "n"}], "https://x.test"]
 
 

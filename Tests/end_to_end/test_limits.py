@@ -823,7 +823,7 @@ def test_continue_is_said_once_and_before_the_body(webhook: Sandbox) -> None:
     [
         (post(b"", CONTINUE, length=BODY_BYTES + 1), 413),
         (post(b"", CONTINUE, length=2, target=b"/health"), 405),
-        (post(b"", CONTINUE, length=2).replace(b"POST", b"PUT"), 405),
+        (post(b"", CONTINUE, length=2).replace(b"POST", b"DELETE"), 405),
         (post(b"", CONTINUE, b"Content-Encoding: br", length=2), 415),
         (post(b"", CONTINUE, b"Transfer-Encoding: chunked", length=2), 400),
         (post(b"", CONTINUE, CONTINUE, length=2), 400),

@@ -47,7 +47,7 @@ REFUSALS = {
     "a body over the limit": Refusal(413, 30_000_000, tries=12),
     "a wrong password": Refusal(401, 2_000_000, headers={"Authorization": WRONG}),
     "the health": Refusal(405, 2_000_000, path="/health"),
-    "another method": Refusal(405, 2_000_000, method="PUT"),
+    "another method": Refusal(405, 2_000_000, method="DELETE"),
     "too many large bodies": Refusal(503, 2_000_000),
     "another coding": Refusal(
         415, 2_000_000, headers={"Authorization": GOOD, "Content-Encoding": "br"}

@@ -245,7 +245,7 @@ REFUSED: dict[str, tuple[int, bytes]] = {
         404,
         post(b"", basic(), target=b"/metrics?secret-echo").replace(b"POST", b"GET"),
     ),
-    "another method": (405, post(b"{}", basic()).replace(b"POST", b"PATCH")),
+    "another method": (405, post(b"{}", basic()).replace(b"POST", b"DELETE")),
     "a method of their own": (405, post(b"{}", basic()).replace(b"POST", b"SECRETECHO")),
     "too large": (413, post(b"", basic(), length=10**9)),
     "too long": (414, post(b"{}", target=b"/?" + b"secret-echo" * 2000)),

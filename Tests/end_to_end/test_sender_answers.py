@@ -161,13 +161,13 @@ def test_an_accepted_get_is_an_event_by_its_path_or_its_proven_token() -> None:
     When: URLs are requested with a path, with credentials, and with neither
     Then: the first two are incidents, the last is the check of a form
     """
-    with running(params={"other_methods": "GET"}) as sender:
+    with running(params={"accept_get": True}) as sender:
         url = sender.sandbox.container_url
         assert send(f"{url}/door/open", method="GET").json[0]["id"] == "1"
         assert send(f"{url}/", method="GET").json == {"status": "ok"}
         [incident] = sender.sandbox.incidents()
         assert json.loads(incident["rawJSON"])["path"] == "/door/open"
-    with running(params={"other_methods": "GET", **CREDENTIALS}) as sender:
+    with running(params={"accept_get": True, **CREDENTIALS}) as sender:
         url = sender.sandbox.container_url
         proof = {"Authorization": BASIC}
         assert send(f"{url}/", method="GET", headers=proof).json[0]["id"] == "1"
@@ -180,7 +180,7 @@ def test_an_accepted_get_is_an_event_by_its_path_or_its_proven_token() -> None:
 
 def test_an_accepted_get_with_a_token_in_the_url_is_an_event() -> None:
     token = {"credentials": {"identifier": "_query:token", "password": "s3cret"}}
-    with running(params={"other_methods": "GET", **token}) as sender:
+    with running(params={"accept_get": True, **token}) as sender:
         url = sender.sandbox.container_url
         assert send(f"{url}/?token=s3cret", method="GET").json[0]["id"] == "1"
         assert send(f"{url}/?token=guess", method="GET").status == 401

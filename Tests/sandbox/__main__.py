@@ -20,8 +20,8 @@ from .server import Screen, plain
 from .store import MEMORY
 
 CALLS = (
-    "addEntry",
     "createIncidents",
+    "addEntry",
     "getIntegrationContext",
     "setIntegrationContext",
     "updateModuleHealth",

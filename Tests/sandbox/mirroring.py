@@ -91,15 +91,16 @@ class Mirroring:
 
     def _apply(self, number: str, entry: dict[str, Any]) -> None:
         contents = entry.get("Contents")
-        is_change = isinstance(contents, dict)
-        if is_change and contents.get("dbotIncidentClose"):
-            reason, notes = contents.get("closeReason"), contents.get("closeNotes")
+        change: dict[str, Any] = contents if isinstance(contents, dict) else {}
+        changes: dict[str, Any] = {}
+        if change.get("dbotIncidentClose"):
+            reason, notes = change.get("closeReason"), change.get("closeNotes")
             text = f"Closed by mirroring: {reason}. {notes}"
             changes = {"status": CLOSED, "closeReason": reason, "closeNotes": notes}
-        elif is_change and contents.get("dbotIncidentReopen"):
+        elif change.get("dbotIncidentReopen"):
             text, changes = "Opened again by mirroring.", {"status": ACTIVE, "closeReason": ""}
         else:
-            text, changes = str(contents), {}
+            text = str(contents)
         try:
             self._server.write_entry(number, text, **changes)
         except MarkedError as error:

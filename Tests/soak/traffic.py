@@ -46,6 +46,7 @@ FILLING_SECONDS = 60.0  # until then every kind of body has come, and memory sti
 # fault.
 EXPECTED_ERRORS = re.compile(
     r"XSOAR refuses to create incidents|[Ii]ntegration context|createIncidents of \d+ incidents: "
+    r"|Deliveries from 127\.0\.0\.1 are refused: "
 )
 
 

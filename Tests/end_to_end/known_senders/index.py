@@ -32,7 +32,7 @@ A sender's name links to the public source of its facts: documentation, or a sam
 - Paths are written as in [mapping.md](mapping.md), and the first that has a value counts.
 - *Name* is the incident's name if the event has all of its fields; other fields take the place of those that are missing.
 - *Identity* is what an alert's start and end have in common, or what names a single event.
-- *Ended by* is what makes the status `closed`, in upper or lower case; a value that ends in `*` is a prefix.
+- *Ended by* is what ends an alert ([The life of an alert](mapping.md#the-life-of-an-alert)): it makes the status `closed`, in upper or lower case; a value that ends in `*` is a prefix.
 - *Events in* is the array whose elements are the events.
   *Inside* names the object that another sender wrote, which is recognized by itself; `decoded` is what an envelope carries as text.
 """  # noqa: E501 (one sentence a line)

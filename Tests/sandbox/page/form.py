@@ -33,6 +33,13 @@ def fields(descriptor: Descriptor, params: Mapping[str, Any]) -> list[dict[str, 
     return [form_field(parameter, params.get(parameter.name)) for parameter in shown]
 
 
+def is_open(params: Mapping[str, Any]) -> bool:
+    """Return whether nothing decides who may send to an instance with these parameters."""
+    own = params.get("credentials") or {}
+    guards = ("more_credentials", "allowed_sources", "client_ca")
+    return not any((*own.values(), *(params.get(name) for name in guards)))
+
+
 def is_hidden(parameter: Parameter) -> bool:
     """Return whether a field is hidden: everywhere, or in XSOAR by a list of marketplaces."""
     hidden = parameter.row.get("hidden")

@@ -13,6 +13,7 @@ from .signing import Headers, Scheme, basic_token
 
 HIDDEN = "\u2022\u2022\u2022\u2022"
 SECRET_TYPES = (4, 14)  # an encrypted text, of one line and of several
+MORE_CREDENTIALS = "more_credentials"  # lines of a path, a scheme or user, and a secret
 MIN_CHARACTERS = 4  # a shorter secret is part of too many words
 # Others whose JSON may be embedded in a page escape these as well.
 ESCAPED_BY_GO = {ord(char): f"\\u{ord(char):04x}" for char in "<>&"}
@@ -40,6 +41,10 @@ class Secrets:
                 self._learn_credentials(
                     str(value.get("identifier") or ""), str(value.get("password") or "")
                 )
+            elif parameter.name == MORE_CREDENTIALS and value:
+                for line in str(value).splitlines():
+                    words = line.split(maxsplit=2 if line.lstrip().startswith("/") else 1)
+                    self._learn_credentials(*(words[-2:] if len(words) > 1 else ("", "")))
             elif parameter.type in SECRET_TYPES and value:
                 self._add(
                     [str(value), *(line for line in str(value).splitlines() if "-----" not in line)]

@@ -53,6 +53,17 @@ class Preview:
             "params": dict(params),
             "requests": [as_question(request) for request in requests],
         }
+        return list(self._answer(question)["requests"])
+
+    def ended(self, params: Mapping[str, Any], request: Recorded) -> str:
+        """Return a request's body as its sender reports the end of an alert.
+
+        It is empty if nobody knows how; raises PreviewError.
+        """
+        question = {"params": dict(params), "ending": as_question(request)}
+        return str(self._answer(question)["body"])
+
+    def _answer(self, question: Mapping[str, Any]) -> dict[str, Any]:
         with self._lock:
             try:
                 answer = self._ask(json.dumps(question).encode() + b"\n")
@@ -61,7 +72,7 @@ class Preview:
                 raise PreviewError(f"The integration's code does not answer: {error}") from error
         if "error" in answer:
             raise PreviewError(str(answer["error"]))
-        return list(answer["requests"])
+        return answer
 
     def _ask(self, line: bytes) -> dict[str, Any]:
         process = self._process

@@ -57,19 +57,35 @@ class Integration:
         """Return the integration's settings for an instance's parameters."""
         return self.names["Settings"].from_params(params)
 
-    def incidents(self, request: dict[str, Any], settings: Any) -> list[dict[str, Any]]:
-        """Return what a request becomes; raises what the integration does, with a `sentence`."""
-        headers = joined(request["headers"])
+    def _context(self, request: dict[str, Any], settings: Any) -> Any:
+        """Return what the integration keeps of a request beside its body."""
         path, _, query = INSTANCE.sub("/", request["target"], count=1).partition("?")
-        body = base64.b64decode(request["body"])
-        context = self.names["describe_request"](
-            headers,
+        return self.names["describe_request"](
+            joined(request["headers"]),
             query,
             settings.hidden,
             path=path if path != "/" else "",
             source_address=request["sender"],
             recognizer=settings.recognizer,
         )
+
+    def ended(self, request: dict[str, Any], settings: Any) -> str:
+        """Return a request's body as its sender would report the end; empty if nobody knows how."""
+        payload = json.loads(base64.b64decode(request["body"]))
+        context = self._context(request, settings)
+        known, array = self.names["EventMaker"](context, settings, "", "")._find_elements(payload)
+        if known is None or not known.row.closed:
+            return ""
+        rule = known.row.closed.rules[0]
+        for event in array.elements if array is not None else [known.payload]:
+            for condition in rule.conditions:
+                put(event, condition.path.text, min([*condition.values, *condition.beginnings]))
+        return json.dumps(payload)
+
+    def incidents(self, request: dict[str, Any], settings: Any) -> list[dict[str, Any]]:
+        """Return what a request becomes; raises what the integration does, with a `sentence`."""
+        context, headers = self._context(request, settings), joined(request["headers"])
+        body = base64.b64decode(request["body"])
         kind, encoding = headers.get("content-type", ""), headers.get("content-encoding", "")
         items = self.names["read_payload"](
             body, kind, encoding, context.query, settings.keep_unreadable, self.names["TextReader"]
@@ -163,6 +179,21 @@ class Integration:
         return {field: ", ".join(dict.fromkeys(texts)) for field, texts in used.items()}
 
 
+def put(value: Any, path: str, text: str) -> None:
+    """Put a text at a path into an object; keys with dots that are there count as one."""
+    steps = path.split(".")
+    if path in value or len(steps) == 1:
+        value[path] = text
+        return
+    for last in range(len(steps) - 1, 0, -1):
+        child = value.get(".".join(steps[:last]))
+        if isinstance(child, dict):
+            put(child, ".".join(steps[last:]), text)
+            return
+    value[steps[0]] = {}
+    put(value[steps[0]], ".".join(steps[1:]), text)
+
+
 def source(parameter: str, path: str) -> dict[str, str]:
     """Return where a field comes from; without a parameter it is the payload's own."""
     return {"parameter": parameter, "path": path}
@@ -185,8 +216,13 @@ def units(script: str) -> Iterator[tuple[str, str]]:
 
 
 def answer(integration: Integration, question: dict[str, Any]) -> dict[str, Any]:
-    """Return what each request of a question would become."""
+    """Return what each request of a question would become, or how one of them would end."""
     settings = integration.settings(question["params"])
+    if "ending" in question:
+        try:
+            return {"body": integration.ended(question["ending"], settings)}
+        except Exception:  # it is not JSON, or not as its sender posts it
+            return {"body": ""}
     mistakes = " ".join(str(mistake) for mistake in settings.mistakes)
     answers: list[dict[str, Any]] = []
     for request in question["requests"]:

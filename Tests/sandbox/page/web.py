@@ -28,7 +28,7 @@ from ..reroute import PREFIX, Exchange, Reroute
 from ..store import Incident
 from .attempt import Attempt, AttemptError, connected, curl_line, send
 from .examples import examples
-from .form import fields, label, merged
+from .form import fields, is_open, label, merged
 from .masking import HIDDEN, SECRET_TYPES, Secrets
 from .preview import Preview, PreviewError
 from .recorder import OBSERVED_BYTES, Listeners, Monitor, Recorder
@@ -62,6 +62,8 @@ HEADERS = [
 ]
 MAX_CALL_BYTES = 64 * 1024 * 1024
 DRAINED_BYTES = 1024 * 1024
+MAX_ALERTS = 50  # that the page shows
+OPEN_STATE = 1  # of an alert in the integration context
 MAX_LIMIT = 200
 MAX_NUMBER = 2**62
 PREVIEWED = 10
@@ -306,6 +308,7 @@ class Page:
             "parameters": fields(descriptor, sandbox.params),
             "description": descriptor.help,
             "canRestart": True,
+            "isOpen": is_open(sandbox.params),
         }
 
     def test(self, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -389,9 +392,24 @@ class Page:
         rest = attempt.path.removeprefix(self._path)
         return replace(attempt, path=rest if rest.startswith("/") else f"/{rest}")
 
+    def end(self, number: int) -> dict[str, Any]:
+        """Send a request again as its sender reports the end of its alerts."""
+        old = self._opened(number)
+        try:
+            body = self._preview.ended(old.settings, old)
+        except PreviewError as error:
+            raise Refusal(502, str(error)) from error
+        if not body:
+            raise Refusal(400, "It is not known how this sender reports the end of an alert.")
+        headers = [one for one in old.headers if one[0].lower() != "content-encoding"]
+        sent = replace(old, headers=headers, body=body.encode(), body_bytes=len(body.encode()))
+        return self._send_again(sent)
+
     def again(self, number: int) -> dict[str, Any]:
         """Send a request again, with new credentials if it had any."""
-        old = self._opened(number)
+        return self._send_again(self._opened(number))
+
+    def _send_again(self, old: Recorded) -> dict[str, Any]:
         if old.body_bytes > len(old.body):
             raise Refusal(
                 400,
@@ -612,7 +630,8 @@ class Page:
 
     def health(self) -> dict[str, Any]:
         """Return the instance's health, with its figures of the last two minutes."""
-        return self._monitor.everything()
+        alerts = self._secrets.hide(open_alerts(self._sandbox.context()))
+        return {**self._monitor.everything(), "alerts": alerts}
 
     def faults(self) -> dict[str, Any]:
         """Return the faults that are set."""
@@ -675,6 +694,19 @@ class Page:
 
 
 # ---- API calls
+
+
+def open_alerts(context: Any) -> list[dict[str, str]]:
+    """Return the newest alerts that have not ended, as the integration context has them."""
+    rows: Any = []
+    with contextlib.suppress(ValueError, TypeError):
+        rows = json.loads(context.get("open_alerts") or "[]")
+    found = [
+        {"identity": row[0], "start": row[1], "incident": row[3]}
+        for row in (rows if isinstance(rows, list) else ())
+        if isinstance(row, list) and len(row) > 6 and row[6] == OPEN_STATE
+    ]
+    return found[: -MAX_ALERTS - 1 : -1]
 
 
 def amount(given: Mapping[str, Any], name: str, most: float) -> float | None:
@@ -786,6 +818,7 @@ def routes(page: Page) -> Application:
         ("GET", "/api/requests", lambda: page.requests(*listed())),
         ("GET", "/api/requests/<number:int>", page.request),
         ("POST", "/api/requests/<number:int>/send", page.again),
+        ("POST", "/api/requests/<number:int>/end", page.end),
         ("GET", "/api/incidents", lambda: page.incidents(*listed()[:3])),
         ("GET", "/api/incidents/<number:int>", page.incident),
         ("POST", "/api/samples", page.samples),

@@ -135,7 +135,11 @@ def expected_of(example: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 BLANK = dict.fromkeys(
-    ("events_path", "type_from", "incidentType", "severity_map", "severity_from"), ""
+    (
+        *("events_path", "type_from", "incidentType", "severity_map", "severity_from"),
+        "alert_updates",
+    ),
+    "",
 )
 
 

@@ -13,7 +13,8 @@ from Tests.sandbox.tests.page_api import SECONDS, SECRET, SIGNED, Api, credentia
 
 def test_the_form_is_the_descriptor_s(api: Api) -> None:
     parsed = parse_yaml(INTEGRATION.with_suffix(".yml").read_bytes())
-    rows = [row for row in parsed["configuration"] if not row.get("hidden")]
+    shown = (False, ["marketplacev2", "platform"])  # the second hides it in other products
+    rows = [row for row in parsed["configuration"] if row.get("hidden", False) in shown]
     form = api.get("/api/instance")
     assert (form["name"], form["canRestart"]) == ("webhook", True)
     assert form["integration"].startswith(parsed["display"])  # a built pack adds something
@@ -50,11 +51,10 @@ def test_the_form_is_the_descriptor_s(api: Api) -> None:
         "secret",
         "incidentType",
         "select",
-        "multiselect",
     }
     by_name = {field["name"]: field for field in form["parameters"]}
     assert by_name["longRunningPort"]["value"] == str(api.sandbox.container_port)
-    assert (by_name["handshakes"]["value"], by_name["other_methods"]["value"]) == (True, [])
+    assert (by_name["accept_get"]["value"], "other_methods" in by_name) == (False, False)
     assert by_name["credentials"]["value"] == {"identifier": SIGNED}
     assert (by_name["credentials"]["isSet"], by_name["credentials"]["displayPassword"]) == (
         True,
@@ -86,8 +86,8 @@ def test_the_test_button_shows_what_the_integration_says(api: Api) -> None:
     "params, sentence",
     [
         ({"nosuch": "1"}, "There is no parameter 'nosuch'."),
-        ({"handshakes": "perhaps"}, "The parameter 'handshakes' is a checkbox"),
-        ({"handshakes": 3}, "Answer handshakes: it is a checkbox"),
+        ({"accept_get": "perhaps"}, "The parameter 'accept_get' is a checkbox"),
+        ({"accept_get": 3}, "Accept GET: it is a checkbox"),
         ({"longRunningPort": ""}, "Listen Port: it is required"),
         ({"name_from": ["a"]}, "Incident name: give a text"),
         ({"mirror_direction": "Sideways"}, "Mirroring direction: choose one of None, Incoming"),
@@ -156,3 +156,19 @@ def test_a_parameter_the_integration_cannot_use_is_shown_in_the_health_and_fixed
         texts = [text for _, text in api.get("/api/health")["history"]]
         assert texts[-1] == ""
         assert any("Listen Port" in text for text in texts)
+
+
+def test_an_instance_that_is_open_to_everyone_is_said_to_be() -> None:
+    """Given: an instance without anything that decides who may send
+    When: credentials, a line of More credentials, or Allowed sources are set
+    Then: the page no longer says that it is open to everyone
+    """
+    with paged({}) as api:
+        assert api.get("/api/instance")["isOpen"]
+        for params in (
+            {"credentials": {"identifier": "user", "password": "s3cret"}},
+            {"credentials": {}, "more_credentials": "alice s3cret"},
+            {"more_credentials": "", "allowed_sources": "127.0.0.1"},
+        ):
+            api.save(**params)
+            assert not api.get("/api/instance")["isOpen"]

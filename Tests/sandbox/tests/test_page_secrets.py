@@ -134,3 +134,27 @@ def test_a_private_key_is_never_revealed() -> None:
         reported = everything_reported(api)
     lines = [line for line in pair.params["key"].splitlines() if "-----" not in line]
     assert not [line for line in lines if line in reported]
+
+
+def test_the_secrets_of_more_credentials_are_hidden_too() -> None:
+    """Given: an instance with a line of each kind, one of them for a path
+    When: senders use them
+    Then: neither the requests on the page nor the form hold one
+    """
+    secrets = ["S3cret of alice", "Api-Key t0ken-42", "in-the-path-77"]
+    lines = (
+        f"# comment\nalice {secrets[0]}\n_header:X-Key {secrets[1]}\n"
+        f"/okta _header:Authorization {secrets[2]}\nalone"
+    )
+    with paged({"more_credentials": lines}) as api:
+        basic = base64.b64encode(f"alice:{secrets[0]}".encode()).decode()
+        for path, headers in (
+            ("", {"Authorization": f"Basic {basic}"}),
+            ("", {"X-Key": secrets[1]}),
+            ("/okta", {"Authorization": secrets[2]}),
+        ):
+            body = json.dumps({"name": "proven", "text": secrets[0]}).encode()
+            ask(api.port, "POST", INSTANCE + path, body, {**JSON, **headers})
+        reported = everything_reported(api)
+    assert "proven" in reported
+    assert not [text for text in (*secrets, basic) if text in reported]

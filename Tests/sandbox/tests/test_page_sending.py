@@ -53,7 +53,9 @@ def test_every_example_is_accepted_once_it_is_signed(fresh: Api) -> None:
     assert numbers == sorted(set(numbers))
     unsigned = fresh.post("/api/send", {**fresh.get("/api/examples")[0], "sign": False})
     assert unsigned["status"] == 401
-    assert "signature header is missing" in json.loads(unsigned["body"])["error"]
+    assert (
+        "The signature in X-Hub-Signature-256 is missing" in json.loads(unsigned["body"])["error"]
+    )
     assert fresh.get("/api/requests?limit=1")["total"] == len(numbers) + 1
 
 

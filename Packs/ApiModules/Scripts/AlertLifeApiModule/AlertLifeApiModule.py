@@ -17,7 +17,7 @@ is written, or of an instance's parameters; the bookkeeping is handed in.
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import gevent
@@ -89,8 +89,11 @@ class AlertLife:
         self.changed: Callable[[], None] = lambda: None  # called when something new is known
         self.urgent: Callable[[], None] = lambda: None  # called when it is to be written at once
 
-    def submit(self, events: Iterable[FollowedEvent]) -> None:
+    def submit(self, events: list[Any]) -> None:
         """Create what is new of a request's events; each is settled once, perhaps at once."""
+        if len(events) == 1 and events[0].alert is None:
+            self._hooks.create(events)
+            return
         fresh = [one for one in events if one.alert is None or self._place(one, one.alert)]
         if fresh:
             self._hooks.create(fresh)
@@ -206,8 +209,11 @@ class AlertLife:
     def event_settled(self, event: FollowedEvent) -> None:
         """Note what became of an event, and let go what has waited for it."""
         alert, outcome = event.alert, event.outcome
-        waiting = self._release(alert) if alert is not None else ()
-        if alert is not None and outcome.created is not None:
+        if alert is None:
+            self.settled(event)
+            return
+        waiting = self._release(alert)
+        if outcome.created is not None:
             severity = event.fields.get("severity", 0)
             self.known.add(alert, event.mark, outcome.created, severity)
             self.changed()

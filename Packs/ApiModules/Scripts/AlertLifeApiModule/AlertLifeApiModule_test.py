@@ -99,7 +99,7 @@ class Desk:
         self.writes += 1
 
     def post(self, *events: Event) -> None:
-        self.alerts.submit(events)
+        self.alerts.submit([*events])
 
     def settle(self, outcome: Result | None = None) -> None:
         """XSOAR decides about the oldest event that waits: an incident, or what is given."""

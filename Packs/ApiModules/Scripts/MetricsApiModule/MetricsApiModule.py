@@ -62,6 +62,28 @@ class BoundedCounter:
         self.counts[label if known else "other"] += 1
 
 
+RULE_EVENTS = 1000  # after which a rule that has met none of them is told
+
+
+class RuleCounter:
+    """Counts how often rules were met, and finds those that never are."""
+
+    def __init__(self, rules: Iterable[str]) -> None:
+        self.counts: Counter[str] = Counter(dict.fromkeys(rules, 0))
+        self._events = 0
+
+    def add(self, met: Iterable[str], events: int) -> list[str]:
+        """Count the rules that some of so many events have met.
+
+        Returns the rules that have met none, once RULE_EVENTS events have come.
+        """
+        self.counts.update(met)
+        before, self._events = self._events, self._events + events
+        if not before < RULE_EVENTS <= self._events:
+            return []
+        return [rule for rule, count in self.counts.items() if not count]
+
+
 class Histogram:
     """How many values were within each of some upper bounds, and the sum of all values."""
 

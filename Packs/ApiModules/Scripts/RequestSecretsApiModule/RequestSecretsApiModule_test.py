@@ -1,6 +1,7 @@
 """Unit tests of RequestSecretsApiModule.py."""
 
 import base64
+import functools
 import json
 import re
 import urllib.parse
@@ -8,9 +9,9 @@ from collections.abc import Callable
 
 import pytest
 import RequestSecretsApiModule as secrets
-import WebhookSecurityApiModule as security
 
 from Tests.costs import assert_linear, compiled_patterns, cpu_milliseconds
+from Tests.proving import read_credentials
 
 NOTHING_SECRET = secrets.SecretFilter()
 
@@ -22,7 +23,7 @@ def kept(
 
 
 def filter_of(username: str, password: str, *paths: str) -> secrets.SecretFilter:
-    return secrets.SecretFilter.of(security.choose_authenticator(username, password), paths)
+    return secrets.SecretFilter.of(read_credentials(username, password), paths)
 
 
 # ---- names
@@ -337,6 +338,45 @@ WORST_CASES: dict[str, Callable[[int], str]] = {
     "URL_FIELD": lambda n: "?sig" * n,
     "URL_VALUE": lambda n: '"a' * n,
 }
+
+
+class TestManySecrets:
+    SECRETS = tuple(
+        f"{number}-s3cret-{'xyzß'[number % 4]}-{number * 7919}" for number in range(100)
+    )
+
+    @pytest.mark.parametrize("before", ["", "a", "ab", "ß", "abcd", "\ud800"])
+    def test_each_of_a_hundred_secrets_is_found_at_each_place(self, before: str) -> None:
+        """
+        Given: a hundred secrets, and texts with one of them behind up to four other characters
+        When: they are hidden
+        Then: nothing of the secret is left, also where it is in base64
+        """
+        hidden = secrets.SecretFilter(secrets=self.SECRETS)
+        for secret in self.SECRETS:
+            assert hidden.hide(f"{before}{secret} and more") == f"{before}*** and more"
+            coded = base64.b64encode(f"user:{secret}".encode()).decode()
+            assert "***" in hidden.hide(f"{before}{coded}")
+
+    def test_what_holds_none_of_them_is_kept(self) -> None:
+        hidden = secrets.SecretFilter(secrets=self.SECRETS)
+        for text in ("", "a", "abc", "7-s3cret-", "s3cret", "application/json", "ß" * 9, "1" * 999):
+            assert hidden.hide(text) == text
+
+    def test_a_head_is_cheap_however_many_there_are(self) -> None:
+        """
+        Given: headers of 500 characters
+        When: they are searched for one secret, and for a hundred
+        Then: the hundred take at most 30 µs more
+        """
+        headers = {f"x-header-{number}": f"value {number} of a header" * 2 for number in range(11)}
+
+        def microseconds(known: tuple[str, ...]) -> float:
+            hidden = secrets.SecretFilter(secrets=known)
+            work = functools.partial(hidden.visible_headers, headers)
+            return cpu_milliseconds(lambda: [work() for _ in range(200)]) * 1000 / 200
+
+        assert microseconds(self.SECRETS) - microseconds(self.SECRETS[:1]) < 30
 
 
 class TestCosts:

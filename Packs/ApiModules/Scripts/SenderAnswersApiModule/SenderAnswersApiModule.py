@@ -53,3 +53,9 @@ def answer_by_head(path: str, headers: Mapping[str, str]) -> str:
         return "firehose"
     is_collector = path == COLLECTOR_PATH or path.startswith(f"{COLLECTOR_PATH}/")
     return "collector" if is_collector else ""
+
+
+def own_answer(name: str, headers: Mapping[str, str]) -> tuple[int, bytes, str]:
+    """Return the status of an answer, its content for a request's headers, and its type."""
+    answer = ANSWERS[name]
+    return 200, answer.content(headers).encode(), answer.content_type

@@ -1,5 +1,6 @@
 """Unit tests of WebhookSecurityApiModule.py: the handshakes of vendors."""
 
+import functools
 import hmac
 import json
 import threading
@@ -11,16 +12,19 @@ from typing import Any
 import gevent
 import pytest
 import requests
+import SnsSignatureApiModule as sns
 import WebhookSecurityApiModule as security
+
+from Tests.proving import read_credentials
 
 PASSWORD = "s3cret-value"
 
 
-def authenticator_of(username: str = "user", password: str = PASSWORD) -> security.Authenticator:
-    return security.choose_authenticator(username, password)
+def authenticator_of(username: str = "user", password: str = PASSWORD) -> security.Credentials:
+    return read_credentials(username, password)
 
 
-ANYBODY = security.Authenticator()
+ANYBODY = security.Credentials()
 
 
 def call(
@@ -29,7 +33,11 @@ def call(
     """Return a request; a keyword `x_name` is the header x-name."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return security.HandshakeRequest(method, named, query, content)
+    return security.HandshakeRequest(method, named, query, content, "/", confirm_sns)
+
+
+def confirm_sns(url: str) -> None:
+    sns.confirm_subscription(url, use_proxy=False)
 
 
 EVENT_GRID = [
@@ -121,7 +129,7 @@ HANDSHAKES: dict[str, tuple[security.HandshakeRequest, bool, str, Any]] = {
         "1158201444",
     ),
     "Zoom": (
-        call(body=ZOOM),
+        call(body=ZOOM, authorization="Basic dXNlcjpzZWNyZXRWYWx1ZVRlc3Q="),  # secretValueTest
         False,
         "application/json",
         {
@@ -143,14 +151,52 @@ HANDSHAKES: dict[str, tuple[security.HandshakeRequest, bool, str, Any]] = {
         "application/json",
         {"status": "confirmed"},
     ),
+    "GitHub": (
+        call(
+            body={
+                "zen": "Non-blocking is better than blocking.",
+                "hook_id": 30,
+                "hook": {"type": "Repository", "id": 30, "active": True, "events": ["*"]},
+                "repository": {"id": 35129377, "full_name": "example/alerts"},
+                "sender": {"login": "example", "id": 6752317},
+            },
+            x_github_event="ping",
+            x_github_delivery="0b989ba4-242f-11e5-81e1-c7b6966d2516",
+        ),
+        False,
+        "application/json",
+        {"status": "ok"},
+    ),
+    "Bitbucket Server": (
+        call(body={"test": True}, x_event_key="diagnostics:ping"),
+        True,
+        "application/json",
+        {"status": "ok"},
+    ),
+    "WooCommerce": (
+        call(body=b"webhook_id=12", content_type="application/x-www-form-urlencoded"),
+        True,
+        "application/json",
+        {"status": "ok"},
+    ),
+    "Slack's SSL check": (
+        call(
+            body=b"token=gIkuvaNzQIHg97ATvDxqgjtO&ssl_check=1",
+            content_type="application/x-www-form-urlencoded",
+        ),
+        True,
+        "application/json",
+        {"status": "ok"},
+    ),
     "URL check": (call("GET"), True, "application/json", {"status": "ok"}),
 }
 PASSWORDS = {"Zoom": "secretValueTest"}
+PINGS = ("GitHub", "Bitbucket Server", "WooCommerce", "Slack's SSL check")
 
 
 @pytest.mark.parametrize("vendor", HANDSHAKES)
 class TestHandshakes:
-    def instance(self, vendor: str) -> security.Authenticator:
+    def instance(self, vendor: str) -> security.Credentials:
         return authenticator_of(password=PASSWORDS.get(vendor, PASSWORD))
 
     @pytest.fixture(autouse=True)
@@ -183,7 +229,7 @@ class TestHandshakes:
         """
         request, *_ = HANDSHAKES[vendor]
         altered = []
-        if request.body:
+        if request.body and vendor not in PINGS:
             parsed = json.loads(request.body)
             if isinstance(parsed, list):
                 altered += [[*parsed, {"alert": "disk full"}], parsed * 2, parsed[0], [[parsed]]]
@@ -213,7 +259,7 @@ class TestHandshakes:
             )
             assert security.answer_handshake(changed, self.instance(vendor), True) is None, body
         large = security.HandshakeRequest(
-            request.method, request.headers, request.query, request.body + b" " * 8193
+            request.method, request.headers, request.query, request.body + b" " * 32768
         )
         assert security.answer_handshake(large, self.instance(vendor), True) is None
         assert not confirmed.called
@@ -229,6 +275,92 @@ class TestHandshakes:
                 )
                 done = security.answer_handshake(changed, self.instance(vendor), True)
                 assert done is None or done.vendor == "URL check"
+
+
+class TestFirstPings:
+    """What else the body holds makes it an event."""
+
+    GITHUB = json.loads(HANDSHAKES["GitHub"][0].body)
+
+    def test_github_s_ping_may_be_a_form_and_long(self) -> None:
+        hook = {**self.GITHUB, "repository": {"description": "x" * 20_000}, "organization": {}}
+        form = b"payload=" + urllib.parse.quote_plus(json.dumps(hook)).encode()
+        for body, content_type in (
+            (json.dumps(hook).encode(), "application/json"),
+            (form, "application/x-www-form-urlencoded"),
+        ):
+            request = call(body=body, x_github_event="ping", content_type=content_type)
+            assert security.asks_by_head(request.headers, "")
+            done = security.answer_handshake(request, ANYBODY, True)
+            assert done is not None and done.vendor == "GitHub"
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            {**GITHUB, "alert": "disk full"},
+            {"hook_id": 5},
+            {"zen": "x"},
+            {},
+            [GITHUB],
+            "zen",
+            None,
+            b"",
+            b"payload=%7B%7D&more=1",
+        ],
+    )
+    @pytest.mark.parametrize("content_type", ["application/json", security.FORM_TYPE])
+    def test_what_github_does_not_send_is_an_event(self, body: Any, content_type: str) -> None:
+        request = call(body=body, x_github_event="ping", content_type=content_type)
+        assert security.answer_handshake(request, ANYBODY, True) is None
+
+    def test_another_event_of_github_is_one(self) -> None:
+        for event in ("push", "pinged", ""):
+            request = call(body=self.GITHUB, x_github_event=event)
+            assert security.answer_handshake(request, ANYBODY, True) is None
+
+    @pytest.mark.parametrize(
+        "body, event",
+        [
+            ({"test": True}, "repo:refs_changed"),
+            ({"test": True}, None),
+            ({"test": False}, "diagnostics:ping"),
+            ({"test": True, "alert": "disk full"}, "diagnostics:ping"),
+            ([{"test": True}], "diagnostics:ping"),
+            ({}, "diagnostics:ping"),
+        ],
+    )
+    def test_what_bitbucket_does_not_send_is_an_event(self, body: Any, event: str | None) -> None:
+        request = call(body=body, **({"x_event_key": event} if event is not None else {}))
+        for authenticated in (True, False):
+            assert security.answer_handshake(request, ANYBODY, authenticated) is None
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"webhook_id=",
+            b"webhook_id=12&alert=disk",
+            b"webhook_id=x",
+            b"xwebhook_id=12",
+            b"webhook_id=" + b"1" * 21,
+            b"ssl_check=0&token=x",
+            b"ssl_check=1&token=x&alert=disk",
+            b"ssl_check=1&token=x&text=1&user=2",
+            b"token=x",
+            b"ssl_check",
+            b"ssl_check=1\xff",
+            b"",
+        ],
+    )
+    def test_other_forms_are_events(self, body: bytes) -> None:
+        request = call(body=body, content_type=f"{security.FORM_TYPE}; charset=utf-8")
+        for authenticated in (True, False):
+            assert security.answer_handshake(request, ANYBODY, authenticated) is None
+
+    def test_slack_may_check_by_get(self) -> None:
+        done = security.answer_handshake(call("GET", query="ssl_check=1&token=x"), ANYBODY, False)
+        assert done is not None and done.vendor == "Slack's SSL check"
+        other = call("GET", query="ssl_check=1&token=x&text=1")
+        assert security.answer_handshake(other, ANYBODY, False) is None
 
 
 class TestHandshakeDetails:
@@ -335,7 +467,9 @@ class TestHandshakeDetails:
         assert (reply is not None) == done
         if reply is not None:
             assert (f" as Password {secret}. " in reply.notice) == noticed == bool(reply.notice)
-        denied = security.answer_handshake(call(x_hook_secret=secret), security.DenyAll(), False)
+        denied = security.answer_handshake(
+            call(x_hook_secret=secret), security.Credentials(denied=True), False
+        )
         assert denied is None
 
     @pytest.mark.parametrize(
@@ -386,7 +520,7 @@ class TestHandshakeDetails:
 
     @pytest.mark.parametrize("instance", [ANYBODY, authenticator_of("_zoom")])
     def test_nothing_is_signed_without_a_secret_or_for_a_wrong_signature(
-        self, instance: security.Authenticator
+        self, instance: security.Credentials
     ) -> None:
         assert security.answer_handshake(call(body=ZOOM), instance, True) is None
 
@@ -527,7 +661,7 @@ class TestSns:
     def test_no_other_address_is_fetched(self, url: str, requests_mock: Any) -> None:
         request = call(body={**SNS, "SubscribeURL": url})
         sentence = "SubscribeURL is not an address of Amazon SNS"
-        with pytest.raises(security.HandshakeError, match=sentence) as failure:
+        with pytest.raises(sns.SnsError, match=sentence) as failure:
             security.answer_handshake(request, ANYBODY, True)
         assert failure.value.is_senders_fault
         assert not requests_mock.called
@@ -547,7 +681,7 @@ class TestSns:
         self, answer: dict[str, Any], requests_mock: Any
     ) -> None:
         requests_mock.get(SNS_URL, **answer)
-        with pytest.raises(security.HandshakeError, match="could not be confirmed") as failure:
+        with pytest.raises(sns.SnsError, match="could not be confirmed") as failure:
             security.answer_handshake(call(body=SNS), ANYBODY, True)
         assert not failure.value.is_senders_fault
         assert "2336412f" not in failure.value.sentence
@@ -561,17 +695,17 @@ class TestSns:
         When: a subscription is confirmed
         Then: other greenlets run on, and after the time limit it fails
         """
-        monkeypatch.setattr(security, "CONFIRM_SECONDS", 0.2)
+        monkeypatch.setattr(sns, "CONFIRM_SECONDS", 0.2)
         release = threading.Event()
         requests_mock.get(SNS_URL, text=lambda *_: str(release.wait(5)))
         other = gevent.spawn(gevent.sleep, 0.01)
         try:
-            with pytest.raises(security.HandshakeError, match="no answer within"):
+            with pytest.raises(sns.SnsError, match="no answer within"):
                 security.answer_handshake(call(body=SNS), ANYBODY, True)
             assert other.ready()
         finally:
             release.set()
-            security._confirmation_pool().join()
+            sns._confirmation_pool().join()
 
     def test_four_are_confirmed_at_a_time(
         self, requests_mock: Any, monkeypatch: pytest.MonkeyPatch
@@ -582,12 +716,12 @@ class TestSns:
         Then: those beyond the fourth are told to come again, also after the first ones have been
             answered, while their threads still hang; names are resolved all the time
         """
-        monkeypatch.setattr(security, "CONFIRM_SECONDS", 0.2)
+        monkeypatch.setattr(sns, "CONFIRM_SECONDS", 0.2)
         release = threading.Event()
         requests_mock.get(SNS_URL, text=lambda *_: str(release.wait(30)))
 
-        def confirm() -> security.HandshakeError:
-            with pytest.raises(security.HandshakeError) as failure:
+        def confirm() -> sns.SnsError:
+            with pytest.raises(sns.SnsError) as failure:
                 security.answer_handshake(call(body=SNS), ANYBODY, True)
             return failure.value
 
@@ -600,13 +734,13 @@ class TestSns:
             assert "no answer within" in errors[0].sentence
             assert "let SNS send this again" in errors[4].sentence
             assert confirm().retry_seconds == 30
-            assert len(security._confirmation_pool()) == 4
+            assert len(sns._confirmation_pool()) == 4
             with gevent.Timeout(30):
                 assert gevent.get_hub().resolver.getaddrinfo("localhost", 80)
                 assert gevent.get_hub().threadpool.apply(int, ("7",)) == 7
         finally:
             release.set()
-            security._confirmation_pool().join()
+            sns._confirmation_pool().join()
         requests_mock.get(SNS_URL, text="ok")
         assert security.answer_handshake(call(body=SNS), ANYBODY, True) is not None
 
@@ -618,7 +752,10 @@ class TestSns:
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example.com:3128")
         requests_mock.get(SNS_URL, text="ok")
-        request = security.HandshakeRequest("POST", {}, "", json.dumps(SNS).encode(), use_proxy)
+        body, confirm = json.dumps(SNS).encode(), sns.confirm_subscription
+        request = security.HandshakeRequest(
+            "POST", {}, "", body, "/", functools.partial(confirm, use_proxy=use_proxy)
+        )
         security.answer_handshake(request, ANYBODY, True)
         [sent] = requests_mock.request_history
         assert dict(sent.proxies).get("https") == (

@@ -29,7 +29,6 @@ import gc
 import itertools
 import json
 import os
-import re
 import signal
 import sys
 import threading
@@ -68,9 +67,13 @@ from IncidentFieldsApiModule import *  # noqa: E402
 from KnownSendersApiModule import *  # noqa: E402
 from MetricsApiModule import *  # noqa: E402
 from OpenAlertsApiModule import *  # noqa: E402
+from ParameterReadersApiModule import *  # noqa: E402
+from RefusalsApiModule import *  # noqa: E402
 from RequestSecretsApiModule import *  # noqa: E402
 from RequestSourcesApiModule import *  # noqa: E402
 from SenderAnswersApiModule import *  # noqa: E402
+from SignatureSchemesApiModule import *  # noqa: E402
+from SnsSignatureApiModule import *  # noqa: E402
 from StoredContextApiModule import *  # noqa: E402
 from WebhookFormatsApiModule import *  # noqa: E402
 from WebhookMappingApiModule import *  # noqa: E402
@@ -128,7 +131,7 @@ class SettingError(ValueError):
 # -------------------------------------------------------------------------------------------------
 
 MIRROR_DIRECTIONS = {"Incoming": "In", "Outgoing": "Out", "Incoming And Outgoing": "Both"}
-OTHER_METHODS = {"GET", "PUT", "PATCH"}
+NO_CONDITIONS = EventConditions()
 
 
 @dataclass(frozen=True)
@@ -141,11 +144,13 @@ class Settings:
     key: str = field(default="", repr=False)
     client_ca: str = ""
     # the senders
-    authenticator: Authenticator = field(default_factory=Authenticator)
+    own_credentials: tuple[Credential, ...] = field(default=(), repr=False)
+    more_credentials: tuple[Credential, ...] = field(default=(), repr=False)
+    credentials: Credentials = field(default_factory=Credentials)  # of both
     allowed_sources: Networks = frozenset()  # empty: everybody may connect
     trusted_proxies: Networks = frozenset()
-    handshakes: bool = True
     proxy: bool = False
+    accept_get: bool = False
     other_methods: frozenset[str] = frozenset()
     # the incidents
     incident_type: str = ""
@@ -158,6 +163,7 @@ class Settings:
     events_paths: tuple[DotPath, ...] = ()
     duplication_paths: tuple[DuplicationKey, ...] = ()
     duplicate_seconds: float | None = None  # None: for ever
+    ignore_when: EventConditions = NO_CONDITIONS
     keep_unreadable: bool = False
     alert_updates: str = "each"  # an incident for each event; or note, or close
     ended_when: EventConditions = field(default_factory=EventConditions)
@@ -176,12 +182,13 @@ class Settings:
         mistakes: list[SettingError] = []
         fields: dict[str, Any] = {}
         denied = False
+        schemes = make_schemes(read_flag(params.get("proxy"), lambda fix: None))
         for parameter in PARAMETERS:
             known = len(mistakes)
             try:
                 value = params.get(parameter.name)
-                if parameter.name == "credentials":  # to fetch Amazon SNS' certificates
-                    value = {**(value or {}), "proxy": params.get("proxy")}
+                if parameter.field in ("own_credentials", "more_credentials"):
+                    value = value or "", schemes
                 fields[parameter.field] = parameter.read(
                     value,
                     lambda fix, display=parameter.display: mistakes.append(
@@ -191,9 +198,14 @@ class Settings:
             except CredentialError as error:
                 mistakes.append(SettingError(error.field, error.fix))
             if parameter.admits and len(mistakes) > known:
-                denied = True
-        if denied:
-            fields["authenticator"] = DenyAll()
+                # A wrong line of More credentials proves nobody, and the others go on counting.
+                others = parameter.field == "more_credentials" and (
+                    fields.get("own_credentials") or fields["more_credentials"]
+                )
+                denied = denied or not others
+        rows = fields.get("own_credentials", ()), fields["more_credentials"]
+        fields["credentials"] = Credentials(join_rows(*rows), schemes, denied)
+        fields["accept_get"] |= "GET" in fields["other_methods"]
         settings = cls(**fields, mirroring=read_mirroring(params))
         mistakes += alert_mistakes(settings)
         if settings.alert_updates == "close":
@@ -203,11 +215,20 @@ class Settings:
         paths = [path.text for path in named_paths(settings)]
         if settings.recognizer is not None:  # a row may read a header whose name speaks of a key
             paths += [f"headers.{name}" for name in settings.recognizer.header_names]
-        hidden = SecretFilter.of(settings.authenticator, paths)
+        hidden = SecretFilter.of(settings.credentials, paths)
         if settings.metrics and everybody_could_read_metrics(settings):
             mistakes.append(SettingError("Serve metrics for Prometheus", METRICS_FIX))
             fields["metrics"] = False
         return cls(**fields, mirroring=settings.mirroring, hidden=hidden, mistakes=tuple(mistakes))
+
+    def notes(self) -> list[str]:
+        """Return what is not a mistake, but whoever configures the instance should know."""
+        credentials, lines = self.credentials, len(self.more_credentials)
+        is_open = credentials.is_open and not self.allowed_sources and not self.client_ca
+        notes = [OPEN_TO_EVERYONE] if is_open else []
+        if lines:
+            notes.append(f"More credentials: {lines} understood.")
+        return notes
 
     @property
     def recognizer(self) -> Recognizer | None:
@@ -233,6 +254,7 @@ def named_paths(settings: Settings) -> list[DotPath]:
         settings.type_from or (),
         settings.occurred_from,
         settings.severity_from,
+        settings.ignore_when.paths,
         settings.ended_when.paths,
     )
     return [*keys, *settings.name_from.paths, *itertools.chain.from_iterable(others)]
@@ -241,13 +263,34 @@ def named_paths(settings: Settings) -> list[DotPath]:
 # ---- readers of values
 
 
-def read_authenticator(value: Any, report_problem: ReportProblem) -> Authenticator:
+def make_schemes(use_proxy: bool) -> dict[str, Scheme]:
+    """Return the schemes of signatures; use_proxy: the system's, to fetch what Amazon SNS needs."""
+    schemes = {
+        name: Scheme(
+            functools.partial(make_verifier, name),
+            row.example,
+            row.name_form,
+            functools.partial(name_problem, name),
+        )
+        for name, row in SIGNATURE_SCHEMES.items()
+    }
+    sns = Scheme(lambda _, topics: SnsVerifier(topics, use_proxy), needs_secret=False)
+    return {**schemes, "_sns": sns}
+
+
+def read_own_credentials(value: Any, report_problem: ReportProblem) -> tuple[Credential, ...]:
     """Return who may send, by Username and Password; raises CredentialError, which names one."""
-    return choose_authenticator(
-        value.get("identifier") or "",
-        value.get("password") or "",
-        read_flag(value.get("proxy"), lambda fix: None),
+    pair, schemes = value
+    pair = pair or {}
+    return tuple(
+        read_credentials(pair.get("identifier") or "", pair.get("password") or "", schemes)
     )
+
+
+def read_credential_lines(value: Any, report_problem: ReportProblem) -> tuple[Credential, ...]:
+    """Return who else may send, by the lines of More credentials."""
+    text, schemes = value
+    return tuple(read_more_credentials(str(text), schemes, report_problem))
 
 
 RECOGNIZE = {
@@ -321,30 +364,6 @@ def without_closing(settings: Settings) -> Settings:
     )
 
 
-def read_port(value: Any, report_problem: ReportProblem) -> int | None:
-    """Return the port to listen on from ``8000`` or ``<host port>:<container port>``.
-
-    None where XSOAR has yet to assign one.
-    """
-    text = str(value or "").strip()
-    ports = text.split(":")
-    if not text:
-        return None
-    if len(ports) > 2 or not all(
-        re.fullmatch(r"[0-9]{1,5}", port) and 1 <= int(port) <= 65535 for port in ports
-    ):
-        report_problem(
-            "enter a number from 1 to 65535, or <host port>:<container port>, such as 8000."
-        )
-        return None
-    return int(ports[-1])
-
-
-def read_text(value: Any, report_problem: ReportProblem) -> str:
-    """Return a text without white space around it."""
-    return str(value or "").strip()
-
-
 def read_networks(value: Any, report_problem: ReportProblem) -> Networks:
     """Return the networks of a list of addresses and CIDR blocks."""
     try:
@@ -363,25 +382,9 @@ def read_flag(value: Any, report_problem: ReportProblem, default: bool = False) 
         return default
 
 
-def read_methods(value: Any, report_problem: ReportProblem) -> frozenset[str]:
-    """Return the HTTP methods that are handled as POST."""
-    methods = {method.upper() for method in split_list(value)} - {"NONE"}
-    if methods - OTHER_METHODS:
-        report_problem(f"choose from {', '.join(sorted(OTHER_METHODS))}, or leave it empty.")
-    return frozenset(methods & OTHER_METHODS)
-
-
-def read_duration(
-    value: Any, report_problem: ReportProblem, unit: str, seconds: float
-) -> float | None:
-    """Return seconds from a positive number of units, None where there is none."""
-    text = "" if value is None else str(value).strip()
-    if not text:
-        return None
-    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text) or not float(text):
-        report_problem(f"enter a number of {unit} above 0, such as 3 or 0.5, or leave it empty.")
-        return None
-    return float(text) * seconds
+def read_ignore_when(value: Any, report_problem: ReportProblem) -> EventConditions:
+    """Return the rules by which events are ignored."""
+    return read_conditions(value, DotPath, report_problem)
 
 
 def read_mirroring(params: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
@@ -398,10 +401,15 @@ def read_mirroring(params: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
 
 def everybody_could_read_metrics(settings: Settings) -> bool:
     """Return whether no address and no credential guards GET /metrics: it has no body to sign."""
-    authenticator = settings.authenticator
-    return not settings.allowed_sources and (not authenticator.secrets or authenticator.signs_body)
+    credentials = settings.credentials
+    return not settings.allowed_sources and (credentials.is_open or credentials.only_sign)
 
 
+UNSIGNED_METRICS = "The metrics have no body to sign; ask for them with other credentials."
+OPEN_TO_EVERYONE = (
+    "Anyone who can reach this webhook's URL can create incidents: set Username and Password, "
+    "More credentials, Allowed sources or Client CA."
+)
 METRICS_FIX = (
     "set Allowed sources, or a Username and Password that no signature needs; "
     "else anyone could read them."
@@ -420,16 +428,17 @@ class Parameter(NamedTuple):
 
 PARAMETERS = (
     Parameter("longRunningPort", "Listen Port", "port", read_port),
-    Parameter("credentials", "Username", "authenticator", read_authenticator, True),
+    Parameter("credentials", "Username", "own_credentials", read_own_credentials, True),
+    Parameter(
+        "more_credentials", "More credentials", "more_credentials", read_credential_lines, True
+    ),
     Parameter("certificate", "Certificate", "certificate", read_text),
     Parameter("key", "Private Key", "key", read_text),
     Parameter("client_ca", "Client CA", "client_ca", read_text),
     Parameter("allowed_sources", "Allowed sources", "allowed_sources", read_networks, True),
     Parameter("trusted_proxies", "Trusted proxies", "trusted_proxies", read_networks, True),
-    Parameter(
-        "handshakes", "Answer handshakes", "handshakes", functools.partial(read_flag, default=True)
-    ),
     Parameter("proxy", "Use system proxy settings", "proxy", read_flag),
+    Parameter("accept_get", "Accept GET", "accept_get", read_flag),
     Parameter("other_methods", "Also accept", "other_methods", read_methods),
     Parameter("incidentType", "Incident type", "incident_type", read_text),
     Parameter("recognize", "Recognize senders", "recognize", read_recognize),
@@ -440,6 +449,7 @@ PARAMETERS = (
     Parameter("severity_map", "Severity words", "severity_map", read_severity_map),
     Parameter("events_path", "Events in", "events_paths", read_paths),
     Parameter("duplication_key", "Duplication key", "duplication_paths", read_duplication_key),
+    Parameter("ignore_when", "Ignore events where", "ignore_when", read_ignore_when),
     Parameter(
         "duplicate_hours",
         "Forget duplicates after",
@@ -656,6 +666,8 @@ def make_events(
     trigger_time: str,
     delivery_id: str,
     check_room: Callable[[int], None] = lambda count: None,
+    origin: Origin = NO_ORIGIN,
+    ignored: list[str] | None = None,
 ) -> list[Event]:
     """Return the events of a request's items; raises HTTPError (400, 413), and none is created.
 
@@ -664,6 +676,7 @@ def make_events(
     """
     maker = EventMaker(context, settings, trigger_time, delivery_id)
     maker.check_room = check_room
+    maker.origin, maker.ignored = origin, ignored
     values = items.values
     if len(values) > 1:
         check_room(len(values))  # each makes one event or more
@@ -689,9 +702,13 @@ class EventMaker:
         self._settings = settings
         self._recognizer = settings.recognizer
         self._follows_alerts = settings.follows_alerts
+        self._ended_when = settings.ended_when or None
         self._trigger_time = trigger_time
         self._delivery_id = delivery_id
         self.check_room: Callable[[int], None] = lambda count: None
+        self.origin = NO_ORIGIN
+        self.ignored: list[str] | None = None  # the rules that its other events have met
+        self._leads = False  # the event that would have led was ignored
         self.events: list[Event] = []
 
     def add(
@@ -744,6 +761,13 @@ class EventMaker:
                     hide_secrets_in_urls,
                     (title, facts.get("link", "")),
                 )
+        if self.ignored is not None:
+            leads, self._leads = leads or self._leads, False
+            rule = settings.ignore_when.find_rule(payload, shared.fields)
+            if rule is not None:
+                self._leads = leads
+                self.ignored.append(rule)
+                return
         fields.setdefault("name", DEFAULT_NAME)
         fields.setdefault("occurred", self._trigger_time)
         if settings.incident_type:
@@ -751,8 +775,12 @@ class EventMaker:
         key = None
         if settings.duplication_paths:
             key = event_key(payload, shared.fields, settings.duplication_paths, number)
+            if key is not None and self.origin.is_signed:
+                body = {name: shared.fields[name] for name in ("parent",) if name in shared.fields}
+                signed = event_key(payload, body, settings.duplication_paths, number)
+                key = shorten_key(self.origin.bind(key, signed))
         alert = None
-        if self._follows_alerts:
+        if self._follows_alerts and (facts or self._ended_when is not None):
             alert = self._alert_of(payload, shared, fields, facts, key, known)
         if not payload.keys().isdisjoint(MIRRORING_FIELDS):
             payload, text = without_mirroring(payload), ""
@@ -760,7 +788,7 @@ class EventMaker:
             key = None  # its alert tells it from others
             if settings.alert_updates == "close":
                 payload, text = self._mirrored(payload, fields, number), ""
-        ours = f'"delivery":"{self._delivery_id}/{number}"'
+        ours = f'"delivery":"{self._delivery_id}/{number}"{self.origin.label}'
         if facts:
             ours = f"{to_json(facts)[1:-1]},{ours}"
         fields["rawJSON"] = raw_json(payload, shared, leads, f"{{{ours}}}", text)
@@ -784,8 +812,8 @@ class EventMaker:
         if known is not None and "identity" in facts and "status" in facts:
             ended, fixed = facts["status"] == "closed", known.row.fixed_start
             return Alert(facts["identity"], fields["occurred"], ended, fixed, link)
-        ended_when = self._settings.ended_when
-        if key is None or not ended_when:
+        ended_when = self._ended_when
+        if key is None or ended_when is None:
             return None
         return Alert(key, fields["occurred"], ended_when.hold(payload, shared.fields), link=link)
 
@@ -1923,7 +1951,7 @@ class ContextKeeper:
         left = MAX_PROMISED_BYTES
         lost = []
         for event in list(self.promised.values()):
-            item = {
+            item: dict[str, Any] = {
                 "fields": event.fields,
                 "key": event.key,
                 "request": event.delivery.id,
@@ -1955,7 +1983,7 @@ def found_events(stored: Stored) -> dict[str, Any]:
 
 def remembers_events(settings: Settings) -> bool:
     """Return whether an instance distinguishes seen events from new ones."""
-    return bool(settings.duplication_paths) or settings.authenticator.identifies
+    return bool(settings.duplication_paths) or settings.credentials.identifies
 
 
 def promised_event(item: dict[str, Any]) -> Event:
@@ -2018,11 +2046,13 @@ class Webhook:
         self._worker = worker
         self._app = build_app(self, settings)
         # who sends
-        self._authenticator = settings.authenticator
+        self._credentials = settings.credentials
         self._knows_sources = bool(settings.trusted_proxies or settings.allowed_sources)
         self._failed_logins = FailedLogins()
+        self.refusals = Refusals()
         # what events become
         self._remembers = remembers_events(settings)
+        self._ignores = bool(settings.ignore_when)
         self._needs_context = self._remembers or alerts is not None
         self._misses: Counter[str] = Counter()  # in a row, by parameter
         self._watched = [
@@ -2032,6 +2062,7 @@ class Webhook:
         ]
         self.senders = BoundedCounter(MAX_SENDERS_COUNTED)
         self._answers: dict[str | None, str] = {row.id: row.answer for row in KNOWN_SENDERS}
+        self.ignored = RuleCounter(rule.text for rule in settings.ignore_when.rules)
         self._unknown: Counter[tuple[str, ...]] = Counter()  # events by the keys of their payloads
         # early answers
         self._deliveries: deque[Delivery] = deque()  # that may have to be answered 202, by time
@@ -2044,16 +2075,36 @@ class Webhook:
         if self._knows_sources:
             self._admit(request)
         head = request.head
-        if head.handler is None:
-            head.handler = find_handler(self._app, head)
-            head.notes = HeadNotes(
-                self._settings.handshakes and asks_by_head(head.headers, head.query),
-                answer_by_head(head.path, head.headers),
-            )
         try:
+            if head.handler is None:
+                head.handler = find_handler(self._app, head)
+                asks = asks_by_head(head.headers, head.query)
+                head.notes = HeadNotes(asks, answer_by_head(head.path, head.headers))
             return head.handler(request)
-        except (ProofError, PayloadError, HandshakeError) as error:
-            raise as_http_error(error) from None
+        # An error that a variable of this frame named would keep the request in memory.
+        except (ProofError, PayloadError, SnsError) as error:
+            is_missing = isinstance(error, MissingCredentials)
+            raise self._noted(request, as_http_error(error), is_missing) from None
+        except HTTPError as error:
+            raise self._noted(request, error) from None
+
+    def _noted(self, request: Request, error: HTTPError, is_missing: bool = False) -> HTTPError:
+        """Keep a refusal that is the sender's to correct, with names but no values; return it."""
+        head, status = request.head, error.status
+        if not 400 <= status < 500:
+            return error
+
+        def describe() -> Refusal:
+            came = [name for name in head.headers if names_a_secret(name)] if status == 401 else ()
+            path = self._settings.hidden.hide(head.path)
+            expected = self._credentials.expected_at(head.path) if is_missing else ""
+            asked = head.method, path
+            return describe_refusal(status, request.address, asked, error.sentence, came, expected)
+
+        # A body that ends too early is nobody's to correct.
+        is_whole = status != 400 or request.complete
+        self.refusals.add(request.address, describe, is_whole and head.method in EVENT_METHODS)
+        return error
 
     def _admit(self, request: Request) -> None:
         """Find out where a request comes from; raises HTTPError (403) for a forbidden place."""
@@ -2062,10 +2113,10 @@ class Webhook:
         request.address = source_address(request.address, forwarded_for, settings.trusted_proxies)
         if not is_allowed(request.address, settings.allowed_sources):
             self._counters.add("requests from other addresses")
-            raise HTTPError(
-                403,
-                "This address may not send to this webhook; add it to Allowed sources in XSOAR.",
+            refusal = (
+                "This address may not send to this webhook; add it to Allowed sources in XSOAR."
             )
+            raise self._noted(request, HTTPError(403, refusal))
 
     def receive(self, request: Request) -> Answer | None:
         """POST, and methods that the instance accepts in addition: make incidents of the body.
@@ -2073,29 +2124,32 @@ class Webhook:
         The answer, their metadata, leaves once XSOAR has created them.
         """
         headers, notes = request.headers, request.head.notes
-        if not notes.authenticated:
-            refusal = self._refusal(request)
-            if refusal is not None:
-                return self._answer_unsigned(request, refusal)
+        proof = None if notes.authenticated else self._verify_head(request)
+        if proof is not None and proof.refusal is not None:
+            return self._answer_unsigned(request, proof.refusal)
         if "content-encoding" in headers:
             supported_encoding(headers["content-encoding"])
         if self._connections.stopping:
             raise ServiceUnavailable(STOPPING_SENTENCE)
         self._writer.backlog.check_room(request.address)
-        if not self._authenticator.signs_body:
+        is_signed = proof is not None and not proof.by_head
+        if not is_signed:
             request.mark_authenticated()
         body = request.read_body()
         request.hold_shutdown()
-        if self._authenticator.signs_body:
-            self._verify_body(request, body)
+        credential = proof.credential if proof is not None else notes.credential
+        if proof is not None and is_signed:
+            credential = self._verify_body(request, proof, body)
             request.mark_authenticated()
-        if notes.may_be_handshake or (self._settings.handshakes and asks_by_body(body)):
+        if notes.may_be_handshake or asks_by_body(body):
             done = self._answer_handshake(request, body, True)
             if done:
                 return done
-        delivery = self._make_delivery(request, body)
-        if not notes.authenticated and self._authenticator.result_is_cacheable:
-            notes.authenticated = True
+        delivery = self._make_delivery(request, body, credential, is_signed)
+        if self.refusals.refused:
+            self.refusals.succeeded(request.address)
+        if proof is not None and not is_signed and (credential is None or credential.in_headers):
+            notes.authenticated, notes.credential = True, credential
             request.cache_head()
         del body  # its events are all that is needed while XSOAR takes them
         return self._create(delivery)
@@ -2106,12 +2160,13 @@ class Webhook:
         Anything else is 405, a wrong proof 401.
         """
         head = request.head
-        refusal = self._refusal(request)
-        proven = refusal is None and not self._authenticator.signs_body
-        done = self._answer_handshake(request, b"", proven, self._is_event(request, proven))
+        proof = self._verify_head(request)
+        refusal = proof.refusal
+        is_event = self._is_event(request, proof.credential, bool(proof.pending))
+        done = self._answer_handshake(request, b"", proof.by_head, is_event)
         if done:
             return done
-        if head.method in self._settings.other_methods:
+        if head.method == "GET" and self._settings.accept_get:
             return self.receive(request)
         # A sender that tries a token learns whether it is right, so it is counted and slowed down
         # as any other.
@@ -2120,20 +2175,21 @@ class Webhook:
         )
         if refusal is not None and (not isinstance(refusal, MissingCredentials) or tries_token):
             raise self._failed(refusal, request)
-        raise not_allowed(("POST", *sorted(self._settings.other_methods)))
+        raise not_allowed((*EVENT_METHODS, *(["GET"] if self._settings.accept_get else [])))
 
-    def _is_event(self, request: Request, proven: bool = True) -> bool:
+    def _is_event(
+        self, request: Request, credential: Credential | None, is_signed: bool = False
+    ) -> bool:
         """Return whether a GET is an event by its path, or by the token that it proves."""
-        if request.head.method != "GET" or "GET" not in self._settings.other_methods:
+        if request.head.method != "GET" or not self._settings.accept_get or is_signed:
             return False
-        by_token = proven and bool(self._authenticator.secrets)
-        return (request.head.path != "/" or by_token) and not self._authenticator.signs_body
+        return request.head.path != "/" or credential is not None
 
     def report_metrics(self, request: Request) -> Answer:
         """GET /metrics: the counters in Prometheus' text format, for those with credentials."""
-        refusal = None if self._authenticator.signs_body else self._refusal(request)
-        if refusal is not None:
-            raise self._failed(refusal, request)
+        proof = None if self._credentials.only_sign else self._verify_head(request)
+        if proof is not None and not proof.by_head:
+            raise self._failed(proof.refusal or ProofError(UNSIGNED_METRICS), request)
         text = metrics_text(self._counters, self._connections, self._writer, self.senders)
         return Answer(200, text.encode(), METRICS_TYPE)
 
@@ -2145,28 +2201,21 @@ class Webhook:
 
     # ---- who sent it
 
-    def _refusal(self, request: Request) -> ProofError | None:
-        """Return what head and query are refused with, None where they prove the sender."""
-        try:
-            self._authenticator.verify_headers(
-                request.headers, request.head.query, request.head.repeated
-            )
-        except ProofError as refusal:
-            return refusal.with_traceback(None)  # whose frames would keep the request in memory
-        return None
+    def _verify_head(self, request: Request) -> Proof:
+        head = request.head
+        return self._credentials.verify_head(head.path, head.headers, head.query, head.repeated)
 
     def _answer_unsigned(self, request: Request, refusal: ProofError) -> Answer:
         """Answer an unproven POST that is a vendor's handshake; raises the refusal of any other."""
         head = request.head
         # A sender that asks before it sends its body, or compresses it, sends no handshake.
         if (
-            self._settings.handshakes
-            and isinstance(refusal, MissingCredentials)
+            isinstance(refusal, MissingCredentials)
             and not head.chunked
             and not head.expects_continue
             and may_be_handshake(head.method, request.headers, request.length)
         ):
-            is_event = self._is_event(request, proven=False)
+            is_event = self._is_event(request, None)
             done = self._answer_handshake(request, request.read_body(), False, is_event)
             if done:
                 return done
@@ -2180,13 +2229,10 @@ class Webhook:
         It is counted, and what it has to report is shown in the health. With ``is_event``, a check
         of the URL is none.
         """
-        if not self._settings.handshakes:
-            return None
         head = request.head
-        call = HandshakeRequest(
-            head.method, request.headers, head.query, body, self._settings.proxy
-        )
-        done = answer_handshake(call, self._authenticator, authenticated)
+        confirm = functools.partial(confirm_subscription, use_proxy=self._settings.proxy)
+        call = HandshakeRequest(head.method, request.headers, head.query, body, head.path, confirm)
+        done = answer_handshake(call, self._credentials, authenticated)
         if done is None or (is_event and done.vendor == "URL check"):
             return None
         self._counters.add("handshakes answered")
@@ -2195,13 +2241,11 @@ class Webhook:
             self._client.report(f"{done.vendor}'s handshake", notice)
         return Answer(200, done.content, done.content_type, done.headers)
 
-    def _verify_body(self, request: Request, body: bytes) -> None:
+    def _verify_body(self, request: Request, proof: Proof, body: bytes) -> Credential:
         try:
-            # Hashing 25 MB takes longer than the others should wait.
-            if len(body) > SMALL_BODY_BYTES:
-                self._work(request, self._authenticator.verify_body, request.headers, body)
-            else:
-                self._authenticator.verify_body(request.headers, body)
+            # Hashing 25 MB takes longer than the others should wait, and is done once a secret.
+            run = functools.partial(self._work, request) if len(body) > SMALL_BODY_BYTES else None
+            return self._credentials.verify_body(proof, body, run)
         except ProofError as refusal:
             raise self._failed(refusal, request) from None
 
@@ -2215,22 +2259,32 @@ class Webhook:
 
     # ---- what it says
 
-    def _make_delivery(self, request: Request, body: bytes) -> Delivery:
+    def _make_delivery(
+        self, request: Request, body: bytes, credential: Credential | None, is_signed: bool
+    ) -> Delivery:
         """Return the delivery of a body; large ones, and many events, go to the worker thread."""
         settings, headers, context = self._settings, request.headers, self._context(request)
         now, delivery_id = time_text(), new_delivery_id()
         encoding = headers.get("content-encoding", "")
         # What a signature does not cover makes no event.
-        query = None if self._authenticator.signs_body else context.query
+        query = None if is_signed else context.query
         kind, keep = headers.get("content-type", ""), settings.keep_unreadable
+        has_event = not body and self._is_event(request, credential, is_signed)
 
         def read() -> Items:
-            if not body and self._is_event(request):
+            if has_event:
                 return Items([query or {}])
             return read_payload(body, kind, encoding, query, keep, TextReader)
 
+        ignored: list[str] | None = [] if self._ignores else None
+        origin = NO_ORIGIN
+        if credential is not None and (is_signed or credential.label):
+            origin = Origin(credential.label, body if is_signed else None)
+
         def make(items: Items) -> list[Event]:
-            return make_events(items, context, settings, now, delivery_id, check_room)
+            return make_events(
+                items, context, settings, now, delivery_id, check_room, origin, ignored
+            )
 
         def check_room(count: int) -> None:
             self._writer.backlog.check_room(request.address, count)
@@ -2246,8 +2300,10 @@ class Webhook:
             events = make(items)
         if len(body) > SMALL_BODY_BYTES or len(events) > MAX_EVENTS_ON_LOOP:
             request.reserve(max(0, sum(event.size for event in events) - len(body)))
-        if self._authenticator.identifies:
-            self._identify(request, events)
+        if ignored is not None:
+            self._count_ignored(ignored, len(events))
+        if credential is not None and self._credentials.identifies:
+            self._identify(request, events, credential)
         if self._watched:
             self._count_misses(events, now)
         delivery = Delivery(delivery_id, request, events)
@@ -2285,9 +2341,9 @@ class Webhook:
             known = head.notes.context = context._replace(shared=Shared(fields, text, text))
         return known
 
-    def _identify(self, request: Request, events: list[Event]) -> None:
+    def _identify(self, request: Request, events: list[Event], credential: Credential) -> None:
         """Give the events the delivery's id as their key where nothing else is one."""
-        event_id = self._authenticator.event_id(request.headers)
+        event_id = self._credentials.event_id(credential, request.headers)
         for place, event in enumerate(events) if event_id is not None else ():
             index = f"[{place}]" if len(events) > 1 else ""
             if event.alert is None:
@@ -2307,6 +2363,16 @@ class Webhook:
                         f"{display}: the last {MISSES_REPORTED} events had no value at its paths; "
                         "compare them with an incident's raw JSON."
                     )
+
+    def _count_ignored(self, rules: list[str], others: int) -> None:
+        """Count ignored events by rule, and log once the rules that have met none in many."""
+        if rules:
+            self._counters.add("events ignored", len(rules))
+        for rule in self.ignored.add(rules, len(rules) + others):
+            self._client.info(
+                f"Ignore events where: the rule {rule} has met none of {RULE_EVENTS} events; "
+                "compare it with an incident's raw JSON."
+            )
 
     def _count_senders(self, events: list[Event]) -> None:
         for event in events:
@@ -2331,6 +2397,8 @@ class Webhook:
 
     def _create(self, delivery: Delivery) -> Answer | None:
         """Hand the events on; the request is answered when all of them are settled."""
+        if not delivery.events:
+            return Answer(content=encode_answer([]))  # all were ignored
         try:
             self._writer.check_open()
             if self._needs_context and not self._keeper.loaded.wait(
@@ -2383,15 +2451,8 @@ class Webhook:
                 request.reply(self._failure_answer(delivery, events).answer())
             else:
                 created = [outcome.created for outcome in outcomes if outcome.created is not None]
-                answer = self._senders_own(delivery, request)
-                request.reply(answer or Answer(content=encode_answer(created)))
-
-    def _senders_own(self, delivery: Delivery, request: Request) -> Answer | None:
-        """Return the answer without which a sender takes its events for lost, None for most."""
-        if not delivery.answer:
-            return None
-        own = ANSWERS[delivery.answer]
-        return Answer(200, own.content(request.headers).encode(), own.content_type)
+                own = delivery.answer and own_answer(delivery.answer, request.headers)
+                request.reply(Answer(*own) if own else Answer(content=encode_answer(created)))
 
     def _failure_answer(self, delivery: Delivery, events: list[Event]) -> HTTPError:
         """Return the refusal (502, 503): events XSOAR did not create, and the IDs of the others."""
@@ -2459,7 +2520,8 @@ class Webhook:
         delivery.answered_early, delivery.request = True, None
         self._counters.add("requests answered before XSOAR has")
         content = to_json({"accepted": len(delivery.events), "request": delivery.id})
-        request.reply(self._senders_own(delivery, request) or Answer(202, content.encode()))
+        own = delivery.answer and own_answer(delivery.answer, request.headers)
+        request.reply(Answer(*own) if own else Answer(202, content.encode()))
 
     def _resume(self, event: Event) -> None:
         """Create an event whose sender was answered 202, as soon as there is room for it."""
@@ -2550,15 +2612,17 @@ def encode_answer(created: list[dict[str, Any]]) -> bytes:
 class HeadNotes:
     """What the application has found out from a head, for all requests with the same head."""
 
-    __slots__ = ("answer", "authenticated", "context", "may_be_handshake")
+    __slots__ = ("answer", "authenticated", "context", "credential", "may_be_handshake")
 
     def __init__(self, may_be_handshake: bool, answer: str = "") -> None:
         self.may_be_handshake = may_be_handshake
         self.answer = answer  # which of ANSWERS the head asks for
         self.authenticated = False  # which depends on nothing but this head
+        self.credential: Credential | None = None  # by which it is so
         self.context: RequestContext | None = None  # what its incidents keep of it
 
 
+EVENT_METHODS = ["POST", "PUT", "PATCH"]
 PROBE_METHODS = ["GET", "HEAD", "OPTIONS"]  # with which vendors ask before they send
 # Any path is an event's but these two. (?s:) because a path may hold a line feed.
 ANY_PATH = r"/<path:re:(?!(?:health|metrics)\Z)(?s:.*)>"
@@ -2571,8 +2635,7 @@ def build_app(webhook: Webhook, settings: Settings) -> bottle.Bottle:
     app.route(
         "/metrics", ["GET", "HEAD"], webhook.report_metrics if settings.metrics else refuse_metrics
     )
-    event_methods = {"POST", *settings.other_methods}.difference(PROBE_METHODS)
-    app.route(ANY_PATH, sorted(event_methods), webhook.receive)
+    app.route(ANY_PATH, EVENT_METHODS, webhook.receive)
     app.route(ANY_PATH, PROBE_METHODS, webhook.answer_probe)
     return app
 
@@ -2605,12 +2668,12 @@ def refuse_metrics(request: Request) -> Answer:
     )
 
 
-def as_http_error(error: ProofError | PayloadError | HandshakeError) -> HTTPError:
+def as_http_error(error: ProofError | PayloadError | SnsError) -> HTTPError:
     """Return the answer to what a library of ours refuses."""
     if isinstance(error, ProofError):
         challenge = {"WWW_Authenticate": error.challenge} if error.challenge else {}
         return HTTPError(401, error.sentence, **challenge)
-    if isinstance(error, HandshakeError):
+    if isinstance(error, SnsError):
         if error.retry_seconds:
             return HTTPError(503, error.sentence, Retry_After=str(error.retry_seconds))
         return HTTPError(400 if error.is_senders_fault else 502, error.sentence)
@@ -2680,8 +2743,11 @@ def test_module(settings: Settings) -> str:
             mistakes += filter(None, [certificate_problem(settings.certificate)])
     except CertificateError as mistake:
         mistakes.append(str(mistake))
+    notes = settings.notes()
     if mistakes:
-        raise ValueError("\n".join(mistakes))
+        raise ValueError("\n".join([*mistakes, *notes]))
+    for note in notes:
+        demisto.info(note)
     return "ok"
 
 
@@ -2758,16 +2824,21 @@ def status_command() -> CommandResults:
         "FailedAuthentications": counters.get("failed authentications", 0),
         "Answers": status.get("answers") or {},
         "Senders": status.get("senders") or {},
+        "Ignored": status.get("ignored") or {},
+        "Refusals": status.get("refusals") or [],
         "Counters": counters,
     }
     table = {
         name: value
         for name, value in outputs.items()
-        if name not in ("Answers", "Counters", "Senders")
+        if name not in ("Answers", "Counters", "Senders", "Ignored", "Refusals")
     }
     table |= {f"Answers {code}": count for code, count in outputs["Answers"].items()}
     table |= {f"Events of {sender}": count for sender, count in outputs["Senders"].items()}
+    table |= {f"Ignored by {rule}": count for rule, count in outputs["Ignored"].items()}
     readable = tableToMarkdown("Generic Webhook", table, headers=list(table))
+    if outputs["Refusals"]:
+        readable += "\n" + tableToMarkdown("Last refusals, the newest first", outputs["Refusals"])
     return CommandResults(
         outputs_prefix="GenericWebhook.Status", outputs=outputs, readable_output=readable
     )
@@ -2808,7 +2879,7 @@ def remote_data_command(args: dict[str, Any]) -> GetRemoteDataResponse:
                 raise ValueError(f"{NOT_NOW}the integration context has changed: {error}") from None
             time.sleep(RETRY_PAUSE_SECONDS)
     contents: dict[str, Any] = {"dbotIncidentReopen": True}
-    if change.closes:
+    if change is not None and change.closes:
         contents = {
             "dbotIncidentClose": True,
             "closeReason": "Resolved",
@@ -2828,7 +2899,7 @@ class Service:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._client = XsoarClient(settings.authenticator.secrets)
+        self._client = XsoarClient(settings.credentials.secrets)
         self._counters = Counters()
         self._connections = ConnectionRegistry(self._counters)
         self._writer = Writer(self._client)
@@ -2871,6 +2942,8 @@ class Service:
             *([self._alerts.write_notes] if self._alerts is not None else ()),
         ):
             gevent.spawn(self._keep_running, task)
+        for note in self._settings.notes():
+            self._client.info(note)
         for mistake in self._settings.mistakes:
             self._client.report(str(mistake).partition(":")[0], str(mistake))
         try:
@@ -2964,6 +3037,7 @@ class Service:
                 self._exit_after_connection_loss()
             self._watch_worker(now)
             self._webhook.report_lost_incidents(now)
+            self._client.report("Refused deliveries", self._webhook.refusals.problem())
             if now - reported >= REPORT_SECONDS:
                 reported = now
                 self._log_counters()
@@ -2985,6 +3059,8 @@ class Service:
             "senders": dict(self._webhook.senders.counts.most_common()),
             "open_alerts": len(self._alerts.known) if self._alerts is not None else 0,
             "waiting_notes": len(self._alerts.notes) if self._alerts is not None else 0,
+            "ignored": dict(self._webhook.ignored.counts),
+            "refusals": self._webhook.refusals.rows(),
         }
 
     def _log_counters(self) -> None:

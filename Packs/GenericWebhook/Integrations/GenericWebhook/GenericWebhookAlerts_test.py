@@ -236,10 +236,10 @@ class TestRequests:
         )
         event, other = event_of(notification(alert())), event_named("other")
         request = type("Request", (), {"headers": {"webhook-id": "w"}})()
-        app.webhook._authenticator = type(
-            "Identifying", (), {"event_id": staticmethod(lambda headers: "w")}
+        app.webhook._credentials = type(
+            "Identifying", (), {"event_id": staticmethod(lambda credential, headers: "w")}
         )()
-        app.webhook._identify(request, [event, other])
+        app.webhook._identify(request, [event, other], app.settings.credentials.rows[0])
         assert (event.key, other.key) == (None, "webhook-id:w[1]")
 
     def test_an_end_without_a_start_is_informational(self, application: Make) -> None:

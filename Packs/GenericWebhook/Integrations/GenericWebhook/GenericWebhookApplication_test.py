@@ -69,7 +69,8 @@ class TestRequest:
             (posted(b"{}", b"Connection: close") + posted(), [200]),
             (posted(b"{}", version=b"1.0") + posted(), [200]),
             (posted(b"{}", b"Connection: keep-alive", version=b"1.0") + posted(), [200, 200]),
-            (posted(b"{}", method=b"PATCH") + posted(), [405]),
+            (posted(b"{}", method=b"PATCH") + posted(), [200, 200]),
+            (posted(b"{}", method=b"PURGE") + posted(), [405]),
             (posted(b"", method=b"DELETE") + posted(), [405, 200]),
             (posted(b"", method=b"GET"), [200]),
             (posted(b"", target=b"/?x=1", method=b"GET"), [405]),
@@ -226,10 +227,12 @@ class TestRequest:
         assert raws_of(app)[0]["query"] == {"a": "1"}
 
     def test_a_method_that_a_parameter_allows_makes_incidents(self, application: Make) -> None:
-        app = application(other_methods="GET, PUT")
         get = posted(b"", target=b"/?n=1", method=b"GET")
-        assert app.statuses(get + posted(b"{}", method=b"PUT")) == [200, 200]
-        assert [raw.get("query") for raw in raws_of(app)] == [{"n": "1"}, None]
+        for params in ({"accept_get": "true"}, {"other_methods": "GET, PUT"}):
+            app = application(**params)
+            assert app.statuses(get) == [200]
+            assert [raw.get("query") for raw in raws_of(app)] == [{"n": "1"}]
+        assert application(other_methods="PUT").statuses(get) == [405]
 
     @pytest.mark.parametrize("size", [10, 40_000])
     def test_a_signed_body_is_taken_and_a_changed_one_is_not(
@@ -398,7 +401,7 @@ class TestRoutes:
     @pytest.mark.parametrize("path", ["/health", "/metrics"])
     @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
     def test_health_and_metrics_are_ours(self, application: Make, path: str, method: str) -> None:
-        app = application(other_methods="PUT")
+        app = application()
         received = app.answers(asked(path, method))
         assert statuses_of(received) == [405]
         assert b"Allow: GET, HEAD\r\n" in received
@@ -438,24 +441,22 @@ class TestRoutes:
         assert raws_of(app)[0].get("path") == path
         received = app.answers(asked(target + "?x=1"))
         assert statuses_of(received) == [405]
-        assert b"Allow: POST\r\n" in received
+        assert b"Allow: POST, PUT, PATCH\r\n" in received
         assert b"Incidents are created by POST" in received
 
     @pytest.mark.parametrize(
-        ("other_methods", "allow"),
-        [("", b"GET, HEAD, OPTIONS, POST"), ("PUT, GET", b"GET, HEAD, OPTIONS, POST, PUT")],
+        ("accept_get", "probed"), [("", b"POST, PUT, PATCH"), ("true", b"POST, PUT, PATCH, GET")]
     )
     def test_another_method_is_405_with_bottle_s_allow(
-        self, application: Make, other_methods: str, allow: bytes
+        self, application: Make, accept_get: str, probed: bytes
     ) -> None:
-        app = application(other_methods=other_methods)
-        for method in ("DELETE", "PATCH", "TRACE", "PROPFIND"):
+        app = application(accept_get=accept_get)
+        for method in ("DELETE", "TRACE", "PROPFIND"):
             received = app.answers(asked("/x", method))
             assert statuses_of(received) == [405]
-            assert b"Allow: " + allow + b"\r\n" in received
+            assert b"Allow: GET, HEAD, OPTIONS, PATCH, POST, PUT\r\n" in received
         received = app.answers(asked("/x?y=1", "HEAD"))
-        also = b", GET, PUT" if other_methods else b""
-        assert b"Allow: POST" + also + b"\r\n" in received
+        assert b"Allow: " + probed + b"\r\n" in received
 
     def test_metrics_are_off_unless_the_instance_serves_them(self, application: Make) -> None:
         received = application().answers(asked("/metrics"))
@@ -539,30 +540,24 @@ class TestHandshakes:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         def fail(*_: Any) -> None:
-            raise webhook.HandshakeError("It cannot be confirmed.", is_senders_fault)
+            raise webhook.SnsError("It cannot be confirmed.", is_senders_fault)
 
         monkeypatch.setattr(webhook, "answer_handshake", fail)
         received = application().answers(asked("/"))
         assert statuses_of(received) == [status]
         assert content_of(received) == {"error": "It cannot be confirmed."}
 
-    def test_where_the_instance_answers_none_it_is_an_event(self, application: Make) -> None:
+    def test_they_cannot_be_turned_off_any_more(self, application: Make) -> None:
         app = application(handshakes="false")
-        body = json.dumps(EVENT_GRID).encode()
-        assert app.statuses(posted(body)) == [200]
-        assert [raw["id"] for raw in raws_of(app)] == [EVENT_GRID[0]["id"]]
-        closed = application(handshakes="false", credentials=credentials("user", "pass"))
-        assert closed.statuses(posted(body)) == [401]
+        assert app.settings.mistakes == ()
+        assert app.statuses(posted(json.dumps(EVENT_GRID).encode())) == [200]
+        assert app.writer.taken == []
+        assert app.counters.total("handshakes answered") == 1
 
     def test_what_only_looks_like_a_handshake_is_an_event(self, application: Make) -> None:
         app = application()
         assert app.statuses(posted(json.dumps(SLACK | {"more": 1}).encode())) == [200]
         assert raws_of(app)[0]["more"] == 1
-
-    def test_where_the_instance_answers_none_a_probe_is_refused(self, application: Make) -> None:
-        app = application(handshakes="false")
-        assert app.statuses(asked("/")) == [405]
-        assert app.counters.total("handshakes answered") == 0
 
     def test_a_wrong_token_in_a_probe_is_counted_and_slowed_down(
         self, application: Make, quick: list[float]
@@ -591,9 +586,9 @@ class TestHandshakes:
     [
         (webhook.MissingCredentials("no", 'Basic realm="x"'), 401, 'Basic realm="x"'),
         (webhook.ProofError("no"), 401, None),
-        (webhook.HandshakeError("no", True), 400, None),
-        (webhook.HandshakeError("no", False), 502, None),
-        (webhook.HandshakeError("no", False, 30), 503, "30"),
+        (webhook.SnsError("no", True), 400, None),
+        (webhook.SnsError("no", False), 502, None),
+        (webhook.SnsError("no", False, 30), 503, "30"),
         (webhook.UnsupportedEncoding("no", ("gzip", "deflate")), 415, "gzip, deflate"),
         (webhook.PayloadTooLarge("no"), 413, None),
         (webhook.PayloadError("no"), 400, None),

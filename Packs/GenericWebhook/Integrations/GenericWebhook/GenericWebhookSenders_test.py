@@ -602,8 +602,10 @@ class TestProxy:
         topic = "arn:aws:sns:eu-central-1:111122223333:Alerts"
         read = settings(credentials=credentials("_sns", topic), proxy=value)
         assert read.mistakes == ()
-        assert isinstance(read.authenticator, webhook.SnsAuthenticator)
-        assert (read.authenticator._use_proxy, read.proxy) == (uses, uses)
+        [group] = read.credentials.groups
+        assert isinstance(group, webhook.SignatureAuthenticator)
+        assert isinstance(group.verifier, webhook.SnsVerifier)
+        assert (group.verifier._use_proxy, read.proxy) == (uses, uses)
 
     def test_a_proxy_setting_alone_is_no_credential(self) -> None:
-        assert type(settings(proxy="true").authenticator) is webhook.Authenticator
+        assert settings(proxy="true").credentials.is_open

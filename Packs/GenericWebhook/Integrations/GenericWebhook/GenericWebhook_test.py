@@ -104,7 +104,7 @@ class TestSettings:
         )
         assert read.mistakes == ()
         assert read.port == 8000
-        assert type(read.authenticator) is webhook.Authenticator
+        assert read.credentials.is_open
         assert (read.certificate, read.key, read.incident_type, read.store_samples) == (
             "",
             "",
@@ -171,9 +171,9 @@ class TestSettings:
             "Listen Port",
             "Password",
         ]
-        with pytest.raises(webhook.ProofError) as refusal:
-            read.authenticator.verify_headers(basic("user:"))
-        assert webhook.as_http_error(refusal.value).status == 401
+        refusal = read.credentials.verify_head("/", basic("user:")).refusal
+        assert refusal is not None
+        assert webhook.as_http_error(refusal).status == 401
 
     @pytest.mark.parametrize(
         "params",
@@ -211,25 +211,25 @@ class TestAccessParameters:
             frozenset(),
             "",
         )
-        assert (read.handshakes, read.proxy) == (True, False)
+        assert (read.accept_get, read.proxy) == (False, False)
 
     def test_they_are_read(self) -> None:
         read = settings(
             allowed_sources=["192.0.2.1"],
             trusted_proxies="::1",
             client_ca=" c ",
-            handshakes="false",
+            accept_get="true",
             proxy="true",
         )
         assert [str(network) for network in read.allowed_sources | read.trusted_proxies] in (
             ["192.0.2.1/32", "::1/128"],
             ["::1/128", "192.0.2.1/32"],
         )
-        assert (read.client_ca, read.handshakes, read.proxy) == ("c", False, True)
+        assert (read.client_ca, read.accept_get, read.proxy) == ("c", True, True)
 
     @pytest.mark.parametrize(
         "name, display",
-        [("handshakes", "Answer handshakes"), ("proxy", "Use system proxy settings")],
+        [("accept_get", "Accept GET"), ("proxy", "Use system proxy settings")],
     )
     def test_what_is_not_a_tick_is_named(self, name: str, display: str) -> None:
         [mistake] = settings(**{name: "perhaps"}).mistakes
@@ -241,11 +241,7 @@ class TestWhoMaySend:
 
     @staticmethod
     def admits_nobody(read: webhook.Settings) -> bool:
-        try:
-            read.authenticator.verify_headers(basic("user:pass"), "token=x")
-        except webhook.ProofError:
-            return True
-        return False
+        return not read.credentials.verify_head("/", basic("user:pass"), "token=x").by_head
 
     @pytest.mark.parametrize(
         "name, display",
@@ -348,7 +344,7 @@ def test_each_parameter_has_a_field_and_a_name_of_its_own() -> None:
     for names in ([row.name for row in rows], [row.display for row in rows]):
         assert len(set(names)) == len(rows)
     fields = {row.field for row in rows}
-    others = {"authenticator", "instance", "mirroring", "hidden", "mistakes"}
+    others = {"credentials", "instance", "mirroring", "hidden", "mistakes"}
     assert fields | others == set(webhook.Settings.__dataclass_fields__)
 
 
@@ -600,6 +596,8 @@ class TestCommands:
             "senders": {"github-alert": 4, "unknown": 1},
             "open_alerts": 6,
             "waiting_notes": 1,
+            "ignored": {"status=resolved": 2},
+            "refusals": [{"Time": "then", "Status": 401, "Sentence": "Send it."}],
         }
         monkeypatch.setattr(demisto, "integrationContext", {"status": json.dumps(status)})
         run_main(monkeypatch, "generic-webhook-status", longRunningPort="8000")
@@ -617,10 +615,14 @@ class TestCommands:
             "FailedAuthentications": 0,
             "Answers": status["answers"],
             "Senders": status["senders"],
+            "Ignored": status["ignored"],
+            "Refusals": status["refusals"],
             "Counters": status["counters"],
         }
         assert "Answers 401" in entry["HumanReadable"]
         assert "Events of github-alert" in entry["HumanReadable"]
+        assert "Ignored by status=resolved" in entry["HumanReadable"]
+        assert "Last refusals" in entry["HumanReadable"] and "Send it." in entry["HumanReadable"]
 
     @pytest.mark.parametrize("context", [{}, {"status": "{"}, {"status": "5"}])
     def test_without_a_status_the_command_says_so(
@@ -1013,7 +1015,7 @@ class TestService:
     ) -> None:
         monkeypatch.setattr(webhook, "REPORT_SECONDS", 0)
         one = instance().run()
-        one.post(posted() + posted(b"{}", method=b"PATCH"))
+        one.post(posted() + posted(b"{}", method=b"PURGE"))
         await_that(
             lambda: "Generic Webhook: 1 answered 405, 1 incidents created" in one.platform.logs
         )
@@ -1063,7 +1065,7 @@ class TestService:
         self, instance: Callable[..., Instance], xsoar_end: XsoarEnd
     ) -> None:
         one = instance().run()
-        await_that(lambda: bool(one.platform.logs))
+        await_that(lambda: any("listens on" in line for line in one.platform.logs))
         one.platform.running.kill()
         xsoar_end.write(b"nobody asked for this\n")
         sender = one.begin(posted())

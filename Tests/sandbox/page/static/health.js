@@ -2,18 +2,20 @@
 
 import { get, post } from "./api.js";
 import { chart } from "./chart.js";
-import { busy, button, clock, fill, h, messagePlace, panel, showMessage } from "./dom.js";
+import { busy, button, clock, debounced, fill, h, messagePlace, panel, showMessage } from "./dom.js";
 
 const SECONDS = 120;
 const MAX_LOGS = 200;
 const BURST = 60;
 const AT_ONCE = 4; // a browser opens six connections to a host, and the events take one
 const STOP_SECONDS = 5;
+const CONTEXT_MILLISECONDS = 4000; // from an alert to the integration context, where the page finds it
 
 /** Fill the section. */
 export function healthView(section, app) {
   const state = h("div", { class: "state" });
   const history = h("ol", { class: "history" });
+  const alerts = h("div", {});
   const charts = chartRow();
   const logs = logList();
   const faults = faultForm(app);
@@ -24,6 +26,7 @@ export function healthView(section, app) {
     charts.replace(found.metrics);
     logs.replace(found.logs);
     faults.show(found.faults);
+    showAlerts(found.alerts ?? []);
     fill(
       history,
       found.history
@@ -32,6 +35,28 @@ export function healthView(section, app) {
         .map(([time, text]) => h("li", {}, clock(time), " ", h("span", { class: "text" }, text || "healthy"))),
     );
     showState(found);
+  }
+
+  function showAlerts(open) {
+    fill(
+      alerts,
+      open.length
+        ? h(
+            "ul",
+            { class: "history" },
+            open.map(({ identity, start, incident }) =>
+              h(
+                "li",
+                {},
+                h("a", { href: `#/requests/incident-${incident}` }, `#${incident}`),
+                " ",
+                h("span", { class: "text" }, identity),
+                h("span", { class: "muted" }, " since ", h("span", { class: "text" }, start)),
+              ),
+            ),
+          )
+        : h("p", { class: "hint" }, "No alert is open. An alert appears here some seconds after its start."),
+    );
   }
 
   function showState(found) {
@@ -58,6 +83,7 @@ export function healthView(section, app) {
   const fail = (error) => fill(state, h("p", { class: "message", "data-kind": "bad" }, error.message));
   const readAgain = () => read().catch(fail);
   app.events.listen("health", readAgain);
+  app.events.listen("request", debounced(readAgain, CONTEXT_MILLISECONDS));
   app.events.listen("metrics", charts.add);
   app.events.listen("log", logs.add);
   app.events.listen("faults", faults.show);
@@ -78,6 +104,7 @@ export function healthView(section, app) {
         panel("Faults", { id: "health-faults" }, faults.element),
       ),
       charts.element,
+      panel("Open alerts", { id: "health-alerts" }, alerts),
       panel("Log", { id: "health-log", tools: logs.tools }, logs.element),
     ),
   );

@@ -6,7 +6,8 @@ import { tree } from "./tree.js";
 const SEVERITIES = { 0: "Unknown", 0.5: "Informational", 1: "Low", 2: "Medium", 3: "High", 4: "Critical" };
 const FIRST = ["name", "type", "severity", "occurred", "details"];
 const LABELS = { name: "Name", type: "Type", severity: "Severity", occurred: "Occurred", details: "Details", created: "Created" };
-const APART = new Set([...FIRST, "id", "rawJSON"]);
+const APART = new Set([...FIRST, "id", "rawJSON", "entries", "status"]);
+const CLOSED = 2;
 
 /** Return a status as a word in its colour: the number, or that there was no answer. */
 export function statusTag(status, reason = "") {
@@ -42,9 +43,11 @@ export function incidentCard(incident, { level = 4, open = true } = {}) {
         severityTag(incident.severity),
         incident.type ? h("span", { class: "tag" }, incident.type) : null,
         incident.duplicate ? h("span", { class: "tag strong" }, "duplicate") : null,
+        incident.fields?.status === CLOSED ? h("span", { class: "tag strong" }, "closed") : null,
       ),
     ),
     recognition(incident),
+    timeline(incident),
     fieldTable(incident),
     raw === null
       ? null
@@ -55,6 +58,27 @@ export function incidentCard(incident, { level = 4, open = true } = {}) {
           tree(raw, { label: "rawJSON", depth: 2 }),
           copyButton(() => JSON.stringify(raw, null, 2), "Copy the raw JSON"),
         ),
+  );
+}
+
+/** Return the entries of the War Room, the oldest first; null without any. */
+function timeline({ id, fields }) {
+  const entries = fields?.entries ?? [];
+  if (!entries.length) return null;
+  return h(
+    "ol",
+    { class: "history", "aria-label": `War Room of incident ${id ?? ""}` },
+    entries.map(({ time, text }) => {
+      const [first, ...words] = text.split("\n");
+      return h(
+        "li",
+        {},
+        clock(time),
+        " ",
+        h("span", { class: "text" }, first),
+        words.length ? h("details", { class: "fold" }, h("summary", {}, "The entry"), textBlock(words.join("\n"), "Entry")) : null,
+      );
+    }),
   );
 }
 

@@ -25,6 +25,7 @@ class App extends EventTarget {
   async readInstance() {
     this.instance = await get("/api/instance");
     document.getElementById("address").textContent = this.instance.url;
+    document.getElementById("open").hidden = !this.instance.isOpen;
     this.dispatchEvent(new Event("instance"));
     return this.instance;
   }

@@ -62,8 +62,23 @@ function became(found) {
       found.incidents.length ? `It became ${count(found.incidents.length, "incident")}. ` : "It created no incident. ",
       h("a", { href: `#/requests/${found.id}` }, `Open request ${found.id}`),
     ),
+    found.incidents.some(({ raw }) => (raw?.request_webhook ?? raw?.webhook)?.status === "open") ? endAgain(found) : null,
     found.incidents.slice(0, 10).map((incident) => incidentCard(incident)),
   ];
+}
+
+/** Return a button that sends a request again as its sender reports the end of its alerts. */
+function endAgain(found) {
+  const message = messagePlace();
+  const end = button("Send it again as resolved", () =>
+    busy(end, message, async () => {
+      const answer = await post(`/api/requests/${found.id}/end`);
+      showMessage(message, `Answered ${answer.status || "nothing"}. `, answer.status && answer.status < 400 ? "ok" : "bad");
+      if (answer.requestId !== null)
+        message.append(h("a", { href: `#/requests/${answer.requestId}` }, `Open request ${answer.requestId}`));
+    }),
+  );
+  return h("div", { class: "actions" }, end, message);
 }
 
 // ---- the form

@@ -1,13 +1,17 @@
-"""Unit tests of WebhookSecurityApiModule.py: the schemes of single vendors, one row each."""
+"""Unit tests of SignatureSchemesApiModule.py: the schemes of single vendors, one row each."""
 
 import base64
+import hashlib
 import hmac
 import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pytest
+import SignatureSchemesApiModule as schemes
 import WebhookSecurityApiModule as security
+
+from Tests.proving import SCHEMES, Prover
 
 NOW = 1_700_000_000
 ISO_NOW = "2023-11-14T22:13:20Z"
@@ -22,13 +26,14 @@ class Signed(NamedTuple):
     headers: dict[str, str]  # the signature first, then what else is signed
     body: bytes
     tolerance: int = 300
+    query: str = ""
 
     def prove(self, **changes: Any) -> None:
         """Raise ProofError unless the delivery, with changes, passes."""
         changed = self._replace(**changes)
-        authenticator = security.choose_authenticator(changed.username, changed.password)
-        authenticator.verify_headers(changed.headers)
-        authenticator.verify_body(changed.headers, changed.body)
+        authenticator = Prover(changed.username, changed.password)
+        authenticator.verify_headers(changed.headers, changed.query)
+        authenticator.verify_body(changed.headers, changed.body, changed.query)
 
 
 DELIVERIES = {  # in the form of the vendors' documents, signed by openssl's command line
@@ -126,6 +131,22 @@ DELIVERIES = {  # in the form of the vendors' documents, signed by openssl's com
         },
         b'{"alerts":[]}',
     ),
+    # the example of https://www.twilio.com/docs/usage/security
+    "Twilio": Signed(
+        "_twilio:https://mycompany.com/myapp.php?foo=1&bar=2",
+        "12345",
+        {"x-twilio-signature": "0/KCTR6DLpKmkAf8muzZqo1nDgQ="},
+        b"CallSid=CA1234567890ABCDE&Caller=%2B12349013030&Digits=1234"
+        b"&From=%2B12349013030&To=%2B18005551212",
+        query="foo=1&bar=2",
+    ),
+    "Twilio, JSON": Signed(
+        "_twilio:https://xsoar.example.com/instance/execute/twilio",
+        "twilio-auth-token",
+        {"x-twilio-signature": "tBYCHhTcNgMrO4TawoZcnoA6NCA="},
+        b'{"Level":"ERROR"}',
+        query="bodySHA256=a3f62020b0813d34b62bfa6b5702275c53b9f72edb59258202cd36bbb135c02e",
+    ),
     "CrowdStrike": Signed(
         "_crowdstrike",
         "crowdstrike-secret-of-32-characters",
@@ -136,7 +157,14 @@ DELIVERIES = {  # in the form of the vendors' documents, signed by openssl's com
         b'{"foo":"bar"}',
     ),
 }
-TIMED = [name for name in DELIVERIES if name != "Microsoft Teams"]
+UNTIMED = ("Microsoft Teams", "Twilio", "Twilio, JSON")
+TIMED = [name for name in DELIVERIES if name not in UNTIMED]
+
+
+def spelled(delivery: Signed) -> str:
+    """Return the signature's header as the row spells it."""
+    row = schemes.SIGNATURE_SCHEMES[delivery.username.partition(":")[0]]
+    return row.headers[0].split()[0]
 
 
 @pytest.fixture(autouse=True)
@@ -144,13 +172,13 @@ def at(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Set the clock to NOW, and return a function that sets it to another time."""
 
     def set_clock(now: float) -> None:
-        monkeypatch.setattr(security.time, "time", lambda: now)
+        monkeypatch.setattr(schemes.time, "time", lambda: now)
 
     set_clock(NOW)
     return set_clock
 
 
-def refused(prove: Callable[..., None], *args: Any, **named: Any) -> security.ProofError:
+def refused(prove: Callable[..., Any], *args: Any, **named: Any) -> security.ProofError:
     with pytest.raises(security.ProofError) as refusal:
         prove(*args, **named)
     return refusal.value
@@ -164,7 +192,8 @@ class TestVendors:
     def test_a_changed_body_secret_or_header_is_refused(self, name: str) -> None:
         delivery = DELIVERIES[name]
         for body in (b"", delivery.body + b" ", b" " + delivery.body, delivery.body[1:]):
-            assert refused(delivery.prove, body=body).sentence == security.WRONG_SIGNATURE
+            sentence = refused(delivery.prove, body=body).sentence
+            assert sentence == schemes.WRONG_SIGNATURE.format(header=spelled(delivery))
         refused(delivery.prove, password=delivery.password[:-4] + "AAAA")
         for header, value in delivery.headers.items():
             for changed in (value[:-2], value + "0", "0" + value, re.sub("[3-9]", "2", value), ""):
@@ -178,9 +207,9 @@ class TestVendors:
         headers = {key: text for key, text in delivery.headers.items() if key != signature}
         refusal = refused(delivery.prove, headers=headers)
         assert isinstance(refusal, security.MissingCredentials)
-        assert refusal.sentence == security.NO_SIGNATURE
-        authenticator = security.choose_authenticator(delivery.username, delivery.password)
-        assert authenticator.hidden_header == signature
+        assert refusal.sentence == schemes.NO_SIGNATURE.format(header=spelled(delivery))
+        credentials = Prover(delivery.username, delivery.password).credentials
+        assert credentials.hidden_headers == {signature}
 
     def test_one_of_two_secrets_is_enough_and_no_part_of_one_is(self, name: str) -> None:
         delivery = DELIVERIES[name]
@@ -226,7 +255,10 @@ class TestTimestamps:
             delivery.prove()
         for seconds in (-delivery.tolerance - 1, delivery.tolerance + 1, 10**9):
             at(NOW + seconds)
-            assert refused(delivery.prove).sentence == security.STALE_TIMESTAMP
+            minutes = delivery.tolerance // 60
+            assert refused(delivery.prove).sentence == (
+                schemes.STALE_TIMESTAMP.format(minutes=minutes)
+            )
 
     @pytest.mark.parametrize(
         "stamp", ["", "soon", "2023-13-99T99:99:99Z", "2023-11-14", "1e9", "é"]
@@ -243,8 +275,8 @@ class TestTimestamps:
 class TestRows:
     def test_twitch_names_its_deliveries(self) -> None:
         delivery = DELIVERIES["Twitch"]
-        authenticator = security.choose_authenticator(delivery.username, delivery.password)
-        assert authenticator.identifies
+        authenticator = Prover(delivery.username, delivery.password)
+        assert authenticator.credentials.identifies
         assert (
             authenticator.event_id(delivery.headers)
             == delivery.headers["twitch-eventsub-message-id"]
@@ -283,7 +315,7 @@ class TestRows:
         with pytest.raises(
             security.CredentialError, match="signs more than the body; write _"
         ) as error:
-            security.choose_authenticator(f"_hmac:{header}", "s3cret")
+            Prover(f"_hmac:{header}", "s3cret")
         assert f"write {scheme.partition(':')[0]}" in str(error.value)
 
     @pytest.mark.parametrize(
@@ -291,7 +323,7 @@ class TestRows:
     )
     def test_hmac_takes_headers_that_may_sign_the_body_alone(self, header: str) -> None:
         digest = hmac.new(b"s3cret", b"{}", "sha256").hexdigest()
-        authenticator = security.choose_authenticator(f"_hmac:{header}", "s3cret")
+        authenticator = Prover(f"_hmac:{header}", "s3cret")
         authenticator.verify_body({header.lower(): f"sha256={digest}"}, b"{}")
 
     @pytest.mark.parametrize(
@@ -315,10 +347,10 @@ class TestRows:
     )
     def test_a_username_that_tries_to_name_a_scheme_fails(self, username: str, words: str) -> None:
         with pytest.raises(security.CredentialError, match=r"^Username: ") as error:
-            security.choose_authenticator(username, "s3cret-value")
+            Prover(username, "s3cret-value")
         assert words in str(error.value)
 
-    @pytest.mark.parametrize("scheme", security.SCHEME_EXAMPLES)
+    @pytest.mark.parametrize("scheme", [*security.TOKEN_SCHEMES, *SCHEMES])
     @pytest.mark.parametrize(
         "name", ["", ":", ": ", ":X-Token", ":token", ":https://h/x", ":é", "::"]
     )
@@ -332,12 +364,52 @@ class TestRows:
         """
         for password in ("", " ", "x", "\n", "whsec_", "arn:aws:sns:a:1:b", "YQ=="):
             try:
-                authenticator = security.choose_authenticator(f"{scheme}{name}", password)
+                authenticator = Prover(f"{scheme}{name}", password)
             except security.CredentialError as error:
                 assert error.field in ("Username", "Password") and error.fix.endswith(".")
             else:
                 refused(authenticator.verify_headers, {})
 
+    @pytest.mark.parametrize(
+        "query, body",
+        [
+            ("", b"a=" + b"x" * 70_000),
+            ("", b"&".join(b"a=1" for _ in range(300))),
+            ("bodySHA256=00", b"{}"),
+            ("bodySHA256=" + hashlib.sha256(b"{}").hexdigest() + "&bodySHA256=00", b"{}"),
+        ],
+    )
+    def test_what_twilio_never_sends_is_not_hashed(self, query: str, body: bytes) -> None:
+        delivery = DELIVERIES["Twilio"]._replace(query=query, body=body)
+        assert "does not match" in refused(delivery.prove).sentence
+
+    def test_a_query_of_twilio_s_url_is_a_part_of_it(self) -> None:
+        """
+        Given: a URL with a query string, and a body that is not a form
+        When: Twilio adds the body's hash to the URL and signs that
+        Then: it is authenticated, whatever else a stranger puts into the query string
+        """
+        digest = hashlib.sha256(b"{}").hexdigest()
+        url = "https://xsoar.example.com/hook?a=1"
+        signed = hmac.digest(b"s3cret", f"{url}&bodySHA256={digest}".encode(), "sha1")
+        Signed(
+            f"_twilio:{url}",
+            "s3cret",
+            {"x-twilio-signature": base64.b64encode(signed).decode()},
+            b"{}",
+            query=f"a=1&bodySHA256={digest}",
+        ).prove()
+
+    def test_an_id_that_shifts_the_timestamp_is_refused_by_the_hash_too(self) -> None:
+        verifier = schemes.make_verifier("_standard-webhooks", "", ["bmV3IHNlY3JldA=="])
+        headers = {
+            "webhook-id": "a.1",
+            "webhook-timestamp": str(NOW),
+            "webhook-signature": "v1," + "A" * 43 + "=",
+        }
+        assert verifier.find(headers, "", b"{}", ["bmV3IHNlY3JldA=="])[0] == []
+        assert verifier.find({}, "", b"{}", ["bmV3IHNlY3JldA=="])[0] == []
+
     def test_a_token_of_teams_is_base64(self) -> None:
         with pytest.raises(security.CredentialError, match=r"^Password: copy the security token"):
-            security.choose_authenticator("_teams", "no base64!")
+            Prover("_teams", "no base64!")
