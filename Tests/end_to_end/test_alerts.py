@@ -189,6 +189,15 @@ def test_the_server_s_own_fields_are_not_needed_where_the_mapper_maps(closing: S
     assert named(closing, "mapped")[0]["status"] == CLOSED
 
 
+def test_the_server_asks_again_and_again(tmp_path: Path) -> None:
+    arguments = {"params": {"alert_updates": CLOSE}, "mirror_every": 0.3}
+    with running(**arguments, store=tmp_path / "xsoar.sqlite3") as sender:
+        post(sender, alert("minute"))
+        post(sender, alert("minute", "resolved"))
+        await_that(lambda: named(sender, "minute")[0].get("status") == CLOSED, 20)
+        assert len(entries(sender, "1")) == 2
+
+
 def test_a_clash_of_versions_hands_nothing_over_twice(closing: Sender) -> None:
     post(closing, alert("clash"))
     post(closing, alert("clash", "resolved"))
@@ -261,6 +270,8 @@ class History:
     firing: set[str] = field(default_factory=set)
     fresh: set[tuple[str, str]] = field(default_factory=set)  # not in the context for certain
     may_repeat: set[tuple[str, str]] = field(default_factory=set)  # fresh at a kill
+    late: list[tuple[str, str]] = field(default_factory=list)  # ends that have not been sent
+    number: int = 0  # of starts
 
     def run(self, sender: Sender, steps: int) -> None:
         chance = random.Random(self.seed)
@@ -288,18 +299,23 @@ class History:
         if name not in self.firing:
             if chance.random() < 0.15 and name in self.current:  # the end again
                 return alert(name, "resolved", self.current[name])
-            number = len(self.sent)
-            self.current[name] = f"2024-05-{number // 86400 + 1:02}T" + time.strftime(
-                "%H:%M:%SZ", time.gmtime(number)
-            )
+            self.number += 1
+            self.current[name] = f"2024-05-01T{self.number // 60:02}:{self.number % 60:02}:00Z"
+            if chance.random() < 0.15:  # a start that is never sent
+                return alert(name, "resolved", self.current[name])
             self.firing.add(name)
             self.sent[name, self.current[name]] += 1
             return alert(name, "firing", self.current[name])
         if chance.random() < 0.4:
             return alert(name, "firing", self.current[name])
+        mine = [start for other, start in self.late if other == name]
+        if mine and chance.random() < 0.3:  # an end that comes after the next start
+            self.late.remove((name, mine[0]))
+            self.ended.add((name, mine[0]))
+            return alert(name, "resolved", mine[0])
         self.firing.discard(name)
         if chance.random() < 0.3:
-            del self.current[name]
+            self.late.append((name, self.current.pop(name)))
             return None
         self.ended.add((name, self.current[name]))
         return alert(name, "resolved", self.current[name])

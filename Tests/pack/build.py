@@ -128,6 +128,7 @@ def rename_pack(root: Path, edition: Edition) -> None:
     )
     for notes in (root / edition.pack / "ReleaseNotes").glob("*.md"):
         replace_once(notes, "##### (?:New: )?(?=Generic Webhook$)", edition.name)
+        replace_once(notes, "##### (?:New: )?(?=Generic Webhook - Incoming Mapper$)", mapper)
 
 
 def published_bottle() -> str:

@@ -51,7 +51,9 @@ fixed_start
     an alert began, also in the event that ends it, which therefore ends the alert of that time
     alone.
 answer
-    What the sender gets instead of ours, by its name in SenderAnswersApiModule.
+    What the sender wants to read once its event is an incident, where it depends on it: `empty`
+    shows nothing to the person who caused the event, `twiml` and `salesforce` are documents that
+    end the sender's retries.
 
 Sources: a web address is the vendor's documentation; anything else is a public repository and a
 path in it, with SEKOIA for SEKOIA-IO/intake-formats, SEKOIA-docs for SEKOIA-IO/documentation
@@ -1533,12 +1535,10 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
            name="{command} {text}; command", occurred="headers.x-slack-request-timestamp",
            identity="trigger_id", answer="empty"),
     # https://docs.slack.dev/interactivity/handling-user-interaction
-    Sender("slack-interaction", "Slack interaction",
-           when="type trigger_id api_app_id user.id team.id !event",
-           name="{type}: {actions.0.text.text, actions.0.action_id, view.title.text, callback_id} "
-                "by {user.username, user.name, user.id}; {type} by {user.username, user.name, "
-                "user.id}",
-           occurred="actions.0.action_ts, action_ts", identity="trigger_id", answer="empty"),
+    Sender("slack-interaction", "Slack interaction", when="type trigger_id api_app_id user.id",
+           name="{type}: {actions.0.action_id, callback_id, view.callback_id} by "
+                "{user.username, user.name, user.id}; type",
+           occurred="headers.x-slack-request-timestamp", identity="trigger_id", answer="empty"),
     Sender("slack-outgoing", "Slack outgoing webhook",
            when="team_domain service_id channel_name text", name="text", occurred="timestamp",
            answer="empty"),
@@ -1623,12 +1623,11 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
     # hookdeck stripe-webhooks/references/overview.md
     Sender("stripe", "Stripe", when="object=event api_version data.object",
            name="{type} {data.object.id}; type", occurred="created", identity="id"),
-    # XeroAPI/Xero-NetStandard-Webhooks-Receiver README.md;
-    # https://developer.xero.com/documentation/guides/webhooks/overview/
-    Sender("xero", "Xero", when="events firstEventSequence lastEventSequence entropy",
-           events="events", occurred="eventDateUtc", answer="empty",
-           name="{eventCategory} {eventType}: {resourceId}; "
-                "Intent to receive, up to event {lastEventSequence}"),
+    # https://developer.xero.com/documentation/webhooks/overview; the names are those of
+    # XeroAPI/Xero-OpenAPI xero-webhooks.yaml
+    Sender("xero", "Xero", when="firstEventSequence lastEventSequence entropy", events="events",
+           name="{eventCategory} {eventType}; Intent to receive, up to event {lastEventSequence}",
+           occurred="eventDateUtc", link="resourceUrl", answer="empty"),
     # abrarsheikhsony/SFDC-outbound-message README.md; SOAP API, outbound messaging
     Sender("salesforce-outbound", "Salesforce outbound message",
            when="xml.Envelope.Body.notifications.OrganizationId "
@@ -1645,7 +1644,7 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
            occurred="sObject.LastModifiedDate, sObject.CreatedDate, "
                     "xml.Envelope.Body.notifications.Notification.sObject.LastModifiedDate, "
                     "xml.Envelope.Body.notifications.Notification.sObject.CreatedDate",
-           identity="Id, xml.Envelope.Body.notifications.Notification.Id", answer="soap"),
+           identity="Id, xml.Envelope.Body.notifications.Notification.Id", answer="salesforce"),
 
     # ---- Formats of security logs
 

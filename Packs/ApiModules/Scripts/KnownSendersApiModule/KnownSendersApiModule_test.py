@@ -193,5 +193,5 @@ def test_above_the_rows_of_each_category_stands_a_source() -> None:
 
 def test_every_answer_of_a_row_exists() -> None:
     named = {row.answer for row in KnownSendersApiModule.KNOWN_SENDERS} - {""}
-    assert named >= {"empty", "soap", "twiml"}
-    assert named <= set(SenderAnswersApiModule.ANSWERS)
+    assert named >= {"empty", "salesforce", "twiml"}
+    assert named <= set(SenderAnswersApiModule.SENDER_ANSWERS)

@@ -170,7 +170,12 @@ class OpenAlerts:
         return self._starts.get(alert.identity, [])
 
     def add(self, alert: Alert, mark: str, created: dict[str, Any], severity: int | float) -> None:
-        """Note that an event's incident exists, by what XSOAR has created."""
+        """Note that an event's incident exists, by what XSOAR has created.
+
+        A lone end does not replace the start that was created at the same time.
+        """
+        if alert.ended and (alert.identity, alert.start) in self._open:
+            return
         known = KnownAlert(
             *(alert.identity, alert.start, mark, str(created["id"]), severity, time.time()),
             UNKNOWN_START if alert.ended else OPEN,

@@ -98,6 +98,13 @@ class TestOpenAlerts:
         assert found is not None
         assert (found.is_lone_end, found.is_open, len(known)) == (True, False, 0)
 
+    def test_a_lone_end_does_not_replace_a_start_that_was_created_meanwhile(self) -> None:
+        known = opened(("a", NOON))
+        known.add(alerts.Alert("a", NOON, ended=True), "mark", CREATED, 0.5)
+        found = known.find("a", NOON)
+        assert found is not None
+        assert found.is_open
+
     def test_of_too_many_the_oldest_are_forgotten(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(alerts, "MAX_OPEN_ALERTS", 3)
         monkeypatch.setattr(alerts, "MAX_ENDED_ALERTS", 2)

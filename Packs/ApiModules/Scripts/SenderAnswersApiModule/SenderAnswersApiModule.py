@@ -1,61 +1,43 @@
-"""Answers without which some senders take their events for lost, or show them to a person.
+"""What some senders have to read as the answer to a request whose incidents exist.
 
-Most senders look at an answer's status only. For the others, a row of the table of known senders
-names one of ANSWERS, or the request itself shows who sent it: by its path or by a header. This
-module knows nothing of payloads, of the table, or of XSOAR.
+What it is for: senders that repeat a request, or show its answer to a person, unless it is the one
+that they expect. It knows nothing of requests, of how a sender is recognized, or of Cortex XSOAR.
 """
 
 import json
-import time
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any
 
-FIREHOSE_HEADER = "x-amz-firehose-request-id"  # the delivery's requestId
-COLLECTOR_PATH = "/services/collector"  # Splunk's, to which its clients add event, raw and 1.0
-SOAP_ACK = (
-    '<?xml version="1.0" encoding="UTF-8"?>'
-    '<soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/"><soapenv:Body>'
-    '<notificationsResponse xmlns="http://soap.sforce.com/2005/09/outbound"><Ack>true</Ack>'
-    "</notificationsResponse></soapenv:Body></soapenv:Envelope>"
-)
-
-
-class SenderAnswer(NamedTuple):
-    """What a sender gets with status 200: its type, and the content for a request's headers."""
-
-    content_type: str
-    content: Callable[[Mapping[str, str]], str]
-
-
-def firehose_answer(headers: Mapping[str, str]) -> str:
-    """Return the delivery's ID and the time in milliseconds, as Firehose wants them."""
-    now = time.time_ns() // 10**6
-    return json.dumps({"requestId": headers.get(FIREHOSE_HEADER, ""), "timestamp": now})
-
-
-# The table in docs/senders.md has the same rows.
-ANSWERS = {
-    "empty": SenderAnswer("text/plain", lambda headers: ""),
-    # https://docs.aws.amazon.com/firehose/latest/dev/httpdeliveryrequestresponse.html
-    "firehose": SenderAnswer("application/json", firehose_answer),
-    # https://docs.splunk.com/Documentation/Splunk/latest/RESTREF/RESTinput
-    "collector": SenderAnswer("application/json", lambda headers: '{"text":"Success","code":0}'),
-    # https://www.twilio.com/docs/messaging/twiml
-    "twiml": SenderAnswer("text/xml", lambda headers: "<Response/>"),
-    # https://developer.salesforce.com/docs/ (SOAP API, outbound messaging)
-    "soap": SenderAnswer("text/xml", lambda headers: SOAP_ACK),
+# Content and its type, by what a sender's row names.
+SENDER_ANSWERS = {
+    # https://docs.slack.dev/interactivity/handling-user-interaction: a content would be shown
+    "empty": (b"", "text/plain"),
+    # https://www.twilio.com/docs/messaging/twiml: any other content is the text of a reply
+    "twiml": (b'<?xml version="1.0" encoding="UTF-8"?><Response></Response>', "text/xml"),
+    # Salesforce's WSDL of outbound messages, the element notificationsResponse
+    "salesforce": (
+        b'<?xml version="1.0" encoding="UTF-8"?>'
+        b'<soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/">'
+        b'<soapenv:Body><notificationsResponse xmlns="http://soap.sforce.com/2005/09/outbound">'
+        b"<Ack>true</Ack></notificationsResponse></soapenv:Body></soapenv:Envelope>",
+        "text/xml",
+    ),
 }
+# https://help.splunk.com: where agents post events to Splunk's HTTP Event Collector
+COLLECTOR_PATH = "/services/collector"
+COLLECTOR_ANSWER = b'{"text":"Success","code":0}'
 
 
-def answer_by_head(path: str, headers: Mapping[str, str]) -> str:
-    """Return the name of the answer that a request's path or headers ask for, else empty."""
-    if FIREHOSE_HEADER in headers:
-        return "firehose"
-    is_collector = path == COLLECTOR_PATH or path.startswith(f"{COLLECTOR_PATH}/")
-    return "collector" if is_collector else ""
+def answer_for_sender(kind: str, path: str, payload: dict[str, Any]) -> tuple[bytes, str] | None:
+    """Return the content that a sender has to read, and its type; None where any content will do.
 
-
-def own_answer(name: str, headers: Mapping[str, str]) -> tuple[int, bytes, str]:
-    """Return the status of an answer, its content for a request's headers, and its type."""
-    answer = ANSWERS[name]
-    return 200, answer.content(headers).encode(), answer.content_type
+    kind: what its row names. path: behind the instance's URL. payload: an event of the request.
+    """
+    if kind:
+        return SENDER_ANSWERS[kind]
+    if path.startswith(COLLECTOR_PATH):
+        return COLLECTOR_ANSWER, "application/json"
+    delivery = payload.get("firehose")
+    if isinstance(delivery, dict) and delivery.keys() == {"requestId", "timestamp"}:
+        # https://docs.aws.amazon.com/firehose/latest/dev/httpdeliveryrequestresponse.html
+        return json.dumps(delivery, separators=(",", ":")).encode(), "application/json"
+    return None

@@ -356,7 +356,8 @@ def without_closing(settings: Settings) -> Settings:
     """Return settings that note an alert's end where the product cannot mirror incidents in."""
     if settings.alert_updates != "close":
         return settings
-    if (demisto.demistoVersion() or {}).get("platform", "xsoar") == "xsoar":
+    # xsoar, and xsoar_hosted for Cortex XSOAR 8 Cloud; old versions name none
+    if "xsoar" in (demisto.demistoVersion() or {}).get("platform", "xsoar"):
         return settings
     mistake = SettingError("Alerts that repeat or end", NO_CLOSING)
     return dataclasses.replace(
@@ -508,6 +509,7 @@ class Event:
 
     __slots__ = (
         "alert",
+        "answer",
         "delivery",
         "fields",
         "first_refused",
@@ -536,6 +538,7 @@ class Event:
         self.size = event_size(fields)  # in bytes
         self.keys: tuple[str, ...] = ()  # at the top of an unknown sender's payload
         self.alert: Alert | None = None  # of which it tells, where alerts are followed
+        self.answer: tuple[bytes, str] | None = None  # that its sender has to read, and its type
         # where it is; times are of time.monotonic()
         self.queued_at = 0.0
         self.in_flight = False
@@ -556,7 +559,6 @@ class Delivery:
 
     __slots__ = (
         "accepted_at",
-        "answer",
         "answered_early",
         "events",
         "id",
@@ -567,7 +569,6 @@ class Delivery:
 
     def __init__(self, delivery_id: str, request: Request | None, events: list[Event]) -> None:
         self.id = delivery_id
-        self.answer = ""  # which of ANSWERS its sender has to get; empty for ours
         self.request = request  # None once it is answered
         self.sender = request.address if request is not None else ""  # with whom turns are shared
         self.accepted_at = time.monotonic()
@@ -733,6 +734,7 @@ class EventMaker:
         settings, number = self._settings, len(self.events)
         facts: dict[str, str] = {}
         sender: str | None = None
+        answer = None
         payload = item if isinstance(item, dict) else {"body": item}
         spelling = raw_spelling(payload)
         if spelling:
@@ -750,7 +752,10 @@ class EventMaker:
             fields = map_vendor_event(payload, shared.fields, settings, known)
             fields.setdefault("occurred", self._trigger_time)
             facts = known.facts(shared.fields) if known is not None else {}
-            sender = facts.get("sender", "") if self._recognizer is not None else None
+            if self._recognizer is not None:
+                sender = facts.get("sender", "")
+                kind = known.row.row.answer if known is not None else ""
+                answer = answer_for_sender(kind, self._context.path, payload)
             if payload:
                 title = known.row.title if known is not None else ""
                 fields["details"] = vendor_event_details(
@@ -793,7 +798,7 @@ class EventMaker:
             ours = f"{to_json(facts)[1:-1]},{ours}"
         fields["rawJSON"] = raw_json(payload, shared, leads, f"{{{ours}}}", text)
         event = Event(fields, key, number, sender)
-        event.alert = alert
+        event.alert, event.answer = alert, answer
         if sender == "":
             event.keys = tuple(itertools.islice(payload, UNKNOWN_KEYS_REPORTED))
         self.events.append(event)
@@ -2061,7 +2066,6 @@ class Webhook:
             if getattr(settings, name) not in (default, None)
         ]
         self.senders = BoundedCounter(MAX_SENDERS_COUNTED)
-        self._answers: dict[str | None, str] = {row.id: row.answer for row in KNOWN_SENDERS}
         self.ignored = RuleCounter(rule.text for rule in settings.ignore_when.rules)
         self._unknown: Counter[tuple[str, ...]] = Counter()  # events by the keys of their payloads
         # early answers
@@ -2078,8 +2082,7 @@ class Webhook:
         try:
             if head.handler is None:
                 head.handler = find_handler(self._app, head)
-                asks = asks_by_head(head.headers, head.query)
-                head.notes = HeadNotes(asks, answer_by_head(head.path, head.headers))
+                head.notes = HeadNotes(asks_by_head(head.headers, head.query))
             return head.handler(request)
         # An error that a variable of this frame named would keep the request in memory.
         except (ProofError, PayloadError, SnsError) as error:
@@ -2162,28 +2165,25 @@ class Webhook:
         head = request.head
         proof = self._verify_head(request)
         refusal = proof.refusal
-        is_event = self._is_event(request, proof.credential, bool(proof.pending))
-        done = self._answer_handshake(request, b"", proof.by_head, is_event)
+        accepts = head.method == "GET" and self._settings.accept_get
+        # It says something: with a path, or by the credentials that it takes the trouble to prove.
+        is_event = accepts and (
+            head.path != "/" or (proof.credential is not None and proof.by_head)
+        )
+        done = self._answer_handshake(request, b"", proof.by_head, url_checks=not is_event)
         if done:
             return done
-        if head.method == "GET" and self._settings.accept_get:
+        if accepts and refusal is None:
             return self.receive(request)
         # A sender that tries a token learns whether it is right, so it is counted and slowed down
         # as any other.
         tries_token = (
             "hub.verify_token" in HandshakeRequest(head.method, request.headers, head.query).fields
         )
-        if refusal is not None and (not isinstance(refusal, MissingCredentials) or tries_token):
+        is_missing = isinstance(refusal, MissingCredentials)
+        if refusal is not None and (accepts or tries_token or not is_missing):
             raise self._failed(refusal, request)
         raise not_allowed((*EVENT_METHODS, *(["GET"] if self._settings.accept_get else [])))
-
-    def _is_event(
-        self, request: Request, credential: Credential | None, is_signed: bool = False
-    ) -> bool:
-        """Return whether a GET is an event by its path, or by the token that it proves."""
-        if request.head.method != "GET" or not self._settings.accept_get or is_signed:
-            return False
-        return request.head.path != "/" or credential is not None
 
     def report_metrics(self, request: Request) -> Answer:
         """GET /metrics: the counters in Prometheus' text format, for those with credentials."""
@@ -2215,25 +2215,23 @@ class Webhook:
             and not head.expects_continue
             and may_be_handshake(head.method, request.headers, request.length)
         ):
-            is_event = self._is_event(request, None)
-            done = self._answer_handshake(request, request.read_body(), False, is_event)
+            done = self._answer_handshake(request, request.read_body(), False)
             if done:
                 return done
         raise self._failed(refusal, request)
 
     def _answer_handshake(
-        self, request: Request, body: bytes, authenticated: bool, is_event: bool = False
+        self, request: Request, body: bytes, authenticated: bool, url_checks: bool = True
     ) -> Answer | None:
         """Return the answer to a vendor's handshake, None for any other request.
 
-        It is counted, and what it has to report is shown in the health. With ``is_event``, a check
-        of the URL is none.
+        It is counted, and what it has to report is shown in the health.
         """
         head = request.head
         confirm = functools.partial(confirm_subscription, use_proxy=self._settings.proxy)
         call = HandshakeRequest(head.method, request.headers, head.query, body, head.path, confirm)
-        done = answer_handshake(call, self._credentials, authenticated)
-        if done is None or (is_event and done.vendor == "URL check"):
+        done = answer_handshake(call, self._credentials, authenticated, url_checks)
+        if done is None:
             return None
         self._counters.add("handshakes answered")
         if done.notice:
@@ -2268,14 +2266,10 @@ class Webhook:
         encoding = headers.get("content-encoding", "")
         # What a signature does not cover makes no event.
         query = None if is_signed else context.query
+        if not body and not query and request.head.method == "GET" and not is_signed:
+            body = b"{}"  # its path, or that it came, is all it says
         kind, keep = headers.get("content-type", ""), settings.keep_unreadable
-        has_event = not body and self._is_event(request, credential, is_signed)
-
-        def read() -> Items:
-            if has_event:
-                return Items([query or {}])
-            return read_payload(body, kind, encoding, query, keep, TextReader)
-
+        read = (body, kind, encoding, query, keep, TextReader)
         ignored: list[str] | None = [] if self._ignores else None
         origin = NO_ORIGIN
         if credential is not None and (is_signed or credential.label):
@@ -2293,8 +2287,8 @@ class Webhook:
         if len(body) > SMALL_BODY_BYTES or is_compressed(body, encoding):
             # In one turn: between two of them, the parsed payloads of all others would be in memory
             # as well.
-            events = self._work(request, lambda: make(read()))
-        elif len((items := read()).values) > MAX_EVENTS_ON_LOOP:
+            events = self._work(request, lambda: make(read_payload(*read)))
+        elif len((items := read_payload(*read)).values) > MAX_EVENTS_ON_LOOP:
             events = self._work(request, make, items)
         else:
             events = make(items)
@@ -2306,11 +2300,9 @@ class Webhook:
             self._identify(request, events, credential)
         if self._watched:
             self._count_misses(events, now)
-        delivery = Delivery(delivery_id, request, events)
         if settings.recognize != "off":
             self._count_senders(events)
-            delivery.answer = request.head.notes.answer or self._answers.get(events[0].sender, "")
-        return delivery
+        return Delivery(delivery_id, request, events)
 
     def _work(self, request: Request, function: Callable[..., Any], *args: Any) -> Any:
         """Run what takes long on the worker thread; raises its error, or ServiceUnavailable."""
@@ -2449,10 +2441,11 @@ class Webhook:
             outcomes = outcomes_of(events)
             if [outcome for outcome in outcomes if outcome.status != 200]:
                 request.reply(self._failure_answer(delivery, events).answer())
+            elif events and events[0].answer:
+                request.reply(Answer(200, *events[0].answer))
             else:
                 created = [outcome.created for outcome in outcomes if outcome.created is not None]
-                own = delivery.answer and own_answer(delivery.answer, request.headers)
-                request.reply(Answer(*own) if own else Answer(content=encode_answer(created)))
+                request.reply(Answer(content=encode_answer(created)))
 
     def _failure_answer(self, delivery: Delivery, events: list[Event]) -> HTTPError:
         """Return the refusal (502, 503): events XSOAR did not create, and the IDs of the others."""
@@ -2520,8 +2513,7 @@ class Webhook:
         delivery.answered_early, delivery.request = True, None
         self._counters.add("requests answered before XSOAR has")
         content = to_json({"accepted": len(delivery.events), "request": delivery.id})
-        own = delivery.answer and own_answer(delivery.answer, request.headers)
-        request.reply(Answer(*own) if own else Answer(202, content.encode()))
+        request.reply(Answer(202, content.encode()))
 
     def _resume(self, event: Event) -> None:
         """Create an event whose sender was answered 202, as soon as there is room for it."""
@@ -2612,11 +2604,10 @@ def encode_answer(created: list[dict[str, Any]]) -> bytes:
 class HeadNotes:
     """What the application has found out from a head, for all requests with the same head."""
 
-    __slots__ = ("answer", "authenticated", "context", "credential", "may_be_handshake")
+    __slots__ = ("authenticated", "context", "credential", "may_be_handshake")
 
-    def __init__(self, may_be_handshake: bool, answer: str = "") -> None:
+    def __init__(self, may_be_handshake: bool) -> None:
         self.may_be_handshake = may_be_handshake
-        self.answer = answer  # which of ANSWERS the head asks for
         self.authenticated = False  # which depends on nothing but this head
         self.credential: Credential | None = None  # by which it is so
         self.context: RequestContext | None = None  # what its incidents keep of it
@@ -2850,8 +2841,11 @@ NOT_NOW = "skip update: "  # how the platform is told that nothing is wrong with
 
 
 def stored_version() -> tuple[dict[str, Any], Any]:
-    """Return the integration context and its version."""
-    versioned = demisto.getIntegrationContextVersioned(True) or {}
+    """Return the integration context and its version; raises ValueError, which is no harm."""
+    try:
+        versioned = demisto.getIntegrationContextVersioned(True) or {}
+    except ValueError as error:
+        raise ValueError(f"{NOT_NOW}the integration context cannot be read: {error}") from None
     return read_context(versioned.get("context"))[0], versioned.get("version", -1)
 
 

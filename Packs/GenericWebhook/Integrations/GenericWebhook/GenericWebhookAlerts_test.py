@@ -102,6 +102,9 @@ class TestSettings:
     def test_only_xsoar_can_close(self, platform: str, monkeypatch: pytest.MonkeyPatch) -> None:
         closing, noting = settings(alert_updates=CLOSE), settings(alert_updates=NOTE)
         assert webhook.without_closing(closing) is closing
+        for known in ({"platform": "xsoar_hosted"}, {"version": "6.5.0"}, None):
+            monkeypatch.setattr(demisto, "demistoVersion", lambda known=known: known)
+            assert webhook.without_closing(closing) is closing
         monkeypatch.setattr(demisto, "demistoVersion", lambda: {"platform": platform})
         assert webhook.without_closing(noting) is noting
         found = webhook.without_closing(closing)
@@ -383,6 +386,20 @@ class TestMirroring:
         assert len(pauses) == webhook.RESET_TRIES - 1
         monkeypatch.setattr(demisto, "setIntegrationContextVersioned", write)
         assert len(mirror.run("get-remote-data", id="a")) == 2
+
+    @pytest.mark.parametrize("command", ["get-modified-remote-data", "get-remote-data"])
+    def test_a_context_that_cannot_be_read_is_asked_for_again(
+        self, monkeypatch: pytest.MonkeyPatch, command: str
+    ) -> None:
+        def refuse(*_: Any) -> None:
+            raise ValueError("the database is away")
+
+        mirror = Mirror(monkeypatch, a=True)
+        monkeypatch.setattr(demisto, "getIntegrationContextVersioned", refuse)
+        with pytest.raises(SystemExit):
+            mirror.run(command, id="a")
+        [error] = mirror.results
+        assert error["Contents"].startswith("skip update: the integration context cannot be read")
 
     def test_nothing_is_mirrored_out(self, monkeypatch: pytest.MonkeyPatch) -> None:
         assert Mirror(monkeypatch).run("get-mapping-fields") == {"Generic Webhook": {}}
