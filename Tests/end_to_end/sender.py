@@ -168,3 +168,12 @@ def running(**arguments: Any) -> Iterator[Sender]:
         sandbox.stop()
     assert not sandbox.protocol_errors
     assert not sandbox.stderr
+
+
+def leaves(value: Any) -> Iterator[str]:
+    """Yield each scalar and each empty container in a value, as JSON."""
+    if isinstance(value, (dict, list)) and value:
+        for child in value.values() if isinstance(value, dict) else value:
+            yield from leaves(child)
+    else:
+        yield json.dumps(value)

@@ -7,13 +7,15 @@ and its incidents: name, type, severity, occurred (if it is missing, the inciden
 arrival) and the duplication key (null for none). `raw` is what the body holds, if the body is not
 JSON. `recognized` holds the incidents' names, severities and times with nothing configured, where
 they are others: they are what the sender's row says, or the usual names of fields, and a person
-who reads them has to find them right.
+who reads them has to find them right. `new` names the fields that the sender makes anew for each
+event by its documentation, such as the event's ID.
 
 The integration's functions make incidents of all of them, with their parameters and without a
 server. Some are also posted with their parameters, and all are posted without any.
 """
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +23,7 @@ from typing import Any
 
 import pytest
 
-from Tests.end_to_end.sender import PACK, Answer, Sender, await_that, running, send
+from Tests.end_to_end.sender import PACK, Answer, Sender, await_that, leaves, running, send
 from Tests.sandbox.page.examples import read_delivery
 
 DELIVERIES = sorted(Path(__file__).with_name("deliveries").glob("*.http"))
@@ -92,12 +94,12 @@ def test_there_are_at_least_60_deliveries_of_40_senders() -> None:
     assert len({read_expected(file)["sender"] for file in DELIVERIES}) >= 40
 
 
-def made_of(file: Path, params: dict[str, Any]) -> list[Any]:
+def made_of(file: Path, params: dict[str, Any], request: Any = None) -> list[Any]:
     """Return the incidents that the integration makes of a delivery, without a server and XSOAR."""
     # The import needs the platform's modules.
     from Packs.GenericWebhook.Integrations.GenericWebhook import GenericWebhook as webhook
 
-    _, path, headers, body = read_delivery(file)
+    _, path, headers, body = request or read_delivery(file)
     settings = webhook.Settings.from_params({"longRunningPort": "8000", **params})
     assert not settings.mistakes
     named = {name.lower(): str(value) for name, value in headers}
@@ -148,6 +150,61 @@ def usual_fields(incident: dict[str, Any]) -> dict[str, Any]:
     return {name: incident[name] for name in ("name", "severity", "occurred") if name in incident}
 
 
+DATE = re.compile(rb"(20\d\d[-/.]\d\d[-/.]\d\d(?:[T +]|%20))(\d\d)(?=:|%3A)")
+US_DATE = re.compile(rb"(\d\d/\d\d/20\d\d )(\d\d)(?=:)")
+EPOCH = re.compile(rb"\b(17\d{8})(?=(?:\d{3}|\d{6}|\d{9}|\.\d+)?\b)")
+
+
+def an_hour_later(body: bytes) -> bytes:
+    """Return a body whose times are an hour later, and all else is the same."""
+    for pattern in (DATE, US_DATE):
+        body = pattern.sub(lambda found: found[1] + b"%02d" % ((int(found[2]) + 1) % 24), body)
+    return EPOCH.sub(lambda found: b"%d" % (int(found[1]) + 3600), body)
+
+
+def value_at(raw: Any, path: str) -> str:
+    """Return the text at a path of plain names."""
+    for name in path.split("."):
+        key = next(key for key in (path, name) if key in raw)
+        raw = raw[key]
+        if key == path:
+            break
+    return raw if isinstance(raw, str) else json.dumps(raw)
+
+
+@pytest.mark.skipif(
+    PACK is not None,
+    reason="It calls the functions of the source tree, which the zip does not have.",
+)
+@pytest.mark.parametrize("file", DELIVERIES, ids=[file.stem for file in DELIVERIES])
+def test_a_recommended_key_loses_no_later_event(file: Path) -> None:
+    """
+    Given: a delivery and the duplication key that is recommended for its sender
+    When: it comes again, and then as another event: an hour later, with new IDs where the sender
+        makes these anew for each event
+    Then: the keys are the same again, and each event of the later one has another key
+    """
+    expected = read_expected(file)
+    if "duplication_key" not in expected["params"]:
+        return
+    method, path, headers, body = read_delivery(file)
+    made = made_of(file, expected["params"])
+    assert [event.key for event in made_of(file, expected["params"])] == [e.key for e in made]
+    later = an_hour_later(body)
+    headers = list(headers)
+    for event in made:
+        raw = json.loads(event.fields["rawJSON"])
+        for field in expected.get("new", ()):
+            value = value_at(raw, field)
+            headers = [(name, text.replace(value, f"{value}9")) for name, text in headers]
+            later = later.replace(an_hour_later(value.encode()), f"{value}9".encode())
+    if later == body:  # it has no time: its content is what changes
+        later = body.replace(b"5", b"6")
+    others = made_of(file, expected["params"], (method, path, headers, later))
+    assert len(others) == len(made)
+    assert not {event.key for event in made} & {event.key for event in others}
+
+
 @pytest.mark.skipif(
     PACK is not None,
     reason="It calls the functions of the source tree, which the zip does not have.",
@@ -158,7 +215,7 @@ def test_with_nothing_configured_a_delivery_becomes_useful_incidents() -> None:
     When: incidents are made of them
     Then: their number, names, severities and times are right, most of them as by hand
     """
-    wrong, as_by_hand = {}, 0
+    wrong, as_by_hand, right = [], 0, 0
     for file in DELIVERIES:
         expected = read_expected(file)
         by_hand = [usual_fields(incident) for incident in expected["incidents"]]
@@ -166,10 +223,22 @@ def test_with_nothing_configured_a_delivery_becomes_useful_incidents() -> None:
         made = made_of(file, {"recognize": "known senders and usual field names"})
         found = [usual_fields(fields_of(incident.fields, since)) for incident in made]
         as_by_hand += found == by_hand
-        if found != (wanted := expected.get("recognized", by_hand)):
-            wrong[file.stem] = (found, wanted)
-    assert wrong == {}
+        wanted = expected.get("recognized", by_hand)
+        right += found == wanted
+        wrong += [
+            f"{file.stem} {field}: {is_} instead of {should}"
+            for field in ("count", "name", "severity", "occurred")
+            if (is_ := column(found, field)) != (should := column(wanted, field))
+        ]
+    table = "\n".join(wrong)
+    assert " severity: " not in table, table
+    assert right == len(DELIVERIES), table
     assert as_by_hand >= 62
+
+
+def column(incidents: list[dict[str, Any]], field: str) -> list[Any]:
+    """Return what each incident has in a field, or how many there are."""
+    return [len(incidents)] if field == "count" else [found.get(field) for found in incidents]
 
 
 @pytest.mark.parametrize("file", DELIVERIES[::8], ids=[file.stem for file in DELIVERIES[::8]])
@@ -223,22 +292,13 @@ def untouched(request: pytest.FixtureRequest) -> Iterator[Sender]:
         yield sender
 
 
-def leaves(value: Any) -> Iterator[str]:
-    """Yield each scalar and each empty container in a value, as JSON."""
-    if isinstance(value, (dict, list)) and value:
-        for child in value.values() if isinstance(value, dict) else value:
-            yield from leaves(child)
-    else:
-        yield json.dumps(value)
-
-
 @pytest.mark.parametrize("file", DELIVERIES, ids=[file.stem for file in DELIVERIES])
 def test_nothing_of_a_delivery_is_lost_without_parameters(untouched: Sender, file: Path) -> None:
     expected = read_expected(file)
     before = len(untouched.sandbox.incidents())
     answer = deliver(untouched, file)
     assert answer.status == 200, answer
-    raws = [json.loads(stored["rawJSON"]) for stored in untouched.sandbox.incidents()[before:]]
+    raws = [json.loads(incident["rawJSON"]) for incident in untouched.sandbox.incidents()[before:]]
     if any("parent" in raw for raw in raws):
         assert set(leaves(posted(file, expected))) <= set(leaves(raws))
     else:

@@ -382,7 +382,8 @@ def test_the_secret_is_in_no_incident_sample_log_or_answer() -> None:
         given = (
             {"Authorization": basic("user", secret)} if username == "user" else {"X-Token": secret}
         )
-        with running(params={**credentials(username, secret), "store_samples": True}) as sender:
+        params = {"store_samples": True, "keep_unreadable": False}
+        with running(params={**credentials(username, secret), **params}) as sender:
             answers = [
                 send(sender.sandbox.url, b'{"a":1}', given),
                 send(sender.sandbox.url, b"{broken", {**given, "Content-Type": "application/json"}),

@@ -6,12 +6,15 @@ server.
 
 import json
 import random
+import re
 from typing import Any
 
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as some
 
 from Tests.end_to_end.known_senders.cases import Case, load_cases
-from Tests.end_to_end.sender import PACK, Sender, await_that, running, send
+from Tests.end_to_end.sender import PACK, Sender, await_that, leaves, running, send
 
 pytestmark = pytest.mark.skipif(
     PACK is not None,
@@ -21,6 +24,9 @@ if PACK is None:
     from Packs.GenericWebhook.Integrations.GenericWebhook import GenericWebhook as webhook
 
     ROWS = {sender.id: sender for sender in webhook.KNOWN_SENDERS}
+
+else:
+    ROWS = {}
 
 CASES = load_cases()
 NOW = "2026-01-01T00:00:00Z"
@@ -121,6 +127,30 @@ def test_random_objects_are_recognized_as_nobody() -> None:
         payload = {word: chance.choice(COMMON_VALUES) for word in words}
         found = recognizer.resolve(payload, {"content-type": "application/json"}, ())
         assert not found, (payload, found[0][0].id)
+
+
+# What rows look for, and values that some of them want.
+ROW_TEXT = " ".join(f"{row.when} {row.events} {row.inside}" for row in ROWS.values())
+ROW_KEYS = sorted(set(re.findall(r"[\w-]{2,}", ROW_TEXT)))
+ROW_VALUES = sorted(set(re.findall(r"=([^\s*]+)", ROW_TEXT)))
+
+
+@settings(max_examples=300, deadline=None, database=None, derandomize=True)
+@given(
+    some.recursive(
+        some.none() | some.integers() | some.text() | some.sampled_from(ROW_VALUES),
+        lambda inner: (
+            some.lists(inner, max_size=3)
+            | some.dictionaries(some.sampled_from(ROW_KEYS) | some.text(), inner, max_size=6)
+        ),
+        max_leaves=20,
+    )
+)
+def test_any_json_of_the_rows_own_words_becomes_incidents_with_all_of_it(value: Any) -> None:
+    assume(value != [])
+    raws = [raw for _, raw in incidents_of(value, {})]
+    assert raws
+    assert set(leaves(value)) <= set(leaves(raws))
 
 
 def test_the_sender_is_unknown_where_recognizing_is_off_or_the_format_is_native() -> None:

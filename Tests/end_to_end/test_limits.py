@@ -78,14 +78,14 @@ HALF_OPEN = 400
 
 @pytest.fixture(scope="module")
 def webhook() -> Iterator[Sandbox]:
-    with sandboxed() as sandbox:
+    with sandboxed(params={"keep_unreadable": False}) as sandbox:
         yield sandbox
 
 
 @pytest.fixture
 def own() -> Iterator[Sandbox]:
     """Return the test's own sandbox, for its memory is measured."""
-    with sandboxed() as sandbox:
+    with sandboxed(params={"keep_unreadable": False}) as sandbox:
         yield sandbox
 
 

@@ -243,9 +243,10 @@ def test_a_body_that_unpacks_past_the_limit_is_413(webhook: Sender) -> None:
 # ---- bodies: broken
 
 
-def test_an_error_holds_nothing_of_what_was_posted(webhook: Sender) -> None:
-    _, error = webhook.refused(b'{"very-secret-key": "very-secret-value"', JSON)
-    assert "very-secret" not in error
+def test_an_error_holds_nothing_of_what_was_posted() -> None:
+    with running(params={"keep_unreadable": False}) as webhook:
+        _, error = webhook.refused(b'{"very-secret-key": "very-secret-value"', JSON)
+        assert "very-secret" not in error
 
 
 # ---- numbers: kept or refused on purpose

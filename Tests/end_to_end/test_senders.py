@@ -134,7 +134,7 @@ def test_a_delivery_of_standard_webhooks_is_created_once() -> None:
 
 
 def test_a_token_in_the_url_is_revealed_nowhere() -> None:
-    params = {**credentials("_query:key-word"), "store_samples": True}
+    params = {**credentials("_query:key-word"), "store_samples": True, "keep_unreadable": False}
     with running(params=params, constants={"REPORT_SECONDS": 1, "FLUSH_SECONDS": 0.2}) as sender:
         url = sender.sandbox.sender_url
         answers = b""

@@ -50,7 +50,6 @@ fixed_start
     Where many alerts have the same identity, one after the other: `occurred` is the time at which
     an alert began, also in the event that ends it, which therefore ends the alert of that time
     alone.
-
 answer
     What the sender wants to read once its event is an incident, where it depends on it: `empty`
     shows nothing to the person who caused the event, `twiml` and `salesforce` are documents that
@@ -630,7 +629,7 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
     Sender("github-code-scanning", "GitHub code scanning alert",
            when="header:x-github-event=code_scanning_alert alert", family="github-alert",
            name="{repository.full_name}: {alert.rule.description}",
-           severity="alert.rule.security_severity_level, alert.rule.severity",
+           severity="alert.rule.security_severity_level, alert.rule.severity", words="note=low",
            occurred="alert.created_at, alert.updated_at", identity="alert.html_url, alert.url",
            closed="action=fixed|closed_by_user; alert.state=fixed|dismissed",
            link="alert.html_url"),
@@ -726,6 +725,16 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
     Sender("xray", "JFrog Xray", when="watch_name top_severity issues",
            name="{watch_name}: {issues.0.summary}; {watch_name}: {policy_name}; watch_name",
            severity="top_severity", occurred="created"),
+
+    # https://api.hackerone.com/webhooks
+    Sender("hackerone", "HackerOne", when="data.activity.attributes data.report.attributes.title",
+           name="{data.report.attributes.title} ({data.activity.type}); "
+                "data.report.attributes.title",
+           severity="data.report.relationships.severity.data.attributes.rating",
+           occurred="data.activity.attributes.created_at, data.report.attributes.created_at",
+           identity="data.report.id",
+           closed="data.report.attributes.state=resolved|informative|duplicate|spam|"
+                  "not-applicable"),
 
     # ---- Threat intelligence, exposure
 
@@ -875,8 +884,38 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
            name="{event.data.title}; {event.event_type}: {event.data.incident.summary, "
                 "event.data.summary}; event.event_type",
            severity="event.data.priority.summary, event.data.urgency", occurred="event.occurred_at",
-           identity="event.data.id", closed="event.event_type=incident.resolved",
-           link="event.data.html_url"),
+           identity="event.data.incident.id, event.data.id",
+           closed="event.event_type=incident.resolved",
+           link="event.data.html_url, event.data.incident.html_url"),
+    # https://docs.rootly.com/configuration/webhooks
+    Sender("rootly", "Rootly", when="event.issued_at event.type data.id",
+           name="data.title; event.type",
+           severity="data.severity.severity, data.severity.name, data.severity",
+           occurred="data.started_at, data.created_at, event.issued_at", identity="data.id",
+           closed="data.status=resolved|closed|cancelled", link="data.url"),
+    # https://api-docs.incident.io/tag/Webhooks/
+    Sender("incident-io", "incident.io incident", when="event_type=public_incident.*",
+           name="{public_incident.incident_created_v2.reference, "
+                "public_incident.incident_updated_v2.reference, "
+                "public_incident.incident_status_updated_v2.incident.reference} "
+                "{public_incident.incident_created_v2.name, "
+                "public_incident.incident_updated_v2.name, "
+                "public_incident.incident_status_updated_v2.incident.name}; event_type",
+           severity="public_incident.incident_created_v2.severity.name, "
+                    "public_incident.incident_updated_v2.severity.name, "
+                    "public_incident.incident_status_updated_v2.incident.severity.name",
+           occurred="public_incident.incident_created_v2.created_at, "
+                    "public_incident.incident_updated_v2.updated_at, "
+                    "public_incident.incident_status_updated_v2.incident.updated_at",
+           identity="public_incident.incident_created_v2.id, "
+                    "public_incident.incident_updated_v2.id, "
+                    "public_incident.incident_status_updated_v2.incident.id",
+           closed="public_incident.incident_updated_v2.incident_status.category=closed; "
+                  "public_incident.incident_status_updated_v2.new_status.category=closed",
+           link="public_incident.incident_created_v2.permalink, "
+                "public_incident.incident_updated_v2.permalink, "
+                "public_incident.incident_status_updated_v2.incident.permalink"),
+    # PagerDuty, https://developer.pagerduty.com/docs/webhooks-overview
     Sender("pagerduty-v2", "PagerDuty, version 2", when="messages.0.event messages.0.incident",
            events="messages", family="pagerduty", name="incident.title; incident.summary",
            severity="incident.urgency", occurred="created_on", identity="incident.id",
@@ -1109,7 +1148,7 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
     # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch-and-eventbridge.html
     Sender("aws-cloudwatch-alarm", "AWS CloudWatch alarm", when="AlarmName NewStateValue",
            family="aws-cloudwatch", name="{AlarmName} is {NewStateValue}",
-           occurred="StateChangeTime", identity="AlarmArn, AlarmName+AWSAccountId",
+           occurred="StateChangeTime", identity="AlarmArn, AlarmName+AWSAccountId, AlarmName",
            closed="NewStateValue=ok"),
     Sender("aws-cloudwatch-alarm-event", "AWS CloudWatch alarm, by EventBridge",
            when="detail-type=CloudWatch* source=aws.cloudwatch detail.alarmName",
@@ -1134,6 +1173,9 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
            name="name; description", severity="alert_severity",
            identity="alert_unique_identifier, alert_id", closed="alert_action=resolve|resolved",
            link="alert_url"),
+    # https://docs.honeycomb.io/notify/webhooks.md
+    Sender("honeycomb", "Honeycomb trigger", when="trigger_url result_groups_triggered status",
+           name="summary; name", identity="id", closed="status=ok", link="trigger_url"),
     # keep axiom_provider/alerts_mock.py
     Sender("axiom", "Axiom", when="action event.monitorID", name="event.title",
            occurred="event.timestamp", identity="event.monitorID", closed="action=closed|close"),
@@ -1297,6 +1339,22 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
     Sender("aws-cloudtrail", "AWS CloudTrail", when="eventName eventSource eventVersion",
            name="{eventName} failed: {errorCode}; {eventName} ({eventSource})",
            occurred="eventTime", identity="eventID"),
+    # https://docs.aws.amazon.com/health/latest/ug/aws-health-events-eventbridge-schema.html
+    Sender("aws-health", "AWS Health",
+           when="source=aws.health detail.eventArn detail.eventTypeCode",
+           name="{detail.service} {detail.eventTypeCode}", occurred="detail.startTime, time",
+           identity="detail.eventArn", closed="detail.statusCode=closed"),
+    # https://docs.aws.amazon.com/macie/latest/user/findings-publish-event-schemas.html
+    Sender("aws-macie", "Amazon Macie", when="source=aws.macie detail.title detail.id",
+           name="detail.title", severity="detail.severity.description",
+           occurred="detail.updatedAt, detail.createdAt, time", identity="detail.id",
+           closed="detail.archived=true"),
+    # https://docs.aws.amazon.com/IAM/latest/UserGuide/access-analyzer-eventbridge.html
+    Sender("aws-access-analyzer", "AWS IAM Access Analyzer",
+           when="source=aws.access-analyzer detail.id detail.status",
+           name="Access Analyzer: {detail.resource}; {detail-type}",
+           occurred="detail.updatedAt, time", identity="detail.id",
+           closed="detail.status=archived|resolved; detail.isDeleted=true"),
     # https://docs.aws.amazon.com/config/latest/developerguide/ (monitoring with EventBridge)
     Sender("aws-config", "AWS Config", when="configRuleName newEvaluationResult",
            name="{configRuleName}: {newEvaluationResult.complianceType} {resourceId}; "
@@ -1409,8 +1467,8 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
                 "{actor.display_name}; {headers.x-event-key} {repository.full_name} by "
                 "{actor.display_name}; {headers.x-event-key} {repository.full_name, "
                 "repository.name}",
-           occurred="push.changes.0.new.target.date, pullrequest.updated_on, issue.updated_on, "
-                    "date",
+           occurred="push.changes.0.new.target.date, pullrequest.updated_on, "
+                    "pullrequest.created_on, issue.updated_on, issue.created_on, date",
            identity="headers.x-request-uuid",
            link="pullrequest.links.html.href, issue.links.html.href, repository.links.html.href"),
     # go-scm stash/testdata/webhooks/pr_open_iso_dates.json
@@ -1476,34 +1534,23 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
     Sender("slack-command", "Slack command", when="command trigger_id team_domain",
            name="{command} {text}; command", occurred="headers.x-slack-request-timestamp",
            identity="trigger_id", answer="empty"),
-    Sender("slack-outgoing", "Slack outgoing webhook",
-           when="team_domain service_id channel_name text", name="text", occurred="timestamp",
-           answer="empty"),
-    # https://docs.slack.dev/reference/interaction-payloads/block_actions-payload
+    # https://docs.slack.dev/interactivity/handling-user-interaction
     Sender("slack-interaction", "Slack interaction", when="type trigger_id api_app_id user.id",
            name="{type}: {actions.0.action_id, callback_id, view.callback_id} by "
                 "{user.username, user.name, user.id}; type",
            occurred="headers.x-slack-request-timestamp", identity="trigger_id", answer="empty"),
-    # https://developer.xero.com/documentation/webhooks/overview; the names are those of
-    # XeroAPI/Xero-OpenAPI xero-webhooks.yaml
-    Sender("xero", "Xero", when="firstEventSequence lastEventSequence entropy", events="events",
-           name="{eventCategory} {eventType}", occurred="eventDateUtc", link="resourceUrl",
+    Sender("slack-outgoing", "Slack outgoing webhook",
+           when="team_domain service_id channel_name text", name="text", occurred="timestamp",
            answer="empty"),
-    # https://developer.salesforce.com/docs/atlas.en-us.api.meta/api/
-    # sforce_api_om_outboundmessaging_wsdl.htm
-    Sender("salesforce-outbound", "Salesforce outbound message",
-           when="xml.Envelope.Body.notifications.OrganizationId "
-                "xml.Envelope.Body.notifications.ActionId",
-           name="{xml.Envelope.Body.notifications.Notification.sObject.@type}: "
-                "{xml.Envelope.Body.notifications.Notification.sObject.Subject, "
-                "xml.Envelope.Body.notifications.Notification.sObject.Name, "
-                "xml.Envelope.Body.notifications.Notification.sObject.Id}",
-           identity="xml.Envelope.Body.notifications.Notification.Id", answer="salesforce"),
     # MicrosoftDocs/msteams-docs
     # msteams-platform/webhooks-and-connectors/how-to/add-outgoing-webhook.md
     Sender("teams-outgoing", "Microsoft Teams outgoing webhook",
            when="channelId=msteams conversation text", name="{from.name}: {text}; text",
            occurred="timestamp", identity="conversation.id+id"),
+    # https://circleci.com/docs/outbound-webhooks/
+    Sender("circleci", "CircleCI", when="happened_at webhook.name project.slug",
+           name="{project.slug} {job.name, workflow.name}: {job.status, workflow.status}; {type}",
+           occurred="happened_at", identity="job.id, workflow.id", link="workflow.url"),
     # https://developer.webex.com/docs/api/guides/webhooks
     Sender("webex", "Webex", when="resource event actorId data",
            name="{resource} {event} by {data.personEmail}; {resource} {event}",
@@ -1519,6 +1566,11 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
     # and https://www.twilio.com/docs/usage/troubleshooting/debugging-event-webhooks
     Sender("twilio-sms", "Twilio SMS", when="MessageSid AccountSid From Body",
            name="SMS from {From}: {Body}", identity="MessageSid", answer="twiml"),
+    # https://www.twilio.com/docs/usage/webhooks/voice-webhooks
+    Sender("twilio-call", "Twilio call", when="CallSid AccountSid CallStatus From To",
+           name="Call from {From} to {To}: {CallStatus}", occurred="Timestamp",
+           identity="CallSid", closed="CallStatus=completed|busy|failed|no-answer|canceled",
+           answer="twiml"),
     Sender("twilio-debugger", "Twilio debugger", when="PayloadType Sid Level AccountSid",
            name="Twilio {Level} {Sid}", severity="Level", occurred="Timestamp", identity="Sid"),
     # django-anymail anymail/webhooks/mailgun.py and tests: test_sparkpost_webhooks.py,
@@ -1571,6 +1623,28 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
     # hookdeck stripe-webhooks/references/overview.md
     Sender("stripe", "Stripe", when="object=event api_version data.object",
            name="{type} {data.object.id}; type", occurred="created", identity="id"),
+    # https://developer.xero.com/documentation/webhooks/overview; the names are those of
+    # XeroAPI/Xero-OpenAPI xero-webhooks.yaml
+    Sender("xero", "Xero", when="firstEventSequence lastEventSequence entropy", events="events",
+           name="{eventCategory} {eventType}; Intent to receive, up to event {lastEventSequence}",
+           occurred="eventDateUtc", link="resourceUrl", answer="empty"),
+    # abrarsheikhsony/SFDC-outbound-message README.md; SOAP API, outbound messaging
+    Sender("salesforce-outbound", "Salesforce outbound message",
+           when="xml.Envelope.Body.notifications.OrganizationId "
+                "xml.Envelope.Body.notifications.ActionId "
+                "xml.Envelope.Body.notifications.Notification",
+           events="xml.Envelope.Body.notifications.Notification",
+           name="{sObject.@type}: {sObject.Subject, sObject.Name, sObject.Id}; "
+                "{xml.Envelope.Body.notifications.Notification.sObject.@type}: "
+                "{xml.Envelope.Body.notifications.Notification.sObject.Subject, "
+                "xml.Envelope.Body.notifications.Notification.sObject.Name, "
+                "xml.Envelope.Body.notifications.Notification.sObject.Id}",
+           severity="sObject.Priority, "
+                    "xml.Envelope.Body.notifications.Notification.sObject.Priority",
+           occurred="sObject.LastModifiedDate, sObject.CreatedDate, "
+                    "xml.Envelope.Body.notifications.Notification.sObject.LastModifiedDate, "
+                    "xml.Envelope.Body.notifications.Notification.sObject.CreatedDate",
+           identity="Id, xml.Envelope.Body.notifications.Notification.Id", answer="salesforce"),
 
     # ---- Formats of security logs
 

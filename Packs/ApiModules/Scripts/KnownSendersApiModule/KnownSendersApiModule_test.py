@@ -8,6 +8,7 @@ from pathlib import Path
 
 import KnownSendersApiModule
 import pytest
+import SenderAnswersApiModule
 from KnownSendersApiModule import KNOWN_SENDERS, Sender
 
 # The syntax of the integration's paths; those of the table have no blanks at their ends.
@@ -188,3 +189,9 @@ def test_above_the_rows_of_each_category_stands_a_source() -> None:
     assert len(first) > 10
     assert [line for line in first if not line.startswith("# ")] == []
     assert [line for line in text.splitlines() if len(line) > 100] == []
+
+
+def test_every_answer_of_a_row_exists() -> None:
+    named = {row.answer for row in KnownSendersApiModule.KNOWN_SENDERS} - {""}
+    assert named >= {"empty", "salesforce", "twiml"}
+    assert named <= set(SenderAnswersApiModule.SENDER_ANSWERS)

@@ -98,9 +98,10 @@ class TextReader:
         """Return the objects and arrays of JSON that a template made; raises UnreadableTemplate.
 
         Accepted are unknown escapes, quotes within strings, strings in triple or single quotes,
-        comments, trailing and missing commas, names and values without quotes. What ends too early
-        is not: it was cut, and its sender has to send it again. Unless a type promises JSON, only
-        objects with quoted names, and arrays of these, are taken for it.
+        comments, trailing and missing commas, brackets too many at the end, names and values
+        without quotes. What ends too early is not: it was cut, and its sender has to send it again.
+        Unless a type promises JSON, only objects with quoted names, and arrays of these, are taken
+        for it.
         """
         self._template_characters -= len(text)
         if self._template_characters < 0:
@@ -443,9 +444,12 @@ class TemplateReader:
         self.index = 0
 
     def read_all(self) -> list[Any]:
-        """Return all values of the text; raises UnreadableTemplate."""
+        """Return all values of the text; raises UnreadableTemplate.
+
+        Brackets too many behind a value hold nothing, so that they end it.
+        """
         values: list[Any] = []
-        while self._next(",") is not None:
+        while self._next(",}]" if values else ",") is not None:
             value = self._read_value(0, in_object=False)
             if not isinstance(value, (dict, list)):
                 raise UnreadableTemplate("text outside of objects")

@@ -97,6 +97,10 @@ class TestTemplates:
             # several values
             ('{"a":1},{"b":2,}', [{"a": 1}, {"b": 2}]),
             ('[{"a":1,}]\n[{"b":2}]', [{"a": 1}, {"b": 2}]),
+            # brackets too many
+            ('{"a":1}}', {"a": 1}),
+            ('[{"a":[1]}]]}', [{"a": [1]}]),
+            ("[;]]", [";"]),
             # what is not whole is not read
             ('{"a":', None),
             ('{"a"', None),
@@ -110,10 +114,8 @@ class TestTemplates:
             ("[1,", None),
             ("[ERROR] disk full", None),
             ('{"a":1} and more', None),
-            ('{"a":1}}', None),
             ("{hello}", None),
             ("{;:1}", None),
-            ("[;]]", None),
             ("/* no end", None),
             ("// nothing", None),
             ('{"a":' * 150 + "1" + "}" * 149 + ",}", None),
@@ -161,6 +163,10 @@ class TestTemplates:
         "text, value",
         [
             ('{"n":1,}', {"n": 1}),
+            ('{"n":{"m":1}}}', {"n": {"m": 1}}),
+            ('{"n":[1]}]}\n', {"n": [1]}),
+            ('}{"n":1}', None),
+            ('{"n":{"m":1}},"o":2}', None),
             ('[{"n":"C:\\W"}]', {"n": r"C:\W"}),
             ("{hello: world}", None),
             ("{broken", None),

@@ -1215,7 +1215,9 @@ def guess_name(objects: list[Any], tiers: int = 3) -> str | None:
 def guessed_severity(value: Any) -> int | float | None:
     """Return XSOAR's number for a word that is a severity everywhere, None for any other value."""
     if isinstance(value, dict):
-        value = next((value[key] for key in ("name", "label", "text", "level") if key in value), "")
+        keys = ("severity", "name", "label", "text", "level")
+        inner = (guessed_severity(value[key]) for key in keys if type(value.get(key)) is str)
+        return next((severity for severity in inner if severity is not None), None)
     word = value[:MAX_SEVERITY_CHARACTERS].strip().lower() if isinstance(value, str) else ""
     is_code = word.startswith("s") and word[-1].isdigit()  # some vendors' SevN counts from 0
     if not word or is_code or word in ("ok", "none", "unknown"):
