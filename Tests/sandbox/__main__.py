@@ -13,9 +13,13 @@ import threading
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from . import CommandError, ContainerError, DescriptorError, Faults, Sandbox, accepts
-from .descriptor import ROOT
+from .descriptor import ROOT, load
+from .page.attempt import Attempt
+from .page.attempt import curl_line as signed_line
+from .page.signing import Scheme
 from .server import Screen, plain
 from .store import MEMORY
 
@@ -67,7 +71,10 @@ def main() -> int:
 def parse_options(words: list[str]) -> argparse.Namespace:
     """Return the parsed command line; end the process with a sentence if it is wrong."""
     parser = argparse.ArgumentParser(
-        "python -m Tests.sandbox", description="A local XSOAR for the Generic Webhook integration."
+        "python -m Tests.sandbox",
+        description="A local XSOAR for the Generic Webhook integration.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=parameters() if {"-h", "--help"} & set(words) else "",
     )
     add = parser.add_argument
     add(
@@ -93,7 +100,8 @@ def parse_options(words: list[str]) -> argparse.Namespace:
         type=pair,
         metavar="NAME=VALUE",
         help="a parameter of the instance; NAME=@FILE reads a file; "
-        "credentials=USER:PASSWORD or credentials=_header:NAME:VALUE",
+        "credentials=USER:PASSWORD, or a scheme and its secret: "
+        "credentials=_hmac:X-Hub-Signature-256:SECRET",
     )
     add("--instance", default="webhook", help="the instance's name (default: %(default)s)")
     add("--port", type=int, default=8080, help="where the sandbox listens (default: %(default)s)")
@@ -133,6 +141,16 @@ def parse_options(words: list[str]) -> argparse.Namespace:
         help="run the loop as on an engine without containers: it ends with the script",
     )
     return parser.parse_args(words)
+
+
+def parameters() -> str:
+    """Return a line for each parameter: its name, its label, and its default."""
+    lines = ["parameters of --param, with their labels and defaults:"]
+    for known in load().parameters.values():
+        label = known.row.get("display") or ""
+        default = "" if known.default in (None, "") else f" (default: {known.default})"
+        lines.append(f"  {known.name:<22}{label}{default}")
+    return "\n".join(lines)
 
 
 def count(text: str) -> int:
@@ -249,12 +267,22 @@ def ready(sandbox: Sandbox, stopping: threading.Event) -> None:
 
 
 def curl_line(sandbox: Sandbox) -> str:
-    """Return a curl line that creates an incident, ready to paste."""
+    """Return a curl line that creates an incident, ready to paste.
+
+    One that signs takes the secret from $WEBHOOK_SECRET.
+    """
     words = ["curl", "-X", "POST", sandbox.sender_url]
     if sandbox.sender_url.startswith("https:"):
         words.insert(1, "--insecure")
     credentials: Any = sandbox.params.get("credentials") or {}
     identifier, password = credentials.get("identifier") or "", credentials.get("password") or ""
+    scheme = Scheme.of(identifier)
+    if scheme.signature or scheme.kind == "_query":
+        parts = urlsplit(sandbox.sender_url)
+        origin, path = f"{parts.scheme}://{parts.netloc}", parts.path
+        body = json.dumps(EXAMPLE, separators=(",", ":")).encode()
+        headers = [("Content-Type", "application/json")]
+        return signed_line(Attempt("POST", path or "/", headers, body, True), origin, identifier)
     if identifier.startswith("_header:"):
         words += ["-H", f"{identifier.removeprefix('_header:')}: {password}"]
     elif identifier:

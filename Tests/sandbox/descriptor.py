@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from .injection import inject
+from .page.signing import SIGNATURES, TOKEN_SCHEMES
 
 ROOT = Path(__file__).resolve().parents[2]
 INTEGRATION = ROOT / "Packs/GenericWebhook/Integrations/GenericWebhook/GenericWebhook.py"
@@ -168,13 +169,16 @@ def value_of(parameter: Parameter, value: Any, files: bool = True) -> Any:
 def credentials_of(value: Any) -> Any:
     """Return credentials as the form's two fields hold them.
 
-    `user:password` is split at the first colon, `_header:NAME:value` at the second.
+    `user:password` is split at the first colon. A scheme that names a header or a field, such as
+    `_hmac:NAME:secret`, is split at the second.
     """
     if value is not None and not isinstance(value, str):
         return value
     text = value or ""
-    start = len("_header:") if text.startswith("_header:") else 0
-    colon = text.find(":", start)
+    kind = text.partition(":")[0].strip().lower()
+    signature = SIGNATURES.get(kind)
+    named = kind in TOKEN_SCHEMES or (signature is not None and not signature.header)
+    colon = text.find(":", text.find(":") + 1 if named else 0)
     identifier, password = (text[:colon], text[colon + 1 :]) if colon >= 0 else (text, "")
     return {"identifier": identifier, "password": password, "passwordChanged": False}
 

@@ -15,9 +15,9 @@ import requests
 
 from Tests.end_to_end.sender import PYTHON
 from Tests.sandbox import Sandbox, free_port
-from Tests.sandbox.descriptor import ROOT
+from Tests.sandbox.descriptor import ROOT, load
 from Tests.sandbox.store import open_store
-from Tests.sandbox.tests.page_api import INSTANCE, JSON
+from Tests.sandbox.tests.page_api import INSTANCE, JSON, shell
 from Tests.sandbox.tests.page_api import ask as call
 from Tests.sandbox.tests.probe import create
 
@@ -86,6 +86,30 @@ def test_serve_shows_what_happens_and_stops_on_sigterm(pack: Path, tmp_path: Pat
         assert "Stopped" in process.stdout.read()
     with pytest.raises(ProcessLookupError):
         os.kill(child, 0)
+
+
+@pytest.mark.parametrize(
+    "credentials", ["_hmac:X-Hub-Signature-256:secret-5d1c", "_query:token:secret-5d1c"]
+)
+def test_the_printed_line_proves_itself_as_the_scheme_asks(
+    credentials: str, tmp_path: Path
+) -> None:
+    words = ("--port", free_port(), "--store", tmp_path / "store.sqlite3")
+    with serving(*words, "--param", f"credentials={credentials}") as process:
+        assert process.stdout
+        line = next(one for one in iter(process.stdout.readline, "") if "WEBHOOK_SECRET" in one)
+        assert json.loads(shell(line, "secret-5d1c"))[0]["id"] == "1"
+        assert json.loads(shell(line, "another")).keys() == {"error"}
+
+
+def test_help_lists_the_parameters_with_their_labels_and_defaults() -> None:
+    done = run("--help")
+    assert done.returncode == 0
+    lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
+    for parameter in load().parameters.values():
+        label = parameter.row.get("display") or ""
+        default = f" (default: {parameter.default})" if parameter.default else ""
+        assert f"{parameter.name} {label}".strip() + default in lines
 
 
 def test_the_newest_incidents_can_be_read_by_a_person(tmp_path: Path) -> None:

@@ -51,6 +51,11 @@ fixed_start
     an alert began, also in the event that ends it, which therefore ends the alert of that time
     alone.
 
+answer
+    What the sender wants to read once its event is an incident, where it depends on it: `empty`
+    shows nothing to the person who caused the event, `twiml` and `salesforce` are documents that
+    end the sender's retries.
+
 Sources: a web address is the vendor's documentation; anything else is a public repository and a
 path in it, with SEKOIA for SEKOIA-IO/intake-formats, SEKOIA-docs for SEKOIA-IO/documentation
 (_shared_content/operations_center/integrations/generated), panther-analysis for
@@ -83,6 +88,7 @@ class Sender(NamedTuple):
     closed: str = ""
     fixed_start: bool = False
     link: str = ""
+    answer: str = ""
 
 
 # fmt: off
@@ -1469,9 +1475,30 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
            occurred="event.ts, event_time", identity="event_id"),
     Sender("slack-command", "Slack command", when="command trigger_id team_domain",
            name="{command} {text}; command", occurred="headers.x-slack-request-timestamp",
-           identity="trigger_id"),
+           identity="trigger_id", answer="empty"),
     Sender("slack-outgoing", "Slack outgoing webhook",
-           when="team_domain service_id channel_name text", name="text", occurred="timestamp"),
+           when="team_domain service_id channel_name text", name="text", occurred="timestamp",
+           answer="empty"),
+    # https://docs.slack.dev/reference/interaction-payloads/block_actions-payload
+    Sender("slack-interaction", "Slack interaction", when="type trigger_id api_app_id user.id",
+           name="{type}: {actions.0.action_id, callback_id, view.callback_id} by "
+                "{user.username, user.name, user.id}; type",
+           occurred="headers.x-slack-request-timestamp", identity="trigger_id", answer="empty"),
+    # https://developer.xero.com/documentation/webhooks/overview; the names are those of
+    # XeroAPI/Xero-OpenAPI xero-webhooks.yaml
+    Sender("xero", "Xero", when="firstEventSequence lastEventSequence entropy", events="events",
+           name="{eventCategory} {eventType}", occurred="eventDateUtc", link="resourceUrl",
+           answer="empty"),
+    # https://developer.salesforce.com/docs/atlas.en-us.api.meta/api/
+    # sforce_api_om_outboundmessaging_wsdl.htm
+    Sender("salesforce-outbound", "Salesforce outbound message",
+           when="xml.Envelope.Body.notifications.OrganizationId "
+                "xml.Envelope.Body.notifications.ActionId",
+           name="{xml.Envelope.Body.notifications.Notification.sObject.@type}: "
+                "{xml.Envelope.Body.notifications.Notification.sObject.Subject, "
+                "xml.Envelope.Body.notifications.Notification.sObject.Name, "
+                "xml.Envelope.Body.notifications.Notification.sObject.Id}",
+           identity="xml.Envelope.Body.notifications.Notification.Id", answer="salesforce"),
     # MicrosoftDocs/msteams-docs
     # msteams-platform/webhooks-and-connectors/how-to/add-outgoing-webhook.md
     Sender("teams-outgoing", "Microsoft Teams outgoing webhook",
@@ -1491,7 +1518,7 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
     # PagerTree/pager_tree-integrations app/models/pager_tree/integrations/twilio/incoming_sms/v3.rb
     # and https://www.twilio.com/docs/usage/troubleshooting/debugging-event-webhooks
     Sender("twilio-sms", "Twilio SMS", when="MessageSid AccountSid From Body",
-           name="SMS from {From}: {Body}", identity="MessageSid"),
+           name="SMS from {From}: {Body}", identity="MessageSid", answer="twiml"),
     Sender("twilio-debugger", "Twilio debugger", when="PayloadType Sid Level AccountSid",
            name="Twilio {Level} {Sid}", severity="Level", occurred="Timestamp", identity="Sid"),
     # django-anymail anymail/webhooks/mailgun.py and tests: test_sparkpost_webhooks.py,

@@ -870,12 +870,13 @@ class Handshake(NamedTuple):
 
 
 def answer_handshake(
-    call: HandshakeRequest, credentials: Credentials, authenticated: bool
+    call: HandshakeRequest, credentials: Credentials, authenticated: bool, url_checks: bool = True
 ) -> HandshakeReply | None:
     """Return the answer to a handshake that may be answered now, None for any other request.
 
     The body of a POST has to be there whole. ``authenticated`` says whether authentication has
-    passed. Raises what confirm_sns raises.
+    passed, ``url_checks`` whether a request that asks nothing is one. Raises what confirm_sns
+    raises.
     """
     body = call.body
     if "content-encoding" in call.headers:
@@ -883,7 +884,7 @@ def answer_handshake(
     for row in HANDSHAKES.get(call.method, ()):
         if (authenticated or row.unsigned) and len(body) <= row.max_bytes and row.mark in body:
             recognized = row.recognize(call, credentials)
-            if recognized is not None:
+            if recognized is not None and (url_checks or row not in URL_CHECKS):
                 return row.answer(recognized, call, credentials)._replace(vendor=row.vendor)
     return None
 

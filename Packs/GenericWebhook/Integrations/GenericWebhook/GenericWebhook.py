@@ -71,6 +71,7 @@ from ParameterReadersApiModule import *  # noqa: E402
 from RefusalsApiModule import *  # noqa: E402
 from RequestSecretsApiModule import *  # noqa: E402
 from RequestSourcesApiModule import *  # noqa: E402
+from SenderAnswersApiModule import *  # noqa: E402
 from SignatureSchemesApiModule import *  # noqa: E402
 from SnsSignatureApiModule import *  # noqa: E402
 from StoredContextApiModule import *  # noqa: E402
@@ -508,6 +509,7 @@ class Event:
 
     __slots__ = (
         "alert",
+        "answer",
         "delivery",
         "fields",
         "first_refused",
@@ -536,6 +538,7 @@ class Event:
         self.size = event_size(fields)  # in bytes
         self.keys: tuple[str, ...] = ()  # at the top of an unknown sender's payload
         self.alert: Alert | None = None  # of which it tells, where alerts are followed
+        self.answer: tuple[bytes, str] | None = None  # that its sender has to read, and its type
         # where it is; times are of time.monotonic()
         self.queued_at = 0.0
         self.in_flight = False
@@ -731,6 +734,7 @@ class EventMaker:
         settings, number = self._settings, len(self.events)
         facts: dict[str, str] = {}
         sender: str | None = None
+        answer = None
         payload = item if isinstance(item, dict) else {"body": item}
         spelling = raw_spelling(payload)
         if spelling:
@@ -748,7 +752,10 @@ class EventMaker:
             fields = map_vendor_event(payload, shared.fields, settings, known)
             fields.setdefault("occurred", self._trigger_time)
             facts = known.facts(shared.fields) if known is not None else {}
-            sender = facts.get("sender", "") if self._recognizer is not None else None
+            if self._recognizer is not None:
+                sender = facts.get("sender", "")
+                kind = known.row.row.answer if known is not None else ""
+                answer = answer_for_sender(kind, self._context.path, payload)
             if payload:
                 title = known.row.title if known is not None else ""
                 fields["details"] = vendor_event_details(
@@ -791,7 +798,7 @@ class EventMaker:
             ours = f"{to_json(facts)[1:-1]},{ours}"
         fields["rawJSON"] = raw_json(payload, shared, leads, f"{{{ours}}}", text)
         event = Event(fields, key, number, sender)
-        event.alert = alert
+        event.alert, event.answer = alert, answer
         if sender == "":
             event.keys = tuple(itertools.islice(payload, UNKNOWN_KEYS_REPORTED))
         self.events.append(event)
@@ -2163,17 +2170,23 @@ class Webhook:
         head = request.head
         proof = self._verify_head(request)
         refusal = proof.refusal
-        done = self._answer_handshake(request, b"", proof.by_head)
+        accepts = head.method == "GET" and self._settings.accept_get
+        # It says something: with a path, or by the credentials that it takes the trouble to prove.
+        is_event = accepts and (
+            head.path != "/" or (proof.credential is not None and proof.by_head)
+        )
+        done = self._answer_handshake(request, b"", proof.by_head, url_checks=not is_event)
         if done:
             return done
-        if head.method == "GET" and self._settings.accept_get:
+        if accepts and refusal is None:
             return self.receive(request)
         # A sender that tries a token learns whether it is right, so it is counted and slowed down
         # as any other.
         tries_token = (
             "hub.verify_token" in HandshakeRequest(head.method, request.headers, head.query).fields
         )
-        if refusal is not None and (not isinstance(refusal, MissingCredentials) or tries_token):
+        is_missing = isinstance(refusal, MissingCredentials)
+        if refusal is not None and (accepts or tries_token or not is_missing):
             raise self._failed(refusal, request)
         raise not_allowed((*EVENT_METHODS, *(["GET"] if self._settings.accept_get else [])))
 
@@ -2213,7 +2226,7 @@ class Webhook:
         raise self._failed(refusal, request)
 
     def _answer_handshake(
-        self, request: Request, body: bytes, authenticated: bool
+        self, request: Request, body: bytes, authenticated: bool, url_checks: bool = True
     ) -> Answer | None:
         """Return the answer to a vendor's handshake, None for any other request.
 
@@ -2222,7 +2235,7 @@ class Webhook:
         head = request.head
         confirm = functools.partial(confirm_subscription, use_proxy=self._settings.proxy)
         call = HandshakeRequest(head.method, request.headers, head.query, body, head.path, confirm)
-        done = answer_handshake(call, self._credentials, authenticated)
+        done = answer_handshake(call, self._credentials, authenticated, url_checks)
         if done is None:
             return None
         self._counters.add("handshakes answered")
@@ -2258,6 +2271,8 @@ class Webhook:
         encoding = headers.get("content-encoding", "")
         # What a signature does not cover makes no event.
         query = None if is_signed else context.query
+        if not body and not query and request.head.method == "GET" and not is_signed:
+            body = b"{}"  # its path, or that it came, is all it says
         kind, keep = headers.get("content-type", ""), settings.keep_unreadable
         read = (body, kind, encoding, query, keep, TextReader)
         ignored: list[str] | None = [] if self._ignores else None
@@ -2431,6 +2446,8 @@ class Webhook:
             outcomes = outcomes_of(events)
             if [outcome for outcome in outcomes if outcome.status != 200]:
                 request.reply(self._failure_answer(delivery, events).answer())
+            elif events and events[0].answer:
+                request.reply(Answer(200, *events[0].answer))
             else:
                 created = [outcome.created for outcome in outcomes if outcome.created is not None]
                 request.reply(Answer(content=encode_answer(created)))
