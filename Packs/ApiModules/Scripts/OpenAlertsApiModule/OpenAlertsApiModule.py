@@ -288,7 +288,8 @@ NOTES_KEY = "alert_notes"  # a list with a list for each: mark, incident's ID, t
 MAX_NOTES_BYTES = 3 * 1024 * 1024
 MAX_WORDS_CHARACTERS = 1000  # of the sender's own words in a note
 MAX_NOTE_FAILURES = 3  # of one entry, before the log says so
-NOTE_PAUSE_SECONDS = 1.0  # after a failure; after MAX_NOTE_FAILURES, NOTE_LONG_PAUSE_SECONDS
+MAX_NOTE_ATTEMPTS = 10  # of one entry, while XSOAR takes others
+NOTE_PAUSE_SECONDS = 1.0  # after a failure; where nothing is taken, later NOTE_LONG_PAUSE_SECONDS
 NOTE_LONG_PAUSE_SECONDS = 60.0
 
 
@@ -359,15 +360,14 @@ class AlertNotes:
         """
         note.failures += 1
         note.failed_at = note.failed_at or now
-        is_reported = note.failures == MAX_NOTE_FAILURES
-        pause = NOTE_PAUSE_SECONDS if note.failures < MAX_NOTE_FAILURES else NOTE_LONG_PAUSE_SECONDS
-        if self._accepted_at >= note.failed_at and note.failures >= MAX_NOTE_FAILURES:
+        others_are_taken = self._accepted_at >= note.failed_at
+        is_outage = not others_are_taken and note.failures >= MAX_NOTE_FAILURES
+        self._not_before = now + (NOTE_LONG_PAUSE_SECONDS if is_outage else NOTE_PAUSE_SECONDS)
+        if others_are_taken and note.failures >= MAX_NOTE_ATTEMPTS:
             self._remove(note)
         else:
-            if len(self._waiting) > 1:
-                self._waiting.move_to_end((note.mark, note.incident, note.text))
-            self._not_before = now + pause
-        return is_reported
+            self._waiting.move_to_end((note.mark, note.incident, note.text))
+        return note.failures == MAX_NOTE_FAILURES
 
     def _remove(self, note: AlertNote) -> None:
         if self._waiting.pop((note.mark, note.incident, note.text), None) is not None:

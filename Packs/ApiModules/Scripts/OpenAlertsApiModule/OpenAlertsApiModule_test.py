@@ -228,7 +228,7 @@ class TestNotes:
         """
         Given: a note about an incident that is not there any more, and another one
         When: XSOAR refuses the first again and again, and takes the other
-        Then: at the third failure the log is told, and the note is given up
+        Then: at the third failure the log is told, and at the tenth the note is given up
         """
         notes = alerts.AlertNotes()
         bad, good = notes.put("m", "1", "x"), notes.put("m", "2", "x")
@@ -239,6 +239,10 @@ class TestNotes:
         notes.was_added(good, 11)
         assert not notes.was_refused(bad, 12)
         assert notes.was_refused(bad, 14)
+        for now in range(15, 21):
+            assert not notes.was_refused(bad, now)
+            assert notes.next(now + 1) is bad
+        notes.was_refused(bad, 21)
         assert len(notes) == 0
 
     def test_where_nothing_is_taken_all_wait_and_the_log_is_told_once(self) -> None:

@@ -1819,10 +1819,15 @@ class ContextKeeper:
         self._closing = True
         if self.promised:
             self._changed.set()
-        last = gevent.spawn(self.flush)
+        last = gevent.spawn(self._flush_at_last)
         last.join(seconds)
-        if not last.value:
+        if not last.successful():  # nor has it ended
             self.leave_promises()
+
+    def _flush_at_last(self) -> None:
+        """Write until that works: another container may write at the same time."""
+        while not self.flush():
+            gevent.sleep(RETRY_PAUSE_SECONDS)
 
     def leave_promises(self) -> None:
         """Send the context with what was answered 202, without awaiting an answer."""
