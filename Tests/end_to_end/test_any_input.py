@@ -84,7 +84,9 @@ def webhook() -> Iterator[Sender]:
         yield sender
         assert sender.sandbox.pid == pid
         assert not sender.sandbox.exited
-        assert not [text for level, text in sender.sandbox.logs if level in ("error", "exception")]
+        errors = [text for level, text in sender.sandbox.logs if level in ("error", "exception")]
+        refused = "Deliveries from 127.0.0.1 are refused: "  # after five in a row
+        assert not [text for text in errors if not text.startswith(refused)]
 
 
 def post_checked(webhook: Sender, body: bytes, content_type: str, path: str = "") -> Answer:

@@ -47,7 +47,7 @@ BAD = post(b'{"name": "bad"}', basic(password=WRONG))
 
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[Sandbox]:
-    with sandboxed(params=CREDENTIALS) as sandbox:
+    with sandboxed(params={**CREDENTIALS, "keep_unreadable": False}) as sandbox:
         yield sandbox
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from Tests.end_to_end.sender import Answer, Sender, running, send
+from Tests.end_to_end.sender import Answer, Sender, await_that, running, send
 
 RECOGNIZED = {"recognize": "known senders and usual field names"}
 FORM = "application/x-www-form-urlencoded"
@@ -100,6 +100,15 @@ def test_what_could_not_be_created_is_an_error_for_them_as_well(recognizing: Sen
     recognizing.sandbox.faults.reject = "db1 is down"
     assert posted(recognizing, "Twilio").status in (502, 503)
     recognizing.sandbox.faults.reject = None
+
+
+def test_an_early_answer_is_what_they_expect_as_well() -> None:
+    with running(params={**RECOGNIZED, "answer_seconds": "0.5"}) as sender:
+        sender.sandbox.faults.latency = {"createIncidents": 3.0}
+        answer = posted(sender, "Slack's interaction")
+        assert (answer.status, answer.body) == (200, b"")
+        assert not sender.sandbox.incidents()
+        await_that(sender.sandbox.incidents)
 
 
 @pytest.mark.parametrize("params", [{"recognize": "off"}, {"recognize": ""}])

@@ -17,7 +17,7 @@ def say(text: str) -> None:
 
 def soak(minutes: float, seed: int) -> list[str]:
     """Run the traffic, print its figures, and return what went wrong."""
-    params = {"store_samples": True, "duplication_key": "n"}
+    params = {"store_samples": True, "duplication_key": "n", "keep_unreadable": False}
     with Sandbox(params=params, heartbeat_interval=1) as sandbox:
         traffic = Traffic(sandbox, minutes * 60, seed, say)
         wrong = traffic.run()
@@ -28,7 +28,7 @@ def soak(minutes: float, seed: int) -> list[str]:
 
 def fuzz(inputs: int, seed: int) -> list[str]:
     """Run the fuzzing, print its figures, and return what went wrong."""
-    with Sandbox(params={"store_samples": True}) as sandbox:
+    with Sandbox(params={"store_samples": True, "keep_unreadable": False}) as sandbox:
         run = Fuzz(sandbox, inputs, seed, say)
         wrong = run.run()
         for line in run.figures():

@@ -71,6 +71,8 @@ COMMENT_SECONDS = 10.0
 START_SECONDS = 5.0  # for a container to listen again
 MAX_LATENCY_MS, MAX_REFUSALS, MAX_STOP_SECONDS = 60_000, 10_000, 60.0
 CALL = "createIncidents"
+# The incidents' metadata, or what some senders read instead (SenderAnswersApiModule).
+ANSWER_TO_AN_EVENT = re.compile(rb'\s*(?:\[|$|<\?xml |\{"requestId":|\{"text":"Success",)')
 UNREAD = {401, 403, 404, 405, 411, 431}  # answers to a request whose body was not read
 OWN_FIELD = "The payload's own field"
 StartResponse = Callable[..., Any]
@@ -609,7 +611,7 @@ class Page:
         incidents: list[Any] = found["incidents"][:MAX_OPENED]
         if old.row["status"] in UNREAD:
             incidents, error = [], old.row["error"]
-        elif old.row["status"] == 200 and not old.answer.lstrip().startswith(b"["):
+        elif old.row["status"] == 200 and not ANSWER_TO_AN_EVENT.match(old.answer):
             incidents, error = (
                 [],
                 "The request was a handshake or a probe, which does not become an incident.",

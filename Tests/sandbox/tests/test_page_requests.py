@@ -22,7 +22,7 @@ def test_requests_are_listed_newest_first_in_pages_with_filters(fresh: Api) -> N
     for number in range(7):
         fresh.send({"name": f"disk d{number} full", "kind": "storage"})
     fresh.send({"a": 1}, sign=False)
-    fresh.send("[broken")
+    fresh.send({"raw_json": {}, "severity": "broken"})
     first = fresh.get("/api/requests?limit=4")
     assert (first["total"], first["more"]) == (9, True)
     assert [row["status"] for row in first["requests"]] == [400, 401, 200, 200]

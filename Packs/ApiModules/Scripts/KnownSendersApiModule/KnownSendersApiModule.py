@@ -1173,7 +1173,7 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
            name="name; description", severity="alert_severity",
            identity="alert_unique_identifier, alert_id", closed="alert_action=resolve|resolved",
            link="alert_url"),
-    # https://docs.honeycomb.io/notify/webhooks.md
+    # honeycombio/examples webhook-listener-triggers
     Sender("honeycomb", "Honeycomb trigger", when="trigger_url result_groups_triggered status",
            name="summary; name", identity="id", closed="status=ok", link="trigger_url"),
     # keep axiom_provider/alerts_mock.py
@@ -1547,7 +1547,7 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
     Sender("teams-outgoing", "Microsoft Teams outgoing webhook",
            when="channelId=msteams conversation text", name="{from.name}: {text}; text",
            occurred="timestamp", identity="conversation.id+id"),
-    # https://circleci.com/docs/outbound-webhooks/
+    # https://circleci.com/docs/webhooks-reference/
     Sender("circleci", "CircleCI", when="happened_at webhook.name project.slug",
            name="{project.slug} {job.name, workflow.name}: {job.status, workflow.status}; {type}",
            occurred="happened_at", identity="job.id, workflow.id", link="workflow.url"),

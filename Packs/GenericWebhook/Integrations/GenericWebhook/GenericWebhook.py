@@ -2518,7 +2518,8 @@ class Webhook:
         delivery.answered_early, delivery.request = True, None
         self._counters.add("requests answered before XSOAR has")
         content = to_json({"accepted": len(delivery.events), "request": delivery.id})
-        request.reply(Answer(202, content.encode()))
+        own = next((event.answer for event in delivery.events), None)
+        request.reply(Answer(200, *own) if own else Answer(202, content.encode()))
 
     def _resume(self, event: Event) -> None:
         """Create an event whose sender was answered 202, as soon as there is room for it."""
