@@ -194,7 +194,7 @@ def read_payload(
     items = reader.read(body, parse_content_type(content_type_header), keep_unreadable)
     if not items.values:
         raise PayloadError(f"The body holds no event. {EXPECTED}")
-    if not items.verbatim_json or carries_another(items.values[0]):
+    if any(map(carries_another, items.values[: MAX_ITEMS + 1])):
         is_large = is_compressed(body, "")
         expanded = (reader.expand(value, is_large) for value in items.values[: MAX_ITEMS + 1])
         values = list(itertools.chain.from_iterable(expanded))
