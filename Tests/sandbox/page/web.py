@@ -632,8 +632,9 @@ class Page:
 
     def health(self) -> dict[str, Any]:
         """Return the instance's health, with its figures of the last two minutes."""
-        alerts = self._secrets.hide(open_alerts(self._sandbox.context()))
-        return {**self._monitor.everything(), "alerts": alerts}
+        context = self._sandbox.context()
+        alerts, ignored = self._secrets.hide((open_alerts(context), ignored_events(context)))
+        return {**self._monitor.everything(), "alerts": alerts, "ignored": ignored}
 
     def faults(self) -> dict[str, Any]:
         """Return the faults that are set."""
@@ -709,6 +710,15 @@ def open_alerts(context: Any) -> list[dict[str, str]]:
         if isinstance(row, list) and len(row) > 6 and row[6] == OPEN_STATE
     ]
     return found[: -MAX_ALERTS - 1 : -1]
+
+
+def ignored_events(context: Any) -> list[dict[str, Any]]:
+    """Return how many events each rule of *Ignore events where* has taken since the start."""
+    status: Any = {}
+    with contextlib.suppress(ValueError, TypeError, AttributeError):
+        status = json.loads(context.get("status") or "{}")
+    counts = status.get("ignored") if isinstance(status, dict) else None
+    return [{"rule": rule, "count": count} for rule, count in (counts or {}).items() if count]
 
 
 def amount(given: Mapping[str, Any], name: str, most: float) -> float | None:

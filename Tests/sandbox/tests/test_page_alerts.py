@@ -41,6 +41,20 @@ def test_an_alert_is_sent_again_as_its_sender_reports_the_end(fresh: Api) -> Non
     await_that(lambda: fresh.get("/api/health")["alerts"] == [], SECONDS)
 
 
+def test_the_health_says_which_rule_has_ignored_how_many_events(fresh: Api) -> None:
+    fresh.save(ignore_when="kind=test\nkind=drill, level!=high")
+    for payload in ({"kind": "test"}, {"kind": "drill"}, {"kind": "TEST"}, {"kind": "real"}):
+        assert fresh.send(payload)["status"] == 200
+    assert len(fresh.get("/api/incidents")["incidents"]) == 1
+    wanted = [{"rule": "kind=test", "count": 2}, {"rule": "kind=drill, level!=high", "count": 1}]
+    await_that(lambda: fresh.get("/api/health")["ignored"] == wanted, 30.0)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"ignored": null}', "{}", 1, None])
+def test_a_context_without_rules_has_none(text: Any) -> None:
+    assert web.ignored_events({"status": text}) == []
+
+
 def test_where_nobody_knows_the_end_the_page_says_so(fresh: Api) -> None:
     sent = fresh.send({"anything": 1})
     sentence = fresh.refused(f"/api/requests/{sent['requestId']}/end")

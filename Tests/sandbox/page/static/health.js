@@ -16,6 +16,7 @@ export function healthView(section, app) {
   const state = h("div", { class: "state" });
   const history = h("ol", { class: "history" });
   const alerts = h("div", {});
+  const ignored = h("div", {});
   const charts = chartRow();
   const logs = logList();
   const faults = faultForm(app);
@@ -27,6 +28,7 @@ export function healthView(section, app) {
     logs.replace(found.logs);
     faults.show(found.faults);
     showAlerts(found.alerts ?? []);
+    showIgnored(found.ignored ?? []);
     fill(
       history,
       found.history
@@ -35,6 +37,19 @@ export function healthView(section, app) {
         .map(([time, text]) => h("li", {}, clock(time), " ", h("span", { class: "text" }, text || "healthy"))),
     );
     showState(found);
+  }
+
+  function showIgnored(rules) {
+    fill(
+      ignored,
+      rules.length
+        ? h(
+            "ul",
+            { class: "history" },
+            rules.map(({ rule, count }) => h("li", {}, h("code", {}, rule), ` ${count} ${count === 1 ? "event" : "events"}`)),
+          )
+        : h("p", { class: "hint" }, "No rule of Ignore events where has taken an event."),
+    );
   }
 
   function showAlerts(open) {
@@ -105,6 +120,7 @@ export function healthView(section, app) {
       ),
       charts.element,
       panel("Open alerts", { id: "health-alerts" }, alerts),
+      panel("Ignored events", { id: "health-ignored" }, ignored),
       panel("Log", { id: "health-log", tools: logs.tools }, logs.element),
     ),
   );
