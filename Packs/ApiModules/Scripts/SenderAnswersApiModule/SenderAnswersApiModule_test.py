@@ -1,8 +1,7 @@
 """Unit tests of SenderAnswersApiModule.py."""
 
-import xml.etree.ElementTree as ElementTree
-
 import pytest
+from defusedxml import ElementTree
 from SenderAnswersApiModule import SENDER_ANSWERS, answer_for_sender
 
 
