@@ -5,6 +5,7 @@ import re
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -29,6 +30,24 @@ def cpu_milliseconds(work: Callable[[], object], enough: float = 0.0) -> float:
 def compiled_patterns(module: ModuleType) -> set[str]:
     """Return the names of a module's compiled regular expressions."""
     return {name for name, value in vars(module).items() if isinstance(value, re.Pattern)}
+
+
+def assert_patterns_are_linear(
+    module: ModuleType,
+    worst_cases: "dict[str, Callable[[int], str]]",
+    ways: tuple[str, ...] = ("search", "fullmatch", "sub"),
+) -> None:
+    """Check that each pattern of a module has a worst case, in which it is linear in some ways.
+
+    worst_cases: by the pattern's name, what makes a text for a size. The module must not use
+    patterns that it has not compiled.
+    """
+    assert compiled_patterns(module) == worst_cases.keys()
+    text = Path(str(module.__file__)).read_text()
+    assert not re.findall(r"re\.(?:match|search|fullmatch|sub|findall|split|finditer)\(", text)
+    for name, worst in worst_cases.items():
+        for way in ways:
+            assert_linear(getattr(module, name), way, worst)
 
 
 def assert_linear(

@@ -3,7 +3,7 @@
 It is for texts such as ``status=resolved|ok, level!=error``, each line of which is a rule:
 
 - ``path=value`` holds where the path leads to that value, in upper or lower case; where it leads to
-  a list, to any of its elements.
+  a list, to any of its first 200 elements.
 - ``path!=value`` is the opposite, so that it also holds where the path leads to nothing.
 - ``|`` stands between values, of which any counts.
 - ``*`` at a value's end stands for any text: ``host=web-*``. Alone, as in ``host=*``, it stands for
@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol
 
 MAX_VALUE_CHARACTERS = 1000  # that are compared
+MAX_ELEMENTS = 200  # of a list that are compared: a request's events may share a long one
 MAX_RULES = 100
 MAX_COMPARED_BITS = 4000  # of an integer: Python refuses to write one of more than 4,300 digits
 CONDITION = re.compile(r"([^=!|]+)(!?=)([^=].*)")
@@ -87,7 +88,7 @@ def compared_texts(value: Any) -> Iterator[str]:
 
     An object, and a list in a list, have none of their own: they are there, and that is all.
     """
-    for element in value if isinstance(value, list) else (value,):
+    for element in value[:MAX_ELEMENTS] if isinstance(value, list) else (value,):
         if isinstance(element, str):
             text = element[:MAX_VALUE_CHARACTERS].strip().casefold()
             if text:

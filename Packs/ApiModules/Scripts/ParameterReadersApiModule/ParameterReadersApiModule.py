@@ -1,4 +1,4 @@
-"""Single values of an instance's parameters: a text, a port, a duration, methods.
+"""Single values of an instance's parameters: a text, a choice, a port, a duration, methods.
 
 What it is for: what a person has entered goes in, and the value that it means comes out. A reader
 never raises: what it cannot use it reports, with how to fix it, and returns its default. The module
@@ -37,6 +37,19 @@ def read_port(value: Any, report_problem: SayProblem) -> int | None:
 def read_text(value: Any, report_problem: SayProblem) -> str:
     """Return a text without white space around it."""
     return str(value or "").strip()
+
+
+def read_choice(
+    value: Any, report_problem: SayProblem, choices: dict[str, str], missing: str
+) -> str:
+    """Return what the chosen text, in any case, stands for; ``missing`` is the choice without one.
+
+    So it is where another text is there.
+    """
+    text = str(value or missing).strip().lower()
+    if text not in choices:
+        report_problem(f"choose one of: {', '.join(choices)}.")
+    return choices.get(text, choices[missing])
 
 
 def read_methods(value: Any, report_problem: SayProblem) -> frozenset[str]:

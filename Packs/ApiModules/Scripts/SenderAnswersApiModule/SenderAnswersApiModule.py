@@ -5,6 +5,7 @@ that they expect. It knows nothing of requests, of how a sender is recognized, o
 """
 
 import json
+import re
 from typing import Any
 
 # Content and its type, by what a sender's row names.
@@ -23,7 +24,7 @@ SENDER_ANSWERS = {
     ),
 }
 # https://help.splunk.com: where agents post events to Splunk's HTTP Event Collector
-COLLECTOR_PATH = "/services/collector"
+COLLECTOR_PATH = re.compile(r"/services/collector(?:/|$)")
 COLLECTOR_ANSWER = b'{"text":"Success","code":0}'
 
 
@@ -34,7 +35,7 @@ def answer_for_sender(kind: str, path: str, payload: dict[str, Any]) -> tuple[by
     """
     if kind:
         return SENDER_ANSWERS[kind]
-    if path.startswith(COLLECTOR_PATH):
+    if COLLECTOR_PATH.match(path):
         return COLLECTOR_ANSWER, "application/json"
     delivery = payload.get("firehose")
     if isinstance(delivery, dict) and delivery.keys() == {"requestId", "timestamp"}:

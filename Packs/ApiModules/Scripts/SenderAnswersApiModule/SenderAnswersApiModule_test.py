@@ -1,8 +1,13 @@
 """Unit tests of SenderAnswersApiModule.py."""
 
+from collections.abc import Callable
+
 import pytest
+import SenderAnswersApiModule as answers
 from defusedxml import ElementTree
 from SenderAnswersApiModule import SENDER_ANSWERS, answer_for_sender
+
+from Tests.costs import assert_patterns_are_linear
 
 
 @pytest.mark.parametrize("kind", SENDER_ANSWERS)
@@ -33,3 +38,11 @@ def test_firehose_reads_its_own_request_id() -> None:
 @pytest.mark.parametrize("payload", [{}, {"firehose": 1}, {"firehose": {"requestId": "x"}}])
 def test_for_all_others_any_content_will_do(payload: dict[str, object]) -> None:
     assert answer_for_sender("", "/services", payload) is None
+    assert answer_for_sender("", "/services/collectors", payload) is None
+
+
+WORST_CASES: dict[str, Callable[[int], str]] = {"COLLECTOR_PATH": lambda n: "/services/" * n}
+
+
+def test_each_regular_expression_is_linear_in_its_worst_case() -> None:
+    assert_patterns_are_linear(answers, WORST_CASES)

@@ -42,6 +42,7 @@ MAX_FORMAT_FIELDS = 500_000  # of CEF and LEEF
 MAX_XML_CHARACTERS = 1024**2  # read in 0.6 s
 MAX_TEMPLATE_CHARACTERS = 256 * 1024  # a template makes one alert, not thousands
 MAX_RECORDS = 10_000
+MAX_ORIGIN_CHARACTERS = 200  # of a delivery's ID and time
 RECORD_SLICE_BYTES = 64 * 1024  # decompressed at a time
 # The lines of Elasticsearch's _bulk that say what is to be done with the next one.
 BULK_ACTIONS = {"index", "create", "update", "delete"}
@@ -163,6 +164,8 @@ class TextReader:
         if "requestId" not in event or not isinstance(records, list) or not records:
             return None
         origin = {name: event[name] for name in ("requestId", "timestamp") if name in event}
+        if any(len(str(value)) > MAX_ORIGIN_CHARACTERS for value in origin.values()):
+            return None  # each event would hold it
         events: list[Any] = []
         try:
             for record in records[: MAX_RECORDS + 1]:

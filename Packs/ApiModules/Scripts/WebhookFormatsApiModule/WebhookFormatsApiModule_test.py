@@ -523,6 +523,8 @@ class TestEventsOfABody:
         """
         event = {"requestId": "r", "records": records}
         assert read(json.dumps(event), JSON) == [event]
+        long = {"requestId": "r" * 201, "records": [record("{}")]}  # each record would hold it
+        assert read(json.dumps(long), JSON) == [long]
         assert read(json.dumps({"records": [record("{}")]}), JSON) == [{"records": [record("{}")]}]
 
     def test_records_in_gzip_are_read_by_the_worker_thread(self) -> None:

@@ -742,9 +742,16 @@ def cloud_event(payload: JsonObject, shared: JsonObject) -> JsonObject | None:
 
 
 def event_key(
-    payload: JsonObject, shared: JsonObject, keys: tuple[DuplicationKey, ...], index: int
+    payload: JsonObject,
+    shared: JsonObject,
+    keys: tuple[DuplicationKey, ...],
+    index: int,
+    digests: dict[int, Any],
 ) -> str | None:
     """Return the text that identifies the ``index``-th event of a request.
+
+    Of a long value that the request's events share, the digest counts: it is made once, and kept
+    in ``digests`` for the next event.
 
     The first key counts whose paths all have a value. It is ``path:value`` for a text, as earlier
     versions wrote it. A comma, which no path has, marks other values, and values outside the event,
@@ -757,12 +764,25 @@ def event_key(
             continue
         value: Any = found[0][0] if len(found) == 1 else [value for value, _ in found]
         kind = "" if isinstance(value, str) else ",json"
+        texts = [each if inside else short_value(each, digests) for each, inside in found]
+        value = texts[0] if len(texts) == 1 else texts
         suffix = f",{index}" if index and not any(inside for _, inside in found) else ""
         prefix = f"{key.prefix}{kind}{suffix}"
-        if isinstance(value, (dict, list)) and not all(isinstance(each, str) for each, _ in found):
+        if isinstance(value, (dict, list)) and not all(isinstance(each, str) for each in texts):
             return container_key(prefix, value)
         return shorten_key(f"{prefix}:{value if isinstance(value, str) else compact_json(value)}")
     return None
+
+
+def short_value(value: Any, digests: dict[int, Any]) -> Any:
+    """Return a value that events share, or the digest that stands for a long one in a key."""
+    if not isinstance(value, (str, dict, list)):
+        return value
+    if id(value) not in digests:
+        is_text = isinstance(value, str)
+        short = shorten_key(f":{value}") if is_text else container_key("", value)
+        digests[id(value)] = short[1:] if short.startswith(":sha256=") else value
+    return digests[id(value)]
 
 
 def container_key(prefix: str, value: Any) -> str:
@@ -796,6 +816,7 @@ MAX_KNOWN_CHARACTERS = 4_000_000  # of all their keys together
 MAX_SHAPE_KEYS = 200  # an object with more keys is not remembered
 MAX_INSIDE = 3  # envelopes within envelopes: SNS, EventBridge, and what a service sends by it
 MAX_LINK_CHARACTERS = 2_000
+MAX_SHARED_IDENTITY_CHARACTERS = 2_000
 FIELDS_WITH_PATHS = ("when", "name", "severity", "occurred", "identity", "closed", "link")
 NAMED_HEADER = re.compile(r"header(?:s\.|:)([a-z0-9-]+)")
 WEB_ADDRESS = re.compile(r"https?://[^\s<>\"']+")
@@ -936,7 +957,8 @@ class KnownSender:
     def identity_of(self, payload: JsonObject, shared: JsonObject) -> str | None:
         """Return ``<family>:<value>``, which an alert's events have in common; None without it."""
         for key in self.identity:
-            texts = [identity_text(path.find_in(payload, shared)) for path in key.paths]
+            found = (path.find_with_side(payload, shared) for path in key.paths)
+            texts = [identity_text(value, inside) for value, inside in found]
             if all(texts):
                 return shorten_key(f"{self.family}:{'+'.join(filter(None, texts))}")
         return None
@@ -958,9 +980,15 @@ def refuse(problem: str) -> None:
     raise ValueError(problem)
 
 
-def identity_text(value: Any) -> str | None:
-    """Return the whole text of a value that may identify an event, None for any other."""
-    return value.strip() or None if isinstance(value, str) else text_of(value)
+def identity_text(value: Any, inside: bool) -> str | None:
+    """Return the whole text of a value that may identify an event, None for any other.
+
+    A long one that stands outside the event is none: all of the request's would be hashed with it.
+    """
+    if isinstance(value, str):
+        is_short = inside or len(value) <= MAX_SHARED_IDENTITY_CHARACTERS
+        return value.strip() or None if is_short else None
+    return text_of(value)
 
 
 def web_address(value: Any) -> str | None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import ANY
 
 import hypothesis
 import pytest
@@ -532,7 +533,32 @@ def test_a_path_finds_an_array_and_the_rest_is_kept(
 def key_of(payload: Any, duplication_key: str, index: int = 0, **shared: Any) -> str | None:
     """Return the key of a request's event by the text of a parameter that has no mistakes."""
     keys = mapping.read_duplication_key(duplication_key, pytest.fail)
-    return mapping.event_key(payload, {"headers": {}, **shared}, keys, index)
+    return mapping.event_key(payload, {"headers": {}, **shared}, keys, index, {})
+
+
+def test_a_long_value_that_events_share_counts_by_its_digest_which_is_made_once() -> None:
+    """
+    Given: a long text and a long array outside the events, and short ones
+    When: the keys of two events are read
+    Then: the digests of the long ones are kept for the second, and a key of one alone is as ever
+    """
+    text, array, short = "y" * 1000, ["z"] * 1000, ["z"]
+    shared = {"headers": {}, "parent": {"t": text, "a": array, "s": short}}
+    digests: dict[int, Any] = {}
+    keys = {
+        path: [
+            mapping.event_key(
+                {"id": number}, shared, mapping.read_duplication_key(path, pytest.fail), 0, digests
+            )
+            for number in (1, 2)
+        ]
+        for path in ("parent.t", "parent.a", "parent.t+id", "parent.a+id", "parent.s+id")
+    }
+    assert digests == {id(text): ANY, id(array): ANY, id(short): short}
+    assert keys["parent.t"] == [mapping.shorten_key(f"parent.t:{text}")] * 2
+    assert keys["parent.a"] == [mapping.container_key("parent.a,json", array)] * 2
+    assert keys["parent.s+id"][0] == 'parent.s+id,json:[["z"],1]'
+    assert len({*keys["parent.t+id"], *keys["parent.a+id"]}) == 4
 
 
 @pytest.mark.parametrize(
@@ -1091,7 +1117,7 @@ def test_any_json_is_read_without_an_error(payload: dict[str, Any]) -> None:
     mapping.guess_fields(payload)
     mapping.guess_events(payload)
     keys = mapping.read_duplication_key("alert+title, data, parent", pytest.fail)
-    mapping.event_key(payload, shared, keys, 1)
+    mapping.event_key(payload, shared, keys, 1, {})
     for value in payload.values():
         mapping.text_of(value)
         mapping.severity_of(value)

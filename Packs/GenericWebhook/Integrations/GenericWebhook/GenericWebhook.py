@@ -166,7 +166,7 @@ class Settings:
     ignore_when: EventConditions = NO_CONDITIONS
     keep_unreadable: bool = False
     alert_updates: str = "each"  # an incident for each event; or note, or close
-    ended_when: EventConditions = field(default_factory=EventConditions)
+    ended_when: EventConditions = NO_CONDITIONS
     instance: str = ""  # its name
     mirroring: tuple[tuple[str, Any], ...] = ()
     hidden: SecretFilter = field(default_factory=SecretFilter)
@@ -300,14 +300,6 @@ RECOGNIZE = {
 }
 
 
-def read_recognize(value: Any, report_problem: ReportProblem) -> str:
-    """Return whom the instance recognizes; nobody where the parameter is missing."""
-    text = str(value or "off").strip().lower()
-    if text not in RECOGNIZE:
-        report_problem(f"choose one of: {', '.join(RECOGNIZE)}.")
-    return RECOGNIZE.get(text, "off")
-
-
 ALERT_UPDATES = {
     "note in the incident": "note",
     "close the incident": "close",
@@ -315,16 +307,8 @@ ALERT_UPDATES = {
 }
 
 
-def read_alert_updates(value: Any, report_problem: ReportProblem) -> str:
-    """Return what becomes of alerts that repeat or end; an incident each where it is missing."""
-    text = str(value or "incident for each event").strip().lower()
-    if text not in ALERT_UPDATES:
-        report_problem(f"choose one of: {', '.join(ALERT_UPDATES)}.")
-    return ALERT_UPDATES.get(text, "each")
-
-
-def read_ended_when(value: Any, report_problem: ReportProblem) -> EventConditions:
-    """Return the conditions under which an event ends its alert."""
+def read_rules(value: Any, report_problem: ReportProblem) -> EventConditions:
+    """Return the rules that an event may meet."""
     return read_conditions(value, DotPath, report_problem)
 
 
@@ -383,11 +367,6 @@ def read_flag(value: Any, report_problem: ReportProblem, default: bool = False) 
         return default
 
 
-def read_ignore_when(value: Any, report_problem: ReportProblem) -> EventConditions:
-    """Return the rules by which events are ignored."""
-    return read_conditions(value, DotPath, report_problem)
-
-
 def read_mirroring(params: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
     """Return what mirroring packs look for in rawJSON, nothing where no direction is chosen."""
     direction = MIRROR_DIRECTIONS.get(params.get("mirror_direction") or "")
@@ -442,7 +421,12 @@ PARAMETERS = (
     Parameter("accept_get", "Accept GET", "accept_get", read_flag),
     Parameter("other_methods", "Also accept", "other_methods", read_methods),
     Parameter("incidentType", "Incident type", "incident_type", read_text),
-    Parameter("recognize", "Recognize senders", "recognize", read_recognize),
+    Parameter(
+        "recognize",
+        "Recognize senders",
+        "recognize",
+        functools.partial(read_choice, choices=RECOGNIZE, missing="off"),
+    ),
     Parameter("name_from", "Incident name", "name_from", read_name_source),
     Parameter("type_from", "Incident type from", "type_from", read_type_paths),
     Parameter("occurred_from", "Occurred from", "occurred_from", read_occurred_paths),
@@ -450,15 +434,20 @@ PARAMETERS = (
     Parameter("severity_map", "Severity words", "severity_map", read_severity_map),
     Parameter("events_path", "Events in", "events_paths", read_paths),
     Parameter("duplication_key", "Duplication key", "duplication_paths", read_duplication_key),
-    Parameter("ignore_when", "Ignore events where", "ignore_when", read_ignore_when),
+    Parameter("ignore_when", "Ignore events where", "ignore_when", read_rules),
     Parameter(
         "duplicate_hours",
         "Forget duplicates after",
         "duplicate_seconds",
         functools.partial(read_duration, unit="hours", seconds=3600),
     ),
-    Parameter("alert_updates", "Alerts that repeat or end", "alert_updates", read_alert_updates),
-    Parameter("ended_when", "Ended when", "ended_when", read_ended_when),
+    Parameter(
+        "alert_updates",
+        "Alerts that repeat or end",
+        "alert_updates",
+        functools.partial(read_choice, choices=ALERT_UPDATES, missing="incident for each event"),
+    ),
+    Parameter("ended_when", "Ended when", "ended_when", read_rules),
     Parameter("keep_unreadable", "Keep what cannot be read", "keep_unreadable", read_flag),
     Parameter(
         "answer_seconds",
@@ -675,9 +664,7 @@ def make_events(
     ``trigger_time`` (RFC 3339) is used where an event names no other. In an array a wrong field is
     named by its index. Before several events are made, ``check_room`` may refuse their number.
     """
-    maker = EventMaker(context, settings, trigger_time, delivery_id)
-    maker.check_room = check_room
-    maker.origin, maker.ignored = origin, ignored
+    maker = EventMaker(context, settings, trigger_time, delivery_id, check_room, origin, ignored)
     values = items.values
     if len(values) > 1:
         check_room(len(values))  # each makes one event or more
@@ -697,7 +684,14 @@ class EventMaker:
     """Makes the events of one request."""
 
     def __init__(
-        self, context: RequestContext, settings: Settings, trigger_time: str, delivery_id: str
+        self,
+        context: RequestContext,
+        settings: Settings,
+        trigger_time: str,
+        delivery_id: str,
+        check_room: Callable[[int], None],
+        origin: Origin,
+        ignored: list[str] | None,
     ) -> None:
         self._context = context
         self._settings = settings
@@ -706,9 +700,10 @@ class EventMaker:
         self._ended_when = settings.ended_when or None
         self._trigger_time = trigger_time
         self._delivery_id = delivery_id
-        self.check_room: Callable[[int], None] = lambda count: None
-        self.origin = NO_ORIGIN
-        self.ignored: list[str] | None = None  # the rules that its other events have met
+        self._check_room = check_room
+        self._origin = origin
+        self._ignored = ignored  # the rules that its other events have met
+        self._digests: dict[int, Any] = {}  # of long values that the events share
         self._leads = False  # the event that would have led was ignored
         self.events: list[Event] = []
 
@@ -754,8 +749,9 @@ class EventMaker:
             facts = known.facts(shared.fields) if known is not None else {}
             if self._recognizer is not None:
                 sender = facts.get("sender", "")
-                kind = known.row.row.answer if known is not None else ""
-                answer = answer_for_sender(kind, self._context.path, payload)
+                if not number:  # the first one answers for all
+                    kind = known.row.row.answer if known is not None else ""
+                    answer = answer_for_sender(kind, self._context.path, payload)
             if payload:
                 title = known.row.title if known is not None else ""
                 fields["details"] = vendor_event_details(
@@ -766,12 +762,12 @@ class EventMaker:
                     hide_secrets_in_urls,
                     (title, facts.get("link", "")),
                 )
-        if self.ignored is not None:
+        if self._ignored is not None:
             leads, self._leads = leads or self._leads, False
             rule = settings.ignore_when.find_rule(payload, shared.fields)
             if rule is not None:
                 self._leads = leads
-                self.ignored.append(rule)
+                self._ignored.append(rule)
                 return
         fields.setdefault("name", DEFAULT_NAME)
         fields.setdefault("occurred", self._trigger_time)
@@ -779,11 +775,10 @@ class EventMaker:
             fields.setdefault("type", settings.incident_type)
         key = None
         if settings.duplication_paths:
-            key = event_key(payload, shared.fields, settings.duplication_paths, number)
-            if key is not None and self.origin.is_signed:
+            key = self._key_of(payload, shared.fields, number)
+            if key is not None and self._origin.is_signed:
                 body = {name: shared.fields[name] for name in ("parent",) if name in shared.fields}
-                signed = event_key(payload, body, settings.duplication_paths, number)
-                key = shorten_key(self.origin.bind(key, signed))
+                key = shorten_key(self._origin.bind(key, self._key_of(payload, body, number)))
         alert = None
         if self._follows_alerts and (facts or self._ended_when is not None):
             alert = self._alert_of(payload, shared, fields, facts, key, known)
@@ -793,7 +788,7 @@ class EventMaker:
             key = None  # its alert tells it from others
             if settings.alert_updates == "close":
                 payload, text = self._mirrored(payload, fields, number), ""
-        ours = f'"delivery":"{self._delivery_id}/{number}"{self.origin.label}'
+        ours = f'"delivery":"{self._delivery_id}/{number}"{self._origin.label}'
         if facts:
             ours = f"{to_json(facts)[1:-1]},{ours}"
         fields["rawJSON"] = raw_json(payload, shared, leads, f"{{{ours}}}", text)
@@ -802,6 +797,9 @@ class EventMaker:
         if sender == "":
             event.keys = tuple(itertools.islice(payload, UNKNOWN_KEYS_REPORTED))
         self.events.append(event)
+
+    def _key_of(self, payload: dict[str, Any], shared: dict[str, Any], number: int) -> str | None:
+        return event_key(payload, shared, self._settings.duplication_paths, number, self._digests)
 
     def _alert_of(
         self,
@@ -846,7 +844,7 @@ class EventMaker:
                 413, f"The body holds more than {MAX_ITEMS} events; send them in several requests."
             )
         if total > len(found):
-            self.check_room(total)
+            self._check_room(total)
         shared = self._context.shared if total == len(found) == 1 else None
         shared = shared or share(shared_fields(self._context, self._settings), total)
         for number, (item, (known, array)) in enumerate(zip(items.values, found)):
@@ -2171,7 +2169,7 @@ class Webhook:
         proof = self._verify_head(request)
         refusal = proof.refusal
         accepts = head.method == "GET" and self._settings.accept_get
-        # It says something: with a path, or by the credentials that it takes the trouble to prove.
+        # What has a path, or proves its sender, says something.
         is_event = accepts and (
             head.path != "/" or (proof.credential is not None and proof.by_head)
         )
