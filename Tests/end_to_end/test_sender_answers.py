@@ -87,7 +87,10 @@ def test_a_sender_reads_what_it_expects(recognizing: Sender, name: str) -> None:
     answer = posted(recognizing, name)
     assert answer.status == 200
     assert answer.headers["content-type"].partition(";")[0] == content_type
-    assert len(recognizing.sandbox.incidents()) == before + count
+    incidents = recognizing.sandbox.incidents()
+    assert len(incidents) == before + count
+    marks = {json.loads(one["rawJSON"])["webhook"]["delivery"] for one in incidents[before:]}
+    assert marks == {f"{answer.headers['x-request-id']}/{index}" for index in range(count)}
     if content is not None:
         assert answer.body == content
     else:

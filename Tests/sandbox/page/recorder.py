@@ -16,6 +16,8 @@ from ..store import Store
 from .masking import Secrets
 from .traffic import MAX_SHOWN, Recorded, Traffic, is_number, now
 
+NAMED = ("id", "name", "type")  # of an incident, in the list of requests
+NEWEST_LOOKED_AT = 200  # incidents, for those of an answer that names none
 OBSERVED_BYTES = 4 * 1024 * 1024  # of a body, and of an answer
 MAX_WAITING = 10_000  # requests to be stored
 MAX_WAITING_BYTES = 256 * 1024 * 1024
@@ -175,6 +177,7 @@ class Recorder:
 
     def _record(self, exchange: Exchange) -> Recorded:
         created, error = outcome(exchange.answer)
+        created = created or self._named_by_header(exchange)
         path, headers = self._secrets.hide_proof(exchange.path, list(exchange.headers))
         known = (
             self._store.find([int(created[0]["id"])])
@@ -206,6 +209,19 @@ class Recorder:
             self.settings,
         )
 
+    def _named_by_header(self, exchange: Exchange) -> list[dict[str, Any]]:
+        """Return the incidents of a request whose sender reads an answer of its own."""
+        headers = {name.lower(): value for name, value in exchange.answer_headers}
+        if exchange.status != 200 or "x-request-id" not in headers:
+            return []
+        mark = f'"delivery":"{headers["x-request-id"]}/'
+        newest = self._store.page(2**62, NEWEST_LOOKED_AT)
+        found = [incident for incident in newest if mark in (incident.get("rawJSON") or "")]
+        return [
+            {**{name: str(one.get(name) or "") for name in NAMED}, "duplicate": False}
+            for one in reversed(found)
+        ]
+
     def _report(self, row: dict[str, Any]) -> None:
         self._report_left_out()
         self._reported += 1
@@ -232,7 +248,7 @@ def outcome(answer: bytes) -> tuple[list[dict[str, Any]], str]:
         return [], str(value.get("error") or "")
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         return [], ""
-    names = [{name: str(item.get(name) or "") for name in ("id", "name", "type")} for item in value]
+    names = [{name: str(item.get(name) or "") for name in NAMED} for item in value]
     return [
         {**named, "duplicate": bool(item.get("duplicate"))} for named, item in zip(names, value)
     ], ""

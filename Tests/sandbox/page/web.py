@@ -71,8 +71,6 @@ COMMENT_SECONDS = 10.0
 START_SECONDS = 5.0  # for a container to listen again
 MAX_LATENCY_MS, MAX_REFUSALS, MAX_STOP_SECONDS = 60_000, 10_000, 60.0
 CALL = "createIncidents"
-# The incidents' metadata, or what some senders read instead (SenderAnswersApiModule).
-ANSWER_TO_AN_EVENT = re.compile(rb'\s*(?:\[|$|<\?xml |\{"requestId":|\{"text":"Success",)')
 UNREAD = {401, 403, 404, 405, 411, 431}  # answers to a request whose body was not read
 OWN_FIELD = "The payload's own field"
 StartResponse = Callable[..., Any]
@@ -611,7 +609,7 @@ class Page:
         incidents: list[Any] = found["incidents"][:MAX_OPENED]
         if old.row["status"] in UNREAD:
             incidents, error = [], old.row["error"]
-        elif old.row["status"] == 200 and not ANSWER_TO_AN_EVENT.match(old.answer):
+        elif old.row["status"] == 200 and not is_answer_to_an_event(old):
             incidents, error = (
                 [],
                 "The request was a handshake or a probe, which does not become an incident.",
@@ -710,6 +708,12 @@ def open_alerts(context: Any) -> list[dict[str, str]]:
         if isinstance(row, list) and len(row) > 6 and row[6] == OPEN_STATE
     ]
     return found[: -MAX_ALERTS - 1 : -1]
+
+
+def is_answer_to_an_event(old: Recorded) -> bool:
+    """Return whether a request that was accepted is no handshake: its answer names what it made."""
+    named = any(name.lower() == "x-request-id" for name, _ in old.answer_headers)
+    return named or old.answer.lstrip().startswith(b"[")
 
 
 def ignored_events(context: Any) -> list[dict[str, Any]]:

@@ -689,9 +689,9 @@ class EventMaker:
         settings: Settings,
         trigger_time: str,
         delivery_id: str,
-        check_room: Callable[[int], None],
-        origin: Origin,
-        ignored: list[str] | None,
+        check_room: Callable[[int], None] = lambda count: None,
+        origin: Origin = NO_ORIGIN,
+        ignored: list[str] | None = None,
     ) -> None:
         self._context = context
         self._settings = settings
@@ -2445,7 +2445,7 @@ class Webhook:
             if [outcome for outcome in outcomes if outcome.status != 200]:
                 request.reply(self._failure_answer(delivery, events).answer())
             elif events and events[0].answer:
-                request.reply(Answer(200, *events[0].answer))
+                request.reply(Answer(200, *events[0].answer, (("X-Request-ID", delivery.id),)))
             else:
                 created = [outcome.created for outcome in outcomes if outcome.created is not None]
                 request.reply(Answer(content=encode_answer(created)))
@@ -2517,7 +2517,8 @@ class Webhook:
         self._counters.add("requests answered before XSOAR has")
         content = to_json({"accepted": len(delivery.events), "request": delivery.id})
         own = next((event.answer for event in delivery.events), None)
-        request.reply(Answer(200, *own) if own else Answer(202, content.encode()))
+        answer = Answer(202, content.encode())
+        request.reply(Answer(200, *own, (("X-Request-ID", delivery.id),)) if own else answer)
 
     def _resume(self, event: Event) -> None:
         """Create an event whose sender was answered 202, as soon as there is room for it."""
