@@ -366,7 +366,7 @@ class TestManySecrets:
         """
         Given: headers of 500 characters
         When: they are searched for one secret, and for a hundred
-        Then: the hundred take at most 30 µs more
+        Then: the hundred take at most 50 µs more
         """
         headers = {f"x-header-{number}": f"value {number} of a header" * 2 for number in range(11)}
 
@@ -375,7 +375,7 @@ class TestManySecrets:
             work = functools.partial(hidden.visible_headers, headers)
             return cpu_milliseconds(lambda: [work() for _ in range(200)]) * 1000 / 200
 
-        assert microseconds(self.SECRETS) - microseconds(self.SECRETS[:1]) < 30
+        assert microseconds(self.SECRETS) - microseconds(self.SECRETS[:1]) < 50
 
 
 class TestCosts:

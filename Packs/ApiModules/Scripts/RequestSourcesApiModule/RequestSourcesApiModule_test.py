@@ -1,7 +1,6 @@
 """Unit tests of RequestSourcesApiModule.py."""
 
 import re
-import time
 
 import pytest
 import RequestSourcesApiModule as sources
@@ -85,10 +84,12 @@ class TestSources:
         """
         networks = sources.parse_networks([f"10.{n}.0.0/16" for n in range(200)])
         sources.is_allowed("192.0.2.1", networks)
-        before = time.process_time()
-        for _ in range(10_000):
-            sources.is_allowed("192.0.2.1", networks)
-        assert time.process_time() - before < 0.5
+
+        def look_up() -> None:
+            for _ in range(1_000):
+                sources.is_allowed("192.0.2.1", networks)
+
+        assert cpu_milliseconds(look_up, 5) < 5
 
 
 class TestFailedLogins:

@@ -360,6 +360,23 @@ class Origin:
 NO_ORIGIN = Origin()
 
 
+class Asked(NamedTuple):
+    """What may prove a sender at a path."""
+
+    groups: tuple[Authenticator, ...]
+    expected: str  # where a proof may stand, for people
+    challenge: str  # the value of WWW-Authenticate, empty without one
+
+
+def _expected_of(groups: tuple[Authenticator, ...]) -> str:
+    places = list(dict.fromkeys(group.expected for group in groups))
+    more = len(places) - MAX_EXPECTED
+    if more > 0:
+        return f"{', '.join(places[:MAX_EXPECTED])} or one of {more} others"
+    *others, last = places or ["credentials of another path"]
+    return f"{', '.join(others)} or {last}" if others else last
+
+
 class Credentials:
     """All that may prove an instance's senders; without any, everybody may send."""
 
@@ -396,6 +413,7 @@ class Credentials:
                 self._of_paths += [(row, group) for row in members]
             else:
                 self._everywhere.append(group)
+        self._asked: dict[tuple[Authenticator, ...], Asked] = {}  # by the schemes of a path alone
         # what others ask
         self.groups = tuple(self._members)
         hidden = [group for group in self.groups if group.hides_secrets]
@@ -488,8 +506,7 @@ class Credentials:
 
     def _refuse(self, path: str, refusals: list[ProofError]) -> ProofError:
         """Return the refusal of a head: what is wrong with what came, or what should have come."""
-        groups = self.groups_at(path)
-        challenge = BASIC_CHALLENGE if any(type(g) is BasicAuthenticator for g in groups) else ""
+        groups, expected, challenge = self._asked_at(path)
         if refusals:
             sentences = dict.fromkeys(refusal.sentence for refusal in refusals[:MAX_EXPECTED])
             return ProofError(" ".join(sentences), challenge)
@@ -499,21 +516,21 @@ class Credentials:
                 return MissingCredentials(group.verifier.head_problem({}))
             if isinstance(group, TokenAuthenticator):
                 return MissingCredentials(group.refusal().sentence, challenge)
-        return MissingCredentials(NOTHING_CAME.format(self.expected_at(path)), challenge)
-
-    def groups_at(self, path: str) -> list[Authenticator]:
-        """Return the schemes that may prove a sender at a path."""
-        here = (group for row, group in self._of_paths if row.counts_for(path))
-        return [*self._everywhere, *dict.fromkeys(here)]
+        return MissingCredentials(NOTHING_CAME.format(expected), challenge)
 
     def expected_at(self, path: str) -> str:
         """Return where a proof may stand at a path, for people."""
-        places = list(dict.fromkeys(group.expected for group in self.groups_at(path)))
-        more = len(places) - MAX_EXPECTED
-        if more > 0:
-            return f"{', '.join(places[:MAX_EXPECTED])} or one of {more} others"
-        *others, last = places or ["credentials of another path"]
-        return f"{', '.join(others)} or {last}" if others else last
+        return self._asked_at(path).expected
+
+    def _asked_at(self, path: str) -> Asked:
+        """Return what is asked of a sender; made once for each path that a line names."""
+        here = tuple(dict.fromkeys(group for row, group in self._of_paths if row.counts_for(path)))
+        if here not in self._asked:
+            groups = (*self._everywhere, *here)
+            has_basic = any(type(group) is BasicAuthenticator for group in groups)
+            challenge = BASIC_CHALLENGE if has_basic else ""
+            self._asked[here] = Asked(groups, _expected_of(groups), challenge)
+        return self._asked[here]
 
     def verify_body(
         self,

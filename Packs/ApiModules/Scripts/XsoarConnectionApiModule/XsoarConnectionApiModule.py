@@ -301,6 +301,7 @@ class XsoarConnection:
         self._lines: dict[str, deque[tuple[Callable[[str], Any], str]]] = {}
         self._problems: dict[str, str] = {}
         self._reported_health: str | None = None
+        self._flushing = Semaphore()  # the last flush waits for one that is in progress
 
     def take_over(self) -> None:
         """Let the event loop make calls; the first one shows whether they go through our files."""
@@ -444,16 +445,18 @@ class XsoarConnection:
 
     def flush(self) -> None:
         """Send the waiting log lines, one call a level, and the health where it changed."""
-        kinds, self._lines = self._lines, {}
-        lines = list(itertools.chain.from_iterable(kinds.values()))
-        for log in dict.fromkeys(log for log, _ in lines):
-            with contextlib.suppress(XsoarRefused, UnreadableAnswer):
-                self.call(log, self._safe("\n".join(text for level, text in lines if level == log)))
-        health = self._safe(" ".join(self._problems.values()))
-        if health != self._reported_health:
-            with contextlib.suppress(XsoarRefused, UnreadableAnswer):
-                self.call(self._platform.updateModuleHealth, health)
-                self._reported_health = health
+        with self._flushing:
+            kinds, self._lines = self._lines, {}
+            lines = list(itertools.chain.from_iterable(kinds.values()))
+            for log in dict.fromkeys(log for log, _ in lines):
+                joined = "\n".join(text for level, text in lines if level == log)
+                with contextlib.suppress(XsoarRefused, UnreadableAnswer):
+                    self.call(log, self._safe(joined))
+            health = self._safe(" ".join(self._problems.values()))
+            if health != self._reported_health:
+                with contextlib.suppress(XsoarRefused, UnreadableAnswer):
+                    self.call(self._platform.updateModuleHealth, health)
+                    self._reported_health = health
 
     def report_desynchronized(self) -> None:
         """Send the health once more, without waiting: its answer could not be told from others."""

@@ -408,6 +408,36 @@ class TestConnection:
         assert server.get(timeout=10) == [b"b\n"]
         assert client._problems == {}
 
+    def test_the_last_lines_have_left_when_the_log_was_sent(
+        self, xsoar_end: XsoarEnd, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        Given: log lines on their way, which wait for their turn behind a call that XSOAR holds
+        When: the log is sent once more, as it is at the end of the process
+        Then: that returns only once these lines have left, too
+        """
+        monkeypatch.setattr(demisto, "info", ask)
+        monkeypatch.setattr(demisto, "updateModuleHealth", ask)
+        client = taken_over(xsoar_end)
+        call = gevent.spawn(client.call, ask, "call")
+        assert xsoar_end.read_line() == b"call\n"
+        client.info("Generic Webhook stops.")
+        first = gevent.spawn(client.flush)
+        gevent.sleep(0)
+        last = gevent.spawn(client.flush)
+        gevent.sleep(0.02)
+        assert not first.ready() and not last.ready()
+        xsoar_end.write(b"1\n")
+        assert call.get(timeout=10) == 1
+        assert xsoar_end.read_line() == b"Generic Webhook stops.\n"
+        gevent.sleep(0.02)
+        assert not last.ready()
+        server = xsoar_end.answer(b"2\n")
+        xsoar_end.write(b"3\n")
+        last.get(timeout=10)
+        assert first.ready()
+        server.get(timeout=10)
+
     def test_a_large_line_is_read_while_it_is_written(self, xsoar_end: XsoarEnd) -> None:
         client = taken_over(xsoar_end)
         server = xsoar_end.answer(b"5\n", b"6\n")
