@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import quote
 
 Incident = dict[str, Any]
 MEMORY = ":memory:"
@@ -62,6 +63,11 @@ def open_store(where: str | Path | None, instance: str) -> Store:
     if where is None or str(where) == MEMORY:
         return MemoryStore()
     return SQLiteStore(Path(where), instance)
+
+
+def beside(store: Path, instance: str, name: str) -> Path:
+    """Return the path of an instance's file next to the store."""
+    return store.with_name(f"{store.stem}-{quote(instance, safe='')}-{name}")
 
 
 def now() -> str:

@@ -73,6 +73,7 @@ MAX_LATENCY_MS, MAX_REFUSALS, MAX_STOP_SECONDS = 60_000, 10_000, 60.0
 CALL = "createIncidents"
 UNREAD = {401, 403, 404, 405, 411, 431}  # answers to a request whose body was not read
 OWN_FIELD = "The payload's own field"
+NOT_KEPT = "The instance runs with these parameters, but they cannot be kept for the next start"
 StartResponse = Callable[..., Any]
 
 
@@ -336,13 +337,22 @@ class Page:
         sandbox = self._sandbox
         with self._restarts:
             params = merged(sandbox.descriptor, sandbox.params, given.get("params"))
-            self._learn(params)
-            self._monitor.report_state()
-            sandbox.restart(params)
-            self._keep_settings()
-            sandbox.await_listening(START_SECONDS)
-            self._monitor.report_state()
+            before = sandbox.params
+            self._restart(params)
+            try:
+                if sandbox.saved:
+                    sandbox.saved.update(before, params, sandbox.defaults)
+            except OSError as error:
+                raise Refusal(500, f"{NOT_KEPT}: {error}.") from error
         return {"ok": True}
+
+    def _restart(self, params: dict[str, Any]) -> None:
+        self._learn(params)
+        self._monitor.report_state()
+        self._sandbox.restart(params)
+        self._keep_settings()
+        self._sandbox.await_listening(START_SECONDS)
+        self._monitor.report_state()
 
     # ---- sending
 
