@@ -37,6 +37,7 @@ from .traffic import KINDS, MAX_OPENED, Recorded, Traffic, as_content, is_number
 
 if TYPE_CHECKING:
     from .. import Sandbox
+    from ..saved import SavedParams
 
 FOLDER = Path(__file__).with_name("static")
 TYPES = {
@@ -339,12 +340,23 @@ class Page:
             params = merged(sandbox.descriptor, sandbox.params, given.get("params"))
             before = sandbox.params
             self._restart(params)
-            try:
-                if sandbox.saved:
-                    sandbox.saved.update(before, params, sandbox.defaults)
-            except OSError as error:
-                raise Refusal(500, f"{NOT_KEPT}: {error}.") from error
+            self._keep(lambda saved: saved.update(before, params, sandbox.defaults))
         return {"ok": True}
+
+    def set_defaults(self) -> dict[str, Any]:
+        """Restart the container with the descriptor's defaults, and forget what was saved."""
+        with self._restarts:
+            self._restart(dict(self._sandbox.defaults))
+            self._keep(lambda saved: saved.forget())
+        return {"ok": True}
+
+    def _keep(self, keep: Callable[["SavedParams"], None]) -> None:
+        """Change what is saved for the next start, if anything is kept between runs."""
+        try:
+            if self._sandbox.saved:
+                keep(self._sandbox.saved)
+        except OSError as error:
+            raise Refusal(500, f"{NOT_KEPT}: {error}.") from error
 
     def _restart(self, params: dict[str, Any]) -> None:
         self._learn(params)
@@ -837,6 +849,7 @@ def routes(page: Page) -> Application:
     calls: list[tuple[str, str, Callable[..., Any]]] = [
         ("GET", "/api/instance", page.instance),
         ("POST", "/api/instance", lambda: page.save(call_object())),
+        ("POST", "/api/instance/reset", page.set_defaults),
         ("POST", "/api/instance/test", lambda: page.test(call_object())),
         ("GET", "/api/examples", page.examples),
         ("POST", "/api/send", lambda: page.send(page.attempt(call_body()))),

@@ -7,10 +7,14 @@ from typing import Any
 
 import pytest
 import yaml
+from selenium.webdriver import Chrome
 
 from Tests.sandbox import Sandbox
+from Tests.sandbox.tests.browser import Page, chromium
 from Tests.sandbox.tests.page_api import Api, credentials, paged
 from Tests.sandbox.tests.probe import PROBE
+
+Open = Callable[..., tuple[Page, Sandbox]]
 
 
 @pytest.fixture
@@ -83,3 +87,35 @@ def fresh(api: Api) -> Api:
     api.post("/api/faults", {"clear": True})
     api.post("/api/reset")
     return api
+
+
+# ---- the page in a browser
+
+
+@pytest.fixture(scope="module")
+def driver() -> Iterator[Chrome]:
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture
+def open_page(
+    driver: Chrome, make_sandbox: Callable[..., Sandbox]
+) -> Iterator[Callable[..., tuple[Page, Sandbox]]]:
+    """Return a function that opens a sandbox's page; the browser's console must stay empty."""
+    opened: list[Page] = []
+
+    def start(params: dict[str, Any] | None = None, **arguments: Any) -> tuple[Page, Sandbox]:
+        sandbox = make_sandbox(params, page=True, **arguments)
+        page = Page(driver, sandbox.page_url)
+        page.resize(1280, 860)
+        page.console()
+        opened.append(page)
+        return page, sandbox
+
+    yield start
+    for page in opened:
+        assert page.console() == [], (
+            "the browser complains, of a breach of the content security policy or an error"
+        )
+        driver.get("about:blank")

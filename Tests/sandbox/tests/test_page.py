@@ -3,20 +3,18 @@
 import json
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
-from selenium.webdriver import Chrome
 from selenium.webdriver.common.keys import Keys
 
 from Tests.sandbox import Sandbox
-from Tests.sandbox.tests.browser import Page, chromium
+from Tests.sandbox.tests.browser import Page
 
 HERE = Path(__file__).parent
-Make = Callable[..., Sandbox]
 Open = Callable[..., tuple[Page, Sandbox]]
 VIEWS = (
     "instance",
@@ -38,33 +36,6 @@ ALERTS = {
     "receiver": "soc",
     "alerts": [{"labels": {"alertname": "A", "severity": "high"}}, {"labels": {"alertname": "B"}}],
 }
-
-
-@pytest.fixture(scope="module")
-def driver() -> Iterator[Chrome]:
-    with chromium() as started:
-        yield started
-
-
-@pytest.fixture
-def open_page(driver: Chrome, make_sandbox: Make) -> Iterator[Open]:
-    """Return a function that opens a sandbox's page; the browser's console must stay empty."""
-    opened: list[Page] = []
-
-    def start(params: dict[str, Any] | None = None, **arguments: Any) -> tuple[Page, Sandbox]:
-        sandbox = make_sandbox(params, page=True, **arguments)
-        page = Page(driver, sandbox.page_url)
-        page.resize(1280, 860)
-        page.console()
-        opened.append(page)
-        return page, sandbox
-
-    yield start
-    for page in opened:
-        assert page.console() == [], (
-            "the browser complains, of a breach of the content security policy or an error"
-        )
-        driver.get("about:blank")
 
 
 def post_json(sandbox: Sandbox, value: Any, **arguments: Any) -> requests.Response:
@@ -192,6 +163,7 @@ def test_requests_are_searched_filtered_and_loaded_page_by_page(open_page: Open)
     page.until(lambda: len(page.all("#rows a")) == 1, "the refused request")
     page.shows("400", "#rows")
     page.click("button", "Forget all")
+    page.click("dialog button", "Forget all")
     page.click("#filter option[value='all']")
     page.shows("No requests yet")
     assert sandbox.incidents() == []

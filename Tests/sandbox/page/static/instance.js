@@ -1,7 +1,7 @@
 /* Instance: the form of Settings > Integrations, drawn from the descriptor. */
 
 import { post } from "./api.js";
-import { busy, button, count, fill, h, messagePlace, panel, showMessage } from "./dom.js";
+import { busy, button, confirmed, count, fill, h, messagePlace, panel, showMessage } from "./dom.js";
 import { markdown } from "./markdown.js";
 
 const PLATFORM = "XSOAR_ON_PREM"; // what the sandbox stands in for
@@ -14,6 +14,7 @@ export function instanceView(section, app) {
   const changed = h("p", { class: "muted", id: "changed" });
   const test = button("Test", () => busy(test, message, testNow), { id: "test" });
   const save = button("Save & restart", () => busy(save, message, saveNow), { class: "primary", id: "save" });
+  const reset = button("Reset", () => busy(reset, message, resetNow), { class: "quiet", id: "reset" });
   const discard = button("Discard", draw, { class: "quiet", id: "discard" });
   const description = h("div", { class: "prose" });
   let controls = [];
@@ -67,6 +68,15 @@ export function instanceView(section, app) {
     showMessage(message, number ? `Restarted with ${count(number, "changed parameter")}.` : "Restarted.", "ok");
   }
 
+  async function resetNow() {
+    const lost = "All parameters get their defaults, and what was saved is forgotten. Requests and incidents stay.";
+    if (!(await confirmed("Reset all parameters?", lost, "Reset & restart"))) return;
+    showMessage(message, "Restarting the container");
+    await post("/api/instance/reset");
+    await app.readInstance();
+    showMessage(message, "Restarted with the defaults.", "ok");
+  }
+
   fields.addEventListener("input", showChanged);
   app.addEventListener("instance", draw);
   draw();
@@ -80,7 +90,7 @@ export function instanceView(section, app) {
         { class: "form", "aria-label": "Parameters of the instance", on: { submit: (event) => event.preventDefault() } },
         panel(
           `${app.instance.integration}: instance ${app.instance.name}`,
-          { id: "instance-form" },
+          { id: "instance-form", tools: [reset] },
           fields,
           h("div", { class: "actions bar" }, test, save, discard, changed, message),
         ),
