@@ -63,10 +63,9 @@ def form_field(parameter: Parameter, value: Any) -> dict[str, Any]:
     if parameter.type == CREDENTIALS:
         given = value if isinstance(value, Mapping) else {}
         shown = {"identifier": str(given.get("identifier") or "")}
-        name = str(row.get("displaypassword") or "Password")
         return {
             **common,
-            "displayPassword": name,
+            "displayPassword": password_label(parameter),
             "value": shown,
             "isSet": bool(given.get("password")),
         }
@@ -127,7 +126,7 @@ def credentials(parameter: Parameter, value: Any, current: Mapping[str, Any]) ->
         )
     identifier = checked_text(label(parameter), value.get("identifier"))
     password = value.get("password")
-    name = str(parameter.row.get("displaypassword") or "Password")
+    name = password_label(parameter)
     kept = current.get("password") if password is None else checked_text(name, password)
     return {"identifier": identifier, "password": kept or "", "passwordChanged": False}
 
@@ -152,3 +151,8 @@ def checked_option(parameter: Parameter, value: Any) -> str:
 def label(parameter: Parameter) -> str:
     """Return the name that people see."""
     return str(parameter.row.get("display") or parameter.name)
+
+
+def password_label(parameter: Parameter) -> str:
+    """Return the name that people see of a password next to its user name."""
+    return str(parameter.row.get("displaypassword") or "Password")

@@ -34,6 +34,7 @@ from .preview import Preview, PreviewError
 from .recorder import OBSERVED_BYTES, Listeners, Monitor, Recorder
 from .signing import Scheme, value_of
 from .traffic import KINDS, MAX_OPENED, Recorded, Traffic, as_content, is_number
+from .transfer import exported, imported
 
 if TYPE_CHECKING:
     from .. import Sandbox
@@ -349,6 +350,18 @@ class Page:
             self._restart(dict(self._sandbox.defaults))
             self._keep(lambda saved: saved.forget())
         return {"ok": True}
+
+    def export(self) -> dict[str, str]:
+        """Return the parameters that differ from their defaults, as texts to copy."""
+        sandbox = self._sandbox
+        return exported(sandbox.descriptor, sandbox.params, sandbox.defaults)
+
+    def import_(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Restart the container with the parameters of a text, or change nothing."""
+        sandbox = self._sandbox
+        params = imported(sandbox.descriptor, sandbox.params, given.get("text"))
+        self.save({"params": params})
+        return {"ok": True, "parameters": len(params)}
 
     def _keep(self, keep: Callable[["SavedParams"], None]) -> None:
         """Change what is saved for the next start, if anything is kept between runs."""
@@ -850,6 +863,8 @@ def routes(page: Page) -> Application:
         ("GET", "/api/instance", page.instance),
         ("POST", "/api/instance", lambda: page.save(call_object())),
         ("POST", "/api/instance/reset", page.set_defaults),
+        ("GET", "/api/instance/export", page.export),
+        ("POST", "/api/instance/import", lambda: page.import_(call_object())),
         ("POST", "/api/instance/test", lambda: page.test(call_object())),
         ("GET", "/api/examples", page.examples),
         ("POST", "/api/send", lambda: page.send(page.attempt(call_body()))),

@@ -1,5 +1,7 @@
 """Fixtures of the sandbox's own tests, which fail if the protocol was broken."""
 
+import shutil
+import subprocess
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +16,7 @@ from Tests.sandbox.tests.browser import Page, chromium
 from Tests.sandbox.tests.page_api import Api, credentials, paged
 from Tests.sandbox.tests.probe import PROBE
 
+HERE = Path(__file__).parent
 Open = Callable[..., tuple[Page, Sandbox]]
 
 
@@ -119,3 +122,27 @@ def open_page(
             "the browser complains, of a breach of the content security policy or an error"
         )
         driver.get("about:blank")
+
+
+@pytest.fixture(scope="module")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return axe-core's source, as npm installs it by the lock file next to this test."""
+    npm = shutil.which("npm")
+    if npm is None:
+        pytest.skip(
+            "npm is not installed (Debian: apt-get install npm), "
+            "so axe-core did not check the page's accessibility."
+        )
+    folder = tmp_path_factory.mktemp("axe")
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(HERE / name, folder)
+    command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=300, check=False
+    )
+    if done.returncode:
+        pytest.skip(
+            "npm could not install axe-core, so the page's accessibility was not checked: "
+            f"{done.stderr.strip()[-300:]}"
+        )
+    return (folder / "node_modules/axe-core/axe.min.js").read_text(encoding="utf-8")

@@ -428,38 +428,6 @@ def settle(page: Page, view: str) -> None:
         page.find("#preview .become")
 
 
-@pytest.fixture(scope="module")
-def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Return axe-core's source, as npm installs it by the lock file next to this test."""
-    npm = shutil.which("npm")
-    if npm is None:
-        pytest.skip(
-            "npm is not installed (Debian: apt-get install npm), "
-            "so axe-core did not check the page's accessibility."
-        )
-    folder = tmp_path_factory.mktemp("axe")
-    for name in ("package.json", "package-lock.json"):
-        shutil.copy(HERE / name, folder)
-    command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-    done = subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, timeout=300, check=False
-    )
-    if done.returncode:
-        pytest.skip(
-            "npm could not install axe-core, so the page's accessibility was not checked: "
-            f"{done.stderr.strip()[-300:]}"
-        )
-    return (folder / "node_modules/axe-core/axe.min.js").read_text(encoding="utf-8")
-
-
-AXE = """
-const done = arguments[0];
-axe.run(document, {resultTypes: ['violations']}).then((result) => done(
-  result.violations.map((one) =>
-    [one.id, one.nodes.map((node) => [String(node.target), node.failureSummary])])));
-"""
-
-
 @pytest.mark.parametrize(("theme", "width"), [("dark", 1280), ("light", 360)])
 def test_axe_finds_nothing_in_any_view(open_page: Open, axe: str, theme: str, width: int) -> None:
     page, _ = furnished(open_page)
@@ -468,8 +436,7 @@ def test_axe_finds_nothing_in_any_view(open_page: Open, axe: str, theme: str, wi
         page.open(view)
         settle(page, view)
         page.unfold()
-        page.script(axe)
-        assert page.driver.execute_async_script(AXE) == [], f"{view}, {theme}, {width} px"
+        assert page.violations(axe) == [], f"{view}, {theme}, {width} px"
 
 
 def test_the_theme_follows_the_system_until_it_is_switched_and_is_kept(open_page: Open) -> None:

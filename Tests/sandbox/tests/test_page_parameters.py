@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import requests
 from selenium.webdriver.common.keys import Keys
 
@@ -11,6 +12,7 @@ from Tests.sandbox.saved import SavedParams
 from Tests.sandbox.tests.browser import Page
 
 Open = Callable[..., tuple[Page, Sandbox]]
+IS_TOO_WIDE = "const e = document.querySelector('dialog'); return e.scrollWidth > e.clientWidth"
 FOCUSED = "return document.activeElement.textContent"
 
 
@@ -69,3 +71,64 @@ def test_forget_all_asks(open_page: Open) -> None:
     page.shows("No requests yet")
     assert sandbox.incidents() == []
     assert sandbox.params["type_from"] == "kind"
+
+
+def test_parameters_are_copied_reset_and_imported(open_page: Open) -> None:
+    """Given: an instance with credentials and an Incident name in braces
+    When: Copy for XSOAR is opened, its YAML is imported with a mistake, then without it
+    Then: the mistake is a sentence in the dialog and changes nothing; the rest is applied at once
+    """
+    secret = "never shown 5d1c"
+    page, sandbox = open_page(
+        {"credentials": f"_header:X-Key:{secret}", "name_from": "{rule.name} on {host}"}
+    )
+    page.open("instance")
+    page.unfold()
+    page.fill("#p-incidentType", "Noise")
+    page.click("#copy-parameters")
+    page.find("dialog")
+    text, document = (one.text for one in page.all("dialog pre"))
+    assert text.startswith("Username (see Security): _header:X-Key\n# Password is set, but left")
+    assert "Incident name: {rule.name} on {host}" in text
+    assert "What you have not saved yet is not in it." in page.find("dialog").text
+    assert secret not in page.driver.page_source
+    page.click("dialog button", "Copy")
+    page.find("dialog button[data-label='Copy']")
+    page.press(Keys.ESCAPE)
+    page.until(lambda: not page.all("dialog"), "the end of the dialog")
+    page.click("#reset")
+    page.click("dialog button", "Reset & restart")
+    page.shows("Restarted with the defaults.", "#instance-message")
+    first = sandbox.pid
+    page.click("#import")
+    page.press(f"{document}\nrecognize: sometimes")
+    page.click("dialog button", "Import & restart")
+    page.shows("Recognize senders: choose one of", "dialog .message")
+    assert (sandbox.pid, sandbox.params) == (first, sandbox.defaults)
+    [logged] = page.console()
+    assert "/api/instance/import" in logged and "400" in logged
+    page.fill("#import-text", document)
+    page.click("dialog button", "Import & restart")
+    page.shows("Restarted with 2 imported parameters.", "#instance-message")
+    assert sandbox.params["name_from"] == "{rule.name} on {host}"
+    assert sandbox.params["credentials"]["identifier"] == "_header:X-Key"
+
+
+@pytest.mark.parametrize(("theme", "width"), [("dark", 1280), ("light", 360)])
+def test_axe_finds_nothing_in_the_dialogs(
+    open_page: Open, axe: str, theme: str, width: int
+) -> None:
+    long = "x" * 300
+    page, _ = open_page({"severity_map": f"{long}=critical", "store_samples": True})
+    page.resize(width, 860, theme)
+    page.open("instance")
+    for opener in ("#copy-parameters", "#import", "#reset"):
+        page.click(opener)
+        page.find("dialog")
+        assert page.violations(axe) == [], opener
+        wide = page.script(
+            "const e = arguments[0]; return e.scrollWidth - e.clientWidth", page.find("dialog")
+        )
+        assert wide <= 0, opener
+        page.press(Keys.ESCAPE)
+        page.until(lambda: not page.all("dialog"), "the end of the dialog")
