@@ -84,7 +84,7 @@ def parse_options(words: list[str]) -> argparse.Namespace:
         choices=("serve", "test", "samples", "incidents", *INTEGRATION_COMMANDS),
         default="serve",
         help="serve (default): run the instance, and a page that shows it; test: the Test button; "
-        "samples: what the mapping wizard fetches; incidents: all stored ones; reset, status: "
+        "samples: what the mapping wizard fetches; incidents: all that are stored; reset, status: "
         "the integration's commands, which also work while an instance runs on the same store",
     )
     add("--last", type=count, metavar="5", help="print only this many of the newest incidents")
@@ -104,7 +104,12 @@ def parse_options(words: list[str]) -> argparse.Namespace:
         "credentials=USER:PASSWORD, or a scheme and its secret: "
         "credentials=_hmac:X-Hub-Signature-256:SECRET",
     )
-    add("--instance", default="webhook", help="the instance's name (default: %(default)s)")
+    add(
+        "--instance",
+        default="webhook",
+        help="the instance's name (default: %(default)s); each has parameters, requests and "
+        "incidents of its own",
+    )
     add("--port", type=int, default=8080, help="where the sandbox listens (default: %(default)s)")
     add(
         "--latency",
@@ -133,7 +138,7 @@ def parse_options(words: list[str]) -> argparse.Namespace:
     add(
         "--reset",
         action="store_true",
-        help="first forget all incidents, the integration context and what the page has saved",
+        help="first forget the instance's incidents, integration context and saved parameters",
     )
     add(
         "--store",

@@ -25,7 +25,7 @@ import bottle
 from ..container import CommandError, ContainerError
 from ..descriptor import CREDENTIALS, TEXT_AREA, DescriptorError, Parameter
 from ..reroute import PREFIX, Exchange, Reroute
-from ..store import Incident
+from ..store import Incident, beside
 from .attempt import Attempt, AttemptError, connected, curl_line, send
 from .examples import examples
 from .form import fields, is_open, label, merged
@@ -200,7 +200,7 @@ class Page:
         self._sandbox = sandbox
         folder = Path(sandbox.folder)
         kept = (
-            store_file.with_name(f"{store_file.stem}-page.sqlite3")
+            file_of_requests(store_file, sandbox.instance)
             if store_file
             else folder / "page.sqlite3"
         )
@@ -727,6 +727,22 @@ class Page:
                     return
                 data = json.dumps(self.hide(event.value))
                 yield f"event: {event.name}\ndata: {data}\n\n".encode()
+
+
+def file_of_requests(store: Path, instance: str) -> Path:
+    """Return the file of an instance's requests.
+
+    The first instance takes over the file of an older sandbox, which had one for all instances.
+    """
+    path, old = (
+        beside(store, instance, "page.sqlite3"),
+        store.with_name(f"{store.stem}-page.sqlite3"),
+    )
+    if not path.exists():
+        for ending in ("-wal", "-shm", ""):
+            with contextlib.suppress(FileNotFoundError):
+                Path(f"{old}{ending}").rename(f"{path}{ending}")
+    return path
 
 
 # ---- API calls
