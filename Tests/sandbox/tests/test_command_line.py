@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -171,6 +172,44 @@ def test_the_incidents_subcommand_prints_what_is_stored(pack: Path, tmp_path: Pa
     done = run("incidents", "--pack", pack, "--store", store)
     assert done.returncode == 0
     assert [json.loads(line)["name"] for line in done.stdout.splitlines()] == ["kept", "too"]
+
+
+def tox_line(folder: Path, *words: object) -> list[str]:
+    """Return the README's command line, of the installed tox; else the module's.
+
+    Nothing is installed: the environment borrows this one's packages.
+    """
+    tox = shutil.which("tox", path=f"{ROOT / '.venv/bin'}{os.pathsep}{os.environ['PATH']}")
+    if not tox:
+        return command_line(*words)
+    packages = sysconfig.get_path("purelib")
+    changes = ("deps=", f"base_python={sys.executable}", f"set_env=PYTHONPATH={packages}")
+    overrides = [word for change in changes for word in ("-x", f"testenv:serve.{change}")]
+    options = ["--workdir", str(folder), *overrides, "-e", "serve", "--"]
+    return [tox, "run", "-qq", *options, *map(str, words)]
+
+
+def test_tox_prints_incidents_as_json_and_nothing_else(tmp_path: Path) -> None:
+    """Given: stored incidents, and a file of parameters that is reported as unusable
+    When: `tox run -qq -e serve -- incidents` runs, the first time and again
+    Then: stdout is JSON alone
+    """
+    store = tmp_path / "store.sqlite3"
+    kept = open_store(store, "webhook")
+    kept.create([{"name": "one", "rawJSON": "{}"}, {"name": "two", "rawJSON": "{}"}])
+    kept.close()
+    (tmp_path / "store-webhook-params.json").write_text("{")
+    for words in ((), ("--last", 1, "--pretty")):
+        line = tox_line(tmp_path / "tox", "incidents", "--store", store, *words)
+        done = subprocess.run(
+            line, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert done.returncode == 0, done
+        if words:
+            assert json.loads(done.stdout)["name"] == "two"
+        else:
+            assert [json.loads(one)["name"] for one in done.stdout.splitlines()] == ["one", "two"]
+            assert "cannot be used" in done.stderr
 
 
 def test_the_test_subcommand_is_the_test_button(pack: Path) -> None:
