@@ -77,7 +77,7 @@ def test_what_was_saved_is_there_again_after_ctrl_c(tmp_path: Path) -> None:
     with serving(*words, "--param", "severity_from=other") as process:
         second = Run(process, port)
         [line] = [line for line in second.said if "last run" in line]
-        assert line.startswith("From the last run: Username (see Security), Events in. --param")
+        assert line.startswith("From the last run: Username, Events in. --param")
         assert SECRET not in "".join(second.said)
         [made] = json.loads(shell(second.said[-1], SECRET))
         assert made["id"] == "1"

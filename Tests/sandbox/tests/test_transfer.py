@@ -21,7 +21,7 @@ PARAMS: dict[str, Any] = {
     "events_path": "yes",
     "ignore_when": "status=resolved\naction=labeled|unlabeled\n\nzone: [a, b]",
     "duplicate_hours": "012",
-    "store_samples": True,
+    "store_samples": False,
     "keep_unreadable": False,
     "allowed_sources": "192.0.2.0/24, 2001:db8::/32",
 }
@@ -60,23 +60,23 @@ def test_the_list_is_in_the_form_s_order_and_says_what_is_left_out() -> None:
     with paged(PARAMS) as api:
         text = api.get("/api/instance/export")
     assert text["list"].splitlines() == [
-        f"Username (see Security): {SIGNED}",
+        f"Username: {SIGNED}",
         "# Password is set, but left out here: enter it by hand",
         "# More credentials is set, but left out here: enter it by hand",
         "Allowed sources: 192.0.2.0/24, 2001:db8::/32",
         "Recognize senders: off",
-        "Store sample events for mapping: yes",
-        "Incident name: {rule.name} on {host.0.name}, title # not a comment",
-        "Incident type from: none",
-        "Occurred from:",
-        "Severity words: 90-100=critical, 'sev3': \"medium\"",
-        "Events in: yes",
-        "Forget duplicates after: 012",
         "Ignore events where:",
         "  status=resolved",
         "  action=labeled|unlabeled",
         "  ",
         "  zone: [a, b]",
+        "Store sample events for mapping: no",
+        "Incident name: {rule.name} on {host.0.name}, title # not a comment",
+        "Severity words: 90-100=critical, 'sev3': \"medium\"",
+        "Occurred from:",
+        "Incident type from: none",
+        "Events in: yes",
+        "Forget duplicates after: 012",
         "Keep what cannot be read: no",
     ]
     assert text["yaml"].count("left out here: enter it by hand") == 2
@@ -89,7 +89,7 @@ def test_the_list_is_in_the_form_s_order_and_says_what_is_left_out() -> None:
 
 def test_a_list_may_have_passwords_and_names_like_the_command_line(api: Api) -> None:
     with paged() as other:
-        text = "Username (see Security): alice\nPassword: it's: a = b\n\nseverity_from=level"
+        text = "Username: alice\nPassword: it's: a = b\n\nseverity_from=level"
         assert other.post("/api/instance/import", {"text": text})["parameters"] == 2
         given = other.sandbox.params
         assert given["credentials"]["identifier"] == "alice"
@@ -118,7 +118,7 @@ def test_a_list_may_have_passwords_and_names_like_the_command_line(api: Api) -> 
         ),
         ("longRunningPort:", ["Listen Port: it is required"]),
         ("severity_from: [a, b]", ["Severity from: give a text."]),
-        ("credentials: [a]", ["Username (see Security): give an identifier"]),
+        ("credentials: [a]", ["Username: give an identifier"]),
         ("severity_from: a\n  b: c", ["The text is not YAML: mapping values are not allowed here"]),
         ("severity_from: &a {x: *a}", ["The text is not YAML: found unconstructable"]),
         ("[" * 50_000, ["The text is not YAML: "]),
