@@ -28,7 +28,7 @@ from ..reroute import PREFIX, Exchange, Reroute
 from ..store import Incident, beside
 from .attempt import Attempt, AttemptError, connected, curl_line, send
 from .examples import examples
-from .form import fields, is_open, label, merged
+from .form import fields, is_open, label, merged, product_urls
 from .masking import HIDDEN, SECRET_TYPES, Secrets
 from .preview import Preview, PreviewError
 from .recorder import OBSERVED_BYTES, Listeners, Monitor, Recorder
@@ -307,6 +307,7 @@ class Page:
             "name": sandbox.instance,
             "integration": descriptor.display,
             "url": sandbox.sender_url,
+            "productUrls": product_urls(sandbox.instance),
             "sections": list(descriptor.sections),
             "parameters": fields(descriptor, sandbox.params),
             "description": descriptor.help,

@@ -16,6 +16,17 @@ IS_TOO_WIDE = "const e = document.querySelector('dialog'); return e.scrollWidth 
 FOCUSED = "return document.activeElement.textContent"
 
 
+def copied(page: Page) -> str:
+    """Return what is in the browser's clipboard."""
+    allowed = {"permissions": ["clipboardReadWrite"], "origin": page.url.rstrip("/")}
+    page.driver.execute_cdp_cmd("Browser.grantPermissions", allowed)
+    return str(
+        page.driver.execute_async_script(
+            "const done = arguments[0]; navigator.clipboard.readText().then(done, done)"
+        )
+    )
+
+
 def test_reset_asks_and_sets_the_defaults_with_the_keyboard_alone(
     open_page: Open, tmp_path: Path
 ) -> None:
@@ -93,7 +104,8 @@ def test_parameters_are_copied_reset_and_imported(open_page: Open) -> None:
     assert "What you have not saved yet is not in it." in page.find("dialog").text
     assert secret not in page.driver.page_source
     page.click("dialog button", "Copy")
-    page.find("dialog button[data-label='Copy']")
+    page.shows("Copied", "dialog")
+    assert copied(page).rstrip() == text.rstrip()
     page.press(Keys.ESCAPE)
     page.until(lambda: not page.all("dialog"), "the end of the dialog")
     page.click("#reset")
@@ -122,7 +134,7 @@ def test_axe_finds_nothing_in_the_dialogs(
     page, _ = open_page({"severity_map": f"{long}=critical", "store_samples": False})
     page.resize(width, 860, theme)
     page.open("instance")
-    for opener in ("#copy-parameters", "#import", "#reset"):
+    for opener in ("#product-urls", "#copy-parameters", "#import", "#reset"):
         page.click(opener)
         page.find("dialog")
         assert page.violations(axe) == [], opener
@@ -132,3 +144,18 @@ def test_axe_finds_nothing_in_the_dialogs(
         assert wide <= 0, opener
         page.press(Keys.ESCAPE)
         page.until(lambda: not page.all("dialog"), "the end of the dialog")
+
+
+def test_the_url_in_each_product_is_copied_from_the_url_box(open_page: Open) -> None:
+    page, sandbox = open_page(instance="alerts")
+    page.open("try")
+    page.click("#product-urls")
+    shown = [one.text for one in page.all("dialog dd code")]
+    assert shown[0] == sandbox.url
+    assert [one for one in shown if "/instance/execute/alerts" in one] == shown[:5]
+    page.click("dialog [aria-label='Copy the URL: XSOAR 6']")
+    page.shows("Copied", "dialog")
+    assert copied(page) == "https://<server>/instance/execute/alerts"
+    page.press(Keys.ESCAPE)
+    page.until(lambda: not page.all("dialog"), "the end of the dialog")
+    assert page.script("return document.activeElement.id") == "product-urls"
