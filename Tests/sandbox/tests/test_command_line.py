@@ -124,7 +124,10 @@ def test_the_newest_incidents_can_be_read_by_a_person(tmp_path: Path) -> None:
 
 
 def test_samples_says_when_they_are_off(tmp_path: Path) -> None:
-    done = run("samples", "--store", tmp_path / "store", "--port", free_port())
+    done = run(
+        *("samples", "--store", tmp_path / "store", "--port", free_port()),
+        *("--param", "store_samples=false"),
+    )
     assert (done.returncode, done.stdout) == (0, "[]\n")
     assert "store_samples=true" in done.stderr
 

@@ -264,7 +264,7 @@ def test_the_form_has_every_parameter_and_saves_what_is_typed(open_page: Open) -
 
 
 def test_a_click_on_a_value_maps_it_and_the_last_requests_show_it_at_once(open_page: Open) -> None:
-    page, sandbox = open_page()
+    page, sandbox = open_page({"store_samples": False})
     page.open("mapping")
     page.click("button", "Turn samples on & restart")
     page.shows("Samples are kept from now on.")

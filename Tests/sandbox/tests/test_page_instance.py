@@ -92,7 +92,7 @@ def test_the_test_button_shows_what_the_integration_says(api: Api) -> None:
         ({"name_from": ["a"]}, "Incident name: give a text"),
         ({"mirror_direction": "Sideways"}, "Mirroring direction: choose one of None, Incoming"),
         ({"other_methods": ["DELETE"]}, "Also accept: choose one of GET, PUT, PATCH"),
-        ({"credentials": "user:password"}, "Username (see Security): give an identifier"),
+        ({"credentials": "user:password"}, "Username: give an identifier"),
         ([], 'Send {"params": {...}}'),
     ],
     ids=str,
