@@ -223,6 +223,25 @@ def test_the_commands_and_their_outputs_exist(heading: str) -> None:
     assert outputs >= set(re.findall(r"(?<!\*)\*([A-Z]\w+)\*(?!\*)", text))
 
 
+@pytest.mark.parametrize(
+    ("document", "begin", "end"),
+    [
+        ("docs/install.md", "### XSOAR 8 Cloud and XSIAM", "\n### "),
+        ("Packs/GenericWebhook/README.md", "#### Before you start", "\n#### "),
+        (
+            "Packs/GenericWebhook/Integrations/GenericWebhook/GenericWebhook_description.md",
+            "<~XSIAM>",
+            "</~XSIAM>",
+        ),
+    ],
+)
+def test_who_installs_on_xsiam_reads_what_its_guide_says(
+    document: str, begin: str, end: str
+) -> None:
+    text = (ROOT / document).read_text(encoding="utf-8").partition(begin)[2].partition(end)[0]
+    assert "administrator guide of 22 May 2024 says that only long-running integrations" in text
+
+
 # ---- mapping: each row of a table in docs/mapping.md, with the payload above it
 
 
