@@ -44,10 +44,11 @@ class Preview:
     def incidents(
         self, params: Mapping[str, Any], requests: list[Recorded]
     ) -> list[dict[str, Any]]:
-        """Return for each request {"incidents": [...], "error": a sentence}; raises PreviewError.
+        """Return for each request its incidents, `ignored` and `error`; raises PreviewError.
 
         An incident has its fields, its duplication key, and `sources`: which parameter and path
-        gave which field.
+        gave which field. `ignored` are the rules that ignored events, `error` is a sentence. A
+        handshake has its vendor as `handshake`.
         """
         question = {
             "params": dict(params),
@@ -131,4 +132,5 @@ def as_question(request: Recorded) -> dict[str, Any]:
         "body": base64.b64encode(request.body).decode(),
         "sender": request.row["sender"],
         "time": request.row["time"],
+        "isHandshake": request.is_handshake,
     }

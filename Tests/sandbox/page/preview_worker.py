@@ -25,6 +25,7 @@ READERS = {
     "severity_from": ("severity_from", "severity"),
 }
 SHOWN = ("name", "type", "severity", "occurred")
+OWN_PATHS = ("/health", "/metrics")  # what is answered there is no handshake
 RECOGNIZE = "recognize"  # the parameter with which a known sender's row gives fields
 
 
@@ -59,7 +60,7 @@ class Integration:
 
     def _context(self, request: dict[str, Any], settings: Any) -> Any:
         """Return what the integration keeps of a request beside its body."""
-        path, _, query = INSTANCE.sub("/", request["target"], count=1).partition("?")
+        path, query = target_of(request)
         return self.names["describe_request"](
             joined(request["headers"]),
             query,
@@ -82,8 +83,32 @@ class Integration:
                 put(event, condition.path.text, min([*condition.values, *condition.beginnings]))
         return json.dumps(payload)
 
-    def incidents(self, request: dict[str, Any], settings: Any) -> list[dict[str, Any]]:
-        """Return what a request becomes; raises what the integration does, with a `sentence`."""
+    def handshake(self, request: dict[str, Any]) -> str:
+        """Return the vendor whose handshake an answered request was, empty if it was none.
+
+        It was answered, so that its credentials fitted, whatever they were.
+        """
+        path, query = target_of(request)
+        body, headers = base64.b64decode(request["body"]), joined(request["headers"])
+        call = self.names["HandshakeRequest"](request["method"], headers, query, body, path, print)
+        credentials = types.SimpleNamespace(
+            is_open=True,
+            hidden_headers=(),
+            hidden_fields=frozenset(call.fields),
+            knows=lambda *_: True,
+            signing_key=lambda *_: b"key",
+        )
+        rows = self.names["HANDSHAKES"].get(call.method, ()) if path not in OWN_PATHS else ()
+        for row in rows:
+            if row.mark in body and row.recognize(call, credentials) is not None:
+                return str(row.vendor)
+        return ""
+
+    def incidents(self, request: dict[str, Any], settings: Any) -> dict[str, Any]:
+        """Return what a request becomes, and the rules that ignored events of it.
+
+        Raises what the integration does, with a `sentence`.
+        """
         context, headers = self._context(request, settings), joined(request["headers"])
         body = base64.b64decode(request["body"])
         kind, encoding = headers.get("content-type", ""), headers.get("content-encoding", "")
@@ -91,14 +116,18 @@ class Integration:
             body, kind, encoding, context.query, settings.keep_unreadable, self.names["TextReader"]
         )
         self._reports = []
-        made = self.names["make_events"](items, context, settings, request["time"], "preview")
+        ignored = Ignored(self._reports)
+        made = self.names["make_events"](
+            items, context, settings, request["time"], "preview", ignored=ignored
+        )
         values = items.values
         lone = values[0] if len(values) == len(made) == 1 else None
         events = self._events_source(values, context, settings)
-        return [
+        incidents = [
             self._summary(incident, reports, settings, lone, events)
             for incident, reports in zip(made, self._reports)
         ]
+        return {"incidents": incidents, "ignored": list(ignored)}
 
     def _events_source(
         self, values: list[Any], context: Any, settings: Any
@@ -138,6 +167,7 @@ class Integration:
         return {
             **fields,
             "duplicationKey": incident.key,
+            "isAlert": incident.alert is not None,
             "recognizedAs": sender and settings.recognizer.by_id[sender].title,
             "sources": sources,
         }
@@ -177,6 +207,25 @@ class Integration:
             if id(paths) in fields:
                 used.setdefault(fields[id(paths)], []).append(path.text)
         return {field: ", ".join(dict.fromkeys(texts)) for field, texts in used.items()}
+
+
+class Ignored(list[str]):
+    """The rules that ignored events, of which no paths are reported."""
+
+    def __init__(self, reports: list[Any]) -> None:
+        super().__init__()
+        self._reports = reports
+
+    def append(self, rule: str) -> None:
+        """Add the rule that ignored the newest event."""
+        self._reports.pop()
+        super().append(rule)
+
+
+def target_of(request: dict[str, Any]) -> tuple[str, str]:
+    """Return a request's path behind the instance's URL, and its query string."""
+    path, _, query = INSTANCE.sub("/", request["target"], count=1).partition("?")
+    return path, query
 
 
 def put(value: Any, path: str, text: str) -> None:
@@ -227,11 +276,15 @@ def answer(integration: Integration, question: dict[str, Any]) -> dict[str, Any]
     answers: list[dict[str, Any]] = []
     for request in question["requests"]:
         try:
-            incidents = integration.incidents(request, settings)
-            answers.append({"incidents": incidents, "error": mistakes})
+            if request["isHandshake"]:
+                vendor = integration.handshake(request)
+                found = {"incidents": [], "ignored": [], "handshake": vendor}
+            else:
+                found = integration.incidents(request, settings)
+            answers.append({**found, "error": mistakes})
         except Exception as error:  # the integration refused it, or its code has a fault
             sentence = getattr(error, "sentence", "") or f"{type(error).__name__}: {error}"
-            answers.append({"incidents": [], "error": str(sentence)})
+            answers.append({"incidents": [], "ignored": [], "error": str(sentence)})
     return {"requests": answers}
 
 

@@ -23,7 +23,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 import bottle
 
 from ..container import CommandError, ContainerError
-from ..descriptor import CREDENTIALS, TEXT_AREA, DescriptorError, Parameter
+from ..descriptor import CREDENTIALS, DescriptorError, Parameter
 from ..reroute import PREFIX, Exchange, Reroute
 from ..store import Incident
 from .attempt import Attempt, AttemptError, connected, curl_line, send
@@ -72,6 +72,7 @@ START_SECONDS = 5.0  # for a container to listen again
 MAX_LATENCY_MS, MAX_REFUSALS, MAX_STOP_SECONDS = 60_000, 10_000, 60.0
 CALL = "createIncidents"
 UNREAD = {401, 403, 404, 405, 411, 431}  # answers to a request whose body was not read
+CERTIFICATES = ("certificate", "client_ca")
 OWN_FIELD = "The payload's own field"
 StartResponse = Callable[..., Any]
 
@@ -208,11 +209,13 @@ class Page:
         self._learn(sandbox.params)
         self._listeners = Listeners()
         self.traffic = Traffic(kept, sandbox.store)
-        self._recorder = Recorder(self.traffic, sandbox.store, self._secrets, self._listeners)
-        self._monitor = Monitor(self._listeners, self._secrets, self._in_flight, self._state)
         self._preview = Preview(
             sandbox.descriptor.script(), sandbox.interpreter, sandbox.environment, folder
         )
+        self._recorder = Recorder(
+            self.traffic, sandbox.store, self._secrets, self._listeners, self._preview
+        )
+        self._monitor = Monitor(self._listeners, self._secrets, self._in_flight, self._state)
 
         # what serves it
         self._front: Reroute | None = None
@@ -286,12 +289,12 @@ class Page:
         self._recorder.settings = self._mapping(self._sandbox.params)
 
     def _mapping(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the parameters except secrets and those that decide who may send."""
+        """Return the parameters except secrets and certificates."""
         declared = self._sandbox.descriptor.parameters
         plain = {
             name
             for name, known in declared.items()
-            if known.type not in (*SECRET_TYPES, CREDENTIALS, TEXT_AREA)
+            if known.type not in (*SECRET_TYPES, CREDENTIALS) and name not in CERTIFICATES
         }
         return {name: value for name, value in params.items() if name in plain}
 
@@ -488,8 +491,8 @@ class Page:
 
     def _incidents_of(self, old: Recorded) -> list[dict[str, Any]]:
         shown = [
-            (int(number), duplicate)
-            for number, duplicate in old.incidents[:MAX_OPENED]
+            (int(number), is_to)
+            for number, is_to in old.incidents[:MAX_OPENED]
             if is_number(number)
         ]
         stored = {
@@ -501,9 +504,9 @@ class Page:
         return [
             {
                 **self._shown(stored[number], made[place] if same_order else {}),
-                "duplicate": duplicate,
+                "isTo": is_to,
             }
-            for place, (number, duplicate) in enumerate(shown)
+            for place, (number, is_to) in enumerate(shown)
             if number in stored
         ]
 
@@ -536,7 +539,7 @@ class Page:
         }
         return {
             **shown,
-            "duplicate": False,
+            "isTo": "",
             "fields": stored,
             "raw": raw,
             "recognizedAs": made.get("recognizedAs"),
@@ -609,7 +612,7 @@ class Page:
         incidents: list[Any] = found["incidents"][:MAX_OPENED]
         if old.row["status"] in UNREAD:
             incidents, error = [], old.row["error"]
-        elif old.row["status"] == 200 and not is_answer_to_an_event(old):
+        elif old.is_handshake:
             incidents, error = (
                 [],
                 "The request was a handshake or a probe, which does not become an incident.",
@@ -708,12 +711,6 @@ def open_alerts(context: Any) -> list[dict[str, str]]:
         if isinstance(row, list) and len(row) > 6 and row[6] == OPEN_STATE
     ]
     return found[: -MAX_ALERTS - 1 : -1]
-
-
-def is_answer_to_an_event(old: Recorded) -> bool:
-    """Return whether a request that was accepted is no handshake: its answer names what it made."""
-    named = any(name.lower() == "x-request-id" for name, _ in old.answer_headers)
-    return named or old.answer.lstrip().startswith(b"[")
 
 
 def ignored_events(context: Any) -> list[dict[str, Any]]:

@@ -38,6 +38,12 @@ ALERTS = {
     "receiver": "soc",
     "alerts": [{"labels": {"alertname": "A", "severity": "high"}}, {"labels": {"alertname": "B"}}],
 }
+FIRING = {
+    "status": "firing",
+    "labels": {"alertname": "A"},
+    "startsAt": "2024-05-01T12:00:00Z",
+    "fingerprint": "c0ffee",
+}
 
 
 @pytest.fixture(scope="module")
@@ -219,6 +225,32 @@ def test_incidents_are_listed_opened_and_lead_to_their_request(
     page.shows("its request is not kept", "#detail")
     page.shows("true", "#detail .tree")
     assert page.script("return window.mark") == "not loaded again"
+
+
+def test_a_request_says_what_became_of_it_and_leads_to_the_first_incident(open_page: Open) -> None:
+    page, sandbox = open_page({"duplication_key": "title", "ignore_when": "level=P5"})
+    page.open("requests")
+    ended = {"groupLabels": {}, "alerts": [{**FIRING, "status": "resolved"}]}
+    bodies: list[Any] = [
+        *(ALERT, ALERT, {"groupLabels": {}, "alerts": [FIRING]}, ended),
+        *({"level": "P5"}, {"challenge": "3eZbrw1a"}),
+    ]
+    for body in bodies:
+        post_json(sandbox, body)
+    for number, text in (
+        *((2, "duplicate of #1"), (4, "ends #2"), (5, "ignored: level=P5")),
+        (6, "monday.com's handshake"),
+    ):
+        page.shows(text, row(page, number))
+    page.click(row(page, 5))
+    page.shows("1 event ignored by the rule level=P5 of Ignore events where.", "#detail")
+    page.click(row(page, 6))
+    page.shows("monday.com's handshake, answered. No incident was created.", "#detail")
+    page.click(row(page, 2))
+    page.click("#detail a", "duplicate of #1")
+    page.shows("Incident 1", "#detail-title")
+    page.click("#detail a", "Open request 1")
+    page.shows("Request 1", "#detail-title")
 
 
 # ---- Instance
