@@ -64,6 +64,10 @@ class Preview:
         question = {"params": dict(params), "ending": as_question(request)}
         return str(self._answer(question)["body"])
 
+    def sample(self, params: Mapping[str, Any], request: Recorded) -> dict[str, Any]:
+        """Return what the paths of parameters lead into; raises PreviewError."""
+        return self._answer({"params": dict(params), "sample": as_question(request)})
+
     def _answer(self, question: Mapping[str, Any]) -> dict[str, Any]:
         with self._lock:
             try:

@@ -275,8 +275,7 @@ def explain(record: Recorded, found: Mapping[str, Any]) -> None:
     vendor = found.get("handshake", "")
     is_check = vendor.endswith("check")  # "Slack's SSL check" says itself what it is
     row["handshake"] = f"{vendor}'s handshake" if vendor and not is_check else vendor
-    rules = Counter(found["ignored"]).most_common(MAX_RULES)
-    row["ignored"] = [{"rule": rule, "count": count} for rule, count in rules]
+    row["ignored"] = counted(found["ignored"])
     if len(made) == len(record.incidents):
         record.incidents = [
             (number, REPEATS if is_to == DUPLICATE and event["isAlert"] else is_to)
@@ -284,6 +283,11 @@ def explain(record: Recorded, found: Mapping[str, Any]) -> None:
         ]
         for item, (_, is_to) in zip(row["incidents"], record.incidents):
             item["isTo"] = is_to
+
+
+def counted(rules: list[str]) -> list[dict[str, Any]]:
+    """Return the rules that ignored most events, each with how many."""
+    return [{"rule": rule, "count": n} for rule, n in Counter(rules).most_common(MAX_RULES)]
 
 
 def outcome(answer: bytes) -> tuple[list[dict[str, Any]], str]:

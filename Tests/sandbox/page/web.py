@@ -31,7 +31,7 @@ from .examples import examples
 from .form import fields, is_open, label, merged
 from .masking import HIDDEN, SECRET_TYPES, Secrets
 from .preview import Preview, PreviewError
-from .recorder import OBSERVED_BYTES, Listeners, Monitor, Recorder
+from .recorder import OBSERVED_BYTES, Listeners, Monitor, Recorder, counted
 from .signing import Scheme, value_of
 from .traffic import KINDS, MAX_OPENED, Recorded, Traffic, as_content, is_number
 
@@ -71,9 +71,9 @@ COMMENT_SECONDS = 10.0
 START_SECONDS = 5.0  # for a container to listen again
 MAX_LATENCY_MS, MAX_REFUSALS, MAX_STOP_SECONDS = 60_000, 10_000, 60.0
 CALL = "createIncidents"
-UNREAD = {401, 403, 404, 405, 411, 431}  # answers to a request whose body was not read
 CERTIFICATES = ("certificate", "client_ca")
-OWN_FIELD = "The payload's own field"
+# what gave a field, where no parameter did
+GIVEN_BY = {"": "The payload's own field", "usual": "Usual field name"}
 StartResponse = Callable[..., Any]
 
 
@@ -548,7 +548,8 @@ class Page:
 
     def _source(self, where: Mapping[str, str]) -> dict[str, str]:
         parameter: Parameter | None = self._sandbox.descriptor.parameters.get(where["parameter"])
-        return {**where, "display": label(parameter) if parameter else OWN_FIELD}
+        name = where["parameter"]
+        return {**where, "display": label(parameter) if parameter else GIVEN_BY.get(name, name)}
 
     def incidents(self, before: int, limit: int, words: str) -> dict[str, Any]:
         """Return a page of the incidents, newest first."""
@@ -592,10 +593,11 @@ class Page:
         return {"samples": self._secrets.hide(samples[::-1]), "hint": hint}
 
     def preview(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what the last requests would have become with other parameters."""
+        """Return what the last accepted requests would have become with other parameters."""
         sandbox = self._sandbox
         params = merged(sandbox.descriptor, sandbox.params, given.get("params") or {})
-        numbers = [row["id"] for row in self.traffic.requests(MAX_NUMBER, PREVIEWED, "", "").rows]
+        found = self.traffic.requests(MAX_NUMBER, PREVIEWED, "", "2xx")
+        numbers = [row["id"] for row in found.rows]
         kept = [(number, old) for number in numbers if (old := self.traffic.request(number))]
         try:
             made = self._preview.incidents(params, [old for _, old in kept])
@@ -610,24 +612,29 @@ class Page:
     def _previewed(self, number: int, old: Recorded, found: Mapping[str, Any]) -> dict[str, Any]:
         error = found["error"]
         incidents: list[Any] = found["incidents"][:MAX_OPENED]
-        if old.row["status"] in UNREAD:
-            incidents, error = [], old.row["error"]
-        elif old.is_handshake:
-            incidents, error = (
-                [],
-                "The request was a handshake or a probe, which does not become an incident.",
-            )
+        if old.is_handshake:
+            asked = old.row.get("handshake") or "A handshake or a probe"
+            incidents, error = [], f"{asked}, which does not become an incident."
         elif old.body_bytes > len(old.body):
             incidents, error = [], "The body is longer than what is kept of it."
-        names = ("name", "type", "severity", "occurred", "duplicationKey", "recognizedAs")
         shown = [
             {
-                **{name: made.get(name) for name in names},
+                **made,
                 "sources": {key: self._source(at) for key, at in made["sources"].items()},
             }
             for made in incidents
         ]
-        return dict(self._secrets.hide({"id": number, "incidents": shown, "error": error}))
+        shown_request = {"id": number, "time": old.row["time"], "incidents": shown, "error": error}
+        return dict(self._secrets.hide({**shown_request, "ignored": counted(found["ignored"])}))
+
+    def sample(self, number: int) -> dict[str, Any]:
+        """Return a request as the paths of parameters see it."""
+        old = self._opened(number)
+        try:
+            found = self._preview.sample({**self._sandbox.params, "events_path": ""}, old)
+        except PreviewError as error:
+            raise Refusal(502, str(error)) from error
+        return dict(self._secrets.hide(found))
 
     # ---- health
 
@@ -832,6 +839,7 @@ def routes(page: Page) -> Application:
         ("GET", "/api/requests/<number:int>", page.request),
         ("POST", "/api/requests/<number:int>/send", page.again),
         ("POST", "/api/requests/<number:int>/end", page.end),
+        ("GET", "/api/requests/<number:int>/sample", page.sample),
         ("GET", "/api/incidents", lambda: page.incidents(*listed()[:3])),
         ("GET", "/api/incidents/<number:int>", page.incident),
         ("POST", "/api/samples", page.samples),

@@ -298,10 +298,8 @@ def test_the_form_has_every_parameter_and_saves_what_is_typed(open_page: Open) -
 def test_a_click_on_a_value_maps_it_and_the_last_requests_show_it_at_once(open_page: Open) -> None:
     page, sandbox = open_page()
     page.open("mapping")
-    page.click("button", "Turn samples on & restart")
-    page.shows("Samples are kept from now on.")
+    page.shows("No accepted requests yet")
     post_json(sandbox, ALERT)
-    page.click("#fetch")
     page.click('.pick[data-path="rule.name"]')
     page.shows("Disk usage", "#preview")
     page.click("#goal-severity_from")
@@ -310,7 +308,11 @@ def test_a_click_on_a_value_maps_it_and_the_last_requests_show_it_at_once(open_p
     assert page.script("return document.activeElement.dataset.path") == "level", (
         "the focus stays where it was"
     )
-    assert [one.text for one in page.all("#samples .use")] == ["Severity from", "Incident name"]
+    wanted = ["Severity from", "Incident name"]
+    page.until(
+        lambda: [one.text for one in page.all("#samples .uses > *")] == wanted,
+        "a mark at each value that a parameter uses",
+    )
     page.click("#goal-duplication_key")
     page.click('.pick[data-path="title"]')
     page.click("label", "Add to the existing paths")
@@ -325,6 +327,25 @@ def test_a_click_on_a_value_maps_it_and_the_last_requests_show_it_at_once(open_p
     first, second = sandbox.incidents()
     assert first["name"] != second["name"] == "Disk usage"
     assert second["severity"] == 4
+
+
+def test_stored_samples_can_be_chosen_too(open_page: Open) -> None:
+    page, sandbox = open_page()
+    post_json(sandbox, {"title": "before"})
+    page.open("mapping")
+    page.find('.pick[data-path="title"]')
+    page.click("#fetch")
+    page.click("button", "Turn samples on & restart")
+    page.shows("Samples are kept from now on.")
+    post_json(sandbox, ALERT)
+    page.click("#fetch")
+    page.click('.pick[data-path="rule.name"]')
+    chosen = page.find("#sample").get_attribute("value")
+    assert chosen == "sample-0"
+    page.click("#sample option[value='request-1']")
+    page.shows('"before"', "#samples")
+    page.click("#sample option[value='sample-0']")
+    page.shows('"Disk usage"', "#samples")
 
 
 def test_paths_are_seen_from_one_event_once_its_array_is_chosen(open_page: Open) -> None:
@@ -357,7 +378,15 @@ def test_the_page_shows_who_was_recognized_and_which_path_gave_the_name(open_pag
         "Recognized as Prometheus Alertmanager, Grafana Alerting; name from labels.alertname",
         "#preview",
     )
-    page.shows("Not recognized", "#preview")
+    page.shows("Not recognized; name from the usual field title", "#preview")
+    assert [one.text for one in page.all("#samples .uses > *")] == ["Name"], "of the last request"
+    page.click("#sample option[value='request-1']")
+    page.shows("Read from", "#samples")
+    page.shows("status=resolved", "#samples")
+    page.click('button[aria-label^="Override the name"]')
+    page.click('.pick[data-path="labels.severity"]')
+    page.shows("Overridden by Incident name: labels.severity", "#samples")
+    page.until(lambda: "high" in [one.text for one in page.all("#preview strong")], "the label")
     page.open("requests/1")
     page.shows("Recognized as Prometheus Alertmanager, Grafana Alerting", "#detail")
 

@@ -140,15 +140,15 @@ export function sourceText(source) {
   return [source.display, source.path ? [": ", h("code", {}, source.path)] : null];
 }
 
-/** Return whose an incident is, and the path that gave its name; null if nobody was to be recognized. */
+/** Return which sender's an incident is, and the path that gave its name; null if nobody was to be recognized. */
 export function recognition({ recognizedAs, sources }) {
   if (typeof recognizedAs !== "string") return null;
-  const name = sources?.name?.parameter === "recognize" ? sources.name.path : "";
+  const gave = { recognize: "name from ", usual: "name from the usual field " }[sources?.name?.parameter];
   return h(
     "p",
     { class: "muted" },
     recognizedAs ? `Recognized as ${recognizedAs}` : "Not recognized",
-    name ? ["; name from ", h("code", {}, name)] : null,
+    gave ? ["; ", gave, h("code", {}, sources.name.path)] : null,
   );
 }
 
@@ -263,11 +263,16 @@ function ignoredText({ ignored = [] }) {
   return rules.length ? `ignored: ${rules.join("; ")}` : "";
 }
 
-/** Return why a request created no incident, or not one for each of its events; null if there is nothing to say. */
-export function withoutIncident({ incidents, handshake, ignored = [], error, answer }) {
-  const rules = ignored.map(({ rule, count: events }) =>
+/** Return how many events of a request each rule ignored. */
+export function ignoredRules({ ignored = [] }) {
+  return ignored.map(({ rule, count: events }) =>
     h("p", { class: "hint" }, `${count(events, "event")} ignored by the rule `, h("code", {}, rule), " of Ignore events where."),
   );
+}
+
+/** Return why a request created no incident, or not one for each of its events; null if there is nothing to say. */
+export function withoutIncident({ incidents, handshake, ignored, error, answer }) {
+  const rules = ignoredRules({ ignored });
   if (incidents.length) return rules;
   const isDropped = !error && !rules.length && answer.body.trim() === "[]";
   return [
