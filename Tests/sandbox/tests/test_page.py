@@ -36,6 +36,12 @@ ALERTS = {
     "receiver": "soc",
     "alerts": [{"labels": {"alertname": "A", "severity": "high"}}, {"labels": {"alertname": "B"}}],
 }
+FIRING = {
+    "status": "firing",
+    "labels": {"alertname": "A"},
+    "startsAt": "2024-05-01T12:00:00Z",
+    "fingerprint": "c0ffee",
+}
 
 
 def post_json(sandbox: Sandbox, value: Any, **arguments: Any) -> requests.Response:
@@ -194,6 +200,32 @@ def test_incidents_are_listed_opened_and_lead_to_their_request(
     assert page.script("return window.mark") == "not loaded again"
 
 
+def test_a_request_says_what_became_of_it_and_leads_to_the_first_incident(open_page: Open) -> None:
+    page, sandbox = open_page({"duplication_key": "title", "ignore_when": "level=P5"})
+    page.open("requests")
+    ended = {"groupLabels": {}, "alerts": [{**FIRING, "status": "resolved"}]}
+    bodies: list[Any] = [
+        *(ALERT, ALERT, {"groupLabels": {}, "alerts": [FIRING]}, ended),
+        *({"level": "P5"}, {"challenge": "3eZbrw1a"}),
+    ]
+    for body in bodies:
+        post_json(sandbox, body)
+    for number, text in (
+        *((2, "duplicate of #1"), (4, "ends #2"), (5, "ignored: level=P5")),
+        (6, "monday.com's handshake"),
+    ):
+        page.shows(text, row(page, number))
+    page.click(row(page, 5))
+    page.shows("1 event ignored by the rule level=P5 of Ignore events where.", "#detail")
+    page.click(row(page, 6))
+    page.shows("monday.com's handshake, answered. No incident was created.", "#detail")
+    page.click(row(page, 2))
+    page.click("#detail a", "duplicate of #1")
+    page.shows("Incident 1", "#detail-title")
+    page.click("#detail a", "Open request 1")
+    page.shows("Request 1", "#detail-title")
+
+
 # ---- Instance
 
 
@@ -239,10 +271,8 @@ def test_the_form_has_every_parameter_and_saves_what_is_typed(open_page: Open) -
 def test_a_click_on_a_value_maps_it_and_the_last_requests_show_it_at_once(open_page: Open) -> None:
     page, sandbox = open_page({"store_samples": False})
     page.open("mapping")
-    page.click("button", "Turn samples on & restart")
-    page.shows("Samples are kept from now on.")
+    page.shows("No accepted requests yet")
     post_json(sandbox, ALERT)
-    page.click("#fetch")
     page.click('.pick[data-path="rule.name"]')
     page.shows("Disk usage", "#preview")
     page.click("#goal-severity_from")
@@ -251,7 +281,11 @@ def test_a_click_on_a_value_maps_it_and_the_last_requests_show_it_at_once(open_p
     assert page.script("return document.activeElement.dataset.path") == "level", (
         "the focus stays where it was"
     )
-    assert [one.text for one in page.all("#samples .use")] == ["Severity from", "Incident name"]
+    wanted = ["Severity from", "Incident name"]
+    page.until(
+        lambda: [one.text for one in page.all("#samples .uses > *")] == wanted,
+        "a mark at each value that a parameter uses",
+    )
     page.click("#goal-duplication_key")
     page.click('.pick[data-path="title"]')
     page.click("label", "Add to the existing paths")
@@ -266,6 +300,25 @@ def test_a_click_on_a_value_maps_it_and_the_last_requests_show_it_at_once(open_p
     first, second = sandbox.incidents()
     assert first["name"] != second["name"] == "Disk usage"
     assert second["severity"] == 4
+
+
+def test_stored_samples_can_be_chosen_too(open_page: Open) -> None:
+    page, sandbox = open_page()
+    post_json(sandbox, {"title": "before"})
+    page.open("mapping")
+    page.find('.pick[data-path="title"]')
+    page.click("#fetch")
+    page.click("button", "Turn samples on & restart")
+    page.shows("Samples are kept from now on.")
+    post_json(sandbox, ALERT)
+    page.click("#fetch")
+    page.click('.pick[data-path="rule.name"]')
+    chosen = page.find("#sample").get_attribute("value")
+    assert chosen == "sample-0"
+    page.click("#sample option[value='request-1']")
+    page.shows('"before"', "#samples")
+    page.click("#sample option[value='sample-0']")
+    page.shows('"Disk usage"', "#samples")
 
 
 def test_paths_are_seen_from_one_event_once_its_array_is_chosen(open_page: Open) -> None:
@@ -298,7 +351,15 @@ def test_the_page_shows_who_was_recognized_and_which_path_gave_the_name(open_pag
         "Recognized as Prometheus Alertmanager, Grafana Alerting; name from labels.alertname",
         "#preview",
     )
-    page.shows("Not recognized", "#preview")
+    page.shows("Not recognized; name from the usual field title", "#preview")
+    assert [one.text for one in page.all("#samples .uses > *")] == ["Name"], "of the last request"
+    page.click("#sample option[value='request-1']")
+    page.shows("Read from", "#samples")
+    page.shows("status=resolved", "#samples")
+    page.click('button[aria-label^="Override the name"]')
+    page.click('.pick[data-path="labels.severity"]')
+    page.shows("Overridden by Incident name: labels.severity", "#samples")
+    page.until(lambda: "high" in [one.text for one in page.all("#preview strong")], "the label")
     page.open("requests/1")
     page.shows("Recognized as Prometheus Alertmanager, Grafana Alerting", "#detail")
 

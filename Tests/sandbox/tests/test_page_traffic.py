@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import pytest
 
-from Tests.sandbox.page.traffic import Recorded, Traffic
+from Tests.sandbox.page.traffic import DUPLICATE, Recorded, Traffic
 from Tests.sandbox.store import SQLiteStore, open_store
 from Tests.sandbox.tests.page_api import Api, paged
 
@@ -56,13 +56,15 @@ def recorded(number: int, word: str = "common") -> Recorded:
             "id": str(number),
             "name": f"disk {number} full",
             "type": "",
-            "duplicate": number % 1000 == 1,
+            "isTo": is_to(number),
         }
     ]
     body = b"zebra" if number == 500 else word.encode()
-    return Recorded(
-        row, [], body, len(body), [], b"[]", [(str(number), number % 1000 == 1)], PARAMS
-    )
+    return Recorded(row, [], body, len(body), [], b"[]", [(str(number), is_to(number))], PARAMS)
+
+
+def is_to(number: int) -> str:
+    return DUPLICATE if number % 1000 == 1 else ""
 
 
 PARAMS: dict[str, Any] = {}

@@ -12,6 +12,7 @@ import {
   requestRow,
   statusTag,
   textBlock,
+  withoutIncident,
 } from "./incident.js";
 import {
   announce,
@@ -358,7 +359,7 @@ function whatBecame(found) {
     "What became of it",
     { level: 4, id: "what-became" },
     answerLine({ ...found.answer, milliseconds: found.milliseconds }, found.error),
-    found.incidents.length ? null : h("p", { class: "hint" }, "It created no incident."),
+    withoutIncident(found),
     found.incidents.slice(0, 50).map((incident, index) => incidentCard(incident, { level: 5, open: index < 3 })),
     found.incidentCount > 50 ? h("p", { class: "hint" }, `And ${count(found.incidentCount - 50, "more incident")}.`) : null,
     answerParts(found.answer ?? {}, !found.incidents.length),
