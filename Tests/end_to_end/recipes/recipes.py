@@ -94,7 +94,7 @@ def in_instance(recipe: dict[str, Any]) -> str:
     if "answer" in recipe:
         step += (
             f" {recipe['vendor']} waits {recipe['waits']} seconds: set *Answer at the latest "
-            f"after* (`answer_seconds`) to `{recipe['answer']}`."
+            f"after* to `{recipe['answer']}`."
         )
     return step
 
