@@ -98,6 +98,13 @@ def test_there_are_enough_lines() -> None:
     assert len(LINES) >= 20
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_curl_line_names_the_method_that_its_data_implies(document: Path) -> None:
+    """-POST is curl's -P OST, a port for FTP; -X POST is sent again after a redirect."""
+    lines = re.findall(r"curl .*", document.read_text(encoding="utf-8"))
+    assert not [line for line in lines if re.search(r"\s-(?:X ?|-request )?POST\b", line)]
+
+
 # ---- links
 
 
