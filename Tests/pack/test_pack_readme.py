@@ -1,7 +1,7 @@
 """The pack's README, which is all that who installs a zip has, and whether it tells the truth.
 
-docs/senders.md has every sender and is checked against the integration; here the README is compared
-with it.
+docs/install.md has the products, docs/senders.md has the senders, and both are checked elsewhere;
+here the README is compared with them.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from Tests.pack.validate import PACK, ROOT
 
 README = (ROOT / PACK / "README.md").read_text()
 SENDERS = (ROOT / "docs/senders.md").read_text()
+INSTALL = (ROOT / "docs/install.md").read_text()
 MAX_WORDS = 500
 VENDORS = re.findall(r"(?m)^- \*\*([^*]+)\*\*: (.+\n  .+)$", README)
 ANSWER = "Answer at the latest after"
@@ -30,7 +31,7 @@ def section(text: str, heading: str) -> str:
 def rows(text: str) -> list[list[str]]:
     """Returns the cells of a text's table rows."""
     return [
-        [cell.strip() for cell in line.strip("| ").split(" | ")]
+        [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
         for line in text.splitlines()
         if line.startswith("| ") and "---" not in line
     ]
@@ -43,25 +44,32 @@ def test_it_is_short_and_has_a_sentence_a_line() -> None:
     assert [line for line in prose if re.search(r"[a-z`)]\. [A-Z]", line)] == []
 
 
-def test_the_urls_are_those_of_the_senders_document() -> None:
-    """Each product has the URL that docs/senders.md gives it, and what works there."""
-    theirs = {
-        cells[0].removesuffix(", through the server"): (re.findall("`([^`]+)`", cells[1])[0], cells)
-        for cells in rows(section(SENDERS, "Which URL, and which scheme on which product"))
-        if "`" in cells[1]
-    }
-    ours = {
-        cells[0]: cells
-        for cells in rows(section(README, "URL and authentication"))
-        if "https://" in cells[1]
-    }
+def products() -> dict[str, tuple[str, str]]:
+    """Returns each product's URL, and how senders authenticate, by docs/install.md.
 
-    assert set(ours) == set(theirs)
-    for product, cells in ours.items():
-        url, (_, _, works) = theirs[product]
-        assert re.findall("`(https[^`]+)`", cells[1]) == [url]
-        assert ("Basic only" in works) == (cells[2] == "Basic only")
-        assert works.startswith("every scheme") == cells[2].startswith("any scheme")
+    Its table has a column for each product.
+    """
+    names, *lines = rows(section(INSTALL, "3. Add an instance"))
+    by_line = {line[0]: dict(zip(names, line)) for line in lines}
+    urls, schemes = by_line["URL for senders"], by_line["How senders authenticate"]
+    return {name: (urls[name], schemes[name]) for name in names if name}
+
+
+def test_the_urls_are_those_of_the_install_document() -> None:
+    """Each product has the URL that docs/install.md gives it, and what works there."""
+    theirs, listed = products(), set()
+    assert len(theirs) == 5
+    for names, url, schemes in rows(section(README, "URL and authentication")):
+        if "https://" not in url:
+            continue
+        for name in re.sub("Cortex |an ", "", names).split(" and "):
+            listed.add(name)
+            assert re.findall("`(https[^`]+)`", url)[0] in theirs[name][0] or (
+                "the same, with `crtx` instead of `xdr`" in theirs[name][0]
+            )
+            assert ("any scheme" in schemes) == theirs[name][1].startswith("any")
+            assert ("Basic only" in schemes) == (theirs[name][1] == "Basic only")
+    assert listed == set(theirs)
 
 
 def test_the_schemes_are_those_of_the_senders_document() -> None:
@@ -85,7 +93,7 @@ def test_a_sender_is_set_up_as_in_the_senders_document(vendor: str, text: str) -
     for username in re.findall(r"`(_[^`]+)`", text):
         assert f"`{username}`" in theirs
     assert re.findall(rf"`(\d)` as \*\*{ANSWER}", text) == re.findall(
-        rf"\*{ANSWER}\* \(`answer_seconds`\) to `(\d)`", theirs
+        rf"\*{ANSWER}\* to `(\d)`", theirs
     )
     for menu in re.findall(r"(?<!\*)\*([^*]+ > [^*]+)\*(?!\*)", text):
         assert f"*{menu}*" in theirs
