@@ -19,6 +19,7 @@ import yaml
 from Packs.GenericWebhook.Integrations.GenericWebhook import GenericWebhook as integration
 from Tests.end_to_end.known_senders import index
 from Tests.end_to_end.sender import Sender, running
+from Tests.sandbox import STOP_SECONDS
 from Tests.sandbox.descriptor import INTEGRATION, ROOT
 
 ADDRESS = "http://127.0.0.1:8080/instance/execute/webhook"
@@ -222,6 +223,55 @@ def test_a_sentence_of_health_or_log_is_explained(sentence: str) -> None:
 
 def test_sentences_are_found() -> None:
     assert len(sentences()) > 10
+
+
+# ---- docs/install.md: updating and removing
+
+
+def section(document: str, heading: str) -> str:
+    """Return the text below a heading of the second level."""
+    text = (ROOT / document).read_text(encoding="utf-8")
+    return text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+
+
+def test_the_upgrade_s_times_are_those_of_the_code() -> None:
+    text = section("docs/install.md", "Upgrade")
+    assert f"for up to {integration.DRAIN_SECONDS:g} s" in text
+    assert f"the stop takes {STOP_SECONDS:g} s at most" in text
+
+
+@pytest.mark.parametrize("heading", ["Upgrade", "Uninstall"])
+def test_the_commands_and_their_outputs_exist(heading: str) -> None:
+    text = section("docs/install.md", heading)
+    commands = yaml.safe_load(INTEGRATION.with_suffix(".yml").read_text())["script"]["commands"]
+    outputs = {
+        output["contextPath"].rpartition(".")[2]
+        for command in commands
+        for output in command.get("outputs", ())
+    }
+    named = re.findall(r"`!([\w-]+)", text)
+    assert named
+    assert {command["name"] for command in commands} >= set(named)
+    assert outputs >= set(re.findall(r"(?<!\*)\*([A-Z]\w+)\*(?!\*)", text))
+
+
+@pytest.mark.parametrize(
+    ("document", "begin", "end"),
+    [
+        ("docs/install.md", "### XSOAR 8 Cloud and XSIAM", "\n### "),
+        ("Packs/GenericWebhook/README.md", "#### Before you start", "\n#### "),
+        (
+            "Packs/GenericWebhook/Integrations/GenericWebhook/GenericWebhook_description.md",
+            "<~XSIAM>",
+            "</~XSIAM>",
+        ),
+    ],
+)
+def test_who_installs_on_xsiam_reads_what_its_guide_says(
+    document: str, begin: str, end: str
+) -> None:
+    text = (ROOT / document).read_text(encoding="utf-8").partition(begin)[2].partition(end)[0]
+    assert "administrator guide of 22 May 2024 says that only long-running integrations" in text
 
 
 # ---- mapping: each row of a table in docs/mapping.md, with the payload above it

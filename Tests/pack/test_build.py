@@ -62,14 +62,15 @@ def test_the_zip_holds_the_pack_and_nothing_else(made: zipfile.ZipFile) -> None:
         UNIFIED,
         "Classifiers/classifier-mapper-incoming-GenericWebhook.json",
         "README.md",
-        "ReleaseNotes/2_0_0.md",
+        "ReleaseNotes/3_0_0.json",
+        "ReleaseNotes/3_0_0.md",
         "metadata.json",
         "pack_metadata.json",
     }
     everything = b"".join(made.read(name) for name in files).decode()
     assert str(Path.home()) not in everything
     assert str(build.ROOT) not in everything
-    assert json.loads(made.read("metadata.json"))["currentVersion"] == "2.0.0"
+    assert json.loads(made.read("metadata.json"))["currentVersion"] == "3.0.0"
 
 
 def test_the_zip_is_the_descriptor_with_the_script_in_it(made: zipfile.ZipFile) -> None:
@@ -280,7 +281,7 @@ def test_beside_has_names_of_its_own(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "plus.zip") as plus:
         inside = yaml.safe_load(plus.read("Integrations/integration-GenericWebhookPlus.yml"))
         metadata = json.loads(plus.read("metadata.json"))
-        assert "##### Generic Webhook Plus\n" in plus.read("ReleaseNotes/2_0_0.md").decode()
+        assert "##### Generic Webhook Plus\n" in plus.read("ReleaseNotes/3_0_0.md").decode()
     names = (inside["commonfields"]["id"], inside["name"], inside["display"])
     assert names == (
         "Generic Webhook Plus",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import multiprocessing
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -27,7 +28,7 @@ YML, DESCRIPTION = (
     f"{INTEGRATION}/{name}" for name in ("GenericWebhook.yml", "GenericWebhook_description.md")
 )
 PLAYBOOK = "TestPlaybooks/playbook-GenericWebhook-Test.yml"
-NOTES = "ReleaseNotes/2_0_0.md"
+NOTES = "ReleaseNotes/3_0_0.md"
 
 
 class Pack:
@@ -100,7 +101,19 @@ ROWS = [  # one of each list of validate.py: that its codes are really run
     Row("BA130", lambda p: p.yml(marketplaces=["xsoar", "marketplacev2"]), "PA134"),
     Row("DS104", lambda p: p.remove(DESCRIPTION)),
     Row("IN124", lambda p: p.param("certificate", hidden=True)),
-    Row("RN114", lambda p: p.replace(NOTES, "##### Generic Webhook", "##### Another Webhook")),
+    Row(
+        "RN107", lambda p: p.replace(NOTES, "\n#### Mappers\n\n##### New: Generic Webhook - ", "- ")
+    ),
+    Row("RN111", lambda p: p.replace(NOTES, "demisto/syslog:1.0.0", "demisto/syslog:1.0.1")),
+    Row("RN112", lambda p: p.remove(NOTES.replace(".md", ".json"))),
+    Row(
+        "RN114",
+        lambda p: p.replace(NOTES, "##### Generic Webhook", "##### Another Webhook"),
+        "RN107 RN111",
+    ),
+    Row(
+        "ST110", lambda p: p.replace(NOTES.replace(".md", ".json"), "breakingChangesNotes", "notes")
+    ),
 ]
 
 
@@ -161,6 +174,15 @@ def test_each_code_fails_once(sdk: validate.Sdk, pack: Pack, row: Row) -> None:
     assert {finding.code for finding in findings} == {row.code, *row.also.split()}, "\n".join(
         map(str, findings)
     )
+
+
+def test_the_wording_of_the_notes_is_reviewed(sdk: validate.Sdk, pack: Pack) -> None:
+    """A line of the notes that begins with no phrase of the SDK's is found, and no other."""
+    assert sdk.wording() == []
+    pack.replace(NOTES, "- Added the *Accept GET* parameter.", "- GET is accepted.")
+
+    [objection] = sdk.wording()
+    assert re.search(r"3_0_0\.md: Line #\d+ is not using one of our templates", objection)
 
 
 def test_the_pack_as_it_is_passes(sdk: validate.Sdk) -> None:

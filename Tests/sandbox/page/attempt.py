@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from .signing import Headers, Scheme, Signature, proven, value_of, with_field, with_header
 
@@ -190,6 +190,14 @@ def curl_line(attempt: Attempt, origin: str, username: str) -> str:
         words += ["-H", quoted(f"{name}: ") + f'"{value}"']
     words.append(url)
     return with_body(attempt, words, before, bool(signature)) + note
+
+
+def secret_assignment(username: str, password: str) -> str:
+    """Return the shell's assignment of the secret that a curl line takes."""
+    secret = next((line.strip() for line in password.splitlines() if line.strip()), "")
+    if Scheme.of(username).kind == "_query":
+        secret = quote(secret, safe="")
+    return f"{SECRET.removeprefix('$')}={quoted(secret)}"
 
 
 def signing_words(signature: Signature, headers: Headers) -> tuple[str, dict[str, tuple[str, str]]]:

@@ -44,10 +44,11 @@ class Preview:
     def incidents(
         self, params: Mapping[str, Any], requests: list[Recorded]
     ) -> list[dict[str, Any]]:
-        """Return for each request {"incidents": [...], "error": a sentence}; raises PreviewError.
+        """Return for each request its incidents, `ignored` and `error`; raises PreviewError.
 
         An incident has its fields, its duplication key, and `sources`: which parameter and path
-        gave which field.
+        gave which field. `ignored` are the rules that ignored events, `error` is a sentence. A
+        handshake has its vendor as `handshake`.
         """
         question = {
             "params": dict(params),
@@ -62,6 +63,10 @@ class Preview:
         """
         question = {"params": dict(params), "ending": as_question(request)}
         return str(self._answer(question)["body"])
+
+    def sample(self, params: Mapping[str, Any], request: Recorded) -> dict[str, Any]:
+        """Return what the paths of parameters lead into; raises PreviewError."""
+        return self._answer({"params": dict(params), "sample": as_question(request)})
 
     def _answer(self, question: Mapping[str, Any]) -> dict[str, Any]:
         with self._lock:
@@ -131,4 +136,5 @@ def as_question(request: Recorded) -> dict[str, Any]:
         "body": base64.b64encode(request.body).decode(),
         "sender": request.row["sender"],
         "time": request.row["time"],
+        "isHandshake": request.is_handshake,
     }

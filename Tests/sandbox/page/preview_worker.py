@@ -25,7 +25,12 @@ READERS = {
     "severity_from": ("severity_from", "severity"),
 }
 SHOWN = ("name", "type", "severity", "occurred")
+OWN_PATHS = ("/health", "/metrics")  # what is answered there is no handshake
 RECOGNIZE = "recognize"  # the parameter with which a known sender's row gives fields
+USUAL = "usual"  # instead of a parameter: a usual field name gave the value
+EXPLAINED = 5  # incidents of a request: the page shows no more
+ROW_READS = ("name", "severity", "occurred", "identity", "closed")
+OURS = ("headers", "query", "path", "source_address", "webhook")  # what an incident has in addition
 
 
 class Demisto:
@@ -59,7 +64,7 @@ class Integration:
 
     def _context(self, request: dict[str, Any], settings: Any) -> Any:
         """Return what the integration keeps of a request beside its body."""
-        path, _, query = INSTANCE.sub("/", request["target"], count=1).partition("?")
+        path, query = target_of(request)
         return self.names["describe_request"](
             joined(request["headers"]),
             query,
@@ -82,23 +87,121 @@ class Integration:
                 put(event, condition.path.text, min([*condition.values, *condition.beginnings]))
         return json.dumps(payload)
 
-    def incidents(self, request: dict[str, Any], settings: Any) -> list[dict[str, Any]]:
-        """Return what a request becomes; raises what the integration does, with a `sentence`."""
-        context, headers = self._context(request, settings), joined(request["headers"])
-        body = base64.b64decode(request["body"])
-        kind, encoding = headers.get("content-type", ""), headers.get("content-encoding", "")
-        items = self.names["read_payload"](
-            body, kind, encoding, context.query, settings.keep_unreadable, self.names["TextReader"]
+    def handshake(self, request: dict[str, Any]) -> str:
+        """Return the vendor whose handshake an answered request was, empty if it was none.
+
+        It was answered, so that its credentials fitted, whatever they were.
+        """
+        path, query = target_of(request)
+        body, headers = base64.b64decode(request["body"]), joined(request["headers"])
+        call = self.names["HandshakeRequest"](request["method"], headers, query, body, path, print)
+        credentials = types.SimpleNamespace(
+            is_open=True,
+            hidden_headers=(),
+            hidden_fields=frozenset(call.fields),
+            knows=lambda *_: True,
+            signing_key=lambda *_: b"key",
         )
+        rows = self.names["HANDSHAKES"].get(call.method, ()) if path not in OWN_PATHS else ()
+        for row in rows:
+            if row.mark in body and row.recognize(call, credentials) is not None:
+                return str(row.vendor)
+        return ""
+
+    def incidents(self, request: dict[str, Any], settings: Any) -> dict[str, Any]:
+        """Return what a request becomes, and the rules that ignored events of it.
+
+        Raises what the integration does, with a `sentence`.
+        """
+        context = self._context(request, settings)
+        items = self._items(request, context, settings)
         self._reports = []
-        made = self.names["make_events"](items, context, settings, request["time"], "preview")
+        ignored = Ignored(self._reports)
+        made = self.names["make_events"](
+            items, context, settings, request["time"], "preview", ignored=ignored
+        )
         values = items.values
         lone = values[0] if len(values) == len(made) == 1 else None
         events = self._events_source(values, context, settings)
-        return [
+        incidents = [
             self._summary(incident, reports, settings, lone, events)
             for incident, reports in zip(made, self._reports)
         ]
+        for incident, summary in zip(made[:EXPLAINED], incidents):
+            self._explain(incident, summary, settings)
+        return {"incidents": incidents, "ignored": list(ignored)}
+
+    def sample(self, request: dict[str, Any], settings: Any) -> dict[str, Any]:
+        """Return a request's first item with what is kept of its request, and its events' path."""
+        context = self._context(request, settings)
+        values = self._items(request, context, settings).values
+        payload = values[0] if isinstance(values[0], dict) else {"body": values[0]}
+        around = self.names["shared_fields"](context, settings)
+        events = self._events_source([payload], context, settings)
+        return {
+            "raw": {**payload, **self.names["rename_taken"](around, payload)},
+            "events": events["path"] if events else "",
+            "items": len(values),
+        }
+
+    def _items(self, request: dict[str, Any], context: Any, settings: Any) -> Any:
+        headers, body = joined(request["headers"]), base64.b64decode(request["body"])
+        if not body and not context.query and request["method"] == "GET":
+            body = b"{}"  # its path, or that it arrived, is all it says
+        kind, encoding = headers.get("content-type", ""), headers.get("content-encoding", "")
+        return self.names["read_payload"](
+            body, kind, encoding, context.query, settings.keep_unreadable, self.names["TextReader"]
+        )
+
+    def _explain(self, incident: Any, summary: dict[str, Any], settings: Any) -> None:
+        """Add what the row of a known sender reads, or the usual field names that gave values."""
+        if incident.sender is None:
+            return
+        raw = json.loads(incident.fields["rawJSON"])
+        if incident.sender:
+            row = settings.recognizer.by_id[incident.sender].row
+            facts = raw.get("request_webhook", raw.get("webhook"))
+            summary["row"] = {name: getattr(row, name) for name in ROW_READS}
+            summary |= {name: facts.get(name, "") for name in ("identity", "status")}
+        elif settings.recognize == "guess":
+            payload = {name: value for name, value in raw.items() if name not in OURS}
+            for field, path in self._usual_paths(payload, summary).items():
+                summary["sources"].setdefault(field, source(USUAL, path))
+
+    def _usual_paths(self, payload: dict[str, Any], made: dict[str, Any]) -> dict[str, str]:
+        """Return for each field the first path by usual names that leads to the incident's value.
+
+        The integration's own order of names decides which path is the first.
+        """
+        readers: dict[str, Callable[[Any], Any]] = {
+            "name": self.names["text_of"],
+            "severity": self.names["guessed_severity"],
+            "occurred": self.names["guessed_time"],
+        }
+        found: dict[str, str] = {}
+        for field, path, value in self._usual_fields(payload):
+            if field not in found and made[field] and readers[field](value) == made[field]:
+                found[field] = path
+        return found
+
+    def _usual_fields(self, payload: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
+        """Yield field, path and value of what usual names lead to, the best names first."""
+        objects: list[tuple[str, dict[str, Any]]] = [("", payload)]
+        root = payload.get("xml")
+        if isinstance(root, dict) and len(root) == 1:  # the element around all others
+            [(key, element)] = root.items()
+            objects = [(f"xml.{key}.", element)] if isinstance(element, dict) else objects
+        names = []
+        for prefix, value in objects:  # which grows meanwhile
+            usual = self.names["USUAL_KEYS"].look_up(value)
+            names += [(tier, f"{prefix}{key}", value[key]) for tier, key in usual.names]
+            yield from (("severity", f"{prefix}{key}", value[key]) for key in usual.severities)
+            yield from (("occurred", f"{prefix}{key}", value[key]) for key in usual.times)
+            inner = ((f"{prefix}{key}.", value[key]) for key, _ in usual.objects)
+            if prefix.count(".") < self.names["MAX_GUESS_LEVELS"]:
+                objects += [(path, child) for path, child in inner if isinstance(child, dict)]
+        names.sort(key=lambda one: one[0])
+        yield from (("name", path, value) for _, path, value in names)
 
     def _events_source(
         self, values: list[Any], context: Any, settings: Any
@@ -138,6 +241,7 @@ class Integration:
         return {
             **fields,
             "duplicationKey": incident.key,
+            "isAlert": incident.alert is not None,
             "recognizedAs": sender and settings.recognizer.by_id[sender].title,
             "sources": sources,
         }
@@ -179,6 +283,25 @@ class Integration:
         return {field: ", ".join(dict.fromkeys(texts)) for field, texts in used.items()}
 
 
+class Ignored(list[str]):
+    """The rules that ignored events, of which no paths are reported."""
+
+    def __init__(self, reports: list[Any]) -> None:
+        super().__init__()
+        self._reports = reports
+
+    def append(self, rule: str) -> None:
+        """Add the rule that ignored the newest event."""
+        self._reports.pop()
+        super().append(rule)
+
+
+def target_of(request: dict[str, Any]) -> tuple[str, str]:
+    """Return a request's path behind the instance's URL, and its query string."""
+    path, _, query = INSTANCE.sub("/", request["target"], count=1).partition("?")
+    return path, query
+
+
 def put(value: Any, path: str, text: str) -> None:
     """Put a text at a path into an object; keys with dots that are there count as one."""
     steps = path.split(".")
@@ -218,6 +341,11 @@ def units(script: str) -> Iterator[tuple[str, str]]:
 def answer(integration: Integration, question: dict[str, Any]) -> dict[str, Any]:
     """Return what each request of a question would become, or how one of them would end."""
     settings = integration.settings(question["params"])
+    if "sample" in question:
+        try:
+            return integration.sample(question["sample"], settings)
+        except Exception as error:  # the integration refuses its body
+            return {"error": getattr(error, "sentence", "") or f"{type(error).__name__}: {error}"}
     if "ending" in question:
         try:
             return {"body": integration.ended(question["ending"], settings)}
@@ -227,11 +355,15 @@ def answer(integration: Integration, question: dict[str, Any]) -> dict[str, Any]
     answers: list[dict[str, Any]] = []
     for request in question["requests"]:
         try:
-            incidents = integration.incidents(request, settings)
-            answers.append({"incidents": incidents, "error": mistakes})
+            if request["isHandshake"]:
+                vendor = integration.handshake(request)
+                found = {"incidents": [], "ignored": [], "handshake": vendor}
+            else:
+                found = integration.incidents(request, settings)
+            answers.append({**found, "error": mistakes})
         except Exception as error:  # the integration refused it, or its code has a fault
             sentence = getattr(error, "sentence", "") or f"{type(error).__name__}: {error}"
-            answers.append({"incidents": [], "error": str(sentence)})
+            answers.append({"incidents": [], "ignored": [], "error": str(sentence)})
     return {"requests": answers}
 
 

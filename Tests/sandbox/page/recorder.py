@@ -6,7 +6,7 @@ import queue
 import threading
 import time
 import traceback
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -14,7 +14,8 @@ from ..reroute import Exchange
 from ..server import body_kind
 from ..store import Store
 from .masking import Secrets
-from .traffic import MAX_SHOWN, Recorded, Traffic, is_number, now
+from .preview import Preview, PreviewError
+from .traffic import DUPLICATE, ENDS, MAX_SHOWN, REPEATS, Recorded, Traffic, is_number, now
 
 NAMED = ("id", "name", "type")  # of an incident, in the list of requests
 NEWEST_LOOKED_AT = 200  # incidents, for those of an answer that names none
@@ -22,6 +23,8 @@ OBSERVED_BYTES = 4 * 1024 * 1024  # of a body, and of an answer
 MAX_WAITING = 10_000  # requests to be stored
 MAX_WAITING_BYTES = 256 * 1024 * 1024
 WRITTEN_AT_A_TIME = 100
+EXPLAINED_BYTES = 1024 * 1024  # of the bodies that the integration's code explains at a time
+MAX_RULES = 3  # in a request's row
 REPORTED_A_SECOND = 50  # requests; of more than that, listeners get only the number
 # Events of a listener that reads too slowly: it is disconnected, and connects again.
 MAX_UNREAD = 1000
@@ -79,12 +82,18 @@ class Recorder:
     """Receives exchanges from the reroute's threads and stores them in its own."""
 
     def __init__(
-        self, traffic: Traffic, store: Store, secrets: Secrets, listeners: Listeners
+        self,
+        traffic: Traffic,
+        store: Store,
+        secrets: Secrets,
+        listeners: Listeners,
+        preview: Preview,
     ) -> None:
         self._traffic = traffic
         self._store = store
         self._secrets = secrets
         self._listeners = listeners
+        self._preview = preview
         # The mapping parameters in force are stored with each request.
         self.settings: Mapping[str, Any] = {}
 
@@ -169,6 +178,7 @@ class Recorder:
 
     def _write(self, batch: list[Exchange]) -> None:
         records = [self._record(exchange) for exchange in batch]
+        self._explain(records)
         for number, exchange, record in zip(self._traffic.add(records), batch, records):
             expected = self._expected.get(exchange.port)
             if expected is not None:
@@ -195,8 +205,10 @@ class Recorder:
             "incidents": created[:MAX_SHOWN],
             "incidentCount": len(created),
             "error": error,
+            "handshake": "",
+            "ignored": [],
         }
-        incidents = [(item["id"], item["duplicate"]) for item in created]
+        incidents = [(item["id"], item["isTo"]) for item in created]
         answer_headers = list(exchange.answer_headers)
         return Recorded(
             row,
@@ -218,9 +230,28 @@ class Recorder:
         newest = self._store.page(2**62, NEWEST_LOOKED_AT)
         found = [incident for incident in newest if mark in (incident.get("rawJSON") or "")]
         return [
-            {**{name: str(one.get(name) or "") for name in NAMED}, "duplicate": False}
+            {**{name: str(one.get(name) or "") for name in NAMED}, "isTo": ""}
             for one in reversed(found)
         ]
+
+    def _explain(self, records: list[Recorded]) -> None:
+        """Add to rows what answers do not say: a handshake's vendor, what ignored or repeats."""
+        asked, size = [], 0
+        for record in filter(self._needs_explanation, records):
+            size += len(record.body)
+            if size <= EXPLAINED_BYTES:
+                asked.append(record)
+        if not asked:
+            return
+        with contextlib.suppress(PreviewError):
+            for record, found in zip(asked, self._preview.incidents(self.settings, asked)):
+                explain(record, found)
+
+    def _needs_explanation(self, record: Recorded) -> bool:
+        is_whole = record.body_bytes == len(record.body)
+        is_event = record.row["status"] == 200 and not record.is_handshake
+        may_be_ignored = is_event and bool(self.settings.get("ignore_when"))
+        return is_whole and (record.is_handshake or record.duplicate or may_be_ignored)
 
     def _report(self, row: dict[str, Any]) -> None:
         self._report_left_out()
@@ -238,6 +269,27 @@ class Recorder:
             self._second, self._reported, self._left_out = second, 0, 0
 
 
+def explain(record: Recorded, found: Mapping[str, Any]) -> None:
+    """Add to a row what the integration's code says of its request."""
+    row, made = record.row, found["incidents"]
+    vendor = found.get("handshake", "")
+    is_check = vendor.endswith("check")  # "Slack's SSL check" says itself what it is
+    row["handshake"] = f"{vendor}'s handshake" if vendor and not is_check else vendor
+    row["ignored"] = counted(found["ignored"])
+    if len(made) == len(record.incidents):
+        record.incidents = [
+            (number, REPEATS if is_to == DUPLICATE and event["isAlert"] else is_to)
+            for (number, is_to), event in zip(record.incidents, made)
+        ]
+        for item, (_, is_to) in zip(row["incidents"], record.incidents):
+            item["isTo"] = is_to
+
+
+def counted(rules: list[str]) -> list[dict[str, Any]]:
+    """Return the rules that ignored most events, each with how many."""
+    return [{"rule": rule, "count": n} for rule, n in Counter(rules).most_common(MAX_RULES)]
+
+
 def outcome(answer: bytes) -> tuple[list[dict[str, Any]], str]:
     """Return the incidents that an answer names, and the sentence of a refusal."""
     try:
@@ -250,7 +302,8 @@ def outcome(answer: bytes) -> tuple[list[dict[str, Any]], str]:
         return [], ""
     names = [{name: str(item.get(name) or "") for name in NAMED} for item in value]
     return [
-        {**named, "duplicate": bool(item.get("duplicate"))} for named, item in zip(names, value)
+        {**named, "isTo": DUPLICATE if item.get("duplicate") else ENDS if item.get("ended") else ""}
+        for named, item in zip(names, value)
     ], ""
 
 

@@ -30,6 +30,7 @@ SEARCHED_CHARACTERS = 600  # of a body or a raw JSON
 INDEXED_AT_A_TIME = 500
 MAX_DIGITS = 18  # of a number that SQLite accepts
 KINDS = ("2xx", "4xx", "5xx", "duplicate")
+DUPLICATE, REPEATS, ENDS = "duplicate of", "repeats", "ends"  # what an event is to an incident
 
 SCHEMA = """
 create table if not exists request (
@@ -70,8 +71,8 @@ class Recorded:
     body_bytes: int
     answer_headers: Headers
     answer: bytes
-    # Each has its ID, and whether the event had been seen before.
-    incidents: list[tuple[str, bool]] = field(default_factory=list)
+    # Each has its ID, and what the event is to it: empty for the event that created it.
+    incidents: list[tuple[str, str]] = field(default_factory=list)
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -82,7 +83,14 @@ class Recorded:
     @property
     def duplicate(self) -> bool:
         """Whether an event had been seen before."""
-        return any(duplicate for _, duplicate in self.incidents)
+        return any(is_to in (DUPLICATE, REPEATS) for _, is_to in self.incidents)
+
+    @property
+    def is_handshake(self) -> bool:
+        """Whether the request was accepted, and its answer names no event."""
+        names_request = any(name.lower() == "x-request-id" for name, _ in self.answer_headers)
+        is_list = self.answer.lstrip().startswith(b"[")
+        return self.row["status"] == 200 and not names_request and not is_list
 
     @property
     def size(self) -> int:
@@ -121,6 +129,8 @@ class Recorded:
             str(row["status"]),
             row["readAs"],
             row["error"],
+            row.get("handshake", ""),
+            *(ignored["rule"] for ignored in row.get("ignored", ())),
             *names,
         ]
         return searchable(
@@ -314,7 +324,7 @@ class Traffic:
             body_bytes=size,
             answer_headers=[(name, value) for name, value in json.loads(answer_headers)],
             answer=answer,
-            incidents=[(identifier, duplicate) for identifier, duplicate in json.loads(incidents)],
+            incidents=[(identifier, is_to) for identifier, is_to in json.loads(incidents)],
             settings=json.loads(params),
         )
 

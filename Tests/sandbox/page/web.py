@@ -23,20 +23,22 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 import bottle
 
 from ..container import CommandError, ContainerError
-from ..descriptor import CREDENTIALS, TEXT_AREA, DescriptorError, Parameter
+from ..descriptor import CREDENTIALS, DescriptorError, Parameter
 from ..reroute import PREFIX, Exchange, Reroute
-from ..store import Incident
+from ..store import Incident, beside
 from .attempt import Attempt, AttemptError, connected, curl_line, send
 from .examples import examples
-from .form import fields, is_open, label, merged
+from .form import fields, is_open, label, merged, product_urls
 from .masking import HIDDEN, SECRET_TYPES, Secrets
 from .preview import Preview, PreviewError
-from .recorder import OBSERVED_BYTES, Listeners, Monitor, Recorder
+from .recorder import OBSERVED_BYTES, Listeners, Monitor, Recorder, counted
 from .signing import Scheme, value_of
 from .traffic import KINDS, MAX_OPENED, Recorded, Traffic, as_content, is_number
+from .transfer import exported, imported
 
 if TYPE_CHECKING:
     from .. import Sandbox
+    from ..saved import SavedParams
 
 FOLDER = Path(__file__).with_name("static")
 TYPES = {
@@ -71,8 +73,10 @@ COMMENT_SECONDS = 10.0
 START_SECONDS = 5.0  # for a container to listen again
 MAX_LATENCY_MS, MAX_REFUSALS, MAX_STOP_SECONDS = 60_000, 10_000, 60.0
 CALL = "createIncidents"
-UNREAD = {401, 403, 404, 405, 411, 431}  # answers to a request whose body was not read
-OWN_FIELD = "The payload's own field"
+CERTIFICATES = ("certificate", "client_ca")
+NOT_KEPT = "The instance runs with these parameters, but they cannot be kept for the next start"
+# what gave a field, where no parameter did
+GIVEN_BY = {"": "The payload's own field", "usual": "Usual field name"}
 StartResponse = Callable[..., Any]
 
 
@@ -197,7 +201,7 @@ class Page:
         self._sandbox = sandbox
         folder = Path(sandbox.folder)
         kept = (
-            store_file.with_name(f"{store_file.stem}-page.sqlite3")
+            file_of_requests(store_file, sandbox.instance)
             if store_file
             else folder / "page.sqlite3"
         )
@@ -208,11 +212,13 @@ class Page:
         self._learn(sandbox.params)
         self._listeners = Listeners()
         self.traffic = Traffic(kept, sandbox.store)
-        self._recorder = Recorder(self.traffic, sandbox.store, self._secrets, self._listeners)
-        self._monitor = Monitor(self._listeners, self._secrets, self._in_flight, self._state)
         self._preview = Preview(
             sandbox.descriptor.script(), sandbox.interpreter, sandbox.environment, folder
         )
+        self._recorder = Recorder(
+            self.traffic, sandbox.store, self._secrets, self._listeners, self._preview
+        )
+        self._monitor = Monitor(self._listeners, self._secrets, self._in_flight, self._state)
 
         # what serves it
         self._front: Reroute | None = None
@@ -286,12 +292,12 @@ class Page:
         self._recorder.settings = self._mapping(self._sandbox.params)
 
     def _mapping(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the parameters except secrets and those that decide who may send."""
+        """Return the parameters except secrets and certificates."""
         declared = self._sandbox.descriptor.parameters
         plain = {
             name
             for name, known in declared.items()
-            if known.type not in (*SECRET_TYPES, CREDENTIALS, TEXT_AREA)
+            if known.type not in (*SECRET_TYPES, CREDENTIALS) and name not in CERTIFICATES
         }
         return {name: value for name, value in params.items() if name in plain}
 
@@ -304,6 +310,7 @@ class Page:
             "name": sandbox.instance,
             "integration": descriptor.display,
             "url": sandbox.sender_url,
+            "productUrls": product_urls(sandbox.instance),
             "sections": list(descriptor.sections),
             "parameters": fields(descriptor, sandbox.params),
             "description": descriptor.help,
@@ -336,13 +343,45 @@ class Page:
         sandbox = self._sandbox
         with self._restarts:
             params = merged(sandbox.descriptor, sandbox.params, given.get("params"))
-            self._learn(params)
-            self._monitor.report_state()
-            sandbox.restart(params)
-            self._keep_settings()
-            sandbox.await_listening(START_SECONDS)
-            self._monitor.report_state()
+            before = sandbox.params
+            self._restart(params)
+            self._keep(lambda saved: saved.update(before, params, sandbox.defaults))
         return {"ok": True}
+
+    def set_defaults(self) -> dict[str, Any]:
+        """Restart the container with the descriptor's defaults, and forget what was saved."""
+        with self._restarts:
+            self._restart(dict(self._sandbox.defaults))
+            self._keep(lambda saved: saved.forget())
+        return {"ok": True}
+
+    def export(self) -> dict[str, str]:
+        """Return the parameters that differ from their defaults, as texts to copy."""
+        sandbox = self._sandbox
+        return exported(sandbox.descriptor, sandbox.params, sandbox.defaults)
+
+    def import_(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Restart the container with the parameters of a text, or change nothing."""
+        sandbox = self._sandbox
+        params = imported(sandbox.descriptor, sandbox.params, given.get("text"))
+        self.save({"params": params})
+        return {"ok": True, "parameters": len(params)}
+
+    def _keep(self, keep: Callable[["SavedParams"], None]) -> None:
+        """Change what is saved for the next start, if anything is kept between runs."""
+        try:
+            if self._sandbox.saved:
+                keep(self._sandbox.saved)
+        except OSError as error:
+            raise Refusal(500, f"{NOT_KEPT}: {error}.") from error
+
+    def _restart(self, params: dict[str, Any]) -> None:
+        self._learn(params)
+        self._monitor.report_state()
+        self._sandbox.restart(params)
+        self._keep_settings()
+        self._sandbox.await_listening(START_SECONDS)
+        self._monitor.report_state()
 
     # ---- sending
 
@@ -488,8 +527,8 @@ class Page:
 
     def _incidents_of(self, old: Recorded) -> list[dict[str, Any]]:
         shown = [
-            (int(number), duplicate)
-            for number, duplicate in old.incidents[:MAX_OPENED]
+            (int(number), is_to)
+            for number, is_to in old.incidents[:MAX_OPENED]
             if is_number(number)
         ]
         stored = {
@@ -501,9 +540,9 @@ class Page:
         return [
             {
                 **self._shown(stored[number], made[place] if same_order else {}),
-                "duplicate": duplicate,
+                "isTo": is_to,
             }
-            for place, (number, duplicate) in enumerate(shown)
+            for place, (number, is_to) in enumerate(shown)
             if number in stored
         ]
 
@@ -536,7 +575,7 @@ class Page:
         }
         return {
             **shown,
-            "duplicate": False,
+            "isTo": "",
             "fields": stored,
             "raw": raw,
             "recognizedAs": made.get("recognizedAs"),
@@ -545,7 +584,8 @@ class Page:
 
     def _source(self, where: Mapping[str, str]) -> dict[str, str]:
         parameter: Parameter | None = self._sandbox.descriptor.parameters.get(where["parameter"])
-        return {**where, "display": label(parameter) if parameter else OWN_FIELD}
+        name = where["parameter"]
+        return {**where, "display": label(parameter) if parameter else GIVEN_BY.get(name, name)}
 
     def incidents(self, before: int, limit: int, words: str) -> dict[str, Any]:
         """Return a page of the incidents, newest first."""
@@ -589,10 +629,11 @@ class Page:
         return {"samples": self._secrets.hide(samples[::-1]), "hint": hint}
 
     def preview(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what the last requests would have become with other parameters."""
+        """Return what the last accepted requests would have become with other parameters."""
         sandbox = self._sandbox
         params = merged(sandbox.descriptor, sandbox.params, given.get("params") or {})
-        numbers = [row["id"] for row in self.traffic.requests(MAX_NUMBER, PREVIEWED, "", "").rows]
+        found = self.traffic.requests(MAX_NUMBER, PREVIEWED, "", "2xx")
+        numbers = [row["id"] for row in found.rows]
         kept = [(number, old) for number in numbers if (old := self.traffic.request(number))]
         try:
             made = self._preview.incidents(params, [old for _, old in kept])
@@ -607,24 +648,29 @@ class Page:
     def _previewed(self, number: int, old: Recorded, found: Mapping[str, Any]) -> dict[str, Any]:
         error = found["error"]
         incidents: list[Any] = found["incidents"][:MAX_OPENED]
-        if old.row["status"] in UNREAD:
-            incidents, error = [], old.row["error"]
-        elif old.row["status"] == 200 and not is_answer_to_an_event(old):
-            incidents, error = (
-                [],
-                "The request was a handshake or a probe, which does not become an incident.",
-            )
+        if old.is_handshake:
+            asked = old.row.get("handshake") or "A handshake or a probe"
+            incidents, error = [], f"{asked}, which does not become an incident."
         elif old.body_bytes > len(old.body):
             incidents, error = [], "The body is longer than what is kept of it."
-        names = ("name", "type", "severity", "occurred", "duplicationKey", "recognizedAs")
         shown = [
             {
-                **{name: made.get(name) for name in names},
+                **made,
                 "sources": {key: self._source(at) for key, at in made["sources"].items()},
             }
             for made in incidents
         ]
-        return dict(self._secrets.hide({"id": number, "incidents": shown, "error": error}))
+        shown_request = {"id": number, "time": old.row["time"], "incidents": shown, "error": error}
+        return dict(self._secrets.hide({**shown_request, "ignored": counted(found["ignored"])}))
+
+    def sample(self, number: int) -> dict[str, Any]:
+        """Return a request as the paths of parameters see it."""
+        old = self._opened(number)
+        try:
+            found = self._preview.sample({**self._sandbox.params, "events_path": ""}, old)
+        except PreviewError as error:
+            raise Refusal(502, str(error)) from error
+        return dict(self._secrets.hide(found))
 
     # ---- health
 
@@ -694,6 +740,22 @@ class Page:
                 yield f"event: {event.name}\ndata: {data}\n\n".encode()
 
 
+def file_of_requests(store: Path, instance: str) -> Path:
+    """Return the file of an instance's requests.
+
+    The first instance takes over the file of an older sandbox, which had one for all instances.
+    """
+    path, old = (
+        beside(store, instance, "page.sqlite3"),
+        store.with_name(f"{store.stem}-page.sqlite3"),
+    )
+    if not path.exists():
+        for ending in ("-wal", "-shm", ""):
+            with contextlib.suppress(FileNotFoundError):
+                Path(f"{old}{ending}").rename(f"{path}{ending}")
+    return path
+
+
 # ---- API calls
 
 
@@ -708,12 +770,6 @@ def open_alerts(context: Any) -> list[dict[str, str]]:
         if isinstance(row, list) and len(row) > 6 and row[6] == OPEN_STATE
     ]
     return found[: -MAX_ALERTS - 1 : -1]
-
-
-def is_answer_to_an_event(old: Recorded) -> bool:
-    """Return whether a request that was accepted is no handshake: its answer names what it made."""
-    named = any(name.lower() == "x-request-id" for name, _ in old.answer_headers)
-    return named or old.answer.lstrip().startswith(b"[")
 
 
 def ignored_events(context: Any) -> list[dict[str, Any]]:
@@ -827,6 +883,9 @@ def routes(page: Page) -> Application:
     calls: list[tuple[str, str, Callable[..., Any]]] = [
         ("GET", "/api/instance", page.instance),
         ("POST", "/api/instance", lambda: page.save(call_object())),
+        ("POST", "/api/instance/reset", page.set_defaults),
+        ("GET", "/api/instance/export", page.export),
+        ("POST", "/api/instance/import", lambda: page.import_(call_object())),
         ("POST", "/api/instance/test", lambda: page.test(call_object())),
         ("GET", "/api/examples", page.examples),
         ("POST", "/api/send", lambda: page.send(page.attempt(call_body()))),
@@ -835,6 +894,7 @@ def routes(page: Page) -> Application:
         ("GET", "/api/requests/<number:int>", page.request),
         ("POST", "/api/requests/<number:int>/send", page.again),
         ("POST", "/api/requests/<number:int>/end", page.end),
+        ("GET", "/api/requests/<number:int>/sample", page.sample),
         ("GET", "/api/incidents", lambda: page.incidents(*listed()[:3])),
         ("GET", "/api/incidents/<number:int>", page.incident),
         ("POST", "/api/samples", page.samples),

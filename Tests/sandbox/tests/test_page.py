@@ -3,20 +3,18 @@
 import json
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
-from selenium.webdriver import Chrome
 from selenium.webdriver.common.keys import Keys
 
 from Tests.sandbox import Sandbox
-from Tests.sandbox.tests.browser import Page, chromium
+from Tests.sandbox.tests.browser import Page
 
 HERE = Path(__file__).parent
-Make = Callable[..., Sandbox]
 Open = Callable[..., tuple[Page, Sandbox]]
 VIEWS = (
     "instance",
@@ -38,33 +36,12 @@ ALERTS = {
     "receiver": "soc",
     "alerts": [{"labels": {"alertname": "A", "severity": "high"}}, {"labels": {"alertname": "B"}}],
 }
-
-
-@pytest.fixture(scope="module")
-def driver() -> Iterator[Chrome]:
-    with chromium() as started:
-        yield started
-
-
-@pytest.fixture
-def open_page(driver: Chrome, make_sandbox: Make) -> Iterator[Open]:
-    """Return a function that opens a sandbox's page; the browser's console must stay empty."""
-    opened: list[Page] = []
-
-    def start(params: dict[str, Any] | None = None, **arguments: Any) -> tuple[Page, Sandbox]:
-        sandbox = make_sandbox(params, page=True, **arguments)
-        page = Page(driver, sandbox.page_url)
-        page.resize(1280, 860)
-        page.console()
-        opened.append(page)
-        return page, sandbox
-
-    yield start
-    for page in opened:
-        assert page.console() == [], (
-            "the browser complains, of a breach of the content security policy or an error"
-        )
-        driver.get("about:blank")
+FIRING = {
+    "status": "firing",
+    "labels": {"alertname": "A"},
+    "startsAt": "2024-05-01T12:00:00Z",
+    "fingerprint": "c0ffee",
+}
 
 
 def post_json(sandbox: Sandbox, value: Any, **arguments: Any) -> requests.Response:
@@ -192,6 +169,7 @@ def test_requests_are_searched_filtered_and_loaded_page_by_page(open_page: Open)
     page.until(lambda: len(page.all("#rows a")) == 1, "the refused request")
     page.shows("400", "#rows")
     page.click("button", "Forget all")
+    page.click("dialog button", "Forget all")
     page.click("#filter option[value='all']")
     page.shows("No requests yet")
     assert sandbox.incidents() == []
@@ -219,6 +197,32 @@ def test_incidents_are_listed_opened_and_lead_to_their_request(
     page.shows("its request is not kept", "#detail")
     page.shows("true", "#detail .tree")
     assert page.script("return window.mark") == "not loaded again"
+
+
+def test_a_request_says_what_became_of_it_and_leads_to_the_first_incident(open_page: Open) -> None:
+    page, sandbox = open_page({"duplication_key": "title", "ignore_when": "level=P5"})
+    page.open("requests")
+    ended = {"groupLabels": {}, "alerts": [{**FIRING, "status": "resolved"}]}
+    bodies: list[Any] = [
+        *(ALERT, ALERT, {"groupLabels": {}, "alerts": [FIRING]}, ended),
+        *({"level": "P5"}, {"challenge": "3eZbrw1a"}),
+    ]
+    for body in bodies:
+        post_json(sandbox, body)
+    for number, text in (
+        *((2, "duplicate of #1"), (4, "ends #2"), (5, "ignored: level=P5")),
+        (6, "monday.com's handshake"),
+    ):
+        page.shows(text, row(page, number))
+    page.click(row(page, 5))
+    page.shows("1 event ignored by the rule level=P5 of Ignore events where.", "#detail")
+    page.click(row(page, 6))
+    page.shows("monday.com's handshake, answered. No incident was created.", "#detail")
+    page.click(row(page, 2))
+    page.click("#detail a", "duplicate of #1")
+    page.shows("Incident 1", "#detail-title")
+    page.click("#detail a", "Open request 1")
+    page.shows("Request 1", "#detail-title")
 
 
 # ---- Instance
@@ -266,10 +270,8 @@ def test_the_form_has_every_parameter_and_saves_what_is_typed(open_page: Open) -
 def test_a_click_on_a_value_maps_it_and_the_last_requests_show_it_at_once(open_page: Open) -> None:
     page, sandbox = open_page({"store_samples": False})
     page.open("mapping")
-    page.click("button", "Turn samples on & restart")
-    page.shows("Samples are kept from now on.")
+    page.shows("No accepted requests yet")
     post_json(sandbox, ALERT)
-    page.click("#fetch")
     page.click('.pick[data-path="rule.name"]')
     page.shows("Disk usage", "#preview")
     page.click("#goal-severity_from")
@@ -278,7 +280,11 @@ def test_a_click_on_a_value_maps_it_and_the_last_requests_show_it_at_once(open_p
     assert page.script("return document.activeElement.dataset.path") == "level", (
         "the focus stays where it was"
     )
-    assert [one.text for one in page.all("#samples .use")] == ["Severity from", "Incident name"]
+    wanted = ["Severity from", "Incident name"]
+    page.until(
+        lambda: [one.text for one in page.all("#samples .uses > *")] == wanted,
+        "a mark at each value that a parameter uses",
+    )
     page.click("#goal-duplication_key")
     page.click('.pick[data-path="title"]')
     page.click("label", "Add to the existing paths")
@@ -293,6 +299,25 @@ def test_a_click_on_a_value_maps_it_and_the_last_requests_show_it_at_once(open_p
     first, second = sandbox.incidents()
     assert first["name"] != second["name"] == "Disk usage"
     assert second["severity"] == 4
+
+
+def test_stored_samples_can_be_chosen_too(open_page: Open) -> None:
+    page, sandbox = open_page()
+    post_json(sandbox, {"title": "before"})
+    page.open("mapping")
+    page.find('.pick[data-path="title"]')
+    page.click("#fetch")
+    page.click("button", "Turn samples on & restart")
+    page.shows("Samples are kept from now on.")
+    post_json(sandbox, ALERT)
+    page.click("#fetch")
+    page.click('.pick[data-path="rule.name"]')
+    chosen = page.find("#sample").get_attribute("value")
+    assert chosen == "sample-0"
+    page.click("#sample option[value='request-1']")
+    page.shows('"before"', "#samples")
+    page.click("#sample option[value='sample-0']")
+    page.shows('"Disk usage"', "#samples")
 
 
 def test_paths_are_seen_from_one_event_once_its_array_is_chosen(open_page: Open) -> None:
@@ -325,7 +350,15 @@ def test_the_page_shows_who_was_recognized_and_which_path_gave_the_name(open_pag
         "Recognized as Prometheus Alertmanager, Grafana Alerting; name from labels.alertname",
         "#preview",
     )
-    page.shows("Not recognized", "#preview")
+    page.shows("Not recognized; name from the usual field title", "#preview")
+    assert [one.text for one in page.all("#samples .uses > *")] == ["Name"], "of the last request"
+    page.click("#sample option[value='request-1']")
+    page.shows("Read from", "#samples")
+    page.shows("status=resolved", "#samples")
+    page.click('button[aria-label^="Override the name"]')
+    page.click('.pick[data-path="labels.severity"]')
+    page.shows("Overridden by Incident name: labels.severity", "#samples")
+    page.until(lambda: "high" in [one.text for one in page.all("#preview strong")], "the label")
     page.open("requests/1")
     page.shows("Recognized as Prometheus Alertmanager, Grafana Alerting", "#detail")
 
@@ -456,38 +489,6 @@ def settle(page: Page, view: str) -> None:
         page.find("#preview .become")
 
 
-@pytest.fixture(scope="module")
-def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Return axe-core's source, as npm installs it by the lock file next to this test."""
-    npm = shutil.which("npm")
-    if npm is None:
-        pytest.skip(
-            "npm is not installed (Debian: apt-get install npm), "
-            "so axe-core did not check the page's accessibility."
-        )
-    folder = tmp_path_factory.mktemp("axe")
-    for name in ("package.json", "package-lock.json"):
-        shutil.copy(HERE / name, folder)
-    command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-    done = subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, timeout=300, check=False
-    )
-    if done.returncode:
-        pytest.skip(
-            "npm could not install axe-core, so the page's accessibility was not checked: "
-            f"{done.stderr.strip()[-300:]}"
-        )
-    return (folder / "node_modules/axe-core/axe.min.js").read_text(encoding="utf-8")
-
-
-AXE = """
-const done = arguments[0];
-axe.run(document, {resultTypes: ['violations']}).then((result) => done(
-  result.violations.map((one) =>
-    [one.id, one.nodes.map((node) => [String(node.target), node.failureSummary])])));
-"""
-
-
 @pytest.mark.parametrize(("theme", "width"), [("dark", 1280), ("light", 360)])
 def test_axe_finds_nothing_in_any_view(open_page: Open, axe: str, theme: str, width: int) -> None:
     page, _ = furnished(open_page)
@@ -496,8 +497,7 @@ def test_axe_finds_nothing_in_any_view(open_page: Open, axe: str, theme: str, wi
         page.open(view)
         settle(page, view)
         page.unfold()
-        page.script(axe)
-        assert page.driver.execute_async_script(AXE) == [], f"{view}, {theme}, {width} px"
+        assert page.violations(axe) == [], f"{view}, {theme}, {width} px"
 
 
 def test_the_theme_follows_the_system_until_it_is_switched_and_is_kept(open_page: Open) -> None:

@@ -1,5 +1,9 @@
 """Samples, and what requests would have become with other parameters."""
 
+from typing import Any
+
+import pytest
+
 from Tests.end_to_end.sender import PACK, await_that
 from Tests.sandbox.tests.page_api import JSON, SECONDS, Api, paged
 
@@ -35,10 +39,9 @@ def test_a_preview_shows_what_the_last_requests_would_have_become(fresh: Api) ->
         "events_path": "alerts",
     }
     made = fresh.post("/api/preview", {"params": params})["requests"]
-    assert [request["id"] for request in made] == [4, 3, 2, 1]
-    handshake, unsigned, several, alert = made
-    assert "does not become an incident" in handshake["error"]
-    assert (unsigned["incidents"], "signature" in unsigned["error"]) == ([], True)
+    assert [request["id"] for request in made] == [4, 2, 1], "a refused request is left out"
+    handshake, several, alert = made
+    assert handshake["error"] == "monday.com's handshake, which does not become an incident."
     assert [incident["name"] for incident in several["incidents"]] == [
         "Generic webhook triggered incident"
     ] * 2
@@ -56,16 +59,15 @@ def test_a_preview_shows_what_the_last_requests_would_have_become(fresh: Api) ->
     }
     [wrong] = fresh.post("/api/preview", {"params": {"name_from": "a..b"}})["requests"][-1:]
     assert "'a..b' is not a path" in wrong["error"]
-    assert (
-        fresh.post("/api/preview", {"params": {}})["requests"][-1]["incidents"][0]["sources"] == {}
-    )
+    [off] = fresh.post("/api/preview", {"params": {"recognize": "off"}})["requests"][-1:]
+    assert off["incidents"][0]["sources"] == {}
     assert "no parameter" in fresh.refused("/api/preview", {"params": {"nosuch": ""}})
     assert fresh.sandbox.calls["createIncidents"] == before
     assert fresh.get("/api/requests")["total"] == 4
 
 
 RECOGNIZED = "known senders and usual field names"
-ALERTMANAGER = {
+ALERTMANAGER: dict[str, Any] = {
     "receiver": "soc",
     "groupLabels": {"alertname": "DiskFull"},
     "alerts": [
@@ -85,6 +87,10 @@ CODE_SCANNING = {
         "rule": {"description": "SQL injection", "security_severity_level": "high"},
     },
 }
+
+
+def usual(path: str) -> dict[str, str]:
+    return {"parameter": "usual", "display": "Usual field name", "path": path}
 
 
 def by_row(path: str) -> dict[str, str]:
@@ -117,8 +123,13 @@ def test_a_preview_shows_who_was_recognized_and_the_paths_of_the_row() -> None:
             "repository.full_name, alert.rule.description"
         )
         assert (unknown[0]["name"], unknown[0]["recognizedAs"]) == ("Disk full", "")
-        assert unknown[0]["sources"] == {}, "a usual field name gave the name, not the field `name`"
+        assert unknown[0]["sources"] == {"name": usual("title")}, "not the field `name`"
         assert native[0]["recognizedAs"] is None
+        assert "row" not in native[0] and "row" not in unknown[0]
+        assert {name: github[0]["row"][name] for name in ("severity", "occurred")} == {
+            "severity": "alert.rule.security_severity_level, alert.rule.severity",
+            "occurred": "alert.created_at, alert.updated_at",
+        }
         [opened] = api.row(sent["requestId"])["incidents"]
         assert opened["recognizedAs"] == "GitHub code scanning alert"
         assert opened["sources"]["severity"] == by_row("alert.rule.security_severity_level")
@@ -137,3 +148,74 @@ def test_a_parameter_that_is_set_stays_the_source_and_off_recognizes_nobody() ->
         [request] = api.post("/api/preview", {"params": {"recognize": "off"}})["requests"]
         [whole] = request["incidents"]
         assert (whole["recognizedAs"], whole["sources"]) == (None, {})
+
+
+def test_a_preview_says_what_identifies_an_alert_and_whether_it_is_open(fresh: Api) -> None:
+    alert = {**ALERTMANAGER["alerts"][0], "fingerprint": "c0ffee", "status": "resolved"}
+    fresh.send({**ALERTMANAGER, "alerts": [alert, ALERTMANAGER["alerts"][1]]})
+    [request] = fresh.post("/api/preview", {"params": {}})["requests"]
+    ended, started = request["incidents"]
+    assert (ended["identity"], ended["status"]) == ("alertmanager:c0ffee", "closed")
+    assert started["status"] == "open"
+    assert ended["row"]["closed"] == "status=resolved"
+
+
+@pytest.mark.parametrize(
+    ("body", "sources"),
+    [
+        (
+            {"data": {"alertName": " Port scan on db1 ", "level": "high"}, "id": 5},
+            {"name": usual("data.alertName"), "severity": usual("data.level")},
+        ),
+        (
+            {"event": {"severity": {"name": "low"}, "created_at": "2024-05-01T12:00:00Z"}},
+            {"severity": usual("event.severity"), "occurred": usual("event.created_at")},
+        ),
+        ({"message": "login", "subject": "Login from 192.0.2.7"}, {"name": usual("subject")}),
+        ({"anything": "Port scan"}, {}),
+    ],
+)
+def test_a_guessed_field_says_which_usual_name_gave_it(
+    fresh: Api, body: dict[str, Any], sources: dict[str, Any]
+) -> None:
+    sent = fresh.send(body)
+    [request] = fresh.post("/api/preview", {"params": {}})["requests"]
+    [made] = request["incidents"]
+    assert (made["recognizedAs"], made["sources"]) == ("", sources)
+    assert fresh.row(sent["requestId"])["incidents"][0]["sources"] == sources
+
+
+def test_xml_of_an_unknown_sender_says_which_element_gave_its_name(fresh: Api) -> None:
+    text = "<alert><title>Port scan on db1</title></alert>"
+    fresh.send(text, headers={"Content-Type": "application/xml"})
+    [request] = fresh.post("/api/preview", {"params": {}})["requests"]
+    [made] = request["incidents"]
+    assert made["name"] == "Port scan on db1"
+    assert made["sources"] == {"name": usual("xml.alert.title")}
+
+
+def test_a_preview_leaves_ignored_events_out_and_names_the_rule(fresh: Api) -> None:
+    fresh.send([{"title": "first", "kind": "test"}, {"title": "second"}])
+    params = {"ignore_when": "kind=test"}
+    [request] = fresh.post("/api/preview", {"params": params})["requests"]
+    assert request["ignored"] == [{"rule": "kind=test", "count": 1}]
+    [made] = request["incidents"]
+    assert (made["name"], made["sources"]) == ("second", {"name": usual("title")})
+
+
+def test_a_request_is_a_sample_though_none_is_stored(fresh: Api) -> None:
+    sent = fresh.send(ALERTMANAGER, path="/soc?team=a")
+    found = fresh.get(f"/api/requests/{sent['requestId']}/sample")
+    assert (found["events"], found["items"]) == ("alerts", 1)
+    raw = found["raw"]
+    assert raw["alerts"] == ALERTMANAGER["alerts"]
+    assert (raw["query"], raw["path"]) == ({"team": "a"}, "/soc")
+    assert raw["headers"]["content-type"] == "application/json"
+    assert "x-hub-signature-256" not in raw["headers"]
+    several = fresh.send([{"headers": "its own"}, {"n": 2}])
+    found = fresh.get(f"/api/requests/{several['requestId']}/sample")
+    assert (found["raw"]["headers"], found["items"], found["events"]) == ("its own", 2, "")
+    assert "no request 99" in fresh.refused("/api/requests/99/sample", status=404, method="GET")
+    nothing = fresh.send("", headers={"Content-Type": "text/plain"})
+    assert nothing["status"] == 400
+    fresh.refused(f"/api/requests/{nothing['requestId']}/sample", status=502, method="GET")

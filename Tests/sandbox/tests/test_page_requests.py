@@ -3,6 +3,8 @@
 import base64
 import json
 import re
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -16,6 +18,13 @@ from Tests.sandbox.tests.page_api import (
     credentials,
     paged,
 )
+
+
+@pytest.fixture(scope="module")
+def open_api() -> Iterator[Api]:
+    """Return the page of an instance without credentials."""
+    with paged() as found:
+        yield found
 
 
 def test_requests_are_listed_newest_first_in_pages_with_filters(fresh: Api) -> None:
@@ -37,7 +46,7 @@ def test_requests_are_listed_newest_first_in_pages_with_filters(fresh: Api) -> N
         "127.0.0.1",
     )
     assert row["incidents"] == [
-        {"id": row["incidents"][0]["id"], "name": "disk d4 full", "type": "", "duplicate": False}
+        {"id": row["incidents"][0]["id"], "name": "disk d4 full", "type": "", "isTo": ""}
     ]
     assert (row["incidentCount"], row["error"]) == (1, "")
     assert row["milliseconds"] > 0
@@ -100,11 +109,11 @@ def test_an_opened_request_shows_what_arrived_and_what_became_of_it() -> None:
         assert (opened["answer"]["status"], opened["answer"]["body"]) == (200, sent["body"])
         assert ["Content-Type", "application/json"] in opened["answer"]["headers"]
         first, second = opened["incidents"]
-        assert (first["name"], first["severity"], first["type"], first["duplicate"]) == (
+        assert (first["name"], first["severity"], first["type"], first["isTo"]) == (
             "Disk full on db1",
             3,
             "Storage",
-            False,
+            "",
         )
         assert first["occurred"] == first["fields"]["occurred"] == "2024-05-01T12:00:00Z"
         assert first["raw"]["alert"] == event["alert"]
@@ -136,10 +145,105 @@ def test_an_opened_request_shows_what_arrived_and_what_became_of_it() -> None:
         assert api.row(sent["requestId"])["incidents"][0]["sources"] == first["sources"]
         again = api.post(f"/api/requests/{sent['requestId']}/send")
         assert [item.get("duplicate", False) for item in json.loads(again["body"])] == [True, False]
-        assert api.row(again["requestId"])["incidents"][0]["duplicate"] is True
+        assert api.row(again["requestId"])["incidents"][0]["isTo"] == "duplicate of"
         assert [row["id"] for row in api.get("/api/requests?status=duplicate")["requests"]] == [
             again["requestId"]
         ]
+
+
+ALERT = {
+    "status": "firing",
+    "labels": {"alertname": "DiskFull"},
+    "startsAt": "2024-05-01T12:00:00Z",
+    "fingerprint": "c0ffee",
+}
+ENDED = {**ALERT, "status": "resolved"}
+
+
+def alerts(*elements: dict[str, Any]) -> dict[str, Any]:
+    return {"receiver": "soc", "groupLabels": {}, "alerts": list(elements)}
+
+
+def test_a_row_says_what_became_of_an_event_without_an_incident_of_its_own() -> None:
+    rules = "kind=test\nkind=drill, level!=high"
+    with paged({"duplication_key": "key", "ignore_when": rules}) as api:
+        other = {**ALERT, "fingerprint": "b0b", "startsAt": "2024-05-01T13:00:00Z"}
+        bodies: list[Any] = [
+            {"key": "k1"},
+            {"key": "k1"},
+            alerts(ALERT),
+            alerts(ALERT, other, other),
+            alerts(ENDED),
+            {"kind": "test"},
+            [{"kind": "drill"}, {"kind": "real", "key": "k1"}, {"kind": "test"}, {"kind": "Test"}],
+            {"challenge": "3eZbrw1a"},
+            {"type": "url_verification", "challenge": "3eZbrw1a", "token": "t"},
+        ]
+        sent = [api.send(body)["requestId"] for body in bodies]
+        got = ask(api.port, "GET", f"{INSTANCE}/health")
+        assert got[0] == 200
+        listed = await_that(
+            lambda: len(rows := api.get("/api/requests")["requests"]) == 10 and rows, SECONDS
+        )
+        rows = listed[::-1]
+        assert [[(one["isTo"], one["id"]) for one in row["incidents"]] for row in rows] == [
+            [("", "1")],
+            [("duplicate of", "1")],
+            [("", "2")],
+            [("repeats", "2"), ("", "3"), ("repeats", "3")],
+            [("ends", "2")],
+            [],
+            [("duplicate of", "1")],
+            *([], [], []),
+        ]
+        drill, test = "kind=drill, level!=high", "kind=test"
+        assert [row["ignored"] for row in rows[5:]] == [
+            [{"rule": test, "count": 1}],
+            [{"rule": test, "count": 2}, {"rule": drill, "count": 1}],
+            *([], [], []),
+        ]
+        handshakes = ["monday.com's handshake", "Slack's handshake", ""]
+        assert [row["handshake"] for row in rows] == [*([""] * 7), *handshakes]
+        opened = api.row(sent[4])
+        assert [(one["isTo"], one["id"]) for one in opened["incidents"]] == [("ends", "2")]
+        for query, numbers in (
+            ("status=duplicate", [sent[6], sent[3], sent[1]]),
+            ("q=handshake", [sent[8], sent[7]]),
+            ("q=drill", [sent[6]]),
+        ):
+            found = api.get(f"/api/requests?{query}")["requests"]
+            assert [row["id"] for row in found] == numbers, query
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "body", "wanted"),
+    [
+        ("GET", "?challenge=abc", {}, "", "Dropbox's handshake"),
+        ("GET", "", {"X-Okta-Verification-Challenge": "abc"}, "", "Okta's handshake"),
+        ("GET", "?ssl_check=1", {}, "", "Slack's SSL check"),
+        ("HEAD", "", {}, "", "URL check"),
+        ("OPTIONS", "", {"WebHook-Request-Origin": "e.example.com"}, "", "CloudEvents's handshake"),
+        ("POST", "?validationToken=abc", JSON, "", "Microsoft Graph's handshake"),
+        ("POST", "", {"X-Hook-Secret": "0123456789abcdef"}, "{}", "Asana's handshake"),
+        (
+            *("POST", "", {**JSON, "X-GitHub-Event": "ping"}),
+            *('{"zen":"z","hook_id":1}', "GitHub's handshake"),
+        ),
+    ],
+)
+def test_a_handshake_is_called_by_its_vendor(
+    open_api: Api, method: str, path: str, headers: dict[str, str], body: str, wanted: str
+) -> None:
+    sent = open_api.send(body, method=method, path=path, headers=headers, sign=False)
+    assert open_api.row(sent["requestId"])["handshake"] == wanted, sent
+
+
+def test_a_signed_handshake_is_called_by_its_vendor_too() -> None:
+    with paged(credentials("_zoom", "zoom-secret")) as api:
+        asked = {"event": "endpoint.url_validation", "payload": {"plainToken": "abc"}}
+        assert api.row(api.send(asked)["requestId"])["handshake"] == "Zoom's handshake"
+        assert api.send(asked, sign=False)["status"] == 401
+        assert api.get("/api/requests")["requests"][0]["handshake"] == ""
 
 
 def test_an_event_in_the_native_format_names_its_own_fields(fresh: Api) -> None:

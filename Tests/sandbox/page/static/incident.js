@@ -42,7 +42,9 @@ export function incidentCard(incident, { level = 4, open = true } = {}) {
         { class: "tags" },
         severityTag(incident.severity),
         incident.type ? h("span", { class: "tag" }, incident.type) : null,
-        incident.duplicate ? h("span", { class: "tag strong" }, "duplicate") : null,
+        incident.isTo
+          ? h("a", { class: "tag strong", href: `#/requests/incident-${incident.id}` }, `${incident.isTo} #${incident.id}`)
+          : null,
         incident.fields?.status === CLOSED ? h("span", { class: "tag strong" }, "closed") : null,
       ),
     ),
@@ -138,15 +140,15 @@ export function sourceText(source) {
   return [source.display, source.path ? [": ", h("code", {}, source.path)] : null];
 }
 
-/** Return whose an incident is, and the path that gave its name; null if nobody was to be recognized. */
+/** Return which sender's an incident is, and the path that gave its name; null if nobody was to be recognized. */
 export function recognition({ recognizedAs, sources }) {
   if (typeof recognizedAs !== "string") return null;
-  const name = sources?.name?.parameter === "recognize" ? sources.name.path : "";
+  const gave = { recognize: "name from ", usual: "name from the usual field " }[sources?.name?.parameter];
   return h(
     "p",
     { class: "muted" },
     recognizedAs ? `Recognized as ${recognizedAs}` : "Not recognized",
-    name ? ["; name from ", h("code", {}, name)] : null,
+    gave ? ["; ", gave, h("code", {}, sources.name.path)] : null,
   );
 }
 
@@ -255,15 +257,47 @@ export function incidentRow(row) {
   );
 }
 
+/** Return by which rules events of a request were ignored, empty if none was. */
+function ignoredText({ ignored = [] }) {
+  const rules = ignored.map(({ rule, count: events }) => (events > 1 ? `${rule} (${count(events, "event")})` : rule));
+  return rules.length ? `ignored: ${rules.join("; ")}` : "";
+}
+
+/** Return how many events of a request each rule ignored. */
+export function ignoredRules({ ignored = [] }) {
+  return ignored.map(({ rule, count: events }) =>
+    h("p", { class: "hint" }, `${count(events, "event")} ignored by the rule `, h("code", {}, rule), " of Ignore events where."),
+  );
+}
+
+/** Return why a request created no incident, or not one for each of its events; null if there is nothing to say. */
+export function withoutIncident({ incidents, handshake, ignored, error, answer }) {
+  const rules = ignoredRules({ ignored });
+  if (incidents.length) return rules;
+  const isDropped = !error && !rules.length && answer.body.trim() === "[]";
+  return [
+    h(
+      "p",
+      { class: "hint" },
+      handshake ? h("span", {}, h("strong", {}, handshake), ", answered. ") : null,
+      "No incident was created.",
+      isDropped ? " A pre-processing rule dropped it." : null,
+    ),
+    rules,
+  ];
+}
+
 /** Return a row of the list of requests as a link. */
 export function requestRow(row) {
   const names = row.incidents.map((incident) => incident.name).join(", ");
   const more = row.incidentCount - row.incidents.length;
-  const became = row.error || (row.incidentCount ? names + (more > 0 ? ` and ${more} more` : "") : "no incident");
-  const duplicate = row.incidents.length > 0 && row.incidents.every((incident) => incident.duplicate);
+  const ignored = row.incidentCount ? "" : ignoredText(row);
+  const none = row.handshake || ignored || "no incident";
+  const became = row.error || (row.incidentCount ? names + (more > 0 ? ` and ${more} more` : "") : none);
   const notes = [
+    ...(more > 0 ? [] : row.incidents.filter(({ isTo }) => isTo).map(({ isTo, id }) => `${isTo} #${id}`)),
     row.incidentCount > 1 ? count(row.incidentCount, "incident") : "",
-    duplicate ? "duplicate" : "",
+    row.incidentCount ? ignoredText(row) : "",
     row.readAs === "JSON" ? "" : row.readAs,
   ];
   return h(

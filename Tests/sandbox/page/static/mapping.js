@@ -1,7 +1,7 @@
 /* Mapping: a click on a value in a sample puts its path into a parameter, and the last requests show the change. */
 
 import { get, post } from "./api.js";
-import { recognition, severityTag, sourceText } from "./incident.js";
+import { ignoredRules, recognition, severityTag, sourceText } from "./incident.js";
 import { announce, busy, button, clock, count, debounced, fill, h, messagePlace, panel, showMessage, throttled } from "./dom.js";
 import { tree } from "./tree.js";
 
@@ -18,7 +18,7 @@ const AGAIN_MS = 2500;
 export function mappingView(section, app) {
   const form = mappingForm(app, changed);
   const samples = samplePanel(app, form);
-  const preview = previewPanel(app, form);
+  const preview = previewPanel(app, form, samples.update);
   function changed() {
     samples.draw();
     preview.refresh();
@@ -27,8 +27,8 @@ export function mappingView(section, app) {
     h("div", { class: "two-panes" }, samples.element, h("div", { class: "side" }, form.element, preview.element)),
   );
   return () => {
+    samples.showNewest();
     preview.refresh();
-    samples.firstTime();
   };
 }
 
@@ -84,6 +84,8 @@ function mappingForm(app, changed) {
 
   function choose(name) {
     goal = name;
+    document.getElementById(`goal-${name}`).checked = true;
+    announce(`The next click on a value sets ${app.parameter(name).display}`);
     changed();
   }
 
@@ -126,7 +128,7 @@ function mappingForm(app, changed) {
   const element = panel(
     "Parameters",
     { id: "map-parameters" },
-    h("p", { class: "hint" }, "Choose a parameter, then click a value in a sample."),
+    h("p", { class: "hint" }, "Choose a parameter, then click a value of the event."),
     rows,
     h(
       "div",
@@ -144,7 +146,7 @@ function mappingForm(app, changed) {
       .map((name) => app.parameter(name).display);
   }
 
-  return { element, pick, uses, changes: changesNow, goal: () => goal, value: (name) => inputs.get(name)?.value ?? "" };
+  return { element, pick, choose, uses, changes: changesNow, goal: () => goal, value: (name) => inputs.get(name)?.value ?? "" };
 }
 
 /** Return the paths in a parameter's text: those in braces if there are any. */
@@ -153,23 +155,64 @@ function pathsIn(text) {
   return (braces.length ? braces.join(",") : text).split(/[,+]/).map((path) => path.trim());
 }
 
-// ---- the samples
+// ---- the event: one of the last requests, or a stored sample
 
 function samplePanel(app, form) {
   const place = h("div", { class: "stack", id: "samples" });
+  const choice = h("select", { id: "sample", on: { change: () => choose(choice.value, true) } });
+  const field = h("div", { class: "field", hidden: true }, h("label", { for: "sample" }, "Event of"), choice);
+  const hint = h("p", { class: "hint" }, "No accepted requests yet: send one from Try it, and its event appears here.");
   const message = messagePlace();
   const fetchThem = button("Fetch samples", () => busy(fetchThem, message, fetchNow), { id: "fetch" });
   const turnOn = button("Turn samples on & restart", () => busy(turnOn, message, turnOnNow), { hidden: true });
+  let requests = []; // of the last ones: those that become an incident, as the preview has them
   let samples = [];
-  let asked = false;
-  let chosen = 0;
+  let shown = null; // {key, raw, events}: what the tree shows
+  let isChosen = false; // by hand
   let triesLeft = 0;
   let drawn = "";
 
   const kept = () => !app.parameter(SAMPLES) || String(app.parameter(SAMPLES).value) === "true";
+  const explained = () => requests.find(({ id }) => shown?.key === `request-${id}`)?.incidents[0];
+
+  /** Take over the last requests; the newest is shown until somebody chooses another. */
+  function update(all) {
+    requests = all.filter(({ incidents }) => incidents.length);
+    fillChoice();
+    if (!shown && requests.length) choose(`request-${requests[0].id}`);
+    else draw();
+  }
+
+  function showNewest() {
+    if (!isChosen) shown = null;
+  }
+
+  function fillChoice() {
+    const group = (label, options) => (options.length ? h("optgroup", { label }, options) : null);
+    const last = requests.map(({ id, incidents }) =>
+      h("option", { value: `request-${id}` }, `Request ${id}: ${incidents[0].name}`),
+    );
+    const stored = samples.map(({ name }, index) => h("option", { value: `sample-${index}` }, `${index + 1}. ${name}`));
+    fill(choice, group("Last requests", last), group("Stored samples", stored));
+    field.hidden = !last.length && !stored.length;
+    hint.hidden = !field.hidden;
+    if (shown) choice.value = shown.key;
+  }
+
+  async function choose(key, byHand = false) {
+    isChosen = byHand;
+    const [kind, number] = key.split("-");
+    try {
+      const found = kind === "sample" ? samples[number] : await get(`/api/requests/${number}/sample`);
+      shown = { key, raw: found.raw, events: found.events ?? "" };
+      choice.value = key;
+      draw();
+    } catch (error) {
+      showMessage(message, error.message, "bad");
+    }
+  }
 
   async function fetchNow() {
-    asked = true;
     triesLeft = TRIES;
     showMessage(message, "Running fetch-incidents");
     await fetchOnce();
@@ -179,10 +222,10 @@ function samplePanel(app, form) {
   async function fetchOnce() {
     const found = await post("/api/samples");
     samples = found.samples;
-    chosen = 0;
     turnOn.hidden = samples.length > 0 || kept();
     showMessage(message, samples.length ? count(samples.length, "sample") : found.hint, samples.length ? "ok" : "");
-    draw();
+    fillChoice();
+    if (samples.length) await choose("sample-0", true);
     triesLeft -= 1;
     if (!samples.length && kept() && triesLeft > 0) setTimeout(() => busy(fetchThem, message, fetchOnce), AGAIN_MS);
   }
@@ -195,42 +238,95 @@ function samplePanel(app, form) {
     showMessage(message, "Samples are kept from now on. Send a request, then fetch again.", "ok");
   }
 
-  /** Redraw the sample if it or its clickable values changed; otherwise only mark which values are used. */
+  /** Redraw the event if it or its clickable values changed; otherwise only mark which values are used. */
   function draw() {
-    const wanted = JSON.stringify([chosen, samples, form.goal() === EVENTS, form.value(EVENTS)]);
+    const incident = explained();
+    const wanted = JSON.stringify([shown, incident, form.goal() === EVENTS, form.value(EVENTS)]);
     if (wanted === drawn) return void markUses(place, form);
     drawn = wanted;
-    if (!samples.length) return void fill(place);
+    if (!shown) return void fill(place);
     const focused = place.contains(document.activeElement) ? document.activeElement.dataset.place : null;
-    const choice = h(
-      "select",
-      { id: "sample", on: { change: () => choose(choice.selectedIndex) } },
-      samples.map(({ name }, index) => h("option", { value: index }, `${index + 1}. ${name}`)),
-    );
-    choice.value = String(chosen);
-    fill(
-      place,
-      h("div", { class: "field" }, h("label", { for: "sample" }, "Sample"), choice),
-      sampleTree(samples[chosen].raw, form),
-    );
+    fill(place, incident ? explanation(incident, form) : null, sampleTree(shown, form, incident));
     markUses(place, form);
     if (focused) [...place.querySelectorAll(".pick")].find((one) => one.dataset.place === focused)?.focus();
   }
 
-  function choose(index) {
-    chosen = index;
+  app.addEventListener("reset", () => {
+    requests = [];
+    samples = [];
+    shown = null;
+    fillChoice();
     draw();
-    document.getElementById("sample").focus();
-  }
+  });
+  const element = panel("Event", { id: "map-samples", tools: [turnOn, fetchThem] }, message, hint, field, place);
+  return { element, draw, update, showNewest };
+}
 
-  const element = panel("Samples", { id: "map-samples", tools: [turnOn, fetchThem] }, message, place);
-  return { element, draw, firstTime: () => void (asked || fetchThem.click()) };
+const ROW = [
+  // what a row gives, what it is called, the parameter that overrides it, and what the incident has of it
+  ["name", "Name", "name_from", "name"],
+  ["severity", "Severity", "severity_from", "severity"],
+  ["occurred", "Time", "occurred_from", "occurred"],
+  ["identity", "Identity", null, "identity"],
+  ["closed", "Status", null, "status"],
+];
+
+/** Return what the row of a recognized sender reads, and what it found in this event; else what was recognized. */
+function explanation(incident, form) {
+  if (!incident.row) return recognition(incident);
+  const line = ([field, label, parameter, value]) => {
+    const source = incident.sources?.[field];
+    const overridden = source && source.parameter !== "recognize" && parameter === source.parameter;
+    const shown = field === "severity" ? severityTag(incident.severity ?? 0) : incident[value];
+    return h(
+      "tr",
+      {},
+      h("th", { scope: "row" }, label),
+      h(
+        "td",
+        {},
+        field === "closed" && incident.row.closed ? "ended where " : null,
+        incident.row[field] ? h("code", {}, incident.row[field]) : "nothing",
+        overridden ? h("p", { class: "source" }, "Overridden by ", sourceText(source)) : null,
+      ),
+      h("td", { class: "text" }, shown || ""),
+      h(
+        "td",
+        {},
+        parameter
+          ? button("Override", () => form.choose(parameter), {
+              class: "quiet",
+              "aria-label": `Override the ${label.toLowerCase()}: the next click on a value sets it`,
+            })
+          : null,
+      ),
+    );
+  };
+  return h(
+    "details",
+    { class: "fold", open: true },
+    h("summary", {}, `Recognized as ${incident.recognizedAs}`),
+    h("p", { class: "hint" }, "What this sender's row reads. A parameter that finds a value overrides it."),
+    h(
+      "table",
+      { class: "row-reads" },
+      h("caption", { class: "hidden-text" }, `What the row of ${incident.recognizedAs} reads`),
+      h("thead", {}, h("tr", {}, ["Field", "Read from", "In this event", "Override"].map((title) => h("th", { scope: "col" }, title)))),
+      h("tbody", {}, ROW.map(line)),
+    ),
+  );
 }
 
 /** Return a sample's tree in which what the goal can use is a button. */
-function sampleTree(raw, form) {
-  const eventsPath = form.value(EVENTS);
+function sampleTree({ raw, events }, form, incident) {
+  const eventsPath = form.value(EVENTS).trim() || events;
   const array = form.goal() === EVENTS;
+  /** Return the fields for which a sender's row, or a usual field name, reads a path. */
+  const givenBy = (path) =>
+    ROW.filter(([field]) => {
+      const source = incident?.sources?.[field];
+      return ["recognize", "usual"].includes(source?.parameter) && source.path.split(", ").includes(path);
+    }).map(([, label]) => label);
   const pickButton = (path, content) => {
     const written = array ? path.join(".") : pathOf(path, raw, eventsPath);
     const made = button(content, () => form.pick(written), {
@@ -244,6 +340,7 @@ function sampleTree(raw, form) {
       fill(
         uses,
         form.uses(written).map((name) => h("span", { class: "tag use" }, name)),
+        givenBy(written).map((name) => h("span", { class: "tag" }, name)),
       );
     made.mark();
     return [made, uses];
@@ -251,7 +348,7 @@ function sampleTree(raw, form) {
   const usable = (path) => !path.some((key) => NO_PATH.test(String(key)));
   return tree(raw, {
     depth: 4,
-    label: "Sample",
+    label: "Event",
     leaf: (path, value, text) => (!array && value !== null && usable(path) ? pickButton(path, text) : text),
     branch: (path, value) => (array && Array.isArray(value) && usable(path) ? pickButton(path, "Use this array") : null),
   });
@@ -286,7 +383,7 @@ const SHOWN = [
   ["duplicationKey", "Duplication key"],
 ];
 
-function previewPanel(app, form) {
+function previewPanel(app, form, update) {
   const place = h("div", { class: "stack", id: "preview" });
   const note = messagePlace();
   let turn = 0;
@@ -300,6 +397,7 @@ function previewPanel(app, form) {
       ]);
       if (mine !== turn) return;
       draw(now.requests, then.requests);
+      update(then.requests);
     } catch (error) {
       if (mine === turn) showMessage(note, error.message, "bad");
     }
@@ -311,10 +409,12 @@ function previewPanel(app, form) {
     showMessage(
       note,
       !then.length
-        ? "No requests yet: send some from Try it."
+        ? "No accepted requests yet: send some from Try it."
         : different
           ? `${different} of ${count(then.length, "request")} would change.`
-          : `The last ${count(then.length, "request")}, as the instance reads them now.`,
+          : then.length === 1
+            ? "The last request, as the instance reads it now."
+            : `The last ${then.length} requests, as the instance reads them now.`,
     );
     fill(
       place,
@@ -343,6 +443,7 @@ function previewed(request, before) {
       h("span", { class: "muted" }, request.time ? clock(request.time) : "", " ", count(request.incidents.length, "incident")),
     ),
     request.error ? h("p", { class: "sentence text" }, request.error) : null,
+    ignoredRules(request),
     incidents.map((incident, index) => previewedIncident(incident, before?.incidents[index])),
     request.incidents.length > incidents.length
       ? h("p", { class: "muted" }, `and ${request.incidents.length - incidents.length} more`)

@@ -12,12 +12,14 @@ import {
   requestRow,
   statusTag,
   textBlock,
+  withoutIncident,
 } from "./incident.js";
 import {
   announce,
   busy,
   button,
   clock,
+  confirmed,
   copyButton,
   count,
   debounced,
@@ -116,6 +118,8 @@ function requestList(app) {
   }
 
   async function forgetAll() {
+    const lost = "The requests, the incidents and the integration context are deleted. The parameters stay.";
+    if (!(await confirmed("Forget all?", lost, "Forget all"))) return;
     await post("/api/reset");
     await reload();
     app.dispatchEvent(new Event("reset"));
@@ -355,7 +359,7 @@ function whatBecame(found) {
     "What became of it",
     { level: 4, id: "what-became" },
     answerLine({ ...found.answer, milliseconds: found.milliseconds }, found.error),
-    found.incidents.length ? null : h("p", { class: "hint" }, "It created no incident."),
+    withoutIncident(found),
     found.incidents.slice(0, 50).map((incident, index) => incidentCard(incident, { level: 5, open: index < 3 })),
     found.incidentCount > 50 ? h("p", { class: "hint" }, `And ${count(found.incidentCount - 50, "more incident")}.`) : null,
     answerParts(found.answer ?? {}, !found.incidents.length),

@@ -1,7 +1,7 @@
 /* Try it: send a request, see its answer and what became of it. */
 
 import { get, post } from "./api.js";
-import { answerLine, answerParts, incidentCard, requestRow } from "./incident.js";
+import { answerLine, answerParts, incidentCard, requestRow, withoutIncident } from "./incident.js";
 import { announce, busy, button, copyButton, count, debounced, fill, h, messagePlace, panel, showMessage } from "./dom.js";
 
 const NEWEST = 5;
@@ -29,7 +29,7 @@ export function tryView(section, app) {
     if (answer.requestId === null) return;
     const found = await get(`/api/requests/${answer.requestId}`);
     fill(outcome, answerLine(answer, found.error), became(found), answerParts(answer, true));
-    announce(`Answered ${answer.status}, ${count(found.incidents.length, "incident")}.`);
+    announce(`Answered ${answer.status}, ${count(found.incidents.filter(({ isTo }) => !isTo).length, "incident")} created.`);
   }
 
   section.append(
@@ -55,13 +55,15 @@ export function tryView(section, app) {
 
 /** Return the incidents of a request and a link to it. */
 function became(found) {
+  const created = found.incidents.filter(({ isTo }) => !isTo).length;
   return [
     h(
       "p",
       { class: "became-line" },
-      found.incidents.length ? `It became ${count(found.incidents.length, "incident")}. ` : "It created no incident. ",
+      created ? `${count(created, "incident")} created. ` : null,
       h("a", { href: `#/requests/${found.id}` }, `Open request ${found.id}`),
     ),
+    withoutIncident(found),
     found.incidents.some(({ raw }) => (raw?.request_webhook ?? raw?.webhook)?.status === "open") ? endAgain(found) : null,
     found.incidents.slice(0, 10).map((incident) => incidentCard(incident)),
   ];
