@@ -348,7 +348,7 @@ def test_a_click_on_a_value_maps_it_and_the_last_requests_show_it_at_once(open_p
 
 
 def test_stored_samples_can_be_chosen_too(open_page: Open) -> None:
-    page, sandbox = open_page()
+    page, sandbox = open_page({"store_samples": False})
     post_json(sandbox, {"title": "before"})
     page.open("mapping")
     page.find('.pick[data-path="title"]')
