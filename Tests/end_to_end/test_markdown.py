@@ -442,7 +442,6 @@ WITHOUT_LINK = pytest.mark.xfail(reason="It has no link to the parameters.", str
 PAIRS: dict[tuple[str, str], list[pytest.MarkDecorator]] = {
     (kind, path): [] for kind in KINDS for path in OTHERS
 } | {
-    ("parameter", "docs/install.md"): [WITHOUT_LINK],
     ("parameter", "docs/sandbox.md"): [WITHOUT_LINK],
 }
 
