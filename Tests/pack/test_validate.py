@@ -29,6 +29,7 @@ YML, DESCRIPTION = (
 )
 PLAYBOOK = "TestPlaybooks/playbook-GenericWebhook-Test.yml"
 NOTES = "ReleaseNotes/3_0_0.md"
+LAYOUT = "Layouts/layoutscontainer-Generic_Webhook_Alert.json"
 
 
 class Pack:
@@ -100,6 +101,7 @@ ROWS = [  # one of each list of validate.py: that its codes are really run
     Row("BA101", lambda p: p.yml(commonfields__id="Another Webhook")),
     Row("BA130", lambda p: p.yml(marketplaces=["xsoar", "marketplacev2"]), "PA134"),
     Row("DS104", lambda p: p.remove(DESCRIPTION)),
+    Row("LO107", lambda p: p.replace(LAYOUT, '"type": "warRoom"', '"type": "evidenceBoard"')),
     Row("IN124", lambda p: p.param("certificate", hidden=True)),
     Row(
         "RN107", lambda p: p.replace(NOTES, "\n#### Mappers\n\n##### New: Generic Webhook - ", "- ")
@@ -234,7 +236,7 @@ def test_a_code_that_does_not_exist_fails_loudly(
     So are a code that the SDK has dropped, one that looks at nothing here, and one in no list.
     """
     with multiprocessing.get_context("fork").Pool(1) as pool:
-        assert pool.apply(sdk.blind_codes, (["IN100", "IN999", "IF100"],)) == ["IF100", "IN999"]
+        assert pool.apply(sdk.blind_codes, (["IN100", "IN999", "GF100"],)) == ["GF100", "IN999"]
     monkeypatch.setattr(validate, "CODES", [code for code in validate.CODES if code != "IN100"])
     with multiprocessing.get_context("fork").Pool(1) as pool:
         assert pool.apply(sdk.unknown_codes) == {"IN100"}

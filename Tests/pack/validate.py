@@ -38,15 +38,18 @@ def codes_of(**families: str) -> list[str]:
 
 
 CODES = codes_of(
-    BA="100 101 103 104 105 106 110 111 113 118 119 124 125 128 130 131 132 133",
+    BA="100 101 103 104 105 106 110 111 113 116 118 119 124 125 128 130 131 132 133",
     CO="190",
     DO="100 101 102",
     DS="100 101 104 105 108",
+    IF="100 101 102 103 104 105 106 109 116 118 119",
     IM="100 101 106 108 109 111",
     IN=(
         "100 101 102 106 107 108 109 110 112 113 114 115 117 118 121 122 123 125 126 130 131 134 "
         "135 141 142 144 145 146 149 151 152 153 154 156 158 159 160 161 162 163 168 169 170 171"
     ),
+    IT="102 103",
+    LO="100 107",
     MC="101",
     PA="100 101 104 105 107 108 109 111 113 115 117 118 123 125 127 128 130 134 135 137",
     PB="109",
@@ -55,7 +58,9 @@ CODES = codes_of(
     ST="110 111 114 115",
     VC="100 101",
 )
-CODES_OF_ADDED_FILES = codes_of(BA="108 109 127", RM="110", ST="112 113")
+CODES_OF_ADDED_FILES = codes_of(
+    BA="108 109 127", IF="113 115", IT="100 101", RM="110", ST="112 113"
+)
 CODES_OF_MODIFIED_FILES = codes_of(IN="124", PA="102", RN="107 111 113 114 115 116")
 
 _NETWORK = "asks a registry or the platform's content repository over the network"
@@ -74,6 +79,8 @@ LEFT_OUT = {
     "DO104": "is in the default run; where it fails, it asks a registry for the newest image",
     "DO105": _NETWORK,
     "DO106": _NETWORK,
+    "IF111": _OLD,
+    "IF117": _GRAPH,
     "IN104": _LISTS,
     "IN127": _DEPRECATED,
     "IN139": _NETWORK,
