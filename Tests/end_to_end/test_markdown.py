@@ -394,7 +394,7 @@ class Kind(NamedTuple):
 KINDS = {
     "parameter": Kind([*NAMES, "Password"], PARAMETERS, "Parameter", r"\*{}\*"),
     "scheme": Kind(
-        [*integration.TOKEN_SCHEMES, *integration.SIGNATURE_SCHEMES],
+        [*integration.TOKEN_SCHEMES, *integration.make_schemes(use_proxy=False)],
         SCHEMES,
         "Username",
         r"`{}(?![\w-])",
@@ -438,17 +438,8 @@ def test_a_thing_is_described_in_one_document(kind: str, thing: str) -> None:
     ] == [home]
 
 
-WITHOUT_LINK = pytest.mark.xfail(reason="It has no link to the parameters.", strict=True)
-PAIRS: dict[tuple[str, str], list[pytest.MarkDecorator]] = {
-    (kind, path): [] for kind in KINDS for path in OTHERS
-} | {
-    ("parameter", "docs/sandbox.md"): [WITHOUT_LINK],
-}
-
-
-@pytest.mark.parametrize(
-    ("kind", "path"), [pytest.param(*pair, marks=marks) for pair, marks in PAIRS.items()]
-)
+@pytest.mark.parametrize("path", OTHERS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_document_links_to_the_home_of_what_it_speaks_of(kind: str, path: str) -> None:
     things, home, _, pattern = KINDS[kind]
     text = GUIDES[path]
@@ -458,6 +449,12 @@ def test_a_document_links_to_the_home_of_what_it_speaks_of(kind: str, path: str)
     }
     spoken_of = [thing for thing in things if re.search(pattern.format(re.escape(thing)), text)]
     assert path == home or not spoken_of or ROOT / home in linked
+
+
+@pytest.mark.parametrize("name", ["README.md", "GenericWebhook_description.md"])
+def test_what_the_pack_repeats_of_the_schemes_is_complete(name: str) -> None:
+    named = re.findall(r"`(_[a-z0-9-]+)", INTEGRATION.with_name(name).read_text(encoding="utf-8"))
+    assert set(named) == set(KINDS["scheme"].things)
 
 
 def test_the_homes_are_found_as_a_reader_sees_them() -> None:

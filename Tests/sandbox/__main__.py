@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 from urllib.parse import urlsplit
 
 from . import CommandError, ContainerError, DescriptorError, Faults, Sandbox, accepts
@@ -51,7 +51,7 @@ def main() -> int:
     options = parse_options(sys.argv[1:])
     try:
         sandbox = build(options)
-        report_saved(sandbox, sys.stdout if options.command == "serve" else sys.stderr)
+        report_saved(sandbox, options.command)
         if options.command in INTEGRATION_COMMANDS:
             return command(
                 sandbox,
@@ -239,12 +239,12 @@ def build(options: argparse.Namespace) -> Sandbox:
     return sandbox
 
 
-def report_saved(sandbox: Sandbox, out: TextIO) -> None:
+def report_saved(sandbox: Sandbox, command: str) -> None:
     """Print which parameters come from the last run, and how to get the defaults back."""
-    screen = Screen(out=out)
+    screen = sandbox.screen if command == "serve" else Screen(out=sys.stderr)
     if sandbox.saved and sandbox.saved.problem:
         screen.show(plain(sandbox.saved.problem), "red")
-    if sandbox.from_last_run:
+    if sandbox.from_last_run and command != "incidents":
         parameters = sandbox.descriptor.parameters
         names = ", ".join(label(parameters[name]) for name in sandbox.from_last_run)
         screen.show(

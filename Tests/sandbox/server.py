@@ -326,10 +326,21 @@ def body_kind(incident: Incident | None, exchange: Exchange) -> str:
         return ""
     if "body_base64" in raw:
         return "bytes"
-    if isinstance(raw.get("body"), str):
-        return "text"
     is_json = exchange.begins.lstrip().startswith((b"{", b"[", b'"'))
+    if isinstance(raw.get("body"), str) and not (is_json and may_be_json(exchange)):
+        return "text"
     return "form" if "form" in exchange.content_type and not is_json else "JSON"
+
+
+def may_be_json(exchange: Exchange) -> bool:
+    """Return whether a body is JSON, as far as it was kept."""
+    if exchange.size > len(exchange.begins):
+        return True
+    try:
+        json.loads(exchange.begins)
+    except ValueError:
+        return False
+    return True
 
 
 def plain(text: object) -> str:

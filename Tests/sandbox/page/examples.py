@@ -12,6 +12,7 @@ DOCUMENTED = {
     "name": "incident created via generic webhook",
     "raw_json": {"some_field": "some_value"},
 }
+ABBREVIATIONS = ("json", "eve")
 INSTANCE = "/instance/execute/webhook"  # the address in the files of the deliveries
 
 
@@ -34,8 +35,8 @@ def examples(instance_path: str) -> list[dict[str, Any]]:
     """Return the requests, the documentation's first, as posted to an instance's path."""
     first = {
         "id": "documentation",
-        "title": "The documentation's example",
-        "sender": "curl",
+        "title": "",
+        "sender": "The documentation's example",
         "method": "POST",
         "path": instance_path,
         "headers": [("Content-Type", "application/json")],
@@ -52,7 +53,7 @@ def example(file: Path, instance_path: str) -> dict[str, Any]:
     expected = json.loads(file.with_suffix(".expected.json").read_text(encoding="utf-8"))
     return {
         "id": file.stem,
-        "title": file.stem.replace("-", " ").capitalize(),
+        "title": title_of(file.stem, expected["sender"]),
         "sender": expected["sender"],
         "method": method,
         "path": instance_path + path.removeprefix(INSTANCE),
@@ -61,3 +62,14 @@ def example(file: Path, instance_path: str) -> dict[str, Any]:
         "params": expected["params"],
         "signature": usual_scheme(headers),
     }
+
+
+def title_of(stem: str, sender: str) -> str:
+    """Return what a file's name says of a request in addition to its sender."""
+    vendor = "".join(filter(str.isalnum, sender)).lower()
+    words = stem.split("-")
+    while words and words[0] in vendor:
+        words = words[1:]
+    shown = [word.upper() if word in ABBREVIATIONS else word for word in words]
+    title = " ".join(shown)
+    return title[:1].upper() + title[1:]

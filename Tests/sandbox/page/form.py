@@ -12,6 +12,7 @@ from ..descriptor import (
     Descriptor,
     DescriptorError,
     Parameter,
+    value_of,
 )
 from .masking import SECRET_TYPES
 
@@ -83,6 +84,7 @@ def form_field(parameter: Parameter, value: Any) -> dict[str, Any]:
         "advanced": bool(row.get("advanced")),
         "section": str(row.get("section") or ""),
         "help": str(row.get("additionalinfo") or ""),
+        "default": value_of(parameter, parameter.default),
         "options": [str(option) for option in row.get("options") or ()],
     }
     if parameter.type == CREDENTIALS:

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote, quote_plus, unquote_plus
 
 from ..descriptor import CREDENTIALS, Parameter
-from .signing import Headers, Scheme, basic_token
+from .signing import Headers, Scheme, basic_token, read_lines
 
 HIDDEN = "\u2022\u2022\u2022\u2022"
 SECRET_TYPES = (4, 14)  # an encrypted text, of one line and of several
@@ -42,9 +42,8 @@ class Secrets:
                     str(value.get("identifier") or ""), str(value.get("password") or "")
                 )
             elif parameter.name == MORE_CREDENTIALS and value:
-                for line in str(value).splitlines():
-                    words = line.split(maxsplit=2 if line.lstrip().startswith("/") else 1)
-                    self._learn_credentials(*(words[-2:] if len(words) > 1 else ("", "")))
+                for _, username, secret in read_lines(str(value)):
+                    self._learn_credentials(username, secret)
             elif parameter.type in SECRET_TYPES and value:
                 self._add(
                     [str(value), *(line for line in str(value).splitlines() if "-----" not in line)]

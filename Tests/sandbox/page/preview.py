@@ -68,6 +68,10 @@ class Preview:
         """Return what the paths of parameters lead into; raises PreviewError."""
         return self._answer({"params": dict(params), "sample": as_question(request)})
 
+    def senders(self) -> list[dict[str, str]]:
+        """Return the rows of the known senders, each with its category; raises PreviewError."""
+        return list(self._answer({"params": {}, "senders": True})["senders"])
+
     def _answer(self, question: Mapping[str, Any]) -> dict[str, Any]:
         with self._lock:
             try:

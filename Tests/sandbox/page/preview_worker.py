@@ -29,6 +29,11 @@ OWN_PATHS = ("/health", "/metrics")  # what is answered there is no handshake
 RECOGNIZE = "recognize"  # the parameter with which a known sender's row gives fields
 USUAL = "usual"  # instead of a parameter: a usual field name gave the value
 EXPLAINED = 5  # incidents of a request: the page shows no more
+SENDER_LINE = re.compile(r'^    (?:# ---- (.+)|Sender\("([^"]+)")', re.MULTILINE)
+ROW_SHOWN = (
+    *("id", "title", "when", "events", "name", "severity", "words", "occurred", "identity"),
+    *("closed", "link"),
+)
 ROW_READS = ("name", "severity", "occurred", "identity", "closed")
 OURS = ("headers", "query", "path", "source_address", "webhook")  # what an incident has in addition
 
@@ -48,6 +53,7 @@ class Integration:
         sys.modules[MODULE] = self.module  # dataclasses look their module up
         self.names = self.module.__dict__
         self.names["demisto"] = Demisto()
+        self._categories = dict(categories(script))
         for name, text in units(script):
             exec(compile(text, name, "exec"), self.names)
         # of each event: the paths of a parameter, and the one of them that had a usable value
@@ -57,6 +63,17 @@ class Integration:
         hook = self.names["PATH_HOOK"]
         hook.next_event = lambda: self._reports.append([])
         hook.report = lambda paths, path: self._reports[-1].append((paths, path))
+
+    def senders(self) -> list[dict[str, str]]:
+        """Return the rows of the known senders, in the order of their table."""
+        rows = self.names["KNOWN_SENDERS"]
+        return [
+            {
+                "category": self._categories.get(row.id, ""),
+                **{f: getattr(row, f) for f in ROW_SHOWN},
+            }
+            for row in rows
+        ]
 
     def settings(self, params: dict[str, Any]) -> Any:
         """Return the integration's settings for an instance's parameters."""
@@ -242,6 +259,7 @@ class Integration:
             **fields,
             "duplicationKey": incident.key,
             "isAlert": incident.alert is not None,
+            "sender": sender,
             "recognizedAs": sender and settings.recognizer.by_id[sender].title,
             "sources": sources,
         }
@@ -338,9 +356,20 @@ def units(script: str) -> Iterator[tuple[str, str]]:
     yield from zip(files[::2], files[1::2])
 
 
+def categories(script: str) -> Iterator[tuple[str, str]]:
+    """Yield the ID and the category of each known sender: the heading above its row."""
+    category = ""
+    for heading, identifier in SENDER_LINE.findall(script.partition("KNOWN_SENDERS")[2]):
+        category = heading or category
+        if identifier:
+            yield identifier, category
+
+
 def answer(integration: Integration, question: dict[str, Any]) -> dict[str, Any]:
     """Return what each request of a question would become, or how one of them would end."""
     settings = integration.settings(question["params"])
+    if "senders" in question:
+        return {"senders": integration.senders()}
     if "sample" in question:
         try:
             return integration.sample(question["sample"], settings)

@@ -89,6 +89,34 @@ class Scheme(NamedTuple):
         return (signature.header if signature else names.get(self.kind, "")).lower()
 
 
+def read_lines(text: str) -> list[tuple[str, str, str]]:
+    """Return path, user name or scheme, and secret of each line of *More credentials*."""
+    rows = []
+    for line in text.splitlines():
+        words = line.split(maxsplit=2 if line.lstrip().startswith("/") else 1)
+        if len(words) > 1:
+            rows.append(("", *words)[-3:])
+    return [(path.rstrip("/"), username, secret.strip()) for path, username, secret in rows]
+
+
+def credentials_for(
+    rows: list[tuple[str, str, str]], path: str, headers: Headers
+) -> tuple[str, str]:
+    """Return user name and secret of the row that counts for a request, empty if none does.
+
+    The longest path counts, and of several rows the one in whose header the sender signs.
+    """
+    path = path.partition("?")[0]
+    here = [row for row in rows if not row[0] or path == row[0] or path.startswith(f"{row[0]}/")]
+
+    def rank(row: tuple[str, str, str]) -> tuple[int, bool]:
+        header = Scheme.of(row[1]).header
+        return len(row[0]), bool(header and value_of(headers, header))
+
+    _, username, secret = max(here, key=rank) if here else ("", "", "")
+    return username, secret
+
+
 def proven(
     username: str, password: str, path: str, headers: Headers, body: bytes
 ) -> tuple[str, Headers]:

@@ -29,11 +29,11 @@ from ..store import Incident, beside
 from .attempt import Attempt, AttemptError, connected, curl_line, send
 from .examples import examples
 from .form import fields, is_open, label, merged, product_urls
-from .masking import HIDDEN, SECRET_TYPES, Secrets
+from .masking import HIDDEN, MORE_CREDENTIALS, SECRET_TYPES, Secrets
 from .preview import Preview, PreviewError
 from .recorder import OBSERVED_BYTES, Listeners, Monitor, Recorder, counted
-from .signing import Scheme, value_of
-from .traffic import KINDS, MAX_OPENED, Recorded, Traffic, as_content, is_number
+from .signing import credentials_for, read_lines
+from .traffic import KINDS, MAX_OPENED, Recorded, Traffic, as_content, is_number, now
 from .transfer import exported, imported
 
 if TYPE_CHECKING:
@@ -389,10 +389,32 @@ class Page:
         """Return requests to try."""
         return examples(self._path)
 
+    def categories(self) -> dict[str, str]:
+        """Return for each example the category of the sender that it is recognized as."""
+        found, senders = self.examples(), self.senders()["senders"]
+        defaults = self._sandbox.descriptor.params({}, files=False)
+        try:
+            made = self._preview.incidents(defaults, [as_recorded(one) for one in found])
+        except PreviewError:  # another script than the integration's
+            return {}
+        of_sender = {row["id"]: row["category"] for row in senders}
+        return {
+            example["id"]: of_sender.get(request["incidents"][0]["sender"], "")
+            for example, request in zip(found, made)
+            if request["incidents"]
+        }
+
+    def senders(self) -> dict[str, Any]:
+        """Return the rows of the known senders."""
+        try:
+            return {"senders": self._preview.senders()}
+        except PreviewError:
+            return {"senders": []}
+
     def send(self, attempt: Attempt) -> dict[str, Any]:
         """Send a request through the front, and return its answer."""
         origin = self._origin()
-        proven = self._addressed(attempt, origin).proven(*self._credentials())
+        proven = self._addressed(attempt, origin).proven(*self._credentials(attempt))
         try:
             with (
                 connected(origin) as connection,
@@ -421,8 +443,10 @@ class Page:
     def curl(self, given: Any) -> dict[str, str]:
         """Return a curl line that sends what the page would."""
         origin = self._origin()
-        attempt = self._addressed(self.attempt(given), origin)
-        return {"curl": self._secrets.hide(curl_line(attempt, origin, self._credentials()[0]))}
+        attempt = self.attempt(given)
+        username = self._credentials(attempt)[0]
+        line = curl_line(self._addressed(attempt, origin), origin, username)
+        return {"curl": self._secrets.hide(line)}
 
     def _addressed(self, attempt: Attempt, origin: str) -> Attempt:
         """Return a request as an origin expects it: the container knows no instance's path."""
@@ -445,7 +469,7 @@ class Page:
         return self._send_again(sent)
 
     def again(self, number: int) -> dict[str, Any]:
-        """Send a request again, with new credentials if it had any."""
+        """Send a request again, with the instance's present credentials."""
         return self._send_again(self._opened(number))
 
     def _send_again(self, old: Recorded) -> dict[str, Any]:
@@ -462,20 +486,17 @@ class Page:
             if name.lower() not in skipped and HIDDEN not in value
         ]
         path = re.sub(rf"(?<=[?&])[^&]*{HIDDEN}(?:&|$)", "", old.row["path"]).rstrip("?&")
-        return self.send(Attempt(old.row["method"], path, headers, old.body, self._was_proven(old)))
+        return self.send(Attempt(old.row["method"], path, headers, old.body, sign=True))
 
-    def _was_proven(self, old: Recorded) -> bool:
-        """Return whether a request had credentials that are hidden by now, or a valid signature."""
-        hidden = HIDDEN in old.row["path"] or any(HIDDEN in value for _, value in old.headers)
-        header = Scheme.of(self._credentials()[0]).header
-        return hidden or (
-            old.row["status"] != 401 and bool(header) and bool(value_of(old.headers, header))
-        )
-
-    def _credentials(self) -> tuple[str, str]:
-        given = self._sandbox.params.get("credentials")
+    def _credentials(self, attempt: Attempt) -> tuple[str, str]:
+        """Return the user name and the password that the instance asks of a request."""
+        params = self._sandbox.params
+        given = params.get("credentials")
         values = given if isinstance(given, Mapping) else {}
-        return str(values.get("identifier") or ""), str(values.get("password") or "")
+        own = str(values.get("identifier") or ""), str(values.get("password") or "")
+        rows = read_lines(str(params.get(MORE_CREDENTIALS) or ""))
+        path = attempt.path.removeprefix(self._path)
+        return credentials_for([("", *own), *rows] if any(own) else rows, path, attempt.headers)
 
     def _front_origin(self) -> str:
         return self._sandbox.page_url.rstrip("/")
@@ -759,6 +780,13 @@ def file_of_requests(store: Path, instance: str) -> Path:
 # ---- API calls
 
 
+def as_recorded(example: Mapping[str, Any]) -> Recorded:
+    """Return an example as a request that has arrived."""
+    row = {"method": example["method"], "path": example["path"], "sender": "", "time": now()}
+    body = str(example["body"]).encode()
+    return Recorded({**row, "status": 0}, example["headers"], body, len(body), [], b"")
+
+
 def open_alerts(context: Any) -> list[dict[str, str]]:
     """Return the newest alerts that have not ended, as the integration context has them."""
     rows: Any = []
@@ -888,6 +916,8 @@ def routes(page: Page) -> Application:
         ("POST", "/api/instance/import", lambda: page.import_(call_object())),
         ("POST", "/api/instance/test", lambda: page.test(call_object())),
         ("GET", "/api/examples", page.examples),
+        ("GET", "/api/examples/categories", page.categories),
+        ("GET", "/api/senders", page.senders),
         ("POST", "/api/send", lambda: page.send(page.attempt(call_body()))),
         ("POST", "/api/curl", lambda: page.curl(call_body())),
         ("GET", "/api/requests", lambda: page.requests(*listed())),

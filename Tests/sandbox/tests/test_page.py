@@ -115,6 +115,51 @@ def test_an_example_of_a_sender_is_sent_signed_with_the_parameters_that_fit_it(
     assert "our secret" not in page.driver.page_source
 
 
+def test_examples_are_found_by_words_and_used_without_what_another_sender_needed(
+    open_page: Open,
+) -> None:
+    page, sandbox = open_page(
+        {
+            "credentials": {"identifier": "_header:X-Key", "password": "our secret"},
+            "events_path": "alerts",
+            "ignore_when": "kind=test",
+        }
+    )
+    page.open("try")
+    page.until(lambda: page.find("#try-body").get_attribute("value"), "the example")
+    page.find("#try-example")
+    page.until(lambda: len(page.all("#try-example optgroup")) > 1, "the categories")
+    groups = [str(one.get_attribute("label")) for one in page.all("#try-example optgroup")]
+    assert groups == [*sorted(groups[:-1]), "Other"] and "Identity" in groups
+    page.fill("#try-search", "dependabot github")
+    page.until(lambda: len(page.all("#try-example option")) == 1, "one example")
+    assert page.find("#try-example option").text == "GitHub: Dependabot alert"
+    page.press(Keys.ENTER)
+    page.shows("Parameters that fit GitHub")
+    page.shows("Set to their defaults: Events in alerts.", ".suggestion")
+    page.shows(
+        "Left in place: Username (see Security) _header:X-Key, Ignore events where kind=test."
+    )
+    assert len(page.all("#try-example option")) > 70, "the list is whole again"
+    page.click("button", "Use them")
+    page.shows("The instance has the parameters that fit GitHub.")
+    assert (sandbox.params["events_path"], sandbox.params["ignore_when"]) == ("", "kind=test")
+    assert sandbox.params["credentials"]["password"] == "our secret"
+
+
+def test_the_known_senders_are_listed_and_found_by_words(open_page: Open) -> None:
+    page, _ = open_page()
+    page.open("try")
+    page.shows("EDR, XDR", ".senders")
+    page.fill("#senders-search", "harfang")
+    page.shows("1 format")
+    page.click(".senders summary")
+    page.shows("status=closed|false_positive", ".senders dl")
+    page.shows("{rule_name} on {agent.hostname}; rule_name", ".senders dl")
+    page.fill("#senders-search", "nobody has this")
+    page.shows("No known sender has these words.")
+
+
 # ---- Requests
 
 
@@ -303,7 +348,7 @@ def test_a_click_on_a_value_maps_it_and_the_last_requests_show_it_at_once(open_p
 
 
 def test_stored_samples_can_be_chosen_too(open_page: Open) -> None:
-    page, sandbox = open_page()
+    page, sandbox = open_page({"store_samples": False})
     post_json(sandbox, {"title": "before"})
     page.open("mapping")
     page.find('.pick[data-path="title"]')

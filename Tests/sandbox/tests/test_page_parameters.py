@@ -112,7 +112,10 @@ def test_parameters_are_copied_reset_and_imported(open_page: Open) -> None:
     page.click("dialog button", "Reset & restart")
     page.shows("Restarted with the defaults.", "#instance-message")
     first = sandbox.pid
+    page.unfold()
+    page.fill("#p-incidentType", "Noise")
     page.click("#import")
+    page.shows("What you have not saved yet is lost.", "dialog")
     page.press(f"{document}\nrecognize: sometimes")
     page.click("dialog button", "Import & restart")
     page.shows("Recognize senders: choose one of", "dialog .message")

@@ -246,6 +246,15 @@ def test_a_signed_handshake_is_called_by_its_vendor_too() -> None:
         assert api.get("/api/requests")["requests"][0]["handshake"] == ""
 
 
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [('{"body": "hello", "n": 1}', "JSON"), ("[2024] hello", "text"), ('{"title": "cut', "text")],
+)
+def test_json_with_a_field_body_is_json(open_api: Api, body: str, kind: str) -> None:
+    sent = open_api.send(body)
+    assert open_api.row(sent["requestId"])["readAs"] == kind, sent
+
+
 def test_an_event_in_the_native_format_names_its_own_fields(fresh: Api) -> None:
     sent = fresh.send({"name": "n", "severity": "high", "raw_json": {"a": 1}})
     [incident] = fresh.row(sent["requestId"])["incidents"]

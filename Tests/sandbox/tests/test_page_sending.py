@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from Tests.end_to_end.hostile import certificate
+from Tests.end_to_end.known_senders.index import rows_with_comments, table
 from Tests.end_to_end.sender import await_that
 from Tests.sandbox.page.examples import DELIVERIES
 from Tests.sandbox.tests.page_api import (
@@ -42,6 +43,44 @@ def test_the_examples_are_the_documentation_s_and_every_delivery(api: Api) -> No
     assert {name: by_id[name]["signature"] for name in schemes} == schemes
     assert by_id["github-push"]["params"]["duplication_key"] == "headers.x-github-delivery"
     assert all(set(example) == set(found[0]) for example in found)
+
+
+def test_the_examples_have_their_senders_category_and_titles_without_the_sender(api: Api) -> None:
+    found = {one["id"]: one for one in api.get("/api/examples")}
+    categories = api.get("/api/examples/categories")
+    wanted = {
+        "documentation": "",
+        "github-push": "Code and application security",
+        "okta-event-hook": "Identity",
+    }
+    assert {name: categories[name] for name in wanted} == wanted
+    assert set(categories) == set(found)
+    formats = ("cloudevents-batch", "cloudevents-binary", "cloudevents-structured", "own-format")
+    of_nobody = {"documentation", "proofpoint-like-gateway-xml", "sendgrid-inbound-parse", *formats}
+    assert {name for name, category in categories.items() if not category} == of_nobody
+    titles = {name: found[name]["title"] for name in TITLES}
+    assert titles == TITLES
+
+
+TITLES = {
+    "github-dependabot-alert": "Dependabot alert",
+    "suricata-eve-array": "EVE array",
+    "auth0-json-object": "JSON object",
+    "slack-slash-command": "Slash command",
+    "grafana-alert": "",
+}
+
+
+def test_the_known_senders_are_the_integration_s_own_rows_with_their_categories(api: Api) -> None:
+    rows = api.get("/api/senders")["senders"]
+    known = {row.id: row for row in table.KNOWN_SENDERS}
+    assert [row["id"] for row in rows] == list(known)
+    assert {row["id"]: row["category"] for row in rows} == {
+        identifier: category for identifier, category, _ in rows_with_comments()
+    }
+    assert rows[0]["category"] == "EDR, XDR"
+    for name in ("title", "when", "name", "severity", "occurred", "identity", "closed"):
+        assert all(row[name] == getattr(known[row["id"]], name) for row in rows), name
 
 
 def test_every_example_is_accepted_once_it_is_signed(fresh: Api) -> None:
@@ -143,8 +182,40 @@ def test_requests_and_curl_lines_carry_the_credentials(api: Api, username: str) 
         username == "_standard-webhooks"
     )
     refused = next(row for row in api.get("/api/requests")["requests"] if row["status"] == 401)
-    assert api.post(f"/api/requests/{refused['id']}/send")["status"] == 401
+    assert api.post(f"/api/requests/{refused['id']}/send")["status"] == 200
+    api.save(**credentials("_header:X-New", "another-5ecret"))
+    for number in (sent["requestId"], refused["id"]):
+        answer = api.post(f"/api/requests/{number}/send")
+        assert answer["status"] == 200, "it has the credentials of now, not those of then"
     api.save(**credentials())
+
+
+def test_of_more_credentials_those_are_sent_that_count_for_the_request() -> None:
+    lines = (
+        "_header:X-All all-5ecret",
+        "_slack slack-5ecret",
+        "/okta _header:Authorization okta-5ecret",
+        "/okta/eu someone eu-5ecret",
+    )
+    with paged({"more_credentials": "\n".join(lines)}) as api:
+        slack = {**JSON, "X-Slack-Signature": "old"}
+        for path, headers, name in (
+            ("", JSON, "x-all"),
+            ("", slack, "x-slack-signature"),
+            ("/okta?a=b", JSON, "authorization"),
+            ("/okta/eu/x", JSON, "authorization"),
+            ("/oktagon", JSON, "x-all"),
+        ):
+            assert api.send({"a": path}, path=path, headers=headers, sign=False)["status"] == 401
+            sent = api.send({"a": path}, path=path, headers=headers)
+            assert sent["status"] == 200, (path, sent)
+            opened = api.row(sent["requestId"])
+            assert name in {header.lower() for header, _ in opened["headers"]}, path
+            assert api.post(f"/api/requests/{sent['requestId']}/send")["status"] == 200
+            attempt = {"path": INSTANCE + path, "headers": list(headers.items()), "body": "{}"}
+            line = api.post("/api/curl", {**attempt, "sign": True})["curl"]
+            assert name in line.lower() or "-u someone:" in line, line
+        assert "5ecret" not in json.dumps([api.row(n) for n in range(1, 16)])
 
 
 def test_an_unsigned_curl_line_is_plain(api: Api) -> None:

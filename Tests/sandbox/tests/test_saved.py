@@ -91,6 +91,7 @@ def test_what_was_saved_is_there_again_after_ctrl_c(tmp_path: Path) -> None:
         second.end()
     assert json.loads(saved_file(store).read_text()).keys() == {"credentials", "severity_from"}
     done = run("incidents", *words)
+    assert done.stderr == "", "the parameters are nothing to incidents"
     assert (done.returncode, [json.loads(one)["name"] for one in done.stdout.splitlines()]) == (
         0,
         ["incident created via generic webhook", "a"],

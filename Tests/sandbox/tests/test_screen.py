@@ -35,6 +35,18 @@ def exchange(value: Any, **fields: Any) -> Exchange:
             "POST /p  200  text  #2 - n (duplicate)  from",
         ),
         (
+            exchange([{"id": "2", "name": "n"}], begins=b'{"body": "x"}'),
+            "POST /p  200  JSON  #2 - n  from",
+        ),
+        (
+            exchange([{"id": "2", "name": "n"}], begins=b'{"body": "x', size=70_000),
+            "POST /p  200  JSON  #2 - n  from",
+        ),
+        (
+            exchange([{"id": "2", "name": "n"}], begins=b"[not JSON]", size=10),
+            "POST /p  200  text  #2 - n  from",
+        ),
+        (
             exchange([{"id": "1", "name": "n"}], content_type="multipart/form-data"),
             "200  form  #1 - n  from",
         ),

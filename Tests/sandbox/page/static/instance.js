@@ -107,6 +107,7 @@ export function instanceView(section, app) {
     const dialog = openDialog(
       "Import parameters",
       [
+        differing().length ? h("p", {}, "What you have not saved yet is lost.") : null,
         h(
           "div",
           { class: "field" },

@@ -285,7 +285,7 @@ function explanation(incident, form) {
       h(
         "td",
         {},
-        field === "closed" && incident.row.closed ? "ended where " : null,
+        field === "closed" && incident.row.closed ? "ended by " : null,
         incident.row[field] ? h("code", {}, incident.row[field]) : "nothing",
         overridden ? h("p", { class: "source" }, "Overridden by ", sourceText(source)) : null,
       ),

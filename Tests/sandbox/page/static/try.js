@@ -2,9 +2,12 @@
 
 import { get, post } from "./api.js";
 import { answerLine, answerParts, incidentCard, requestRow, withoutIncident } from "./incident.js";
+import { sendersPanel } from "./senders.js";
 import { announce, busy, button, copyButton, count, debounced, fill, h, messagePlace, panel, showMessage } from "./dom.js";
 
 const NEWEST = 5;
+const FIRST = "documentation"; // the example that stands before the categories
+const SETUP = ["longRunning", "longRunningPort"]; // what every instance has
 
 /** Fill the section; returns a function that shows an example by its ID. */
 export function tryView(section, app) {
@@ -49,6 +52,7 @@ export function tryView(section, app) {
         panel("Newest requests", { id: "try-newest", tools: [h("a", { href: "#/requests" }, "All requests")] }, newest(app)),
       ),
     ),
+    sendersPanel(),
   );
   return (example) => form.open(example);
 }
@@ -87,6 +91,14 @@ function endAgain(found) {
 
 function requestForm(app) {
   const example = h("select", { id: "try-example" });
+  const search = h("input", {
+    type: "search",
+    id: "try-search",
+    placeholder: "Search, for example Okta",
+    autocomplete: "off",
+    spellcheck: "false",
+    "aria-label": "Search the examples",
+  });
   const method = h("input", { id: "try-method", value: "POST", spellcheck: "false", autocomplete: "off", size: "7" });
   const path = h("input", { id: "try-path", spellcheck: "false", autocomplete: "off" });
   const headers = h("textarea", { id: "try-headers", rows: "2", spellcheck: "false", "aria-describedby": "try-headers-help" });
@@ -96,14 +108,16 @@ function requestForm(app) {
   const secret = h("p", { class: "help", hidden: true }, "Set WEBHOOK_SECRET to the instance's password first.");
   const curl = h("pre", { class: "block wrapped", tabindex: "0", role: "region", "aria-label": "curl line" });
   let examples = [];
+  let categories = {}; // by the example's ID
+  let chosen = null;
 
   const element = h(
     "form",
     { class: "form", on: { submit: (event) => event.preventDefault() } },
-    field("Example", example),
+    h("div", { class: "field" }, h("label", { for: example.id }, "Example"), search, example),
     suggestion,
     h("div", { class: "line" }, field("Method", method), field("Path", path)),
-    field("Headers", headers, "One per line, Name: value."),
+    field("Headers", headers, "One header per line, as Name: value."),
     field("Body", body),
     h(
       "div",
@@ -120,35 +134,78 @@ function requestForm(app) {
   );
   const refresh = debounced(writeCurl, 250);
   for (const control of [method, path, headers, body, sign]) control.addEventListener("input", refresh);
-  example.addEventListener("change", () => (location.hash = `#/try/${encodeURIComponent(example.value)}`));
-  app.addEventListener("instance", () => suggest(examples.find(({ id }) => String(id) === example.value)));
+  example.addEventListener("change", () => {
+    search.value = "";
+    location.hash = `#/try/${encodeURIComponent(example.value)}`;
+    fillExamples();
+  });
+  search.addEventListener("input", fillExamples);
+  search.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || !example.options.length || !search.value.trim()) return;
+    example.selectedIndex = 0;
+    example.dispatchEvent(new Event("change"));
+  });
+  app.addEventListener("instance", suggest);
   const ready = load();
 
   async function load() {
     examples = await get("/api/examples");
-    const [first, ...others] = examples;
-    const options = others.map((one) => h("option", { value: one.id }, label(one, others)));
-    options.sort((one, other) => one.text.localeCompare(other.text, "en", { sensitivity: "base" }));
-    fill(example, h("option", { value: first.id }, first.title), h("optgroup", { label: "What senders post" }, options));
+    fillExamples();
+    get("/api/examples/categories").then(
+      (found) => {
+        categories = found;
+        fillExamples();
+      },
+      (error) => announce(error.message),
+    );
+  }
+
+  /** Offer the examples that have the words of the search field, as an open list while there are any. */
+  function fillExamples() {
+    const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const before = example.value || chosen?.id;
+    const found = examples.filter((one) => {
+      const text = `${one.sender} ${one.title} ${categories[one.id] ?? ""}`.toLowerCase();
+      return words.every((word) => text.includes(word));
+    });
+    const first = found.filter(({ id }) => id === FIRST).map((one) => h("option", { value: one.id }, one.sender));
+    const others = found.filter(({ id }) => id !== FIRST);
+    const groups = [...Map.groupBy(others, (one) => categories[one.id] ?? "")].map(([category, members]) => {
+      const options = members.map((one) => h("option", { value: one.id }, label(one, examples)));
+      options.sort((one, other) => one.text.localeCompare(other.text, "en", { sensitivity: "base" }));
+      return h("optgroup", { label: category || "Other" }, options);
+    });
+    groups.sort((one, other) => (one.label === "Other") - (other.label === "Other") || one.label.localeCompare(other.label, "en"));
+    fill(example, first, groups);
+    example.size = words.length ? Math.max(2, Math.min(10, found.length + groups.length)) : 1;
+    example.value = before;
   }
 
   async function open(id) {
     await ready.catch((error) => announce(error.message));
-    const chosen = examples.find((one) => String(one.id) === id) ?? (path.value ? null : examples[0]);
-    if (!chosen) return;
+    const wanted = examples.find((one) => String(one.id) === id) ?? (path.value ? null : examples[0]);
+    if (!wanted) return;
+    chosen = wanted;
     example.value = chosen.id;
     method.value = chosen.method;
     path.value = chosen.path;
     headers.value = chosen.headers.map(([name, value]) => `${name}: ${value}`).join("\n");
     body.value = chosen.body;
-    suggest(chosen);
+    suggest();
     await writeCurl();
   }
 
-  /** Offer the parameters that suit an example best. */
-  function suggest(chosen) {
+  /** Offer the parameters that suit an example best; what other examples set gets its default again. */
+  function suggest() {
     const wanted = Object.entries(chosen?.params ?? {}).filter(([name]) => app.parameter(name));
-    const missing = wanted.filter(([name, value]) => String(app.parameter(name).value ?? "") !== String(value));
+    const used = new Set(examples.flatMap(({ params }) => Object.keys(params)));
+    const others = app.instance.parameters.filter(({ name }) => !Object.hasOwn(chosen?.params ?? {}, name) && isSet(app.parameter(name)));
+    const resets = wanted.length ? others.filter(({ name }) => used.has(name)) : [];
+    const stays = others.filter((one) => !resets.includes(one) && !SETUP.includes(one.name));
+    const missing = [
+      ...wanted.filter(([name, value]) => String(app.parameter(name).value ?? "") !== String(value)),
+      ...resets.map((parameter) => [parameter.name, parameter.default]),
+    ];
     suggestion.hidden = !wanted.length;
     const message = messagePlace();
     const use = button("Use them", () =>
@@ -173,6 +230,8 @@ function requestForm(app) {
         {},
         wanted.map(([name, value]) => [h("dt", {}, app.parameter(name).display), h("dd", {}, h("code", {}, String(value)))]),
       ),
+      resets.length ? h("p", {}, "Set to their defaults: ", named(resets), ".") : null,
+      missing.length && stays.length ? h("p", {}, "Left in place: ", named(stays), ".") : null,
       chosen?.signature
         ? h("p", {}, "This sender signs: the instance's Username would be ", h("code", {}, chosen.signature), ".")
         : null,
@@ -203,6 +262,20 @@ function requestForm(app) {
 
   const copyCurl = copyButton(() => curl.textContent, "Copy the curl line");
   return { element, curl: [secret, curl], copyCurl, request, open };
+}
+
+/** Return whether a parameter has another value than its default. */
+function isSet({ kind, value, isSet: hasSecret, default: usual }) {
+  if (kind === "credentials") return Boolean(value.identifier || hasSecret);
+  return kind === "secret" ? hasSecret : String(value ?? "") !== String(usual ?? "");
+}
+
+/** Return parameters with their values, for a sentence. */
+function named(parameters) {
+  return parameters.map(({ display, kind, value }, index) => {
+    const shown = kind === "credentials" ? value.identifier : kind === "secret" ? "" : String(value);
+    return [index ? ", " : "", display, shown ? [" ", h("code", {}, shown)] : null];
+  });
 }
 
 /** Return the sender's name, with the example's title if a sender has several. */
