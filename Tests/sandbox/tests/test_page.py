@@ -446,6 +446,12 @@ def test_a_fault_changes_health_and_health_comes_back(open_page: Open) -> None:
     page.fill("#fault-refuse", "30")
     page.click("#set-refuse")
     page.shows("the next 30 calls are refused")
+    page.fill("#fault-refuse", "1")
+    page.click("#set-refuse")
+    page.shows("Active: the next call is refused.")
+    page.fill("#fault-refuse", "30")
+    page.click("#set-refuse")
+    page.shows("the next 30 calls are refused")
     page.click("#burst")
     page.shows("XSOAR refuses to create incidents", ".state")
     page.shows("Not healthy", "#status")
@@ -543,6 +549,24 @@ def test_no_view_is_wider_than_a_phone(open_page: Open) -> None:
             "const e = document.documentElement; return [e.scrollWidth, e.clientWidth]"
         )
         assert wide[0] <= wide[1] <= 360, f"{view} is {wide[0]} px wide"
+
+
+def test_on_a_phone_the_header_leaves_room_for_the_view(open_page: Open) -> None:
+    page, _ = open_page()
+    page.resize(390, 844)
+    page.open()
+    page.shows("Running", "#status")
+    edges = (
+        "const box = (one) => document.querySelector(one).getBoundingClientRect();"
+        "return [box('header').top, box('nav').bottom, box('#theme').right, box('nav').right]"
+    )
+    for status in ("Running", "Not healthy", "The container has ended"):
+        page.script("document.getElementById('status-text').textContent = arguments[0]", status)
+        top, bottom, last, width = page.script(edges)
+        assert bottom - top <= 80, f"{status}: {bottom - top} px"
+        assert last <= width
+    page.click("#copy-address")
+    page.shows("Copied", "#copy-address")
 
 
 def settle(page: Page, view: str) -> None:
