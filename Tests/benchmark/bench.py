@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from .load import Traffic, alert
 from .machine import Moment
-from .servers import Bare, Sandboxed, Served, Window, ours, ours_by_tls, peer, version
+from .servers import Bare, Sandboxed, Served, Window, ours, ours_by_tls, ours_each, peer, version
 
 STEADY = 0.2  # rounds that differ by more than this share of their median are repeated
 ATTEMPTS = 3  # at most; the steadiest counts
@@ -139,6 +139,11 @@ class Bench:
     def ours(self) -> Sandboxed:
         """The integration."""
         return self._start(ours())
+
+    @cached_property
+    def ours_each(self) -> Sandboxed:
+        """The integration with an incident for each event."""
+        return self._start(ours_each())
 
     @cached_property
     def ours_by_tls(self) -> Sandboxed:

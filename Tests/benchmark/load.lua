@@ -1,9 +1,14 @@
--- What wrk sends, and its figures as one line of JSON. Arguments: METHOD same|distinct FILE WITH THE BODY, then headers as "Name: value"
+-- What wrk sends, and its figures as one line of JSON. Arguments: METHOD same|distinct FILE WITH THE BODY, then headers as "Name: value";
+-- or METHOD turn FILE, which holds whole requests, each behind a line with its length
 local PLACE = "0000000000"
 
 function init(args)
    wrk.method = args[1]
    local file = assert(io.open(args[3], "rb"))
+   if args[2] == "turn" then
+      take_turns(file)
+      return
+   end
    local body = file:read("*a")
    file:close()
    if #body > 0 then
@@ -15,6 +20,22 @@ function init(args)
    end
    if args[2] == "distinct" then
       number_heads()
+   end
+end
+
+-- Send the requests of a file one after the other, and again from the first.
+function take_turns(file)
+   local requests, number = {}, 0
+   local length = file:read("*n")
+   while length do
+      file:read(1)
+      requests[#requests + 1] = file:read(length)
+      length = file:read("*n")
+   end
+   file:close()
+   request = function()
+      number = number % #requests + 1
+      return requests[number]
    end
 end
 

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from Tests.sandbox.page.examples import INSTANCE, read_delivery
+
 HERE = Path(__file__).parent
 USER, PASSWORD = "webhook", "benchmark"
 AUTHORIZATION = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
@@ -83,7 +85,8 @@ class Traffic:
     """What is sent on a number of connections, each of which sends again as soon as it is answered.
 
     closing: each request has its own connection, with a resumed TLS session. distinct: each head
-        has its own request ID.
+        has its own request ID. deliveries: files with what vendors post, sent in turn instead of
+        the body; this needs wrk.
     """
 
     connections: int
@@ -91,11 +94,35 @@ class Traffic:
     method: str = "POST"
     closing: bool = False
     distinct: bool = False
+    deliveries: tuple[Path, ...] = ()
 
     @property
     def headers(self) -> dict[str, str]:
         """The headers but Host, Content-Length and the request ID."""
         return {**HEADERS, "Connection": "close"} if self.closing else HEADERS
+
+    def content(self, url: str) -> bytes:
+        """Return what the load generator reads: a body, or requests behind their lengths."""
+        requests = [written_request(url, file) for file in self.deliveries]
+        return b"".join(b"%d\n%b" % (len(request), request) for request in requests) or (
+            self.body or b""
+        )
+
+
+def written_request(url: str, file: Path) -> bytes:
+    """Return the request of a delivery's file, with the benchmark's credentials."""
+    method, path, headers, body = read_delivery(file)
+    own = {
+        "Host": urlsplit(url).netloc,
+        "Authorization": AUTHORIZATION,
+        "Content-Length": str(len(body)),
+    }
+    kept = [(name, value) for name, value in headers if name.title() not in {*own, "Connection"}]
+    lines = [
+        f"{method} /{path.removeprefix(INSTANCE).lstrip('/')} HTTP/1.1",
+        *(f"{name}: {value}" for name, value in [*own.items(), *kept]),
+    ]
+    return "\r\n".join([*lines, "", ""]).encode() + body
 
 
 @cache
@@ -132,10 +159,12 @@ def send(
     if urlsplit(url).hostname != "127.0.0.1":
         raise LoadError(f"{url} is not on this machine.")
     resuming = url.startswith("https:") and traffic.closing
+    if traffic.deliveries and generator() != "wrk":
+        raise LoadError("Only wrk sends deliveries in turn (Debian: apt-get install wrk).")
     command = by_client if traffic.closing or generator() != "wrk" else by_wrk
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         file = Path(folder, "body.json")
-        file.write_bytes(traffic.body or b"")
+        file.write_bytes(traffic.content(url))
         printed = run_bounded(command(url, traffic, max(1, round(seconds)), file), seconds, enough)
     figures = json.loads(printed.splitlines()[-1])
     refused, broken = figures.pop("refused"), figures.pop("broken")
@@ -162,7 +191,7 @@ def by_wrk(url: str, traffic: Traffic, seconds: int, file: Path) -> list[str]:
         f"{seconds}s",
     ]
     script = ["--timeout", f"{ANSWER_SECONDS}s", "--script", str(HERE / "load.lua")]
-    heads = "distinct" if traffic.distinct else "same"
+    heads = "distinct" if traffic.distinct else "turn" if traffic.deliveries else "same"
     headers = [f"{name}: {value}" for name, value in traffic.headers.items()]
     return ["wrk", *shape, *script, url, "--", traffic.method, heads, str(file), *headers]
 

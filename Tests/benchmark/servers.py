@@ -269,6 +269,17 @@ def ours() -> Sandboxed:
     return Sandboxed("the integration")
 
 
+def ours_each() -> Sandboxed:
+    """Return the integration as the form's defaults make it, but with an incident for each event.
+
+    The same deliveries, again and again, would else be repetitions of the first ones' alerts.
+    """
+    return Sandboxed(
+        "the integration, an incident for each event",
+        params={"alert_updates": "Incident for each event"},
+    )
+
+
 def ours_by_tls() -> Sandboxed:
     """Return the integration with a certificate, not yet started."""
     return Sandboxed("the integration, TLS", params=dict(certificate().params))

@@ -6,6 +6,8 @@ from dataclasses import replace
 from statistics import median
 from typing import NamedTuple
 
+from Tests.sandbox.page.examples import DELIVERIES
+
 from .bench import Bench, Measure, Result, Rounds, Row, p99, rate
 from .load import Traffic
 from .servers import Served, Window
@@ -207,6 +209,17 @@ def distinct_heads(bench: Bench) -> Result:
     return Result(found, rounds.figures())
 
 
+def deliveries(bench: Bench) -> Result:
+    """64 connections, on which what the vendors post is sent in turn, with nothing configured."""
+    files = tuple(sorted(DELIVERIES.glob("*.http")))
+    text = f"64 connections, {len(files)} deliveries of vendors in turn: throughput"
+    traffic = Traffic(64, None, deliveries=files)
+    found, rounds = compared(
+        bench, bench.ours_each, traffic, [Compared(text, bench.bare, 1.0, 1.2)], 3
+    )
+    return Result(found, rounds.figures())
+
+
 def processor_time(bench: Bench) -> Result:
     """The container's processor time per request, over a fixed number, for each version."""
     servers: list[Served] = [*bench.versions, bench.bare]
@@ -262,5 +275,6 @@ THROUGHPUT = (
     Measure("new", 34, new_connections),
     Measure("tls", 34, new_tls_connections),
     Measure("heads", 26, distinct_heads),
+    Measure("deliveries", 26, deliveries),
     Measure("cpu", 50, processor_time),
 )

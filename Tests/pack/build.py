@@ -117,18 +117,24 @@ def rename_pack(root: Path, edition: Edition) -> None:
     (root / PACK).rename(root / edition.pack)
     for line in ("  id: ", "display: ", "name: "):
         replace_once(root / edition.file(".yml"), line, edition.name)
-    mapper = f"{edition.name} - Incoming Mapper"
-    replace_once(root / edition.file(".yml"), "defaultmapperin: ", mapper)
-    for file in (root / edition.pack / "Classifiers").glob("*.json"):
-        for line in ('    "id": ', '    "name": '):
-            replace_once(file, line, json.dumps(mapper) + ",")
-        file.rename(file.with_name(file.name.replace(OWN.folder, edition.folder)))
     replace_once(
-        root / edition.pack / "pack_metadata.json", '    "name": ', json.dumps(edition.name) + ","
+        root / edition.file(".yml"), "defaultmapperin: ", f"{edition.name} - Incoming Mapper"
     )
-    for notes in (root / edition.pack / "ReleaseNotes").glob("*.md"):
-        replace_once(notes, "##### (?:New: )?(?=Generic Webhook$)", edition.name)
-        replace_once(notes, "##### (?:New: )?(?=Generic Webhook - Incoming Mapper$)", mapper)
+    pack = root / edition.pack
+    for file in [*pack.glob("*/*.json"), *pack.glob("ReleaseNotes/*.md")]:
+        rename_content(file, edition)
+    replace_once(pack / "pack_metadata.json", '    "name": ', json.dumps(edition.name) + ",")
+
+
+def rename_content(file: Path, edition: Edition) -> None:
+    """Gives a type, a field, a layout, a mapper or release notes the edition's names, everywhere.
+
+    A field's short name is its name in lower case, without spaces; a file's name has underscores.
+    """
+    text = file.read_text().replace(OWN.name, edition.name)
+    file.write_text(text.replace(OWN.folder.lower(), edition.folder.lower()))
+    name = file.name.replace(OWN.name.replace(" ", "_"), edition.name.replace(" ", "_"))
+    file.rename(file.with_name(name.replace(OWN.folder, edition.folder)))
 
 
 def published_bottle() -> str:

@@ -61,15 +61,21 @@ def test_the_zip_holds_the_pack_and_nothing_else(made: zipfile.ZipFile) -> None:
     assert files == {
         UNIFIED,
         "Classifiers/classifier-mapper-incoming-GenericWebhook.json",
+        "IncidentFields/incidentfield-Generic_Webhook_Link.json",
+        "IncidentFields/incidentfield-Generic_Webhook_Sender.json",
+        "IncidentFields/incidentfield-Generic_Webhook_Status.json",
+        "IncidentTypes/incidenttype-Generic_Webhook_Alert.json",
+        "Layouts/layoutscontainer-Generic_Webhook_Alert.json",
         "README.md",
-        "ReleaseNotes/2_0_0.md",
+        "ReleaseNotes/3_0_0.json",
+        "ReleaseNotes/3_0_0.md",
         "metadata.json",
         "pack_metadata.json",
     }
     everything = b"".join(made.read(name) for name in files).decode()
     assert str(Path.home()) not in everything
     assert str(build.ROOT) not in everything
-    assert json.loads(made.read("metadata.json"))["currentVersion"] == "2.0.0"
+    assert json.loads(made.read("metadata.json"))["currentVersion"] == "3.0.0"
 
 
 def test_the_zip_is_the_descriptor_with_the_script_in_it(made: zipfile.ZipFile) -> None:
@@ -269,10 +275,37 @@ def test_a_bottle_that_the_sdk_changes_makes_no_zip(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_beside_has_names_of_its_own(tmp_path: Path) -> None:
+CONTENT = ("Classifiers/", "IncidentFields/", "IncidentTypes/", "Layouts/")
+
+
+def content_names(archive: zipfile.ZipFile) -> dict[str, set[str]]:
+    """Returns the IDs, names and short names of a zip's content, by folder.
+
+    With them are the fields that a layout shows and a mapper fills, as far as they are ours.
+    """
+    found: dict[str, set[str]] = {folder: set() for folder in CONTENT}
+    for name in archive.namelist():
+        if name.endswith(".json") and name.startswith(CONTENT):
+            folder = name.partition("/")[0] + "/"
+            text = archive.read(name).decode()
+            found[folder] |= {Path(name).name}
+            found[folder] |= set(re.findall(r'"(?:id|name|layout|cliName)": "([^"]+)"', text))
+            found[folder] |= set(re.findall(r'"((?:Generic Webhook|genericwebhook)[^"]*)"', text))
+    return {
+        folder: {name for name in names if re.search("generic.?webhook", name, re.IGNORECASE)}
+        for folder, names in found.items()
+    }
+
+
+def plain(name: str) -> str:
+    """Returns a name without what tells the editions apart."""
+    return re.sub("[ _]|plus", "", name, flags=re.IGNORECASE)
+
+
+def test_beside_has_names_of_its_own(made: zipfile.ZipFile, tmp_path: Path) -> None:
     """--beside makes the same pack under another pack ID, integration ID and display name.
 
-    The zip has that name, too.
+    The zip has that name, too, and no content in it has a name that the other zip's has.
     """
     done = run_build(tmp_path, "--beside", "--output", "plus.zip")
 
@@ -280,7 +313,12 @@ def test_beside_has_names_of_its_own(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "plus.zip") as plus:
         inside = yaml.safe_load(plus.read("Integrations/integration-GenericWebhookPlus.yml"))
         metadata = json.loads(plus.read("metadata.json"))
-        assert "##### Generic Webhook Plus\n" in plus.read("ReleaseNotes/2_0_0.md").decode()
+        assert "##### Generic Webhook Plus\n" in plus.read("ReleaseNotes/3_0_0.md").decode()
+        own, other = content_names(made), content_names(plus)
+    for folder in CONTENT:
+        assert own[folder]
+        assert not own[folder] & other[folder]
+        assert {plain(name) for name in other[folder]} == {plain(name) for name in own[folder]}
     names = (inside["commonfields"]["id"], inside["name"], inside["display"])
     assert names == (
         "Generic Webhook Plus",

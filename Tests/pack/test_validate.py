@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import multiprocessing
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -27,7 +28,8 @@ YML, DESCRIPTION = (
     f"{INTEGRATION}/{name}" for name in ("GenericWebhook.yml", "GenericWebhook_description.md")
 )
 PLAYBOOK = "TestPlaybooks/playbook-GenericWebhook-Test.yml"
-NOTES = "ReleaseNotes/2_0_0.md"
+NOTES = "ReleaseNotes/3_0_0.md"
+LAYOUT = "Layouts/layoutscontainer-Generic_Webhook_Alert.json"
 
 
 class Pack:
@@ -99,8 +101,21 @@ ROWS = [  # one of each list of validate.py: that its codes are really run
     Row("BA101", lambda p: p.yml(commonfields__id="Another Webhook")),
     Row("BA130", lambda p: p.yml(marketplaces=["xsoar", "marketplacev2"]), "PA134"),
     Row("DS104", lambda p: p.remove(DESCRIPTION)),
+    Row("LO107", lambda p: p.replace(LAYOUT, '"type": "warRoom"', '"type": "evidenceBoard"')),
     Row("IN124", lambda p: p.param("certificate", hidden=True)),
-    Row("RN114", lambda p: p.replace(NOTES, "##### Generic Webhook", "##### Another Webhook")),
+    Row(
+        "RN107", lambda p: p.replace(NOTES, "\n#### Mappers\n\n##### New: Generic Webhook - ", "- ")
+    ),
+    Row("RN111", lambda p: p.replace(NOTES, "demisto/syslog:1.0.0", "demisto/syslog:1.0.1")),
+    Row("RN112", lambda p: p.remove(NOTES.replace(".md", ".json"))),
+    Row(
+        "RN114",
+        lambda p: p.replace(NOTES, "##### Generic Webhook", "##### Another Webhook"),
+        "RN107 RN111",
+    ),
+    Row(
+        "ST110", lambda p: p.replace(NOTES.replace(".md", ".json"), "breakingChangesNotes", "notes")
+    ),
 ]
 
 
@@ -163,6 +178,15 @@ def test_each_code_fails_once(sdk: validate.Sdk, pack: Pack, row: Row) -> None:
     )
 
 
+def test_the_wording_of_the_notes_is_reviewed(sdk: validate.Sdk, pack: Pack) -> None:
+    """A line of the notes that begins with no phrase of the SDK's is found, and no other."""
+    assert sdk.wording() == []
+    pack.replace(NOTES, "- Added the *Accept GET* parameter.", "- GET is accepted.")
+
+    [objection] = sdk.wording()
+    assert re.search(r"3_0_0\.md: Line #\d+ is not using one of our templates", objection)
+
+
 def test_the_pack_as_it_is_passes(sdk: validate.Sdk) -> None:
     """This checkout's pack is valid, every code looks at some of it, and none is unknown."""
     with multiprocessing.get_context("fork").Pool(1) as pool:
@@ -212,7 +236,7 @@ def test_a_code_that_does_not_exist_fails_loudly(
     So are a code that the SDK has dropped, one that looks at nothing here, and one in no list.
     """
     with multiprocessing.get_context("fork").Pool(1) as pool:
-        assert pool.apply(sdk.blind_codes, (["IN100", "IN999", "IF100"],)) == ["IF100", "IN999"]
+        assert pool.apply(sdk.blind_codes, (["IN100", "IN999", "GF100"],)) == ["GF100", "IN999"]
     monkeypatch.setattr(validate, "CODES", [code for code in validate.CODES if code != "IN100"])
     with multiprocessing.get_context("fork").Pool(1) as pool:
         assert pool.apply(sdk.unknown_codes) == {"IN100"}

@@ -38,15 +38,18 @@ def codes_of(**families: str) -> list[str]:
 
 
 CODES = codes_of(
-    BA="100 101 103 104 105 106 110 111 113 118 119 124 125 128 130 131 132 133",
+    BA="100 101 103 104 105 106 110 111 113 116 118 119 124 125 128 130 131 132 133",
     CO="190",
     DO="100 101 102",
     DS="100 101 104 105 108",
+    IF="100 101 102 103 104 105 106 109 116 118 119",
     IM="100 101 106 108 109 111",
     IN=(
         "100 101 102 106 107 108 109 110 112 113 114 115 117 118 121 122 123 125 126 130 131 134 "
         "135 141 142 144 145 146 149 151 152 153 154 156 158 159 160 161 162 163 168 169 170 171"
     ),
+    IT="102 103",
+    LO="100 107",
     MC="101",
     PA="100 101 104 105 107 108 109 111 113 115 117 118 123 125 127 128 130 134 135 137",
     PB="109",
@@ -55,8 +58,10 @@ CODES = codes_of(
     ST="110 111 114 115",
     VC="100 101",
 )
-CODES_OF_ADDED_FILES = codes_of(BA="108 109 127", RM="110", ST="112 113")
-CODES_OF_MODIFIED_FILES = codes_of(IN="124", PA="102", RN="113 114 115 116")
+CODES_OF_ADDED_FILES = codes_of(
+    BA="108 109 127", IF="113 115", IT="100 101", RM="110", ST="112 113"
+)
+CODES_OF_MODIFIED_FILES = codes_of(IN="124", PA="102", RN="107 111 113 114 115 116")
 
 _NETWORK = "asks a registry or the platform's content repository over the network"
 _LISTS = "compares with a list that only the platform's content repository has"
@@ -74,6 +79,8 @@ LEFT_OUT = {
     "DO104": "is in the default run; where it fails, it asks a registry for the newest image",
     "DO105": _NETWORK,
     "DO106": _NETWORK,
+    "IF111": _OLD,
+    "IF117": _GRAPH,
     "IN104": _LISTS,
     "IN127": _DEPRECATED,
     "IN139": _NETWORK,
@@ -88,10 +95,8 @@ LEFT_OUT = {
     "PA133": _GRAPH,
     "PA136": "compares packs with each other, and here is one",
     "RN105": _OLD,
-    "RN106": "needs a git remote to compare with",
-    "RN107": "needs a git remote to compare with",
+    "RN106": "asks whether git calls the notes added, which it is told here for RN107 and RN111",
     "RN108": "forbids release notes in a pack that is new to the platform's repository, as ours is",
-    "RN111": "looks at notes that a git diff calls added, in a pack that it calls modified",
     **dict.fromkeys(codes_of(BC="100 102 104 105 106 107 108 110 112 113 114 115 117"), _OLD),
     **dict.fromkeys(codes_of(GR="100 101 102 103 104 105 106 107 108 109 110 114 118"), _GRAPH),
 }
@@ -198,8 +203,16 @@ class Sdk:
         self._validators = importlib.import_module(
             f"{validate}.validators.base_validator"
         ).get_all_validators
+        self._notes_checker = importlib.import_module(
+            "demisto_sdk.commands.doc_reviewer.rn_checker"
+        ).ReleaseNotesChecker
         constants = importlib.import_module("demisto_sdk.commands.common.constants")
         self._status, self._mode = constants.GitStatuses, constants.ExecutionMode.SPECIFIC_FILES
+        # The SDK would ask git, and for that a remote. The notes are new, as in any update.
+        related_files = importlib.import_module(
+            "demisto_sdk.commands.content_graph.parsers.related_files"
+        )
+        related_files.RNRelatedFile.git_status = self._status.ADDED
 
     def manager(self, codes: Iterable[str], status: str | None = None) -> Any:
         """Returns the SDK's manager for a run of the codes over the pack.
@@ -248,6 +261,23 @@ class Sdk:
         kinds = tuple({type(item) for item in self.manager(["BA100"]).objects_to_run})
         return {v.error_code for v in self._validators() if issubclass_of(v, kinds)} - ours
 
+    def wording(self) -> list[str]:
+        """Returns what the SDK's review of documents has against the release notes, line by line.
+
+        It wants a line to begin with one of its phrases, such as "Added the", and to end with a
+        period.
+        """
+        found = []
+        for notes in sorted((Path(self.pack) / "ReleaseNotes").glob("*.md")):
+            checker = self._notes_checker(str(notes), notes.read_text().splitlines())
+            checker.check_rn()
+            found += [
+                f"{notes}: {objection}"
+                for objections in checker.notes.values()
+                for objection in objections
+            ]
+        return found
+
     def _looks(self, manager: Any, validator: Any) -> bool:
         return any(
             validator.should_run(item, [], {}, self._mode) for item in manager.objects_to_run
@@ -275,9 +305,11 @@ RUNS = ((CODES, None), (CODES_OF_ADDED_FILES, "ADDED"), (CODES_OF_MODIFIED_FILES
 def explicit_run(sdk: Sdk) -> list[str]:
     """Runs every code of the three lists and returns the problems.
 
-    These are findings, codes that look at nothing, and codes that are in no list.
+    These are findings, wording of the release notes, codes that look at nothing, and codes that are
+    in no list.
     """
     problems = [str(finding) for codes, status in RUNS for finding in sdk.run(codes, status)]
+    problems += sdk.wording()
     blind = [code for codes, status in RUNS for code in sdk.blind_codes(codes, status)]
     problems += [
         f"{code} is not in the SDK any more, or looks at nothing of the pack" for code in blind

@@ -29,6 +29,7 @@ from .injection import InjectionError
 from .mirroring import Mirroring
 from .page.web import Page
 from .reroute import Reroute
+from .saved import SavedParams
 from .server import Faults, Screen, Server, Session
 from .store import MEMORY, Store, open_store
 
@@ -55,6 +56,8 @@ class Sandbox:
     params: as on the command line, text as typed in the form; longRunningPort is a free port unless
         given.
     store: None or ":memory:", or a SQLite file.
+    saved: parameters of earlier runs, over which `params` take precedence; what the page saves is
+        added to them.
     context: the integration context to start with, which may be a damaged one.
     wait: seconds until the container's port must accept (ContainerError after that), 0 not to wait.
     heartbeat_interval: seconds, 0 for none.
@@ -75,6 +78,7 @@ class Sandbox:
         instance: str = "webhook",
         port: int = 0,
         store: str | Path | None = None,
+        saved: SavedParams | None = None,
         faults: Faults | None = None,
         pack: str | Path | None = None,
         script: str | Path | None = None,
@@ -100,9 +104,12 @@ class Sandbox:
             self.descriptor: Descriptor = found.injected(constants or {}, replacements or {})
 
         # the instance
-        self.params = self.descriptor.params(
-            {"longRunningPort": str(free_port()), **(params or {})}
-        )
+        given = self.descriptor.given(params or {})
+        self.defaults = {**self.descriptor.params({}), "longRunningPort": str(free_port())}
+        self.saved = saved
+        kept = saved.read(self.descriptor) if saved else {}
+        self.from_last_run = [name for name in kept if name not in given]
+        self.params = {**self.defaults, **kept, **given}
         self.container_port = container_port(self.params.get("longRunningPort"))
 
         # the server

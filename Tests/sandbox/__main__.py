@@ -6,7 +6,6 @@ Run `python -m Tests.sandbox` in the repository's root; `--help` lists the comma
 import argparse
 import json
 import re
-import shlex
 import signal
 import sys
 import threading
@@ -17,9 +16,10 @@ from urllib.parse import urlsplit
 
 from . import CommandError, ContainerError, DescriptorError, Faults, Sandbox, accepts
 from .descriptor import ROOT, load
-from .page.attempt import Attempt
-from .page.attempt import curl_line as signed_line
-from .page.signing import Scheme
+from .page.attempt import Attempt, secret_assignment
+from .page.attempt import curl_line as page_line
+from .page.form import label
+from .saved import SavedParams
 from .server import Screen, plain
 from .store import MEMORY
 
@@ -51,6 +51,7 @@ def main() -> int:
     options = parse_options(sys.argv[1:])
     try:
         sandbox = build(options)
+        report_saved(sandbox, options.command)
         if options.command in INTEGRATION_COMMANDS:
             return command(
                 sandbox,
@@ -83,7 +84,7 @@ def parse_options(words: list[str]) -> argparse.Namespace:
         choices=("serve", "test", "samples", "incidents", *INTEGRATION_COMMANDS),
         default="serve",
         help="serve (default): run the instance, and a page that shows it; test: the Test button; "
-        "samples: what the mapping wizard fetches; incidents: all stored ones; reset, status: "
+        "samples: what the mapping wizard fetches; incidents: all that are stored; reset, status: "
         "the integration's commands, which also work while an instance runs on the same store",
     )
     add("--last", type=count, metavar="5", help="print only this many of the newest incidents")
@@ -103,7 +104,12 @@ def parse_options(words: list[str]) -> argparse.Namespace:
         "credentials=USER:PASSWORD, or a scheme and its secret: "
         "credentials=_hmac:X-Hub-Signature-256:SECRET",
     )
-    add("--instance", default="webhook", help="the instance's name (default: %(default)s)")
+    add(
+        "--instance",
+        default="webhook",
+        help="the instance's name (default: %(default)s); each has parameters, requests and "
+        "incidents of its own",
+    )
     add("--port", type=int, default=8080, help="where the sandbox listens (default: %(default)s)")
     add(
         "--latency",
@@ -129,7 +135,11 @@ def parse_options(words: list[str]) -> argparse.Namespace:
         help="how often XSOAR asks which incidents an alert's end closes (default: 60s; 0s: never)",
     )
     add("--pack", type=Path, help="run a built pack (zip) instead of the source tree")
-    add("--reset", action="store_true", help="forget all incidents and integration context first")
+    add(
+        "--reset",
+        action="store_true",
+        help="first forget the instance's incidents, integration context and saved parameters",
+    )
     add(
         "--store",
         default=str(STORE),
@@ -205,11 +215,17 @@ def build(options: argparse.Namespace) -> Sandbox:
     if options.store == str(STORE):
         STORE.parent.mkdir(exist_ok=True)
         (STORE.parent / ".gitignore").write_text("*\n")
+    saved = None
+    if options.store != MEMORY:
+        saved = SavedParams(Path(options.store), options.instance)
+        if options.reset:
+            saved.forget()
     sandbox = Sandbox(
         dict(options.param),
         instance=options.instance,
         port=options.port,
         store=options.store,
+        saved=saved,
         faults=Faults(latency=dict(options.latency), fail=dict(options.fail)),
         pack=options.pack,
         native=options.native,
@@ -221,6 +237,21 @@ def build(options: argparse.Namespace) -> Sandbox:
     if options.reset:
         sandbox.reset()
     return sandbox
+
+
+def report_saved(sandbox: Sandbox, command: str) -> None:
+    """Print which parameters come from the last run, and how to get the defaults back."""
+    screen = sandbox.screen if command == "serve" else Screen(out=sys.stderr)
+    if sandbox.saved and sandbox.saved.problem:
+        screen.show(plain(sandbox.saved.problem), "red")
+    if sandbox.from_last_run and command != "incidents":
+        parameters = sandbox.descriptor.parameters
+        names = ", ".join(label(parameters[name]) for name in sandbox.from_last_run)
+        screen.show(
+            f"From the last run: {names}. --param NAME=VALUE overrides a parameter, "
+            "and Reset in the page's view Instance sets all defaults.",
+            "dim",
+        )
 
 
 # ---- commands
@@ -259,43 +290,31 @@ def ready(sandbox: Sandbox, stopping: threading.Event) -> None:
         pass
     if not sandbox.exited and not stopping.is_set():
         place = f"{sandbox.sender_url} (ctrl-C stops it)"
+        line = curl_line(sandbox)
+        missing = "WEBHOOK_SECRET" in line and "WEBHOOK_SECRET=" not in line
+        first = ", with the instance's password in WEBHOOK_SECRET" if missing else ""
         sandbox.screen.show(
             f"The instance {plain(sandbox.instance)} listens at {place}. "
-            f"See it at {sandbox.page_url} or try:"
+            f"See it at {sandbox.page_url} or try{first}:"
         )
-        sandbox.screen.show(curl_line(sandbox))
+        sandbox.screen.show(line)
 
 
 def curl_line(sandbox: Sandbox) -> str:
     """Return a curl line that creates an incident, ready to paste.
 
-    One that signs takes the secret from $WEBHOOK_SECRET.
+    A secret that was saved on the page is not printed: the line then takes $WEBHOOK_SECRET.
     """
-    words = ["curl", "-X", "POST", sandbox.sender_url]
-    if sandbox.sender_url.startswith("https:"):
-        words.insert(1, "--insecure")
+    parts = urlsplit(sandbox.sender_url)
+    body = json.dumps(EXAMPLE, separators=(",", ":")).encode()
+    headers = [("Content-Type", "application/json")]
+    attempt = Attempt("POST", parts.path or "/", headers, body, True)
     credentials: Any = sandbox.params.get("credentials") or {}
     identifier, password = credentials.get("identifier") or "", credentials.get("password") or ""
-    scheme = Scheme.of(identifier)
-    if scheme.signature or scheme.kind == "_query":
-        parts = urlsplit(sandbox.sender_url)
-        origin, path = f"{parts.scheme}://{parts.netloc}", parts.path
-        body = json.dumps(EXAMPLE, separators=(",", ":")).encode()
-        headers = [("Content-Type", "application/json")]
-        return signed_line(Attempt("POST", path or "/", headers, body, True), origin, identifier)
-    if identifier.startswith("_header:"):
-        words += ["-H", f"{identifier.removeprefix('_header:')}: {password}"]
-    elif identifier:
-        words += ["-u", f"{identifier}:{password}"]
-    return shlex.join(
-        [
-            *words,
-            "-H",
-            "Content-Type: application/json",
-            "-d",
-            json.dumps(EXAMPLE, separators=(",", ":")),
-        ]
-    )
+    line = page_line(attempt, f"{parts.scheme}://{parts.netloc}", identifier)
+    if not identifier or "credentials" in sandbox.from_last_run:
+        return line
+    return f"{secret_assignment(identifier, password)}; {line}"
 
 
 def test(sandbox: Sandbox) -> int:

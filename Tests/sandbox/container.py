@@ -97,7 +97,7 @@ class Container:
         if not self.session.exited.wait(timeout):
             return None
         for thread in self._threads:
-            thread.join(1.0)  # so that its last lines are read
+            thread.join(10.0)  # so that its last lines are read
         return self.returncode
 
     def stop(self, grace: float) -> None:

@@ -109,15 +109,23 @@ class Descriptor:
         return replace(self, code=inject(self.code, constants, replacements, self.file))
 
     def params(self, given: Mapping[str, Any], files: bool = True) -> dict[str, Any]:
-        """Return what `demisto.params()` is to return.
+        """Return what `demisto.params()` is to return: the defaults, and what is given.
 
-        files: whether `@path` as a value stands for the file's text.
         Raises DescriptorError for a name that is not declared.
         """
         params = {
             name: value_of(parameter, parameter.default)
             for name, parameter in self.parameters.items()
         }
+        return {**params, **self.given(given, files)}
+
+    def given(self, given: Mapping[str, Any], files: bool = True) -> dict[str, Any]:
+        """Return the values of some parameters, as the server sends them.
+
+        files: whether `@path` as a value stands for the file's text.
+        Raises DescriptorError for a name that is not declared.
+        """
+        params = {}
         for name, value in given.items():
             parameter = self.parameters.get(name)
             if parameter is None and self.strict:

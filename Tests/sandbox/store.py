@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import quote
 
 Incident = dict[str, Any]
 MEMORY = ":memory:"
@@ -62,6 +63,11 @@ def open_store(where: str | Path | None, instance: str) -> Store:
     if where is None or str(where) == MEMORY:
         return MemoryStore()
     return SQLiteStore(Path(where), instance)
+
+
+def beside(store: Path, instance: str, name: str) -> Path:
+    """Return the path of an instance's file next to the store."""
+    return store.with_name(f"{store.stem}-{quote(instance, safe='')}-{name}")
 
 
 def now() -> str:
@@ -161,14 +167,14 @@ class MemoryStore:
         """Do nothing; what was created can still be read."""
 
 
-SCHEMA = """
-create table if not exists incident (
-    id integer primary key autoincrement, created text not null, body text not null
-);
-create table if not exists context (
-    instance text primary key, value text not null, version integer not null
-);
-"""
+TABLES = (
+    "create table if not exists incident (id integer primary key autoincrement, "
+    "created text not null, body text not null, instance text)",
+    "create table if not exists context "
+    "(instance text primary key, value text not null, version integer not null)",
+    "create table if not exists total (instance text primary key, incidents integer not null)",
+)
+INDEX = "create index if not exists incident_instance on incident (instance, id)"
 
 
 def as_incident(row: tuple[int, str, str]) -> Incident:
@@ -177,7 +183,10 @@ def as_incident(row: tuple[int, str, str]) -> Incident:
 
 
 class SQLiteStore:
-    """Keeps everything in a file for later runs; several processes may share it."""
+    """Keeps everything in a file for later runs; several processes may share it.
+
+    Each instance has its own incidents; their IDs are unique over all instances, as in XSOAR.
+    """
 
     def __init__(self, path: Path, instance: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -188,7 +197,24 @@ class SQLiteStore:
         self._db.execute("pragma journal_mode = wal")
         # A local XSOAR may lose its last second in a power cut.
         self._db.execute("pragma synchronous = normal")
-        self._db.executescript(SCHEMA)
+        self._prepare()
+
+    def _prepare(self) -> None:
+        with self._transaction() as db:
+            for table in TABLES:
+                db.execute(table)
+            columns = [row[1] for row in db.execute("pragma table_info(incident)")]
+            if "instance" not in columns:
+                self._add_instances(db)
+            db.execute(INDEX)
+
+    def _add_instances(self, db: sqlite3.Connection) -> None:
+        """Give the incidents of a file without instances to the one that has a context there."""
+        known = [row[0] for row in db.execute("select instance from context")]
+        owner = known[0] if len(known) == 1 else self._instance
+        db.execute("alter table incident add column instance text")
+        db.execute("update incident set instance = ?", (owner,))
+        db.execute("insert into total select ?, count(*) from incident", (owner,))
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -208,60 +234,58 @@ class SQLiteStore:
         with self._transaction() as db:
             for incident in incidents:
                 row = db.execute(
-                    "insert into incident (created, body) values (?, ?)",
-                    (created, json.dumps(incident)),
+                    "insert into incident (created, body, instance) values (?, ?, ?)",
+                    (created, json.dumps(incident), self._instance),
                 )
                 made.append({**incident, "id": str(row.lastrowid), "created": created})
+            db.execute(
+                "insert into total values (?, ?) on conflict (instance) "
+                "do update set incidents = incidents + excluded.incidents",
+                (self._instance, len(made)),
+            )
         return made
 
     def change(self, number: int, make: Callable[[Incident], Incident]) -> bool:
         """Replace an incident by what is made of it; return whether there is one with this ID."""
         with self._transaction() as db:
-            query = "select id, created, body from incident where id = ?"
-            row = db.execute(query, (number,)).fetchone()
+            query = "select body from incident where id = ? and instance = ?"
+            row = db.execute(query, (number, self._instance)).fetchone()
             if row is None:
                 return False
-            body = make(json.loads(row[2]))
-            db.execute("update incident set body = ? where id = ?", (json.dumps(body), number))
+            body = json.dumps(make(json.loads(row[0])))
+            db.execute("update incident set body = ? where id = ?", (body, number))
             return True
 
     def incidents(self) -> list[Incident]:
         """Return all incidents by ID."""
-        with self._lock:
-            rows = self._db.execute("select id, created, body from incident order by id").fetchall()
-        return [as_incident(row) for row in rows]
+        return self._rows("order by id")
 
     def find(self, numbers: Iterable[int]) -> list[Incident]:
         """Return the incidents with these IDs that exist, in the order asked for."""
-        query = "select id, created, body from incident where id = ?"
-        with self._lock:
-            rows = [self._db.execute(query, (number,)).fetchone() for number in numbers]
-        return [as_incident(row) for row in rows if row]
+        return [row for number in numbers for row in self._rows("and id = ?", number)]
 
     def page(self, before: int, limit: int) -> list[Incident]:
         """Return the newest incidents with an ID below `before`, the newest first."""
-        return self._rows("where id < ? order by id desc limit ?", before, limit)
+        return self._rows("and id < ? order by id desc limit ?", before, limit)
 
     def after(self, number: int, limit: int) -> list[Incident]:
         """Return the oldest incidents with an ID above `number`, the oldest first."""
-        return self._rows("where id > ? order by id limit ?", number, limit)
+        return self._rows("and id > ? order by id limit ?", number, limit)
 
     def _rows(self, clause: str, *values: int) -> list[Incident]:
         with self._lock:
             rows = self._db.execute(
-                f"select id, created, body from incident {clause}", values
+                f"select id, created, body from incident where instance = ? {clause}",
+                (self._instance, *values),
             ).fetchall()
         return [as_incident(row) for row in rows]
 
     def count(self) -> int:
-        """Return how many incidents there are; their IDs have no gaps."""
+        """Return how many incidents there are."""
+        query = "select incidents from total where instance = ?"
         with self._lock:
-            return (
-                self._db.execute(
-                    "select (select max(id) from incident) - (select min(id) from incident) + 1"
-                ).fetchone()[0]
-                or 0
-            )
+            found = self._db.execute(query, (self._instance,)).fetchone()
+        return int(found[0]) if found else 0
 
     def context(self) -> tuple[Any, int]:
         """Return the integration context and its version."""
@@ -285,10 +309,10 @@ class SQLiteStore:
         return current + 1
 
     def reset(self) -> None:
-        """Forget everything of every instance except the last ID, for the reason above."""
+        """Forget everything of this instance except the last ID, for the reason above."""
         with self._transaction() as db:
-            db.execute("delete from incident")
-            db.execute("delete from context")
+            for table in ("incident", "context", "total"):
+                db.execute(f"delete from {table} where instance = ?", (self._instance,))
 
     def close(self) -> None:
         """Close the file."""

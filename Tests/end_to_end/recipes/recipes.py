@@ -94,7 +94,7 @@ def in_instance(recipe: dict[str, Any]) -> str:
     if "answer" in recipe:
         step += (
             f" {recipe['vendor']} waits {recipe['waits']} seconds: set *Answer at the latest "
-            f"after* (`answer_seconds`) to `{recipe['answer']}`."
+            f"after* to `{recipe['answer']}`."
         )
     return step
 
@@ -136,10 +136,11 @@ def section_of(recipe: dict[str, Any]) -> str:
             lines += ["", f"   ```{snippet['language']}", *(f"   {line}".rstrip() for line in code)]
             lines += ["   ```", ""]
     key = key_of(recipe)
-    lines += ["", f"- On XSOAR 8 Cloud and XSIAM: {recipe['cloud']}."]
+    notes = [f"On XSOAR 8 Cloud and XSIAM: {recipe['cloud']}."]
     if key:
-        lines.append(f"- *Duplication key* `{key}` drops what {recipe['vendor']} sends twice.")
-    for note in recipe.get("notes", ()):
+        notes.append(f"*Duplication key* `{key}` drops what {recipe['vendor']} sends twice.")
+    lines.append("")
+    for note in (*notes, *recipe.get("notes", ())):
         first, *others = SENTENCE.split(note)
         lines += [f"- {first}", *(f"  {sentence}" for sentence in others)]
     return "\n".join(lines) + "\n"

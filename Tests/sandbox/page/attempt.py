@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from .signing import Headers, Scheme, Signature, proven, value_of, with_field, with_header
 
@@ -73,6 +73,11 @@ class Attempt:
             given.get("sign") is True,
         )
 
+    @property
+    def has_body(self) -> bool:
+        """Whether the request has a body, which may be empty."""
+        return bool(self.body) or self.method not in ("GET", "HEAD", "OPTIONS")
+
     def proven(self, username: str, password: str) -> "Attempt":
         """Return the request with its credentials, if it is to have any."""
         if not self.sign:
@@ -135,7 +140,7 @@ def send(connection: http.client.HTTPConnection, attempt: Attempt) -> dict[str, 
     connection.putrequest(attempt.method, attempt.path, skip_accept_encoding=True)
     for name, value in attempt.headers:
         connection.putheader(name, value)
-    if attempt.body or attempt.method not in ("GET", "HEAD", "OPTIONS"):
+    if attempt.has_body:
         connection.putheader("Content-Length", str(len(attempt.body)))
     connection.endheaders(attempt.body or None)
     response = connection.getresponse()
@@ -157,11 +162,13 @@ def curl_line(attempt: Attempt, origin: str, username: str) -> str:
 
     openssl makes a signature when the line runs.
     """
+    if attempt.method == "HEAD":
+        attempt = replace(attempt, body=b"")  # curl has no HEAD with a body
     scheme = Scheme.of(username if attempt.sign else "")
     signature = scheme.signature
     path, headers, words, note = attempt.path, attempt.headers, ["curl"], ""
-    if attempt.method != "POST":
-        words += ["-X", quoted(attempt.method)] if attempt.method != "HEAD" else ["--head"]
+    if attempt.method != ("POST" if attempt.has_body else "GET"):  # which curl chooses by itself
+        words += ["--head"] if attempt.method == "HEAD" else ["-X", quoted(attempt.method)]
     if origin.startswith("https:"):
         words.append("--insecure")
     if re.search(r"[\[\]{}]", path):
@@ -190,6 +197,14 @@ def curl_line(attempt: Attempt, origin: str, username: str) -> str:
         words += ["-H", quoted(f"{name}: ") + f'"{value}"']
     words.append(url)
     return with_body(attempt, words, before, bool(signature)) + note
+
+
+def secret_assignment(username: str, password: str) -> str:
+    """Return the shell's assignment of the secret that a curl line takes."""
+    secret = next((line.strip() for line in password.splitlines() if line.strip()), "")
+    if Scheme.of(username).kind == "_query":
+        secret = quote(secret, safe="")
+    return f"{SECRET.removeprefix('$')}={quoted(secret)}"
 
 
 def signing_words(signature: Signature, headers: Headers) -> tuple[str, dict[str, tuple[str, str]]]:
@@ -232,14 +247,12 @@ def with_body(attempt: Attempt, words: list[str], before: str, is_signed: bool) 
     A shell function prints a body that is signed or has several lines.
     """
     text = attempt.body.decode("utf-8", "replace")
-    if not text and not is_signed:
-        return " ".join(
-            [*words, *(["-d", "''"] if attempt.method not in ("GET", "HEAD", "OPTIONS") else [])]
-        )
     if not is_signed and text.isprintable():
-        return " ".join([*words, "--data-raw", quoted(text)])
-    line = " ".join([*words, "--data-binary", "@-"])
-    return f"b() {{ printf {quoted(printf_format(text))}; }}; {before}b | {line}"
+        return " ".join([*words, *(["--data-raw", quoted(text)] if attempt.has_body else [])])
+    function = f"b() {{ printf {quoted(printf_format(text))}; }}; {before}"
+    if not attempt.has_body:
+        return function + " ".join(words)
+    return function + "b | " + " ".join([*words, "--data-binary", "@-"])
 
 
 def printf_format(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 from ..descriptor import (
     BOOLEAN,
@@ -26,12 +27,36 @@ KINDS = {
     16: "multiselect",
 }
 MAX_CHARACTERS = 1_000_000  # of a value
+# As in docs/install.md: the product, the URL for senders, and what the URL cannot show.
+PRODUCT_URLS = (
+    ("XSOAR 6", "https://<server>/instance/execute/<instance>", ""),
+    ("XSOAR 8 Cloud", "https://ext-<tenant>/xsoar/instance/execute/<instance>", ""),
+    (
+        "XSIAM",
+        "https://ext-<tenant>/xsoar/instance/execute/<instance>",
+        "with crtx instead of xdr in the host",
+    ),
+    (
+        "XSOAR 8 On-prem",
+        "https://ext-<host>/xsoar/instance/execute/<instance>",
+        "with a DNS record for ext-<host>",
+    ),
+    ("engine of any product", "https://<engine>:<port>/", "with the Listen Port"),
+)
 
 
 def fields(descriptor: Descriptor, params: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the form's fields in the descriptor's order, without hidden ones and secrets."""
     shown = (parameter for parameter in descriptor.parameters.values() if not is_hidden(parameter))
     return [form_field(parameter, params.get(parameter.name)) for parameter in shown]
+
+
+def product_urls(instance: str) -> list[dict[str, str]]:
+    """Return the URL for senders in each product, with the instance's name."""
+    return [
+        {"product": product, "url": url.replace("<instance>", quote(instance)), "note": note}
+        for product, url, note in PRODUCT_URLS
+    ]
 
 
 def is_open(params: Mapping[str, Any]) -> bool:
@@ -65,10 +90,9 @@ def form_field(parameter: Parameter, value: Any) -> dict[str, Any]:
     if parameter.type == CREDENTIALS:
         given = value if isinstance(value, Mapping) else {}
         shown = {"identifier": str(given.get("identifier") or "")}
-        name = str(row.get("displaypassword") or "Password")
         return {
             **common,
-            "displayPassword": name,
+            "displayPassword": password_label(parameter),
             "value": shown,
             "isSet": bool(given.get("password")),
         }
@@ -129,7 +153,7 @@ def credentials(parameter: Parameter, value: Any, current: Mapping[str, Any]) ->
         )
     identifier = checked_text(label(parameter), value.get("identifier"))
     password = value.get("password")
-    name = str(parameter.row.get("displaypassword") or "Password")
+    name = password_label(parameter)
     kept = current.get("password") if password is None else checked_text(name, password)
     return {"identifier": identifier, "password": kept or "", "passwordChanged": False}
 
@@ -154,3 +178,8 @@ def checked_option(parameter: Parameter, value: Any) -> str:
 def label(parameter: Parameter) -> str:
     """Return the name that people see."""
     return str(parameter.row.get("display") or parameter.name)
+
+
+def password_label(parameter: Parameter) -> str:
+    """Return the name that people see of a password next to its user name."""
+    return str(parameter.row.get("displaypassword") or "Password")

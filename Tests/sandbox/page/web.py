@@ -25,18 +25,20 @@ import bottle
 from ..container import CommandError, ContainerError
 from ..descriptor import CREDENTIALS, DescriptorError, Parameter
 from ..reroute import PREFIX, Exchange, Reroute
-from ..store import Incident
+from ..store import Incident, beside
 from .attempt import Attempt, AttemptError, connected, curl_line, send
 from .examples import examples
-from .form import fields, is_open, label, merged
+from .form import fields, is_open, label, merged, product_urls
 from .masking import HIDDEN, MORE_CREDENTIALS, SECRET_TYPES, Secrets
 from .preview import Preview, PreviewError
 from .recorder import OBSERVED_BYTES, Listeners, Monitor, Recorder, counted
 from .signing import credentials_for, read_lines
 from .traffic import KINDS, MAX_OPENED, Recorded, Traffic, as_content, is_number, now
+from .transfer import exported, imported
 
 if TYPE_CHECKING:
     from .. import Sandbox
+    from ..saved import SavedParams
 
 FOLDER = Path(__file__).with_name("static")
 TYPES = {
@@ -72,6 +74,7 @@ START_SECONDS = 5.0  # for a container to listen again
 MAX_LATENCY_MS, MAX_REFUSALS, MAX_STOP_SECONDS = 60_000, 10_000, 60.0
 CALL = "createIncidents"
 CERTIFICATES = ("certificate", "client_ca")
+NOT_KEPT = "The instance runs with these parameters, but they cannot be kept for the next start"
 # what gave a field, where no parameter did
 GIVEN_BY = {"": "The payload's own field", "usual": "Usual field name"}
 StartResponse = Callable[..., Any]
@@ -198,7 +201,7 @@ class Page:
         self._sandbox = sandbox
         folder = Path(sandbox.folder)
         kept = (
-            store_file.with_name(f"{store_file.stem}-page.sqlite3")
+            file_of_requests(store_file, sandbox.instance)
             if store_file
             else folder / "page.sqlite3"
         )
@@ -307,6 +310,7 @@ class Page:
             "name": sandbox.instance,
             "integration": descriptor.display,
             "url": sandbox.sender_url,
+            "productUrls": product_urls(sandbox.instance),
             "sections": list(descriptor.sections),
             "parameters": fields(descriptor, sandbox.params),
             "description": descriptor.help,
@@ -339,13 +343,45 @@ class Page:
         sandbox = self._sandbox
         with self._restarts:
             params = merged(sandbox.descriptor, sandbox.params, given.get("params"))
-            self._learn(params)
-            self._monitor.report_state()
-            sandbox.restart(params)
-            self._keep_settings()
-            sandbox.await_listening(START_SECONDS)
-            self._monitor.report_state()
+            before = sandbox.params
+            self._restart(params)
+            self._keep(lambda saved: saved.update(before, params, sandbox.defaults))
         return {"ok": True}
+
+    def set_defaults(self) -> dict[str, Any]:
+        """Restart the container with the descriptor's defaults, and forget what was saved."""
+        with self._restarts:
+            self._restart(dict(self._sandbox.defaults))
+            self._keep(lambda saved: saved.forget())
+        return {"ok": True}
+
+    def export(self) -> dict[str, str]:
+        """Return the parameters that differ from their defaults, as texts to copy."""
+        sandbox = self._sandbox
+        return exported(sandbox.descriptor, sandbox.params, sandbox.defaults)
+
+    def import_(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Restart the container with the parameters of a text, or change nothing."""
+        sandbox = self._sandbox
+        params = imported(sandbox.descriptor, sandbox.params, given.get("text"))
+        self.save({"params": params})
+        return {"ok": True, "parameters": len(params)}
+
+    def _keep(self, keep: Callable[["SavedParams"], None]) -> None:
+        """Change what is saved for the next start, if anything is kept between runs."""
+        try:
+            if self._sandbox.saved:
+                keep(self._sandbox.saved)
+        except OSError as error:
+            raise Refusal(500, f"{NOT_KEPT}: {error}.") from error
+
+    def _restart(self, params: dict[str, Any]) -> None:
+        self._learn(params)
+        self._monitor.report_state()
+        self._sandbox.restart(params)
+        self._keep_settings()
+        self._sandbox.await_listening(START_SECONDS)
+        self._monitor.report_state()
 
     # ---- sending
 
@@ -725,6 +761,22 @@ class Page:
                 yield f"event: {event.name}\ndata: {data}\n\n".encode()
 
 
+def file_of_requests(store: Path, instance: str) -> Path:
+    """Return the file of an instance's requests.
+
+    The first instance takes over the file of an older sandbox, which had one for all instances.
+    """
+    path, old = (
+        beside(store, instance, "page.sqlite3"),
+        store.with_name(f"{store.stem}-page.sqlite3"),
+    )
+    if not path.exists():
+        for ending in ("-wal", "-shm", ""):
+            with contextlib.suppress(FileNotFoundError):
+                Path(f"{old}{ending}").rename(f"{path}{ending}")
+    return path
+
+
 # ---- API calls
 
 
@@ -859,6 +911,9 @@ def routes(page: Page) -> Application:
     calls: list[tuple[str, str, Callable[..., Any]]] = [
         ("GET", "/api/instance", page.instance),
         ("POST", "/api/instance", lambda: page.save(call_object())),
+        ("POST", "/api/instance/reset", page.set_defaults),
+        ("GET", "/api/instance/export", page.export),
+        ("POST", "/api/instance/import", lambda: page.import_(call_object())),
         ("POST", "/api/instance/test", lambda: page.test(call_object())),
         ("GET", "/api/examples", page.examples),
         ("GET", "/api/examples/categories", page.categories),

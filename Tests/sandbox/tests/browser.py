@@ -37,6 +37,13 @@ return [...document.querySelectorAll(selector)].find(matches) ?? null;
 """
 SHOWN_TEXT = "return document.querySelector('main > section:not([hidden])')?.innerText ?? ''"
 
+AXE = """
+const done = arguments[0];
+axe.run(document, {resultTypes: ['violations']}).then((result) => done(
+  result.violations.map((one) =>
+    [one.id, one.nodes.map((node) => [String(node.target), node.failureSummary])])));
+"""
+
 
 def program(*names: str) -> str:
     """Return the path of the first program that is installed; skip the test if none is."""
@@ -185,6 +192,11 @@ class Page:
         self.driver.execute_cdp_cmd(
             "Emulation.setEmulatedMedia", {"features": features if theme else []}
         )
+
+    def violations(self, axe: str) -> list[Any]:
+        """Return what axe-core finds; `axe` is its source."""
+        self.script(axe)
+        return list(self.driver.execute_async_script(AXE))
 
     def console(self) -> list[str]:
         """Return what the browser has written to its console since the last call."""

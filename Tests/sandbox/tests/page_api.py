@@ -163,6 +163,7 @@ def everything_reported(api: Api) -> str:
         api.call("GET", path)
         for path in (
             "/api/instance",
+            "/api/instance/export",
             "/api/examples",
             "/api/health",
             "/api/requests",

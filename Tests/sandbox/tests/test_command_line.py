@@ -4,9 +4,11 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +22,8 @@ from Tests.sandbox.store import open_store
 from Tests.sandbox.tests.page_api import INSTANCE, JSON, shell
 from Tests.sandbox.tests.page_api import ask as call
 from Tests.sandbox.tests.probe import create
+
+START_OF_LINE = ("curl ", "b()", "WEBHOOK_SECRET=")  # of what the sandbox prints to paste
 
 
 def command_line(*words: object) -> list[str]:
@@ -55,9 +59,8 @@ def test_serve_shows_what_happens_and_stops_on_sigterm(pack: Path, tmp_path: Pat
         assert process.stdout
         assert f"http://127.0.0.1:{port}/instance/execute/webhook" in process.stdout.readline()
         pasted = process.stdout.readline()
-        assert pasted.startswith(
-            f"curl -X POST http://127.0.0.1:{port}/instance/execute/webhook -H 'X-Key: it'\"'\"'s'"
-        )
+        assert f" http://127.0.0.1:{port}/instance/execute/webhook " in pasted
+        assert "-X" not in pasted, "--data-raw already makes it a POST"
         url = f"http://127.0.0.1:{port}/instance/execute/webhook"
         requests.post(url, data=create(name="evil \x1b[2J\x07name"), timeout=5)
         line = process.stdout.readline()
@@ -88,18 +91,38 @@ def test_serve_shows_what_happens_and_stops_on_sigterm(pack: Path, tmp_path: Pat
         os.kill(child, 0)
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 @pytest.mark.parametrize(
-    "credentials", ["_hmac:X-Hub-Signature-256:secret-5d1c", "_query:token:secret-5d1c"]
+    "credentials",
+    [
+        "",
+        "alice:it's ${HOME} `x`",
+        "_header:X-Key:Bearer it's",
+        "_query:token:a b&c=d",
+        *(f"{scheme}:X-Proof:s3cret 5d1c" for scheme in ("_hmac", "_hmac-sha1", "_stripe")),
+        "_hmac:X-Hub-Signature-256:secret",
+        *(f"{scheme}:s3cret" for scheme in ("_slack", "_zoom", "_rootly", "_paddle")),
+        "_standard-webhooks:whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0",
+    ],
 )
-def test_the_printed_line_proves_itself_as_the_scheme_asks(
+def test_the_printed_line_works_as_it_is_and_proves_itself(
     credentials: str, tmp_path: Path
 ) -> None:
+    """Given: --param credentials=, with any scheme, its name and its secret
+    When: the line that the sandbox prints is pasted into sh
+    Then: it creates an incident, and none with another secret
+    """
     words = ("--port", free_port(), "--store", tmp_path / "store.sqlite3")
     with serving(*words, "--param", f"credentials={credentials}") as process:
         assert process.stdout
-        line = next(one for one in iter(process.stdout.readline, "") if "WEBHOOK_SECRET" in one)
-        assert json.loads(shell(line, "secret-5d1c"))[0]["id"] == "1"
-        assert json.loads(shell(line, "another")).keys() == {"error"}
+        line = next(
+            one for one in iter(process.stdout.readline, "") if one.startswith(START_OF_LINE)
+        )
+        assert " -X " not in line
+        assert json.loads(shell(line, "not the secret"))[0]["id"] == "1"
+        if credentials:
+            wrong = re.sub(r"^WEBHOOK_SECRET=.*?; (?=b\(\)|curl)", "", line)
+            assert json.loads(shell(wrong, "another")).keys() == {"error"}
 
 
 def test_help_lists_the_parameters_with_their_labels_and_defaults() -> None:
@@ -124,7 +147,10 @@ def test_the_newest_incidents_can_be_read_by_a_person(tmp_path: Path) -> None:
 
 
 def test_samples_says_when_they_are_off(tmp_path: Path) -> None:
-    done = run("samples", "--store", tmp_path / "store", "--port", free_port())
+    done = run(
+        *("samples", "--store", tmp_path / "store", "--port", free_port()),
+        *("--param", "store_samples=false"),
+    )
     assert (done.returncode, done.stdout) == (0, "[]\n")
     assert "store_samples=true" in done.stderr
 
@@ -149,6 +175,44 @@ def test_the_incidents_subcommand_prints_what_is_stored(pack: Path, tmp_path: Pa
     done = run("incidents", "--pack", pack, "--store", store)
     assert done.returncode == 0
     assert [json.loads(line)["name"] for line in done.stdout.splitlines()] == ["kept", "too"]
+
+
+def tox_line(folder: Path, *words: object) -> list[str]:
+    """Return the README's command line, of the installed tox; else the module's.
+
+    Nothing is installed: the environment borrows this one's packages.
+    """
+    tox = shutil.which("tox", path=f"{ROOT / '.venv/bin'}{os.pathsep}{os.environ['PATH']}")
+    if not tox:
+        return command_line(*words)
+    packages = sysconfig.get_path("purelib")
+    changes = ("deps=", f"base_python={sys.executable}", f"set_env=PYTHONPATH={packages}")
+    overrides = [word for change in changes for word in ("-x", f"testenv:serve.{change}")]
+    options = ["--workdir", str(folder), *overrides, "-e", "serve", "--"]
+    return [tox, "run", "-qq", *options, *map(str, words)]
+
+
+def test_tox_prints_incidents_as_json_and_nothing_else(tmp_path: Path) -> None:
+    """Given: stored incidents, and a file of parameters that is reported as unusable
+    When: `tox run -qq -e serve -- incidents` runs, the first time and again
+    Then: stdout is JSON alone
+    """
+    store = tmp_path / "store.sqlite3"
+    kept = open_store(store, "webhook")
+    kept.create([{"name": "one", "rawJSON": "{}"}, {"name": "two", "rawJSON": "{}"}])
+    kept.close()
+    (tmp_path / "store-webhook-params.json").write_text("{")
+    for words in ((), ("--last", 1, "--pretty")):
+        line = tox_line(tmp_path / "tox", "incidents", "--store", store, *words)
+        done = subprocess.run(
+            line, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert done.returncode == 0, done
+        if words:
+            assert json.loads(done.stdout)["name"] == "two"
+        else:
+            assert [json.loads(one)["name"] for one in done.stdout.splitlines()] == ["one", "two"]
+            assert "cannot be used" in done.stderr
 
 
 def test_the_test_subcommand_is_the_test_button(pack: Path) -> None:

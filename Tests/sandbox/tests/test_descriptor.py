@@ -16,7 +16,8 @@ def test_defaults_come_from_the_descriptor_the_hidden_ones_too() -> None:
     sandbox = Sandbox(start=False)
     assert set(sandbox.params) == {row["name"] for row in declared}
     assert sandbox.params["longRunning"] is True
-    assert sandbox.params["store_samples"] is False
+    assert sandbox.params["store_samples"] is True
+    assert sandbox.params["accept_get"] is False
     assert sandbox.params["credentials"] == {
         "identifier": "",
         "password": "",

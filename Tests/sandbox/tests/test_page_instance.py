@@ -7,7 +7,7 @@ import pytest
 
 from Tests.end_to_end.sender import PACK, await_that
 from Tests.sandbox import free_port
-from Tests.sandbox.descriptor import INTEGRATION, parse_yaml
+from Tests.sandbox.descriptor import INTEGRATION, ROOT, parse_yaml
 from Tests.sandbox.tests.page_api import SECONDS, SECRET, SIGNED, Api, credentials, events, paged
 
 
@@ -92,7 +92,7 @@ def test_the_test_button_shows_what_the_integration_says(api: Api) -> None:
         ({"name_from": ["a"]}, "Incident name: give a text"),
         ({"mirror_direction": "Sideways"}, "Mirroring direction: choose one of None, Incoming"),
         ({"other_methods": ["DELETE"]}, "Also accept: choose one of GET, PUT, PATCH"),
-        ({"credentials": "user:password"}, "Username (see Security): give an identifier"),
+        ({"credentials": "user:password"}, "Username: give an identifier"),
         ([], 'Send {"params": {...}}'),
     ],
     ids=str,
@@ -172,3 +172,26 @@ def test_an_instance_that_is_open_to_everyone_is_said_to_be() -> None:
         ):
             api.save(**params)
             assert not api.get("/api/instance")["isOpen"]
+
+
+def test_the_urls_of_the_products_are_the_documents() -> None:
+    """Given: the table of docs/install.md, where a product may refer to the one before it
+    When: the page of an instance with a blank in its name is read
+    Then: each product has the table's URL, with the instance's name
+    """
+    lines = (ROOT / "docs/install.md").read_text(encoding="utf-8").splitlines()
+    place = next(number for number, line in enumerate(lines) if line.startswith("| URL for"))
+    products, cells = (
+        [cell.strip() for cell in line.split("|")[2:-1]]
+        for line in (lines[place - 2], lines[place])
+    )
+    for number, cell in enumerate(cells):
+        if cell.startswith("the same, "):
+            assert "`crtx` instead of `xdr`" in cell
+            cells[number] = cells[number - 1]
+    with paged(instance="our webhook") as api:
+        found = api.get("/api/instance")["productUrls"]
+    expected = [cell.strip("`").replace("<instance>", "our%20webhook") for cell in cells]
+    assert [(one["product"], one["url"]) for one in found] == list(zip(products, expected))
+    assert len(found) == 5
+    assert "crtx" in found[2]["note"]

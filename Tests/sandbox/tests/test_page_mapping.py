@@ -13,7 +13,9 @@ from Tests.sandbox.tests.page_api import JSON, SECONDS, Api, paged
 
 
 def test_samples_are_what_the_mapping_wizard_gets() -> None:
-    with paged(constants=None if PACK else {"FLUSH_SECONDS": 0.1}) as api:
+    with paged(
+        params={"store_samples": False}, constants=None if PACK else {"FLUSH_SECONDS": 0.1}
+    ) as api:
         none = api.post("/api/samples")
         assert none["samples"] == []
         assert "tick Store sample events for mapping" in none["hint"]

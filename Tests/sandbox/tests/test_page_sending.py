@@ -237,7 +237,34 @@ def test_an_unsigned_curl_line_is_plain(api: Api) -> None:
         "body": "",
         "sign": False,
     }
-    assert api.post("/api/curl", attempt)["curl"] == f"curl -X GET '{api.sandbox.url}?a=b&c'"
+    assert api.post("/api/curl", attempt)["curl"] == f"curl '{api.sandbox.url}?a=b&c'"
+
+
+@pytest.mark.parametrize("sign", [False, True], ids=["plain", "signed"])
+@pytest.mark.parametrize(
+    "body", ["", '{"name": "a"}', '{"name":\n"a"}'], ids=["none", "one", "two"]
+)
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "OPTIONS", "post"])
+def test_a_curl_line_has_the_method_and_no_option_for_what_curl_does_itself(
+    fresh: Api, method: str, body: str, sign: bool
+) -> None:
+    attempt = {"method": method, "path": INSTANCE, "headers": [], "body": body, "sign": sign}
+    line = fresh.post("/api/curl", attempt)["curl"]
+    chosen = "POST" if "--data-" in line else "GET"
+    assert (f" -X {method} " in line) == (method != chosen)
+    shell(line, SECRET)
+    await_that(lambda: fresh.get("/api/requests")["total"] == 1, SECONDS)
+    assert fresh.row(1)["method"] == method
+    assert fresh.row(1)["body"] == {"text": body}
+
+
+@pytest.mark.parametrize("sign", [False, True], ids=["plain", "signed"])
+def test_a_curl_line_asks_for_the_head_without_a_body(fresh: Api, sign: bool) -> None:
+    attempt = {"method": "HEAD", "path": INSTANCE, "headers": [], "body": "{}", "sign": sign}
+    line = fresh.post("/api/curl", attempt)["curl"]
+    assert shell(line, SECRET).startswith("HTTP/1.1 ")
+    await_that(lambda: fresh.get("/api/requests")["total"] == 1, SECONDS)
+    assert fresh.row(1)["method"] == "HEAD"
 
 
 @pytest.mark.parametrize("body", ["-n 'x'\n", "@/dev/null", "%s\\n\x07", ""])
@@ -301,7 +328,8 @@ def test_framing_is_the_connection_s_own(fresh: Api) -> None:
 
 
 def test_with_a_certificate_requests_go_to_the_container_s_own_port() -> None:
-    with paged({**certificate().params, **credentials("someone")}) as api:
+    own = certificate().params
+    with paged({**own, **credentials("someone")}) as api:
         sent = api.send({"a": 1}, path="/x")
         assert (sent["status"], sent["requestId"]) == (200, None)
         assert json.loads(api.sandbox.incidents()[0]["rawJSON"])["path"] == "/x"
@@ -309,4 +337,5 @@ def test_with_a_certificate_requests_go_to_the_container_s_own_port() -> None:
             "curl"
         ]
         assert json.loads(shell(line, SECRET))[0]["id"] == "2"
-        assert "PRIVATE KEY" not in json.dumps(api.get("/api/instance"))
+        secret_line = str(own["key"]).splitlines()[1]
+        assert secret_line not in json.dumps(api.get("/api/instance"))

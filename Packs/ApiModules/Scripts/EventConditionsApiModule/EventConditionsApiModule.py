@@ -44,11 +44,10 @@ class Condition(NamedTuple):
 
     def holds(self, payload: dict[str, Any], shared: dict[str, Any]) -> bool:
         """Return whether an event meets the condition."""
-        found = any(map(self._is_one, compared_texts(self.path.find_in(payload, shared))))
-        return found is self.wanted
-
-    def _is_one(self, text: str) -> bool:
-        return text in self.values or text.startswith(self.beginnings)
+        for text in compared_texts(self.path.find_in(payload, shared)):
+            if text in self.values or text.startswith(self.beginnings):
+                return self.wanted
+        return not self.wanted
 
 
 class EventRule(NamedTuple):
@@ -74,7 +73,10 @@ class EventConditions(NamedTuple):
     def find_rule(self, payload: dict[str, Any], shared: dict[str, Any]) -> str | None:
         """Return the text of the first rule that holds for an event, None where none does."""
         for rule in self.rules:
-            if all(condition.holds(payload, shared) for condition in rule.conditions):
+            for condition in rule.conditions:
+                if not condition.holds(payload, shared):
+                    break
+            else:
                 return rule.text
         return None
 

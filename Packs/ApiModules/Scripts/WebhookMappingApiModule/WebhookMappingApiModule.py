@@ -68,6 +68,7 @@ class DotPath:
         "_in_request",
         "_indexes",
         "_keys",
+        "_only_key",
         "_request_first",
         "_steps",
         "first_keys",
@@ -87,6 +88,8 @@ class DotPath:
             )
             for index, (name, start, _) in enumerate(steps)
         )
+        # of a path of one step that is no index: it is looked up without a call
+        self._only_key = text if len(steps) == 1 and self._keys[0][0][0] == text else ""
         self.first_keys = frozenset(key for key, _ in self._keys[0])
         self._indexes = tuple(
             int(name) if re.fullmatch("[0-9]{1,9}", name) else None for name, _, _ in steps
@@ -146,7 +149,7 @@ class DotPath:
     def find_in(self, payload: JsonObject, shared: JsonObject) -> Any:
         """Return the value in an event's payload, else in what the events of its request share."""
         if self._in_request is None:
-            return self.find(payload)
+            return payload.get(self._only_key) if self._only_key else self.find(payload)
         return self.find_with_side(payload, shared)[0]
 
     def find_with_side(self, payload: JsonObject, shared: JsonObject) -> tuple[Any, bool]:

@@ -903,8 +903,11 @@ class Known:
 
     def first(self, read: Callable[[KnownSender, dict[str, Any]], Any]) -> Any:
         """Return what the first row finds, None where none finds anything."""
-        values = (read(row, payload) for row, payload in self._found)
-        return next((value for value in values if value is not None), None)
+        for row, payload in self._found:
+            value = read(row, payload)
+            if value is not None:
+                return value
+        return None
 
     def find_events(self, item: dict[str, Any]) -> EventArray | None:
         """Return the array of events in an item, or in an envelope around it."""

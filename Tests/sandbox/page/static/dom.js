@@ -58,6 +58,38 @@ export async function busy(pressed, place, action) {
   }
 }
 
+/** Open a dialog that Escape and its last button close; the focus then returns to where it was. */
+export function openDialog(title, content, { buttons = [], close = "Close", onClose = () => {} } = {}) {
+  const dialog = h(
+    "dialog",
+    { "aria-labelledby": "dialog-title" },
+    h("h2", { id: "dialog-title" }, title),
+    content,
+    h("div", { class: "actions" }, buttons, button(close, () => dialog.close(), { class: "quiet" })),
+  );
+  dialog.addEventListener("close", () => {
+    dialog.remove();
+    onClose(dialog.returnValue);
+  });
+  document.body.append(dialog);
+  dialog.showModal();
+  return dialog;
+}
+
+/** Ask before something is lost; return whether the action's button was pressed. */
+export function confirmed(title, text, action) {
+  return new Promise((resolve) => {
+    const yes = button(action, () => dialog.close("yes"), { class: "danger" });
+    const dialog = openDialog(title, h("p", { id: "dialog-text" }, text), {
+      buttons: yes,
+      close: "Cancel",
+      onClose: (value) => resolve(value === "yes"),
+    });
+    dialog.setAttribute("aria-describedby", "dialog-text");
+    dialog.querySelector("button.quiet").focus(); // Enter alone must lose nothing
+  });
+}
+
 /** Return a button that copies what `text` returns, which may be a promise. */
 export function copyButton(text, label, attributes = {}) {
   const made = button("Copy", () => copyWith(made, text), { class: "quiet", "aria-label": label, ...attributes });

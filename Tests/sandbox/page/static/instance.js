@@ -1,7 +1,19 @@
 /* Instance: the form of Settings > Integrations, drawn from the descriptor. */
 
-import { post } from "./api.js";
-import { busy, button, count, fill, h, messagePlace, panel, showMessage } from "./dom.js";
+import { get, post } from "./api.js";
+import {
+  busy,
+  button,
+  confirmed,
+  copyButton,
+  count,
+  fill,
+  h,
+  messagePlace,
+  openDialog,
+  panel,
+  showMessage,
+} from "./dom.js";
 import { markdown } from "./markdown.js";
 
 const PLATFORM = "XSOAR_ON_PREM"; // what the sandbox stands in for
@@ -14,6 +26,9 @@ export function instanceView(section, app) {
   const changed = h("p", { class: "muted", id: "changed" });
   const test = button("Test", () => busy(test, message, testNow), { id: "test" });
   const save = button("Save & restart", () => busy(save, message, saveNow), { class: "primary", id: "save" });
+  const copy = button("Copy for XSOAR", () => busy(copy, message, openCopy), { class: "quiet", id: "copy-parameters" });
+  const importing = button("Import", openImport, { class: "quiet", id: "import" });
+  const reset = button("Reset", () => busy(reset, message, resetNow), { class: "quiet", id: "reset" });
   const discard = button("Discard", draw, { class: "quiet", id: "discard" });
   const description = h("div", { class: "prose" });
   let controls = [];
@@ -67,6 +82,53 @@ export function instanceView(section, app) {
     showMessage(message, number ? `Restarted with ${count(number, "changed parameter")}.` : "Restarted.", "ok");
   }
 
+  async function resetNow() {
+    const lost = "All parameters get their defaults, and what was saved is forgotten. Requests and incidents stay.";
+    if (!(await confirmed("Reset all parameters?", lost, "Reset & restart"))) return;
+    showMessage(message, "Restarting the container");
+    await post("/api/instance/reset");
+    await app.readInstance();
+    showMessage(message, "Restarted with the defaults.", "ok");
+  }
+
+  async function openCopy() {
+    const { list, yaml } = await get("/api/instance/export");
+    openDialog("Copy for XSOAR", [
+      h("p", {}, list ? "What differs from the defaults, without passwords." : "All parameters have their defaults."),
+      differing().length ? h("p", {}, "What you have not saved yet is not in it.") : null,
+      list ? [copied("To type into XSOAR's form", list), copied("YAML, for Import", yaml)] : null,
+    ]);
+  }
+
+  function openImport() {
+    const text = h("textarea", { id: "import-text", rows: "10", spellcheck: "false", "aria-describedby": "import-help" });
+    const problem = messagePlace();
+    const start = button("Import & restart", () => busy(start, problem, importNow), { class: "primary" });
+    const dialog = openDialog(
+      "Import parameters",
+      [
+        differing().length ? h("p", {}, "What you have not saved yet is lost.") : null,
+        h(
+          "div",
+          { class: "field" },
+          h("label", { for: text.id }, "YAML, or a list of names and values"),
+          h("p", { class: "help", id: "import-help" }, "Parameters that are not in it stay as they are."),
+          text,
+        ),
+        problem,
+      ],
+      { buttons: start, close: "Cancel" },
+    );
+    async function importNow() {
+      showMessage(problem, "Restarting the container");
+      const { parameters } = await post("/api/instance/import", { text: text.value });
+      await app.readInstance();
+      dialog.close();
+      showMessage(message, `Restarted with ${count(parameters, "imported parameter")}.`, "ok");
+    }
+    text.focus();
+  }
+
   fields.addEventListener("input", showChanged);
   app.addEventListener("instance", draw);
   draw();
@@ -80,13 +142,24 @@ export function instanceView(section, app) {
         { class: "form", "aria-label": "Parameters of the instance", on: { submit: (event) => event.preventDefault() } },
         panel(
           `${app.instance.integration}: instance ${app.instance.name}`,
-          { id: "instance-form" },
+          { id: "instance-form", tools: [copy, importing, reset] },
           fields,
           h("div", { class: "actions bar" }, test, save, discard, changed, message),
         ),
       ),
       panel("Help", { id: "instance-help", className: "help-panel" }, description),
     ),
+  );
+}
+
+/** Return a text with its title and a button that copies it. */
+function copied(title, text) {
+  const shown = h("pre", { class: "block", tabindex: "0", role: "region", "aria-label": title }, text);
+  return h(
+    "section",
+    { class: "copied" },
+    h("div", { class: "panel-head" }, h("h3", {}, title), copyButton(() => text, `Copy: ${title}`)),
+    shown,
   );
 }
 

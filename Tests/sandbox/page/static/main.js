@@ -1,7 +1,7 @@
 /* The page's frame: views by hash, the header, and what the sandbox reports by itself. */
 
 import { Events, get } from "./api.js";
-import { announce, copyWith, fill, h } from "./dom.js";
+import { announce, copyButton, copyWith, fill, h, openDialog } from "./dom.js";
 import { healthView } from "./health.js";
 import { instanceView } from "./instance.js";
 import { mappingView } from "./mapping.js";
@@ -100,6 +100,23 @@ function showStatus(state, text) {
   document.getElementById("status-text").textContent = text;
 }
 
+/** Show the URL for senders here and in each product. */
+function openUrls() {
+  if (!app.instance) return;
+  const rows = [{ product: "this sandbox", url: app.instance.url }, ...app.instance.productUrls];
+  openDialog(
+    "URL for senders",
+    h(
+      "dl",
+      { class: "urls" },
+      rows.map(({ product, url, note }) => [
+        h("dt", {}, product, note ? h("span", { class: "muted" }, `, ${note}`) : null),
+        h("dd", {}, h("code", {}, url), copyButton(() => url, `Copy the URL: ${product}`)),
+      ]),
+    ),
+  );
+}
+
 async function readStatus() {
   try {
     showStatus(...statusOf(await get("/api/health")));
@@ -113,6 +130,7 @@ async function start() {
   document
     .getElementById("copy-address")
     .addEventListener("click", (event) => copyWith(event.currentTarget, () => app.instance?.url ?? ""));
+  document.getElementById("product-urls").addEventListener("click", openUrls);
   app.events.listen("health", (health) => showStatus(...statusOf(health)));
   app.events.listen("lost", () => showStatus("bad", "No connection"));
   app.events.listen("open", readStatus);

@@ -45,7 +45,7 @@ function fenced(lines) {
   const code = [];
   while (lines.length && !FENCE.test(lines[0])) code.push(lines.shift());
   lines.shift();
-  return h("pre", { tabindex: "0", role: "region", "aria-label": "Example" }, h("code", {}, code.join("\n")));
+  return h("pre", { tabindex: "0", role: "group", "aria-label": "Example" }, h("code", {}, code.join("\n")));
 }
 
 function list(lines) {

@@ -19,6 +19,7 @@ import {
   busy,
   button,
   clock,
+  confirmed,
   copyButton,
   count,
   debounced,
@@ -117,6 +118,8 @@ function requestList(app) {
   }
 
   async function forgetAll() {
+    const lost = "The requests, the incidents and the integration context are deleted. The parameters stay.";
+    if (!(await confirmed("Forget all?", lost, "Forget all"))) return;
     await post("/api/reset");
     await reload();
     app.dispatchEvent(new Event("reset"));

@@ -105,6 +105,7 @@ function requestForm(app) {
   const body = h("textarea", { id: "try-body", rows: "8", spellcheck: "false" });
   const sign = h("input", { type: "checkbox", id: "try-sign", checked: true, "aria-describedby": "try-sign-help" });
   const suggestion = h("div", { class: "suggestion", hidden: true });
+  const secret = h("p", { class: "help", hidden: true }, "Set WEBHOOK_SECRET to the instance's password first.");
   const curl = h("pre", { class: "block wrapped", tabindex: "0", role: "region", "aria-label": "curl line" });
   let examples = [];
   let categories = {}; // by the example's ID
@@ -256,10 +257,11 @@ function requestForm(app) {
     } catch (error) {
       curl.textContent = error.message;
     }
+    secret.hidden = !curl.textContent.includes("WEBHOOK_SECRET");
   }
 
   const copyCurl = copyButton(() => curl.textContent, "Copy the curl line");
-  return { element, curl, copyCurl, request, open };
+  return { element, curl: [secret, curl], copyCurl, request, open };
 }
 
 /** Return whether a parameter has another value than its default. */
