@@ -137,9 +137,7 @@ def test_examples_are_found_by_words_and_used_without_what_another_sender_needed
     page.press(Keys.ENTER)
     page.shows("Parameters that fit GitHub")
     page.shows("Set to their defaults: Events in alerts.", ".suggestion")
-    page.shows(
-        "Left in place: Username (see Security) _header:X-Key, Ignore events where kind=test."
-    )
+    page.shows("Left in place: Username _header:X-Key, Ignore events where kind=test.")
     assert len(page.all("#try-example option")) > 70, "the list is whole again"
     page.click("button", "Use them")
     page.shows("The instance has the parameters that fit GitHub.")
