@@ -114,7 +114,7 @@ def test_duplicates_and_events_without_a_key_are_in_the_minutes_line() -> None:
         )
         await_that(
             lambda: any(
-                "1 duplicates" in text and "3 events without a key" in text
+                "1 duplicate," in text and "3 events without a key" in text
                 for _, text in sandbox.logs
             )
         )

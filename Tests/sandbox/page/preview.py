@@ -34,11 +34,13 @@ class Preview:
             folder,
         )
         self._process: subprocess.Popen[bytes] | None = None
+        self._stopped = False
         self._lock = threading.Lock()
 
     def stop(self) -> None:
-        """End the process."""
+        """End the process; whoever asks afterwards gets PreviewError."""
         with self._lock:
+            self._stopped = True
             self._end()
 
     def incidents(
@@ -84,6 +86,8 @@ class Preview:
         return answer
 
     def _ask(self, line: bytes) -> dict[str, Any]:
+        if self._stopped:
+            raise PreviewError("the page has stopped.")
         process = self._process
         if process is None or process.poll() is not None:
             process = self._process = self._start()

@@ -241,7 +241,7 @@ class Recorder:
             size += len(record.body)
             if size <= EXPLAINED_BYTES:
                 asked.append(record)
-        if not asked:
+        if not asked or self._ended:  # at a stop, nobody waits for it
             return
         with contextlib.suppress(PreviewError):
             for record, found in zip(asked, self._preview.incidents(self.settings, asked)):

@@ -52,6 +52,9 @@ create virtual table if not exists incident_text
     using fts5(words, content='', tokenize='unicode61');
 """
 
+# Files of older sandboxes say only whether an event had been seen before.
+OF_OLDER_FILES = {True: DUPLICATE, False: ""}
+
 
 class Found(NamedTuple):
     """A page of a list: rows, whether older ones follow, and how many there are in all."""
@@ -324,7 +327,10 @@ class Traffic:
             body_bytes=size,
             answer_headers=[(name, value) for name, value in json.loads(answer_headers)],
             answer=answer,
-            incidents=[(identifier, is_to) for identifier, is_to in json.loads(incidents)],
+            incidents=[
+                (identifier, OF_OLDER_FILES.get(is_to, is_to))
+                for identifier, is_to in json.loads(incidents)
+            ],
             settings=json.loads(params),
         )
 

@@ -137,9 +137,7 @@ def test_examples_are_found_by_words_and_used_without_what_another_sender_needed
     page.press(Keys.ENTER)
     page.shows("Parameters that fit GitHub")
     page.shows("Set to their defaults: Events in alerts.", ".suggestion")
-    page.shows(
-        "Left in place: Username _header:X-Key, Ignore events where kind=test."
-    )
+    page.shows("Left in place: Username _header:X-Key, Ignore events where kind=test.")
     assert len(page.all("#try-example option")) > 70, "the list is whole again"
     page.click("button", "Use them")
     page.shows("The instance has the parameters that fit GitHub.")
@@ -419,6 +417,12 @@ def test_a_fault_changes_health_and_health_comes_back(open_page: Open) -> None:
     page.fill("#fault-refuse", "30")
     page.click("#set-refuse")
     page.shows("the next 30 calls are refused")
+    page.fill("#fault-refuse", "1")
+    page.click("#set-refuse")
+    page.shows("Active: the next call is refused.")
+    page.fill("#fault-refuse", "30")
+    page.click("#set-refuse")
+    page.shows("the next 30 calls are refused")
     page.click("#burst")
     page.shows("XSOAR refuses to create incidents", ".state")
     page.shows("Not healthy", "#status")
@@ -516,6 +520,24 @@ def test_no_view_is_wider_than_a_phone(open_page: Open) -> None:
             "const e = document.documentElement; return [e.scrollWidth, e.clientWidth]"
         )
         assert wide[0] <= wide[1] <= 360, f"{view} is {wide[0]} px wide"
+
+
+def test_on_a_phone_the_header_leaves_room_for_the_view(open_page: Open) -> None:
+    page, _ = open_page()
+    page.resize(390, 844)
+    page.open()
+    page.shows("Running", "#status")
+    edges = (
+        "const box = (one) => document.querySelector(one).getBoundingClientRect();"
+        "return [box('header').top, box('nav').bottom, box('#theme').right, box('nav').right]"
+    )
+    for status in ("Running", "Not healthy", "The container has ended"):
+        page.script("document.getElementById('status-text').textContent = arguments[0]", status)
+        top, bottom, last, width = page.script(edges)
+        assert bottom - top <= 80, f"{status}: {bottom - top} px"
+        assert last <= width
+    page.click("#copy-address")
+    page.shows("Copied", "#copy-address")
 
 
 def settle(page: Page, view: str) -> None:

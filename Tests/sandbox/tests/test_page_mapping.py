@@ -1,10 +1,14 @@
 """Samples, and what requests would have become with other parameters."""
 
+import os
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from Tests.end_to_end.sender import PACK, await_that
+from Tests.sandbox.page.preview import Preview, PreviewError
 from Tests.sandbox.tests.page_api import JSON, SECONDS, Api, paged
 
 
@@ -219,3 +223,13 @@ def test_a_request_is_a_sample_though_none_is_stored(fresh: Api) -> None:
     nothing = fresh.send("", headers={"Content-Type": "text/plain"})
     assert nothing["status"] == 400
     fresh.refused(f"/api/requests/{nothing['requestId']}/sample", status=502, method="GET")
+
+
+def test_a_preview_that_was_stopped_starts_no_process_again(tmp_path: Path) -> None:
+    preview = Preview("", sys.executable, os.environ, tmp_path)
+    with pytest.raises(PreviewError, match="cannot be read"):
+        preview.senders()
+    preview.stop()
+    with pytest.raises(PreviewError, match="the page has stopped"):
+        preview.senders()
+    assert preview._process is None

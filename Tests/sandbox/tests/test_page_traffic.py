@@ -170,6 +170,16 @@ def a_page_of_incidents_touches_a_page(traffic: Traffic, store: SQLiteStore) -> 
         assert more == (len(rows) == 50)
 
 
+def test_a_file_of_an_older_sandbox_still_says_what_was_a_duplicate(tmp_path: Path) -> None:
+    traffic = Traffic(tmp_path / "page.sqlite3", open_store(None, "webhook"))
+    [number] = traffic.add([recorded(1)])
+    with traffic._transaction() as db:
+        db.execute('update content set incidents = \'[["1", true], ["2", false]]\'')
+    found = traffic.request(number)
+    assert found and found.incidents == [("1", "duplicate of"), ("2", "")]
+    traffic.close()
+
+
 def test_the_oldest_requests_make_room(tmp_path: Path) -> None:
     traffic = Traffic(tmp_path / "page.sqlite3", open_store(None, "webhook"), most=10)
     for number in range(1, 26):

@@ -927,7 +927,7 @@ class TestServer:
                 serving.connections.work(other)
             with contextlib.suppress(ConnectionResetError):
                 assert serving.answers(b"") == b""
-            assert serving.counters.take_line() == "1 connections refused"
+            assert serving.counters.take_line() == "1 connection refused"
             for other in working:
                 serving.connections.close(other)
 
@@ -1048,7 +1048,7 @@ class TestConnections:
         for connection in [*ours[4:], ours[1], ours[2]]:
             connections.work(connection)
         assert not connections.open(ours[3])
-        assert counters.take_line() == "1 connections evicted, 1 connections refused"
+        assert counters.take_line() == "1 connection evicted, 1 connection refused"
 
     def test_time_is_up_in_two_steps(self, connections: server.ConnectionRegistry) -> None:
         connection = connection_to()

@@ -6,13 +6,20 @@ text format 0.0.4. It knows nothing of what is counted, of HTTP, or of Cortex XS
 
 import bisect
 import itertools
+import re
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"  # Prometheus' text format
+PLURAL_ENDING = re.compile(r"s\b")
 # Of each sample what follows the metric's name (a suffix, labels) and the value.
 MetricSamples = Iterable[tuple[str, float]]
+
+
+def counted_text(count: int, name: str) -> str:
+    """Return a count with its name, whose first plural becomes a singular for a count of 1."""
+    return f"{count} {PLURAL_ENDING.sub('', name, count=1) if count == 1 else name}"
 
 
 class Counters:
@@ -43,7 +50,7 @@ class Counters:
 
     def take_line(self) -> str:
         """Return what was counted since the last call as one line, empty if nothing was."""
-        line = ", ".join(f"{count} {name}" for name, count in sorted(self._new.items()))
+        line = ", ".join(counted_text(count, name) for name, count in sorted(self._new.items()))
         self._logged.update(self._new)
         self._new.clear()
         return line

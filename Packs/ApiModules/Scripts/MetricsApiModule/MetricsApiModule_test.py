@@ -17,8 +17,24 @@ class TestCounters:
         counters.add("incidents created")
         assert counters.total("incidents created") == 3
         assert counters.totals() == {"answered 503": 1, "incidents created": 3}
-        assert counters.take_line() == "1 incidents created"
+        assert counters.take_line() == "1 incident created"
         assert counters.totals() == {"answered 503": 1, "incidents created": 3}
+
+    @pytest.mark.parametrize(
+        ("name", "one"),
+        [
+            ("duplicates", "1 duplicate"),
+            ("events without a key", "1 event without a key"),
+            ("failed TLS handshakes", "1 failed TLS handshake"),
+            ("answered 401", "1 answered 401"),
+        ],
+    )
+    def test_a_count_of_1_is_singular(self, name: str, one: str) -> None:
+        counters = metrics.Counters()
+        counters.add(name)
+        assert counters.take_line() == one
+        counters.add(name, 2)
+        assert counters.take_line() == f"2 {name}"
 
     def test_every_status_is_counted_and_only_200_stays_out_of_the_log(self) -> None:
         counters = metrics.Counters()

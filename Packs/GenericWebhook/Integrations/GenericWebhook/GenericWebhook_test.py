@@ -897,7 +897,7 @@ class TestService:
         assert len(json.loads(one.platform.context["sample_events"])) == 1
         status = json.loads(one.platform.context["status"])
         assert (status["answers"], status["queued_incidents"]) == ({"200": 2}, 0)
-        last = ["Generic Webhook: 1 duplicates, 1 incidents created", "Generic Webhook stops."]
+        last = ["Generic Webhook: 1 duplicate, 1 incident created", "Generic Webhook stops."]
         await_that(lambda: one.platform.logs[-2:] == last)
         assert b"503 Service Unavailable" in one.post(posted())
 
@@ -1017,7 +1017,7 @@ class TestService:
         one = instance().run()
         one.post(posted() + posted(b"{}", method=b"PURGE"))
         await_that(
-            lambda: "Generic Webhook: 1 answered 405, 1 incidents created" in one.platform.logs
+            lambda: "Generic Webhook: 1 answered 405, 1 incident created" in one.platform.logs
         )
 
     def test_the_hour_s_unknown_senders_are_logged(

@@ -2,7 +2,7 @@
 
 import { get, post } from "./api.js";
 import { chart } from "./chart.js";
-import { busy, button, clock, debounced, fill, h, messagePlace, panel, showMessage } from "./dom.js";
+import { busy, button, clock, count, debounced, fill, h, messagePlace, panel, showMessage } from "./dom.js";
 
 const SECONDS = 120;
 const MAX_LOGS = 200;
@@ -34,7 +34,7 @@ export function healthView(section, app) {
       found.history
         .slice(-8)
         .reverse()
-        .map(([time, text]) => h("li", {}, clock(time), " ", h("span", { class: "text" }, text || "healthy"))),
+        .map(([time, text]) => h("li", {}, clock(time), " ", h("span", { class: "text" }, text || "Healthy"))),
     );
     showState(found);
   }
@@ -46,7 +46,7 @@ export function healthView(section, app) {
         ? h(
             "ul",
             { class: "history" },
-            rules.map(({ rule, count }) => h("li", {}, h("code", {}, rule), ` ${count} ${count === 1 ? "event" : "events"}`)),
+            rules.map(({ rule, count: events }) => h("li", {}, h("code", {}, rule), ` ${count(events, "event")}`)),
           )
         : h("p", { class: "hint" }, "No rule of Ignore events where has taken an event."),
     );
@@ -76,7 +76,7 @@ export function healthView(section, app) {
 
   function showState(found) {
     current = { ...current, ...found };
-    const [kind, text] = current.health ? ["warn", current.health] : ["ok", "Healthy: the instance reports nothing."];
+    const [kind, text] = current.health ? ["warn", current.health] : ["ok", "Healthy"];
     fill(
       state,
       h(
@@ -160,9 +160,9 @@ function chartRow() {
     );
     batches.draw(
       [of((one) => Math.max(0, ...one.batches))],
-      `${Math.max(0, ...metrics.flatMap((one) => one.batches))} at most, ${metrics.flatMap((one) => one.batches).length} calls`,
+      `${Math.max(0, ...metrics.flatMap((one) => one.batches))} at most, ${count(metrics.flatMap((one) => one.batches).length, "call")}`,
     );
-    queue.draw([of(({ waiting }) => waiting)], `${last.waiting} waiting, ${last.inFlight} requests in progress`);
+    queue.draw([of(({ waiting }) => waiting)], `${last.waiting} waiting, ${count(last.inFlight, "request")} in progress`);
   }
 
   const element = h(
@@ -248,7 +248,7 @@ function faultForm(app) {
     const refused = faults.fail?.createIncidents ?? 0;
     const active = [
       delay ? `createIncidents takes ${delay} ms` : "",
-      refused ? `the next ${refused} calls are refused` : "",
+      refused ? (refused === 1 ? "the next call is refused" : `the next ${refused} calls are refused`) : "",
       faults.outage ? "the server is stopped" : "",
     ].filter(Boolean);
     state.dataset.active = String(active.length > 0);
@@ -316,7 +316,7 @@ async function sendBurst(message) {
   await Promise.all(Array.from({ length: AT_ONCE }, worker));
   showMessage(
     message,
-    `Answered: ${[...statuses].map(([status, number]) => `${number} times ${status || "nothing"}`).join(", ")}.`,
+    `Answered: ${[...statuses].map(([status, number]) => `${count(number, "time")} ${status || "nothing"}`).join(", ")}.`,
     "ok",
   );
 }
