@@ -12,6 +12,12 @@ export function post(path, value = {}) {
   return ask(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(value) });
 }
 
+/** Return whether a parameter of the instance has another value than its default. */
+export function isChanged({ kind, value, isSet: hasSecret, default: usual }) {
+  if (kind === "credentials") return Boolean(value.identifier || hasSecret);
+  return kind === "secret" ? hasSecret : String(value ?? "") !== String(usual ?? "");
+}
+
 async function ask(path, options) {
   let answer;
   try {

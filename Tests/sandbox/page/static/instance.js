@@ -1,6 +1,6 @@
 /* Instance: the form of Settings > Integrations, drawn from the descriptor. */
 
-import { get, post } from "./api.js";
+import { get, isChanged, post } from "./api.js";
 import {
   busy,
   button,
@@ -167,7 +167,7 @@ function copied(title, text) {
 function group(name, controls) {
   const basic = controls.filter(({ parameter }) => !parameter.advanced);
   const advanced = controls.filter(({ parameter }) => parameter.advanced);
-  const set = advanced.filter(({ parameter }) => parameter.isSet).length;
+  const changed = advanced.filter(({ parameter }) => isChanged(parameter)).length;
   return h(
     "fieldset",
     {},
@@ -181,7 +181,7 @@ function group(name, controls) {
             "summary",
             {},
             "Advanced ",
-            h("span", { class: "muted" }, count(advanced.length, "parameter"), set ? `, ${set} set` : ""),
+            h("span", { class: "muted" }, count(advanced.length, "parameter"), changed ? `, ${changed} changed` : ""),
           ),
           advanced.map(({ element }) => element),
         )

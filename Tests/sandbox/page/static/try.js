@@ -1,6 +1,6 @@
 /* Try it: send a request, see its answer and what became of it. */
 
-import { get, post } from "./api.js";
+import { get, isChanged, post } from "./api.js";
 import { answerLine, answerParts, incidentCard, requestRow, withoutIncident } from "./incident.js";
 import { sendersPanel } from "./senders.js";
 import { announce, busy, button, copyButton, count, debounced, fill, h, messagePlace, panel, showMessage } from "./dom.js";
@@ -199,7 +199,7 @@ function requestForm(app) {
   function suggest() {
     const wanted = Object.entries(chosen?.params ?? {}).filter(([name]) => app.parameter(name));
     const used = new Set(examples.flatMap(({ params }) => Object.keys(params)));
-    const others = app.instance.parameters.filter(({ name }) => !Object.hasOwn(chosen?.params ?? {}, name) && isSet(app.parameter(name)));
+    const others = app.instance.parameters.filter(({ name }) => !Object.hasOwn(chosen?.params ?? {}, name) && isChanged(app.parameter(name)));
     const resets = wanted.length ? others.filter(({ name }) => used.has(name)) : [];
     const stays = others.filter((one) => !resets.includes(one) && !SETUP.includes(one.name));
     const missing = [
@@ -262,12 +262,6 @@ function requestForm(app) {
 
   const copyCurl = copyButton(() => curl.textContent, "Copy the curl line");
   return { element, curl: [secret, curl], copyCurl, request, open };
-}
-
-/** Return whether a parameter has another value than its default. */
-function isSet({ kind, value, isSet: hasSecret, default: usual }) {
-  if (kind === "credentials") return Boolean(value.identifier || hasSecret);
-  return kind === "secret" ? hasSecret : String(value ?? "") !== String(usual ?? "");
 }
 
 /** Return parameters with their values, for a sentence. */
