@@ -275,6 +275,8 @@ def test_a_request_says_what_became_of_it_and_leads_to_the_first_incident(open_p
 def test_the_form_has_every_parameter_and_saves_what_is_typed(open_page: Open) -> None:
     page, sandbox = open_page()
     page.open("instance")
+    page.shows("Advanced 15 parameters")
+    assert "changed" not in page.text()
     page.unfold()
     rows = [parameter.row for parameter in sandbox.descriptor.parameters.values()]
     for shown in (row for row in rows if not row.get("hidden")):
@@ -294,6 +296,7 @@ def test_the_form_has_every_parameter_and_saves_what_is_typed(open_page: Open) -
     page.shows("Success", "#instance-message")
     page.click("#save")
     page.shows("Restarted with 4 changed parameters.", "#instance-message")
+    page.shows("Advanced 15 parameters, 2 changed")
     assert "never shown" not in page.driver.page_source
     assert post_json(sandbox, {"volume": "loud"}).status_code == 401
     assert (
