@@ -157,12 +157,12 @@ def load_line(run: Run) -> str:
 
 
 class Model(NamedTuple):
-    """requests/s = min(CPU, connections / (latency + turn-round)).
+    """requests/s = min(CPU, connections / (latency + turnaround)).
 
     Both constants are measured with instant calls.
 
-    cpu: the highest rate. alone: one connection's turn-round in seconds. With more connections the
-        turn-round is between `alone`, if all other work is done while a call is in progress, and
+    cpu: the highest rate. alone: one connection's turnaround in seconds. With more connections the
+        turnaround is between `alone`, if all other work is done while a call is in progress, and
         `alone` and 1 / cpu for each further connection, if none is.
     """
 
@@ -241,7 +241,7 @@ def model_block(run: Run) -> str:
         "Points are measured, bands are the model.\n"
         "Its two constants are measured with instant calls only: "
         f"*CPU* is {model.cpu:,.0f} requests/s, "
-        f"and one connection's turn-round is {model.alone * 1000:.2f} ms.\n{agreement(cells)}\n"
+        f"and one connection's turnaround is {model.alone * 1000:.2f} ms.\n{agreement(cells)}\n"
         "Requests per second, with the incidents in a call in brackets:"
     )
     return "\n\n".join(

@@ -219,7 +219,7 @@ def test_a_wrong_secret_is_refused_with_what_was_expected(shared: Sender, name: 
 def test_whoever_brings_nothing_is_told_what_is_expected(shared: Sender) -> None:
     assert shared.refused(b"{}") == (
         401,
-        "Nothing that proves the sender came; this webhook expects X-Hub-Signature-256, "
+        "The request has no credentials; this webhook expects X-Hub-Signature-256, "
         "X-Slack-Signature, Stripe-Signature, webhook-signature, Basic authentication or one of "
         "1 others.",
     )

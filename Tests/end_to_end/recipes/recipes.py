@@ -138,7 +138,9 @@ def section_of(recipe: dict[str, Any]) -> str:
     key = key_of(recipe)
     notes = [f"On XSOAR 8 Cloud and XSIAM: {recipe['cloud']}."]
     if key:
-        notes.append(f"*Duplication key* `{key}` drops what {recipe['vendor']} sends twice.")
+        notes.append(
+            f"With *Duplication key* `{key}`, what {recipe['vendor']} sends twice is one incident."
+        )
     lines.append("")
     for note in (*notes, *recipe.get("notes", ())):
         first, *others = SENTENCE.split(note)

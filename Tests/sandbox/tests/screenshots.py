@@ -16,15 +16,7 @@ from Tests.sandbox.tests.browser import Page, chromium, picture
 
 SIZES = {"wide": (1280, 860), "narrow": (390, 844)}
 THEMES = ("light", "dark")
-PARAMS = {
-    "credentials": {"identifier": "_header:X-Key", "password": "example"},
-    "store_samples": True,
-    "events_path": "alerts",
-    "name_from": "labels.alertname, title, rule.description, issue.fields.summary",
-    "severity_from": "labels.severity",
-    "severity_map": "12-15=critical, 7-11=high",
-    "duplication_key": "fingerprint",
-}
+PARAMS = {"credentials": {"identifier": "_header:X-Key", "password": "example"}}
 SENT = (
     "own-format",
     "datadog-monitor",
@@ -127,9 +119,8 @@ def one_request(page: Page, sandbox: Sandbox) -> None:
 def mapping(page: Page, sandbox: Sandbox) -> None:
     page.open("mapping")
     page.find(".pick")
-    page.click("#goal-severity_from")
-    page.click("label", "Add to the existing paths")
-    page.click('.pick[data-path="rule.level"]')
+    page.click("#goal-name_from")
+    page.click('.pick[data-path="agent.name"]')
     page.find("#preview .changed")
 
 

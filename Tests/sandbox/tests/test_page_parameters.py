@@ -101,7 +101,7 @@ def test_parameters_are_copied_reset_and_imported(open_page: Open) -> None:
     text, document = (one.text for one in page.all("dialog pre"))
     assert text.startswith("Username: _header:X-Key\n# Password is set, but left")
     assert "Incident name: {rule.name} on {host}" in text
-    assert "What you have not saved yet is not in it." in page.find("dialog").text
+    assert "Unsaved changes are not included." in page.find("dialog").text
     assert secret not in page.driver.page_source
     page.click("dialog button", "Copy")
     page.shows("Copied", "dialog")
@@ -115,7 +115,7 @@ def test_parameters_are_copied_reset_and_imported(open_page: Open) -> None:
     page.unfold()
     page.fill("#p-incidentType", "Noise")
     page.click("#import")
-    page.shows("What you have not saved yet is lost.", "dialog")
+    page.shows("Unsaved changes are lost.", "dialog")
     page.press(f"{document}\nrecognize: sometimes")
     page.click("dialog button", "Import & restart")
     page.shows("Recognize senders: choose one of", "dialog .message")

@@ -34,12 +34,12 @@ CLOSING_WORDS_CHARACTERS = 300  # of the sender's words: they wait in the contex
 INFORMATIONAL = 0.5
 ENDED_PREFIX = "Ended: "
 KEPT_NAME_CHARACTERS = 300  # of a lone end; a longer name has been cut to what XSOAR takes
-NO_ROOM_REASON = "too many notes about alerts wait for XSOAR"
-NEVER_SAFE_REASON = "XSOAR did not take the note about an alert in time"
+NO_ROOM_REASON = "too many War Room entries wait for XSOAR"
+NEVER_SAFE_REASON = "XSOAR did not take the War Room entry in time"
 
 
 class FollowedEvent(Protocol):
-    """An event that may tell of an alert."""
+    """An event that may report an alert."""
 
     alert: Any  # its Alert, None without one
     fields: dict[str, Any]  # as createIncidents takes them
@@ -261,7 +261,7 @@ class AlertLife:
                 if self.notes.was_refused(note, time.monotonic()):
                     self._hooks.report(
                         f"A note about an alert failed {note.failures} times; "
-                        f"incident {note.incident} lacks it until XSOAR takes it: {error}"
+                        f"incident {note.incident} lacks it for now, and it is tried again: {error}"
                     )
             else:
                 self.notes.was_added(note, time.monotonic())

@@ -340,7 +340,7 @@ class TestEnds:
         first, again = end(), start(severity=4)
         desk.post(first, again)
         assert (first.outcome.status, again.outcome.status) == (503, 503)
-        assert "too many notes" in first.outcome.reason
+        assert "too many War Room entries" in first.outcome.reason
         known = desk.alerts.known.find("a", NOON)
         assert known.is_open
 

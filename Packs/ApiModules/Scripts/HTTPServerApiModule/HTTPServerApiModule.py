@@ -106,7 +106,7 @@ FAILED = Answer(500, b'{"error":"The webhook failed; its log says why."}')
 BEGIN_CERTIFICATE, END_CERTIFICATE = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 WHOLE_PEM = "paste the whole PEM text"
 WHOLE_CERTIFICATE = f"from {BEGIN_CERTIFICATE} to {END_CERTIFICATE}."
-REFUSED_CERTIFICATE = "paste a valid one, senders that verify it refuse to connect."
+REFUSED_CERTIFICATE = "paste a valid one: senders that verify it refuse to connect."
 PEM_CERTIFICATE = re.compile(rf"{BEGIN_CERTIFICATE}[\sA-Za-z0-9+/=]+{END_CERTIFICATE}")
 # The Validity of a certificate in DER (RFC 5280, 4.1.2.5): a SEQUENCE of two times, each of them
 # a UTCTime (tag 23) or a GeneralizedTime (tag 24).
@@ -189,7 +189,7 @@ def require_client_certificates(context: ssl.SSLContext, client_ca: str) -> None
         raise CertificateError("Client CA", f"one of its certificates is incomplete; {whole}")
     authorities = context.get_ca_certs()
     if len(authorities) < len(set(certificates)):
-        fix = "one of its certificates is not that of a CA; paste those that signed the others."
+        fix = "one of its certificates is not a CA's; paste only those of your senders' CAs."
         raise CertificateError("Client CA", fix)
     ends = [ssl.cert_time_to_seconds(str(authority["notAfter"])) for authority in authorities]
     if min(ends) < time.time():
@@ -566,7 +566,7 @@ def parse_head(text: str) -> Head:
     method, target, minor = words.groups()
     headers, repeated = parse_headers(lines)
     if minor != "0" and "host" not in headers:  # RFC 9112, 3.2
-        raise BadRequest("The header Host is missing; HTTP/1.1 has it in every request.")
+        raise BadRequest("The header Host is missing; HTTP/1.1 requires it.")
     return Head(method, target, minor, headers, repeated)
 
 

@@ -69,7 +69,7 @@ class BoundedCounter:
         self.counts[label if known else "other"] += 1
 
 
-RULE_EVENTS = 1000  # after which a rule that has met none of them is told
+RULE_EVENTS = 1000  # after which a rule that has matched none of them is reported
 
 
 class RuleCounter:

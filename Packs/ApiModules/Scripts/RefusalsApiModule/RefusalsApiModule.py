@@ -164,7 +164,7 @@ def describe_refusal(
     at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     method, path = request
     names = shown_headers(came)
-    reason = f"{expected} is missing, {names or 'nothing that could be a proof'} came."
+    reason = f"{expected} is missing, {names or 'nothing that could be credentials'} came."
     return Refusal(
         at,
         status,

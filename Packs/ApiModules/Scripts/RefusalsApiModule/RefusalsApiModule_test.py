@@ -205,7 +205,7 @@ class TestProblem:
 
     def test_who_brings_nothing_is_told_so(self) -> None:
         found = refusals.describe_refusal(401, ADDRESS, ("POST", "/"), "Send it.", (), "X-Token")
-        assert found.reason == "X-Token is missing, nothing that could be a proof came."
+        assert found.reason == "X-Token is missing, nothing that could be credentials came."
 
 
 class TestShown:

@@ -164,7 +164,7 @@ class SnsVerifier:
                 self._pool.hub.loop.run_callback_threadsafe(gevent.spawn, self._fetch_later, url)
         if key is None:
             raise SnsError(
-                "The certificate of Amazon SNS is not there; let SNS send this again.",
+                "The certificate of Amazon SNS has not been fetched; let SNS send this again.",
                 False,
                 CONFIRM_AGAIN_SECONDS,
             )
@@ -262,7 +262,7 @@ def read_certificate_key(pem: str) -> RsaKey:
     except IndexError:
         raise ValueError("The certificate is cut off.") from None
     if not algorithm.startswith(RSA_ENCRYPTION):
-        raise ValueError("The certificate has no key of RSA.")
+        raise ValueError("The certificate has no RSA key.")
     return RsaKey(int.from_bytes(modulus, "big"), int.from_bytes(exponent, "big"))
 
 

@@ -43,7 +43,7 @@ def read_context(value: Any) -> tuple[dict[str, Any], Stored]:
 
     What is wrong with it is in ``Stored.damage``.
     """
-    damages: list[str] = [] if isinstance(value, dict) or not value else ["it is no object"]
+    damages: list[str] = [] if isinstance(value, dict) or not value else ["it is not an object"]
     context = dict(value) if isinstance(value, dict) else {}
     times = read_value(TIMES_KEY, context.get(TIMES_KEY), damages) or {}
     stored = Stored(

@@ -163,7 +163,7 @@ class TestContext:
     def test_a_context_that_is_no_object_is_damaged(self, value: Any) -> None:
         context, stored = stored_context.read_context(value)
         assert context == {}
-        assert stored.damage == "it is no object"
+        assert stored.damage == "it is not an object"
 
     def test_the_platform_gets_texts_only(self) -> None:
         texts = stored_context.texts_of({"a": "x", "b": {"c": [1]}, 5: None})

@@ -130,7 +130,7 @@ class TestTemplates:
         Then: it is what its sender means, with a sentence; what ends too early is refused as before
         """
         if value is None:
-            with pytest.raises(payload.PayloadError, match="not the JSON its Content-Type says"):
+            with pytest.raises(payload.PayloadError, match="not the JSON that its"):
                 read(text, JSON)
             return
         items = items_of(text, JSON)

@@ -286,7 +286,7 @@ class BodyReader:
         self, body: bytes, content_type: "ContentType", reason: str, keep: bool
     ) -> Items:
         """Return what is kept of JSON that cannot be read; raises PayloadError if nothing is."""
-        sentence = f"The body is not the JSON its Content-Type says: {reason}."
+        sentence = f"The body is not the JSON that its Content-Type promises: {reason}."
         if not keep:
             raise PayloadError(sentence)
         kept: dict[str, Any] = text_or_base64(body, content_type)
@@ -479,7 +479,7 @@ def read_json_sequence(
         value, end = _decode(budget.decoder if budget else DECODER, text, index)
         is_event = isinstance(value, (dict, list) if declared else dict) or _holds_objects(value)
         if not is_event and not any_values:
-            reason = f"there is something behind the value that ends at character {end}"
+            reason = f"there is more text after the value that ends at character {end}"
             raise UnreadableJson(reason)
         values.append(_checked(value, text, containers, index, end))
         index = skip_characters(text, end, PADDING)

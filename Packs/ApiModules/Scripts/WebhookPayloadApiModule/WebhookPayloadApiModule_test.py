@@ -39,7 +39,7 @@ ERRORS = {
     413: payload.PayloadTooLarge,
     415: payload.UnsupportedEncoding,
 }
-NOT_JSON = "The body is not the JSON its Content-Type says"
+NOT_JSON = "The body is not the JSON that its Content-Type promises"
 CODECS_THAT_ARE_NO_CHARSET = (
     *(
         "utf-7",
@@ -170,7 +170,7 @@ class TestPayload:
                 b'{"a":1} 5',
                 "application/json",
                 400,
-                f"{NOT_JSON}: there is something behind the value that ends at character 9.",
+                f"{NOT_JSON}: there is more text after the value that ends at character 9.",
             ),
             (
                 b'{"a":1} {"b":',

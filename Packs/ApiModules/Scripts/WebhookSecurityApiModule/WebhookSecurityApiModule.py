@@ -281,7 +281,7 @@ class SignatureAuthenticator(Authenticator):
 # -------------------------------------------------------------------------------------------------
 
 MAX_EXPECTED = 5  # places of a proof that a refusal names
-NOTHING_CAME = "Nothing that proves the sender came; this webhook expects {}."
+NOTHING_CAME = "The request has no credentials; this webhook expects {}."
 
 
 class Credential(NamedTuple):
@@ -644,7 +644,7 @@ def read_more_credentials(
         if not line or line.startswith("#"):
             continue
         if len(rows) == MAX_LINES:
-            report_problem(f"it has more than {MAX_LINES} credentials; the others do not count.")
+            report_problem(f"it has more than {MAX_LINES} credentials; the rest do not count.")
             break
         try:
             rows.append(read_line(line, schemes))
@@ -694,7 +694,7 @@ def refuse_half_characters(username: str, password: str) -> None:
     """Raise CredentialError for a text that cannot be encoded."""
     for field, text in (("Username", username), ("Password", password)):
         if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
-            raise CredentialError(field, "it holds half a character; type it once more.")
+            raise CredentialError(field, "it holds half of a surrogate pair; type it again.")
 
 
 def read_scheme(username: str, schemes: Schemes) -> tuple[str, str]:
@@ -727,7 +727,7 @@ def refuse_unusable_secrets(
     """Raise CredentialError for secrets with which a scheme could authenticate nobody."""
     fix = ""
     if not secrets:
-        fix = "it is nothing but white space; enter the secret that the sender has, too."
+        fix = "it is nothing but white space; enter the sender's secret."
     elif len(secrets) > MAX_SECRETS:
         fix = f"it holds more than {MAX_SECRETS} lines, one a secret."
     elif scheme == "_header" and any(map(NOT_IN_HEADERS.search, secrets)):

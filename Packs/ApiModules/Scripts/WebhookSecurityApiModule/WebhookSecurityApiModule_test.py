@@ -464,8 +464,8 @@ class TestSchemeSpelling:
             ("_stripe:Stripe-Signature", "sk_live_1", "signing secret, whsec_"),
             ("_hmac:X-Sum", "  ", "white space"),
             ("_hmac:X-Sum", "\n".join(f"secret{n}" for n in range(21)), "more than 20 lines"),
-            ("_hmac:X-Sum", "half \ud800", "half a character"),
-            ("user", "\udfff", "half a character"),
+            ("_hmac:X-Sum", "half \ud800", "half of a surrogate"),
+            ("user", "\udfff", "half of a surrogate"),
             ("_query:token", "\t", "white space"),
         ],
     )

@@ -117,7 +117,7 @@ class TestLines:
             ("_standard-webhooks whsec_s3cretvalue%", "whsec_ followed by base64"),
             ("_header:X-Token s3cret\x01value", "no header can carry it"),
             ("_sns s3cretvalue", "enter the ARNs of the topics"),
-            ("alice s3cretvalue\ud800", "half a character"),
+            ("alice s3cretvalue\ud800", "half of a surrogate"),
         ],
     )
     def test_a_wrong_line_is_named_by_its_number_and_never_by_its_secret(
@@ -136,7 +136,7 @@ class TestLines:
     def test_there_are_a_hundred_at_most(self) -> None:
         rows, problems = read_lines("\n".join(f"user{n} pass" for n in range(101)))
         assert len(rows) == 100
-        assert problems == ["it has more than 100 credentials; the others do not count."]
+        assert problems == ["it has more than 100 credentials; the rest do not count."]
 
 
 class TestProof:
@@ -268,22 +268,21 @@ class TestRefusals:
                 "alice pass\n_slack secret1\n_hmac:X-Hub-Signature-256 secret2\n_query:token t0ken",
                 {},
                 "/",
-                "Nothing that proves the sender came; this webhook expects Basic authentication, "
+                "The request has no credentials; this webhook expects Basic authentication, "
                 "X-Slack-Signature, X-Hub-Signature-256 or the query field token.",
             ),
             (
                 "\n".join(f"_header:X-Token-{n} t0ken" for n in range(8)),
                 {},
                 "/",
-                "Nothing that proves the sender came; this webhook expects X-Token-0, X-Token-1, "
+                "The request has no credentials; this webhook expects X-Token-0, X-Token-1, "
                 "X-Token-2, X-Token-3, X-Token-4 or one of 3 others.",
             ),
             (
                 "/a alice pass\n/b bob pass",
                 {},
                 "/",
-                "Nothing that proves the sender came; this webhook expects credentials of another "
-                "path.",
+                "The request has no credentials; this webhook expects credentials of another path.",
             ),
             (
                 "/a alice pass\n/b _hmac:X-Sum secret",

@@ -385,7 +385,7 @@ def everybody_could_read_metrics(settings: Settings) -> bool:
     return not settings.allowed_sources and (credentials.is_open or credentials.only_sign)
 
 
-UNSIGNED_METRICS = "The metrics have no body to sign; ask for them with other credentials."
+UNSIGNED_METRICS = "A request for metrics has no body to sign; use other credentials."
 OPEN_TO_EVERYONE = (
     "Anyone who can reach this webhook's URL can create incidents: set Username and Password, "
     "More credentials, Allowed sources or Client CA."
@@ -982,7 +982,7 @@ def _date_field(value: Any, own: SeverityMap) -> str:
     occurred = occurred_of(value)
     if occurred is None:
         raise ValueError(
-            "it is not a date we can read; send ISO 8601, such as 2024-05-01T12:00:00Z."
+            "it is not a date that can be read; send ISO 8601, such as 2024-05-01T12:00:00Z."
         )
     return occurred
 
@@ -1981,7 +1981,7 @@ class ContextKeeper:
             names = ", ".join(dict.fromkeys(lost))
             sentence = (
                 f"More than {MAX_PROMISED_BYTES // MIB} MB were answered 202 and wait for XSOAR; "
-                f"lost are the requests {names}"
+                f"these requests are lost: {names}"
             )
             self._client.error(sentence[:4000])
         return f"[{','.join(texts)}]"
@@ -2368,7 +2368,7 @@ class Webhook:
             self._counters.add("events ignored", len(rules))
         for rule in self.ignored.add(rules, len(rules) + others):
             self._client.info(
-                f"Ignore events where: the rule {rule} has met none of {RULE_EVENTS} events; "
+                f"Ignore events where: the rule {rule} has matched none of {RULE_EVENTS} events; "
                 "compare it with an incident's raw JSON."
             )
 
@@ -2403,8 +2403,7 @@ class Webhook:
                 self._settings.answer_seconds or WITHDRAW_SECONDS
             ):
                 raise ServiceUnavailable(
-                    "XSOAR did not report which events it had already seen; "
-                    "send this one again later."
+                    "XSOAR did not return the list of seen events; send this one again later."
                 )
             self._writer.backlog.add(delivery)
         except ServiceUnavailable:
@@ -2807,7 +2806,7 @@ def status_command() -> CommandResults:
     status = read_value(STATUS_KEY, (demisto.getIntegrationContext() or {}).get(STATUS_KEY), [])
     if not isinstance(status, dict):
         return CommandResults(
-            readable_output="The instance has not been running yet, or not for long enough."
+            readable_output="There are no figures yet: the instance has to run for 10 seconds."
         )
     counters = status.get("counters") or {}
     outputs = {
@@ -3090,7 +3089,7 @@ class Service:
         """Tell of a body that keeps the worker thread too long; end the process if it is stuck."""
         busy = self._worker.busy_seconds(now)
         trouble = (
-            "One body keeps the webhook busy, and all large ones wait for it."
+            "One body keeps the webhook busy, and all other large bodies wait."
             if busy > PARSER_SECONDS
             else ""
         )

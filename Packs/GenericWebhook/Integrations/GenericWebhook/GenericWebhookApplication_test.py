@@ -297,7 +297,7 @@ class TestRequest:
         app.keeper.loaded.clear()
         received = app.answers(posted())
         assert statuses_of(received) == [503]
-        assert b"XSOAR did not report which events it had already seen" in received
+        assert b"XSOAR did not return the list of seen events" in received
         assert app.writer.backlog.incidents == 0
         app.keeper.loaded.set()
         assert app.statuses(posted()) == [200]

@@ -717,4 +717,4 @@ class TestPromises:
         keeping.stop()
         assert keeping.names() == ["a", "c"]
         [lost] = keeping.client.logged
-        assert lost.endswith(f"lost are the requests {large.delivery.id}")
+        assert lost.endswith(f"these requests are lost: {large.delivery.id}")

@@ -307,12 +307,12 @@ class TestIgnoredEvents:
         events = json.dumps([{"status": "resolved"}, *({"n": n} for n in range(249))]).encode()
         for _ in range(3):
             app.statuses(posted(events))
-        assert not any("has met none" in line for line in app.client.logged)
+        assert not any("has matched none" in line for line in app.client.logged)
         for _ in range(3):
             app.statuses(posted(events))
-        told = [line for line in app.client.logged if "has met none" in line]
+        told = [line for line in app.client.logged if "has matched none" in line]
         assert told == [
-            "Ignore events where: the rule state=closed has met none of 1000 events; "
+            "Ignore events where: the rule state=closed has matched none of 1000 events; "
             "compare it with an incident's raw JSON."
         ]
 

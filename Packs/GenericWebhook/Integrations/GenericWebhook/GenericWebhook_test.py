@@ -630,7 +630,7 @@ class TestCommands:
     ) -> None:
         monkeypatch.setattr(demisto, "integrationContext", context)
         run_main(monkeypatch, "generic-webhook-status", longRunningPort="8000")
-        assert "has not been running yet" in results[0]["HumanReadable"]
+        assert "There are no figures yet" in results[0]["HumanReadable"]
 
     def test_the_long_running_command_goes_on_though_it_fails_at_first(
         self, monkeypatch: pytest.MonkeyPatch

@@ -48,7 +48,7 @@ export function healthView(section, app) {
             { class: "history" },
             rules.map(({ rule, count: events }) => h("li", {}, h("code", {}, rule), ` ${count(events, "event")}`)),
           )
-        : h("p", { class: "hint" }, "No rule of Ignore events where has taken an event."),
+        : h("p", { class: "hint" }, "No rule of Ignore events where has ignored an event."),
     );
   }
 

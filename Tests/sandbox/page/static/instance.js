@@ -95,7 +95,7 @@ export function instanceView(section, app) {
     const { list, yaml } = await get("/api/instance/export");
     openDialog("Copy for XSOAR", [
       h("p", {}, list ? "What differs from the defaults, without passwords." : "All parameters have their defaults."),
-      differing().length ? h("p", {}, "What you have not saved yet is not in it.") : null,
+      differing().length ? h("p", {}, "Unsaved changes are not included.") : null,
       list ? [copied("To type into XSOAR's form", list), copied("YAML, for Import", yaml)] : null,
     ]);
   }
@@ -107,7 +107,7 @@ export function instanceView(section, app) {
     const dialog = openDialog(
       "Import parameters",
       [
-        differing().length ? h("p", {}, "What you have not saved yet is lost.") : null,
+        differing().length ? h("p", {}, "Unsaved changes are lost.") : null,
         h(
           "div",
           { class: "field" },

@@ -65,7 +65,7 @@ export function sendersPanel() {
 /** Return a row that opens; what it reads is written when it does. */
 function senderRow(row) {
   const reads = h("dl", {});
-  const ends = row.closed ? ["ended by ", h("code", {}, row.closed)] : "tells no end";
+  const ends = row.closed ? ["ended by ", h("code", {}, row.closed)] : "reports no end";
   const details = h("details", {}, h("summary", {}, row.title, " ", h("span", { class: "muted" }, ends)), reads);
   details.addEventListener("toggle", () => {
     const shown = READS.filter(([field]) => row[field]).map(([field, label]) => [
