@@ -55,6 +55,13 @@ SIGNATURES = {
 }
 
 
+# Senders whose example here is not signed: a header of theirs, how it begins, and where they sign.
+SIGNING_SENDERS = (
+    ("x-github-event", "", "x-hub-signature-256"),
+    ("user-agent", "Slackbot", "x-slack-signature"),
+)
+
+
 class Scheme(NamedTuple):
     """A scheme as Username names it.
 
@@ -104,14 +111,21 @@ def credentials_for(
 ) -> tuple[str, str]:
     """Return user name and secret of the row that counts for a request, empty if none does.
 
-    The longest path counts, and of several rows the one in whose header the sender signs.
+    The longest path counts, of several rows the one in whose header the sender signs, and else the
+    first that needs no signature: who signs is known by its headers.
     """
     path = path.partition("?")[0]
     here = [row for row in rows if not row[0] or path == row[0] or path.startswith(f"{row[0]}/")]
 
-    def rank(row: tuple[str, str, str]) -> tuple[int, bool]:
-        header = Scheme.of(row[1]).header
-        return len(row[0]), bool(header and value_of(headers, header))
+    signs_in = {name.lower() for name, _ in headers} | {
+        header
+        for name, beginning, header in SIGNING_SENDERS
+        if (value := value_of(headers, name)) and value.startswith(beginning)
+    }
+
+    def rank(row: tuple[str, str, str]) -> tuple[int, bool, bool]:
+        scheme = Scheme.of(row[1])
+        return len(row[0]), scheme.header in signs_in, scheme.signature is None
 
     _, username, secret = max(here, key=rank) if here else ("", "", "")
     return username, secret

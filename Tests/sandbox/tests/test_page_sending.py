@@ -218,6 +218,22 @@ def test_of_more_credentials_those_are_sent_that_count_for_the_request() -> None
         assert "5ecret" not in json.dumps([api.row(n) for n in range(1, 16)])
 
 
+def test_each_example_is_sent_with_the_line_of_its_sender() -> None:
+    lines = "_slack one-5ecret\n_hmac:X-Hub-Signature-256 two-5ecret\nalertmanager three-5ecret"
+    wanted = {
+        "slack-event": "_slack",
+        "github-secret-scanning": "_hmac:X-Hub-Signature-256",
+        "prometheus-alertmanager": "alertmanager",
+    }
+    with paged({"more_credentials": lines}) as api:
+        examples = {one["id"]: one for one in api.get("/api/examples")}
+        for name, line in wanted.items():
+            attempt = {key: examples[name][key] for key in ("method", "path", "headers", "body")}
+            assert api.post("/api/send", {**attempt, "sign": True})["status"] == 200
+            raw = json.loads(api.sandbox.incidents()[-1]["rawJSON"])
+            assert raw["webhook"]["credential"] == line
+
+
 def test_an_unsigned_curl_line_is_plain(api: Api) -> None:
     attempt = {
         "method": "PUT",

@@ -105,7 +105,7 @@ function requestForm(app) {
   const body = h("textarea", { id: "try-body", rows: "8", spellcheck: "false" });
   const sign = h("input", { type: "checkbox", id: "try-sign", checked: true, "aria-describedby": "try-sign-help" });
   const suggestion = h("div", { class: "suggestion", hidden: true });
-  const secret = h("p", { class: "help", hidden: true }, "Set WEBHOOK_SECRET to the instance's password first.");
+  const secret = h("p", { class: "help", hidden: true }, "Set WEBHOOK_SECRET to the password or secret first.");
   const curl = h("pre", { class: "block wrapped", tabindex: "0", role: "region", "aria-label": "curl line" });
   let examples = [];
   let categories = {}; // by the example's ID
@@ -127,7 +127,7 @@ function requestForm(app) {
       h(
         "p",
         { class: "help", id: "try-sign-help" },
-        "What the instance's Username and Password require: Basic authentication, a token, or a signature of this body. ",
+        "What the instance requires: Basic authentication, a token, or a signature of this body. Of several credentials, the one that fits. ",
         "The sandbox adds it; the secret never reaches this page.",
       ),
     ),
@@ -233,7 +233,7 @@ function requestForm(app) {
       resets.length ? h("p", {}, "Set to their defaults: ", named(resets), ".") : null,
       missing.length && stays.length ? h("p", {}, "Left in place: ", named(stays), ".") : null,
       chosen?.signature
-        ? h("p", {}, "This sender signs: the instance's Username would be ", h("code", {}, chosen.signature), ".")
+        ? h("p", {}, "This sender signs: its Username, or its line in More credentials, begins with ", h("code", {}, chosen.signature), ".")
         : null,
       missing.length
         ? h("div", { class: "actions" }, use, h("span", { class: "muted" }, "restarts the instance"), message)
