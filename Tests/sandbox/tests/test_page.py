@@ -251,13 +251,17 @@ def test_a_request_says_what_became_of_it_and_leads_to_the_first_incident(open_p
         *(ALERT, ALERT, {"groupLabels": {}, "alerts": [FIRING]}, ended),
         *({"level": "P5"}, {"challenge": "3eZbrw1a"}),
     ]
+    for status in ("firing", "resolved"):  # of two more alerts, in a request each
+        two = [{**FIRING, "status": status, "fingerprint": name} for name in ("b", "c")]
+        bodies.append({"groupLabels": {}, "alerts": two})
     for body in bodies:
         post_json(sandbox, body)
     for number, text in (
         *((2, "duplicate of #1"), (4, "ends #2"), (5, "ignored: level=P5")),
-        (6, "monday.com's handshake"),
+        *((6, "monday.com's handshake"), (7, "2 incidents"), (8, "ends #3 · ends #4")),
     ):
         page.shows(text, row(page, number))
+    assert "incidents" not in page.find(row(page, 8)).text, "an end creates none"
     page.click(row(page, 5))
     page.shows("1 event ignored by the rule level=P5 of Ignore events where.", "#detail")
     page.click(row(page, 6))
