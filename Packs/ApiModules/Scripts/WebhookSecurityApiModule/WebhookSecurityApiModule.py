@@ -39,13 +39,13 @@ TYPED_HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, 5.6
 TYPED_FIELD_NAME = re.compile(r"[^\s&=#?%+]+")  # as a person types it, decoded
 NOT_IN_HEADERS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # that no header can carry
 WRONG_BASIC = (
-    "Send the username and password of this webhook by Basic authentication "
-    "(curl -u user:password)."
+    "The username or password is missing or wrong; send those of this webhook by Basic "
+    "authentication (curl -u user:password)."
 )
 BASIC_CHALLENGE = 'Basic realm="Generic Webhook", charset="UTF-8"'
-WRONG_HEADER = "Send the verification token of this webhook in the request header {}."
+WRONG_HEADER = "The token in the header {} is missing or wrong; send that of this webhook."
 WRONG_FIELD = (
-    "Send the verification token of this webhook once, in the field {} of the URL's query string."
+    "The token in the field {} of the URL's query string is missing or wrong; send it once."
 )
 MAX_TOKEN_FIELDS = 1000  # of a query string in which a token is looked for
 MIN_TOKEN_CHARACTERS = 8

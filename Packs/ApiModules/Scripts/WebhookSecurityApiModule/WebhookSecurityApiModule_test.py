@@ -98,8 +98,8 @@ class TestAuthentication:
         refusal = refused(lambda: authenticator.verify_headers(headers))
         assert refusal.challenge == 'Basic realm="Generic Webhook", charset="UTF-8"'
         assert refusal.sentence == (
-            "Send the username and password of this webhook by Basic authentication "
-            "(curl -u user:password)."
+            "The username or password is missing or wrong; send those of this webhook by Basic "
+            "authentication (curl -u user:password)."
         )
         assert isinstance(refusal, security.MissingCredentials) == (headers == {})
 
@@ -164,7 +164,7 @@ class TestAuthentication:
             refusal = refused(authenticator.verify_headers, headers)
             assert refusal.challenge == ""
             assert refusal.sentence == (
-                "Send the verification token of this webhook in the request header X-Token."
+                "The token in the header X-Token is missing or wrong; send that of this webhook."
             )
 
     @pytest.mark.parametrize(

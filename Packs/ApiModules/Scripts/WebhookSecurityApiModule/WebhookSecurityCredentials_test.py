@@ -295,7 +295,7 @@ class TestRefusals:
                 "_header:X-Token t0ken\n_hmac:X-Sum secret",
                 {"x-token": "wrong", "x-sum": "none"},
                 "/",
-                "Send the verification token of this webhook in the request header X-Token. "
+                "The token in the header X-Token is missing or wrong; send that of this webhook. "
                 "The signature in X-Sum is missing or unreadable; "
                 "let the sender sign its deliveries with this webhook's secret.",
             ),
