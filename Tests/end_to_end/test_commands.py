@@ -133,7 +133,7 @@ def test_an_idle_container_writes_nothing() -> None:
 def test_before_the_first_start_the_status_says_so() -> None:
     with Sandbox(start=False) as sandbox:
         [entry] = sandbox.run("generic-webhook-status")
-        assert "not been running" in entry["HumanReadable"]
+        assert "There are no figures yet" in entry["HumanReadable"]
 
 
 def test_the_sandboxs_command_line_runs_them(tmp_path: Path) -> None:
@@ -158,4 +158,4 @@ def test_the_sandboxs_command_line_runs_them(tmp_path: Path) -> None:
     done = subprocess.run(
         [*command, "status"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
     )
-    assert (done.returncode, "not been running" in done.stdout) == (0, True), done
+    assert (done.returncode, "There are no figures yet" in done.stdout) == (0, True), done

@@ -149,7 +149,7 @@ def test_waiting_events_and_connections_are_shown(webhook: Sandbox) -> None:
 def test_counters_go_on_when_the_minutes_line_is_written() -> None:
     with sandboxed(params=METRICS, constants={"REPORT_SECONDS": 1}) as sandbox:
         assert post_status(sandbox) == 200
-        await_that(lambda: any("incidents created" in text for _, text in sandbox.logs))
+        await_that(lambda: any("1 incident created" in text for _, text in sandbox.logs))
         time.sleep(0.1)
         assert post_status(sandbox) == 200
         assert values(scrape(sandbox)["incidents_created"]) == {"": 2}

@@ -6,20 +6,23 @@ text format 0.0.4. It knows nothing of what is counted, of HTTP, or of Cortex XS
 
 import bisect
 import itertools
-import re
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"  # Prometheus' text format
-PLURAL_ENDING = re.compile(r"s\b")
 # Of each sample what follows the metric's name (a suffix, labels) and the value.
 MetricSamples = Iterable[tuple[str, float]]
 
 
 def counted_text(count: int, name: str) -> str:
     """Return a count with its name, whose first plural becomes a singular for a count of 1."""
-    return f"{count} {PLURAL_ENDING.sub('', name, count=1) if count == 1 else name}"
+    words = name.split(" ")
+    if count == 1:
+        plural = next((place for place, word in enumerate(words) if word.endswith("s")), None)
+        if plural is not None:
+            words[plural] = words[plural].removesuffix("s")
+    return f"{count} {' '.join(words)}"
 
 
 class Counters:
