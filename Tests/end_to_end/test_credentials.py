@@ -152,7 +152,7 @@ TOOLS = {
         "/okta",
         "SSWS 00a1b2c3",
         lambda body, secret: {"Authorization": secret},
-        "in the request header Authorization",
+        "The token in the header Authorization",
         "/okta",
     ),
     "a URL with a token": UrlTool(
