@@ -204,6 +204,7 @@ class Recorder:
             "milliseconds": round(exchange.seconds * 1000, 2),
             "incidents": created[:MAX_SHOWN],
             "incidentCount": len(created),
+            "createdCount": sum(not item["isTo"] for item in created),
             "error": error,
             "handshake": "",
             "ignored": [],

@@ -100,6 +100,8 @@ def read_lines(text: str) -> list[tuple[str, str, str]]:
     """Return path, user name or scheme, and secret of each line of *More credentials*."""
     rows = []
     for line in text.splitlines():
+        if line.lstrip().startswith("#"):
+            continue
         words = line.split(maxsplit=2 if line.lstrip().startswith("/") else 1)
         if len(words) > 1:
             rows.append(("", *words)[-3:])

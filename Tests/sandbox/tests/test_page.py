@@ -113,6 +113,8 @@ def test_an_example_of_a_sender_is_sent_signed_with_the_parameters_that_fit_it(
     page.shows("401", ".answer-line")
     assert len(sandbox.incidents()) == 1
     assert "our secret" not in page.driver.page_source
+    page.click("#try-example option[value='documentation']")
+    page.shows("Press Send: the answer and the incident appear here.")
 
 
 def test_examples_are_found_by_words_and_used_without_what_another_sender_needed(
@@ -378,7 +380,7 @@ def test_paths_are_seen_from_one_event_once_its_array_is_chosen(open_page: Open)
     page.open("mapping")
     page.click("#goal-events_path")
     page.click('.pick[data-path="alerts"]')
-    page.shows("2 incidents", "#preview")
+    page.shows("2 events", "#preview")
     page.click("#goal-name_from")
     page.click('.pick[data-path="labels.alertname"]')
     page.until(

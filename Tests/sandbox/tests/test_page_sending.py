@@ -219,7 +219,10 @@ def test_of_more_credentials_those_are_sent_that_count_for_the_request() -> None
 
 
 def test_each_example_is_sent_with_the_line_of_its_sender() -> None:
-    lines = "_slack one-5ecret\n_hmac:X-Hub-Signature-256 two-5ecret\nalertmanager three-5ecret"
+    lines = (
+        "# tool secret\n_slack one-5ecret\n_hmac:X-Hub-Signature-256 two-5ecret\n"
+        "alertmanager three-5ecret"
+    )
     wanted = {
         "slack-event": "_slack",
         "github-secret-scanning": "_hmac:X-Hub-Signature-256",

@@ -50,6 +50,7 @@ def recorded(number: int, word: str = "common") -> Recorded:
         "status": 404 if number % 100 == 0 else 200,
         "milliseconds": 1.0,
         "incidentCount": 1,
+        "createdCount": 1,
     }
     row["incidents"] = [
         {

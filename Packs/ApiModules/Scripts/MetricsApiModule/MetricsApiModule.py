@@ -17,12 +17,8 @@ MetricSamples = Iterable[tuple[str, float]]
 
 def counted_text(count: int, name: str) -> str:
     """Return a count with its name, whose first plural becomes a singular for a count of 1."""
-    words = name.split(" ")
-    if count == 1:
-        plural = next((place for place, word in enumerate(words) if word.endswith("s")), None)
-        if plural is not None:
-            words[plural] = words[plural].removesuffix("s")
-    return f"{count} {' '.join(words)}"
+    plural = next((word for word in name.split(" ") if word.endswith("s")), "")
+    return f"{count} {name.replace(plural, plural[:-1], 1) if count == 1 else name}"
 
 
 class Counters:

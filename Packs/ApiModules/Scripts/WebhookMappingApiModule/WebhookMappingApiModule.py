@@ -88,7 +88,7 @@ class DotPath:
             )
             for index, (name, start, _) in enumerate(steps)
         )
-        # of a path of one step that is no index: it is looked up without a call
+        # of a path of one step, which is looked up in an object without a call
         self._only_key = text if len(steps) == 1 and self._keys[0][0][0] == text else ""
         self.first_keys = frozenset(key for key, _ in self._keys[0])
         self._indexes = tuple(

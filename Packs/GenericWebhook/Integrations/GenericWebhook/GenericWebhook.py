@@ -1980,7 +1980,7 @@ class ContextKeeper:
         if lost and self._closing:
             names = ", ".join(dict.fromkeys(lost))
             sentence = (
-                f"More than {MAX_PROMISED_BYTES // MIB} MB were answered 202 and wait for XSOAR; "
+                f"More than {MAX_PROMISED_BYTES // MIB} MiB were answered 202 and wait for XSOAR; "
                 f"these requests are lost: {names}"
             )
             self._client.error(sentence[:4000])
@@ -3086,14 +3086,14 @@ class Service:
             gevent.sleep(1)
 
     def _watch_worker(self, now: float) -> None:
-        """Tell of a body that keeps the worker thread too long; end the process if it is stuck."""
+        """Report a body that keeps the worker thread too long; end the process if it is stuck."""
         busy = self._worker.busy_seconds(now)
-        trouble = (
+        problem = (
             "One body keeps the webhook busy, and all other large bodies wait."
             if busy > PARSER_SECONDS
             else ""
         )
-        self._client.report("Large bodies", trouble)
+        self._client.report("Large bodies", problem)
         if busy > PARSER_STUCK_SECONDS and not self._stop.is_set():
             self._client.error(
                 "A body kept the webhook busy for too long; the instance starts again."

@@ -290,15 +290,13 @@ export function withoutIncident({ incidents, handshake, ignored, error, answer }
 /** Return a row of the list of requests as a link. */
 export function requestRow(row) {
   const names = row.incidents.map((incident) => incident.name).filter(Boolean).join(", ");
-  const repeated = row.incidents.filter(({ isTo }) => isTo).length;
-  const created = repeated === row.incidents.length ? 0 : row.incidentCount - repeated;
   const more = row.incidentCount - row.incidents.length;
   const ignored = row.incidentCount ? "" : ignoredText(row);
   const none = row.handshake || ignored || "no incident";
   const became = row.error || (row.incidentCount ? names + (more > 0 ? ` and ${more} more` : "") : none);
   const notes = [
     ...(more > 0 ? [] : row.incidents.filter(({ isTo }) => isTo).map(({ isTo, id }) => `${isTo} #${id}`)),
-    created > 1 ? count(created, "incident") : "",
+    row.createdCount > 1 ? count(row.createdCount, "incident") : "",
     row.incidentCount ? ignoredText(row) : "",
     row.readAs === "JSON" ? "" : row.readAs,
   ];

@@ -440,7 +440,7 @@ function previewed(request, before) {
       "header",
       {},
       h("h4", {}, h("a", { href: `#/requests/${request.id}` }, `Request ${request.id}`)),
-      h("span", { class: "muted" }, request.time ? clock(request.time) : "", " ", count(request.incidents.length, "incident")),
+      h("span", { class: "muted" }, request.time ? clock(request.time) : "", " ", count(request.incidents.length, "event")),
     ),
     request.error ? h("p", { class: "sentence text" }, request.error) : null,
     ignoredRules(request),

@@ -1,4 +1,4 @@
-/* The rows of the known senders: what each reads, and how the end of an alert is told. */
+/* The rows of the known senders: what each reads, and how the end of an alert is reported. */
 
 import { get } from "./api.js";
 import { announce, count, fill, h, panel } from "./dom.js";

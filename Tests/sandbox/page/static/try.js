@@ -11,14 +11,20 @@ const SETUP = ["longRunning", "longRunningPort"]; // what every instance has
 
 /** Fill the section; returns a function that shows an example by its ID. */
 export function tryView(section, app) {
-  const form = requestForm(app);
-  const outcome = h("div", { class: "stack" }, h("p", { class: "hint" }, "Press Send: the answer and the incident appear here."));
+  const outcome = h("div", { class: "stack" });
   const message = messagePlace();
+  const form = requestForm(app, forget);
   const send = button("Send", () => busy(send, message, sendNow), { class: "primary", "aria-keyshortcuts": "Control+Enter" });
   form.element.append(h("div", { class: "actions bar" }, send, h("span", { class: "muted wide-only" }, "Ctrl+Enter"), message));
   form.element.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) send.click();
   });
+
+  /** Forget the answer to another example. */
+  function forget() {
+    fill(outcome, h("p", { class: "hint" }, "Press Send: the answer and the incident appear here."));
+    showMessage(message, "");
+  }
 
   async function sendNow() {
     showMessage(message, "Sending");
@@ -89,7 +95,7 @@ function endAgain(found) {
 
 // ---- the form
 
-function requestForm(app) {
+function requestForm(app, changed) {
   const example = h("select", { id: "try-example" });
   const search = h("input", {
     type: "search",
@@ -186,6 +192,7 @@ function requestForm(app) {
     const wanted = examples.find((one) => String(one.id) === id) ?? (path.value ? null : examples[0]);
     if (!wanted) return;
     chosen = wanted;
+    changed();
     example.value = chosen.id;
     method.value = chosen.method;
     path.value = chosen.path;
@@ -213,6 +220,7 @@ function requestForm(app) {
         showMessage(message, "Restarting the instance");
         await post("/api/instance", { params: app.paramsWith(Object.fromEntries(missing)) });
         await app.readInstance();
+        changed();
         announce("The instance runs with these parameters.");
       }),
     );
