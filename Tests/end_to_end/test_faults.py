@@ -265,13 +265,14 @@ def test_a_hanging_xsoar_does_not_fill_the_memory() -> None:
             first.sendall(post(numbered(1)))
             large = post(json.dumps({"text": "x" * (10 * MIB)}).encode())
             after = []
-            for _ in range(3):
+            for _ in range(4):
                 assert set(
                     in_parallel([lambda: ask(sandbox, large, 30).status for _ in range(6)])
                 ) == {503}
                 after.append(memory_mib(sandbox))
-            # A queue that kept what was withdrawn would grow by 40 MiB each time.
-            assert after[-1] - after[0] < 55, after
+            # A queue that kept what was withdrawn would grow by 40 MiB each time. In the first
+            # round the process takes as much as the bodies need that arrive together.
+            assert after[-1] - after[1] < 55, after
             sandbox.faults.hang.clear()
             answer = read_answer(first)
             assert answer and answer.status == 200
