@@ -239,7 +239,9 @@ def test_a_refusal_is_cheap_while_the_queue_is_full() -> None:
     arrays = [post(body.encode(), JSON) for body in several]
     packed_arrays = [packed(body.encode()) for body in several]
     nested = post(b'{"alerts":' + several[0].encode() + b"}", JSON)
-    with sandboxed(constants={"MAX_QUEUED_INCIDENTS": 1000}) as sandbox:
+    # On a busy machine it takes longer than events wait for XSOAR, and the queue has to stay full.
+    constants = {"MAX_QUEUED_INCIDENTS": 1000, "WITHDRAW_SECONDS": 600}
+    with sandboxed(constants=constants) as sandbox:
         sandbox.faults.hang.set()
         with hogging(sandbox, [packed_arrays[1]]), connect_from(sandbox, OTHER) as last:
             await_that(lambda: sandbox.calls["createIncidents"], 30)
@@ -283,7 +285,8 @@ def test_a_stop_while_xsoar_hangs_loses_no_promise() -> None:
 
 
 def test_a_stop_while_large_bodies_are_read_loses_no_promise() -> None:
-    with sandboxed(params={"answer_seconds": "0.5"}) as sandbox:
+    constants = {"DRAIN_SECONDS": 4}  # of the 10 s until SIGKILL, as a busy machine needs the rest
+    with sandboxed(params={"answer_seconds": "0.5"}, constants=constants) as sandbox:
         sandbox.faults.outage = True
         accepted(sandbox, 1)
         with hogging(sandbox, [packed(FLOATS)] * 6):
