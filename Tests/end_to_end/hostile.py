@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import trustme
 
-from Tests.end_to_end.sender import PACK, Answer
+from Tests.end_to_end.sender import PACK, PYTHON, Answer
 from Tests.sandbox import Sandbox
 
 KIB = 1024
@@ -44,7 +44,7 @@ def sandboxed(**arguments: Any) -> Iterator[Sandbox]:
     """
     if "script" not in arguments:
         arguments["pack"] = PACK
-    with Sandbox(**arguments) as sandbox:
+    with Sandbox(**{"python": PYTHON, **arguments}) as sandbox:
         yield sandbox
     assert not sandbox.protocol_errors
     assert not sandbox.stderr
