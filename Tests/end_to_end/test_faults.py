@@ -34,6 +34,7 @@ from Tests.end_to_end.hostile import (
     post,
     read_answer,
     sandboxed,
+    seconds_of,
     shell_limited,
     watching,
 )
@@ -182,9 +183,9 @@ def test_past_the_queues_bounds_it_is_503_at_once() -> None:
         for number, connection in enumerate(waiting):
             connection.sendall(post(numbered(number)))
         time.sleep(0.3)
-        started = time.monotonic()
+        passed = seconds_of(sandbox)
         answer = ask(sandbox, post(numbered(99)))
-        assert time.monotonic() - started < 0.5
+        assert passed() < 0.5
         assert answer.status == 503
         assert int(answer.headers["retry-after"]) >= 1
         assert "queue is full" in answer.error
@@ -265,14 +266,14 @@ def test_a_hanging_xsoar_does_not_fill_the_memory() -> None:
             first.sendall(post(numbered(1)))
             large = post(json.dumps({"text": "x" * (10 * MIB)}).encode())
             after = []
-            for _ in range(4):
+            for _ in range(7):
                 assert set(
                     in_parallel([lambda: ask(sandbox, large, 30).status for _ in range(6)])
                 ) == {503}
                 after.append(memory_mib(sandbox))
-            # A queue that kept what was withdrawn would grow by 40 MiB each time. In the first
-            # round the process takes as much as the bodies need that arrive together.
-            assert after[-1] - after[1] < 55, after
+            # A queue that kept what was withdrawn would grow by 40 MiB each time. How much a round
+            # leaves behind depends on how many bodies arrive together, so several are compared.
+            assert min(after[4:]) - max(after[:3]) < 55, after
             sandbox.faults.hang.clear()
             answer = read_answer(first)
             assert answer and answer.status == 200
@@ -819,9 +820,9 @@ def test_a_damaged_context_harms_no_request_and_is_replaced() -> None:
 def test_a_version_clash_is_retried_behind_the_requests() -> None:
     with sandboxed(constants={"FLUSH_SECONDS": 0.2}, params={"store_samples": True}) as sandbox:
         sandbox.faults.stale = 3
-        started = time.monotonic()
+        passed = seconds_of(sandbox)
         assert ask(sandbox, post(b'{"name": "kept"}')).status == 200
-        assert time.monotonic() - started < 0.2
+        assert passed() < 0.2
         await_that(lambda: "kept" in sandbox.context().get("sample_events", ""), 30)
         await_that(lambda: not sandbox.health)
 
