@@ -383,19 +383,20 @@ def test_waiting_requests_with_equal_keys_are_counted() -> None:
 def test_a_field_of_megabytes_is_counted_or_cut(field: str, text: str) -> None:
     event = json.dumps(
         {field: text * (20 * MIB // len(text.encode())), "raw_json": {}}, ensure_ascii=False
-    ).encode()
+    )
+    request = packed(event.encode())
     with sandboxed(params={"store_samples": True}) as sandbox:
         for _ in range(8):
-            assert ask(sandbox, packed(event), 120).status in (200, 400)
+            assert ask(sandbox, request, 120).status in (200, 400)
         assert peak(sandbox) < LIMIT_MIB
         await_that(lambda: memory_mib(sandbox) < 250, 60)
 
 
 def test_what_is_answered_early_is_freed_when_it_is_created() -> None:
-    event = json.dumps({"name": "large", "text": "x" * (20 * MIB)}).encode()
+    request = packed(json.dumps({"name": "large", "text": "x" * (20 * MIB)}).encode())
     with sandboxed(params={"answer_seconds": "60"}) as sandbox:
         for _ in range(12):
-            assert ask(sandbox, packed(event), 120).status == 200
+            assert ask(sandbox, request, 120).status == 200
         assert peak(sandbox) < LIMIT_MIB
         await_that(lambda: memory_mib(sandbox) < 200, 60)
 
