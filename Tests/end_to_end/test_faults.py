@@ -222,9 +222,10 @@ def test_what_xsoar_did_not_get_in_time_is_withdrawn_and_what_it_has_is_awaited(
         with connect(sandbox, timeout=30) as in_flight:
             in_flight.sendall(post(numbered(1)))
             await_that(lambda: sandbox.calls["createIncidents"])
-            started = time.monotonic()
+            started, passed = time.monotonic(), seconds_of(sandbox)
             late = in_parallel([partial(ask, sandbox, post(numbered(number))) for number in (2, 3)])
-            assert 0.5 < time.monotonic() - started < 3.5
+            assert passed() < 3.5
+            assert time.monotonic() - started > 0.5
             assert [answer.status for answer in late] == [503, 503]
             assert all(int(answer.headers["retry-after"]) for answer in late)
             time.sleep(0.5)
@@ -399,9 +400,10 @@ def test_a_good_incident_behind_an_array_of_bad_ones_is_created(webhook: Sandbox
 def test_a_lone_refused_incident_is_503_after_a_few_seconds() -> None:
     with sandboxed(constants={"LONE_RETRY_SECONDS": 1.5}) as sandbox:
         sandbox.faults.outage = True
-        started = time.monotonic()
+        started, passed = time.monotonic(), seconds_of(sandbox)
         answer = ask(sandbox, post(numbered(1)))
-        assert 1.3 < time.monotonic() - started < 3
+        assert passed() < 3
+        assert time.monotonic() - started > 1.3
         assert answer.status == 503
         assert int(answer.headers["retry-after"])
         time.sleep(1.2)
@@ -425,10 +427,10 @@ def test_an_outage_under_load_loses_nothing_and_shows_in_the_health(
     assert await_that(lambda: "XSOAR" in webhook.health, 2)
     attempts = webhook.calls["createIncidents"] - calls
     webhook.faults.outage = False
-    ended = time.monotonic()
+    passed = seconds_of(webhook)
     last = max(account.answers)
-    await_that(lambda: max(account.answers) > last + 24, 5)
-    assert time.monotonic() - ended < 3.5  # the pauses grow, but not beyond 2 s
+    await_that(lambda: max(account.answers) > last + 24, 20)
+    assert passed() < 3.5  # the pauses grow, but not beyond 2 s
     time.sleep(0.3)
     account.finish()
     # The outage ended within their deadline.
@@ -440,7 +442,7 @@ def test_an_outage_under_load_loses_nothing_and_shows_in_the_health(
 
 def test_arrivals_do_not_wait_for_the_retries_of_others() -> None:
     with sandboxed(
-        constants={"RETRY_PAUSE_SECONDS": 3.0, "MAX_RETRY_PAUSE_SECONDS": 3.0}
+        constants={"RETRY_PAUSE_SECONDS": 10.0, "MAX_RETRY_PAUSE_SECONDS": 10.0}
     ) as sandbox:
         sandbox.faults.reject = is_number(1)
         with connect(sandbox, timeout=30) as bad:
@@ -451,7 +453,7 @@ def test_arrivals_do_not_wait_for_the_retries_of_others() -> None:
             assert ask(sandbox, post(numbered(2))).status == 200
             answer = read_answer(bad)
             # The first success of anybody proves the refused one bad.
-            assert time.monotonic() - started < 2.5
+            assert time.monotonic() - started < 8
             assert answer and answer.status == 502
 
 
