@@ -267,14 +267,14 @@ def test_a_hanging_xsoar_does_not_fill_the_memory() -> None:
             first.sendall(post(numbered(1)))
             large = post(json.dumps({"text": "x" * (10 * MIB)}).encode())
             after = []
-            for _ in range(7):
+            for _ in range(5):
                 assert set(
                     in_parallel([lambda: ask(sandbox, large, 30).status for _ in range(6)])
                 ) == {503}
                 after.append(memory_mib(sandbox))
             # A queue that kept what was withdrawn would grow by 40 MiB each time. How much a round
             # leaves behind depends on how many bodies arrive together, so several are compared.
-            assert min(after[4:]) - max(after[:3]) < 55, after
+            assert min(after[3:]) - max(after[:2]) < 55, after
             sandbox.faults.hang.clear()
             answer = read_answer(first)
             assert answer and answer.status == 200
