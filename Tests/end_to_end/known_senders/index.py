@@ -1,7 +1,6 @@
-"""The section *Known senders* of docs/senders.md, made from the table of known senders.
+"""docs/known-senders.md, made from the table of known senders.
 
-``python -m Tests.end_to_end.known_senders.index`` prints it; with ``--write``, it replaces the
-section of the document.
+``python -m Tests.end_to_end.known_senders.index`` prints it; with ``--write``, it writes it.
 """
 
 import re
@@ -19,17 +18,19 @@ sys.path.append(str(API_MODULES / "KnownSendersApiModule"))
 import KnownSendersApiModule as table
 
 COMMAND = "python -m Tests.end_to_end.known_senders.index --write"
-DOCUMENT = ROOT / "docs/senders.md"
-HEADING = "## Known senders"
-SECTION = re.compile(rf"^{HEADING}\n.*?(?=\n## |\Z)", re.MULTILINE | re.DOTALL)
-INTRODUCTION = f"""\
-{HEADING}
+DOCUMENT = ROOT / "docs/known-senders.md"
+SETUPS = ROOT / "docs/senders.md"
+PARAMETERS = "../Packs/GenericWebhook/Integrations/GenericWebhook/README.md"
+INTRODUCTION = """\
+# Known senders
 
-With *Recognize senders*, the events of these {{count}} forms need no parameters for their name, severity and time, as far as they hold them; [mapping.md](mapping.md#recognizing-senders) says how a form is recognized.
-A sender's name links to the public source of its facts: documentation, or a sample in a repository.
-*Setup* links to the section of the vendor, which may describe another of its products ([all vendors with a section](#senders-what-to-enter-in-the-instance-and-at-the-vendor)); every other sender needs a [scheme](#how-a-sender-authenticates) that it supports.
+With [*Recognize senders*]({parameters}#known-senders), the events of these {count} forms need no parameters for their name, severity and time, as far as they hold them; [mapping.md](mapping.md#recognizing-senders) says how a form is recognized.
 
-- Paths are written as in [mapping.md](mapping.md), and the first that has a value counts.
+{contents}
+
+- A sender's name links to the public source of its facts: documentation, or a sample in a repository.
+- *Setup* links to the vendor's section in [senders.md](senders.md), which may describe another of its products; every other sender needs a [scheme](senders.md#how-a-sender-authenticates) that it supports.
+- Paths are written as in [mapping.md](mapping.md#paths), and the first that has a value counts.
 - *Name* is the incident's name if the event has all of its fields; other fields take the place of those that are missing.
 - *Identity* is what an alert's start and end have in common, or what names a single event.
 - *Ended by* is what ends an alert ([The life of an alert](mapping.md#the-life-of-an-alert)): it makes the status `closed`, in upper or lower case; a value that ends in `*` is a prefix.
@@ -141,25 +142,33 @@ def shown_sender(row: table.Sender, source: str, vendors: dict[str, str]) -> str
     title = f"[{row.title}]({source})" if source else row.title
     for vendor, anchor in vendors.items():
         if re.match(rf"{re.escape(vendor)}\b", row.title):
-            return f"{title} ([setup](#{anchor}))"
+            return f"{title} ([setup]({SETUPS.name}#{anchor}))"
     return title
 
 
-# ---- The section
+# ---- The document
 
 
-def section(document: str) -> str:
-    """Return the section, with links to the sections of vendors that the document has."""
-    vendors, names = vendors_of(document), short_names()
+def written() -> str:
+    """Return the document, with links to the sections of vendors that docs/senders.md has."""
+    vendors, names = vendors_of(SETUPS.read_text(encoding="utf-8")), short_names()
     rows = {row.id: row for row in table.KNOWN_SENDERS}
-    lines = [INTRODUCTION.format(count=len(rows)).rstrip()]
+    lines, categories = [], []
     for category, listed in groupby(rows_with_comments(), lambda found: found[1]):
-        lines += ["", f"### {category}", "", f"| {' | '.join(COLUMNS)} |"]
+        categories.append(category)
+        lines += ["", f"## {category}", "", f"| {' | '.join(COLUMNS)} |"]
         lines.append("| --- " * len(COLUMNS) + "|")
         for identifier, _, comment in listed:
             cells = cells_of(rows[identifier], source_of(comment, names), vendors)
             lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+    contents = ", ".join(f"[{category}](#{anchor_of(category)})" for category in categories)
+    introduction = INTRODUCTION.format(parameters=PARAMETERS, count=len(rows), contents=contents)
+    return "\n".join([introduction.rstrip(), *lines]) + "\n"
+
+
+def anchor_of(heading: str) -> str:
+    """Return the anchor of a heading, as GitHub makes it."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 def cells_of(row: table.Sender, source: str, vendors: dict[str, str]) -> tuple[str, ...]:
@@ -182,13 +191,11 @@ def vendors_of(document: str) -> dict[str, str]:
 
 
 def main() -> None:
-    """Print the section, or write it into the document."""
-    document = DOCUMENT.read_text(encoding="utf-8")
-    made = section(document)
+    """Print the document, or write it."""
     if sys.argv[1:] == ["--write"]:
-        DOCUMENT.write_text(SECTION.sub(lambda _: made, document), encoding="utf-8")
+        DOCUMENT.write_text(written(), encoding="utf-8")
     else:
-        sys.stdout.write(made)
+        sys.stdout.write(written())
 
 
 if __name__ == "__main__":
