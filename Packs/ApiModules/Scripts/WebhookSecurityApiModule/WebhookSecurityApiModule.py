@@ -28,7 +28,7 @@ from typing import Any, NamedTuple, Protocol
 from urllib.parse import parse_qs, parse_qsl, unquote_to_bytes
 
 # -------------------------------------------------------------------------------------------------
-# Schemes: where a proof stands
+# Schemes: where credentials are
 #
 # A scheme sees the headers and the query string first. Only a scheme that signs the body sees the
 # body too, as the bytes that arrived. All comparisons are made on bytes, and no answer's time shows
@@ -127,9 +127,9 @@ class Authenticator:
     """A scheme with its secrets, any of which proves a sender."""
 
     secrets: tuple[str, ...] = ()  # as they are typed
-    hidden_headers: tuple[str, ...] = ()  # in lower case: where a proof stands
-    hidden_field = ""  # of the query string: where a proof stands
-    expected = ""  # where a proof stands, for people
+    hidden_headers: tuple[str, ...] = ()  # in lower case: where credentials are
+    hidden_field = ""  # of the query string: where credentials are
+    expected = ""  # where credentials are, for people
     signs_body = False
     identifies = False  # event_id distinguishes deliveries
     hides_secrets = True
@@ -280,7 +280,7 @@ class SignatureAuthenticator(Authenticator):
 # the sender.
 # -------------------------------------------------------------------------------------------------
 
-MAX_EXPECTED = 5  # places of a proof that a refusal names
+MAX_EXPECTED = 5  # places of credentials that a refusal names
 NOTHING_CAME = "The request has no credentials; this webhook expects {}."
 
 
@@ -364,7 +364,7 @@ class Asked(NamedTuple):
     """What may prove a sender at a path."""
 
     groups: tuple[Authenticator, ...]
-    expected: str  # where a proof may stand, for people
+    expected: str  # where credentials may be, for people
     challenge: str  # the value of WWW-Authenticate, empty without one
 
 
@@ -519,7 +519,7 @@ class Credentials:
         return MissingCredentials(NOTHING_CAME.format(expected), challenge)
 
     def expected_at(self, path: str) -> str:
-        """Return where a proof may stand at a path, for people."""
+        """Return where credentials may be at a path, for people."""
         return self._asked_at(path).expected
 
     def _asked_at(self, path: str) -> Asked:
