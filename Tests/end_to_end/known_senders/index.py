@@ -185,7 +185,7 @@ def cells_of(row: table.Sender, source: str, vendors: dict[str, str]) -> tuple[s
 
 def vendors_of(document: str) -> dict[str, str]:
     """Return the anchor of each vendor that the document lists: `[Jira and Bitbucket](#jira)`."""
-    listed = re.search(r"^Vendors: .*$", document, re.MULTILINE)
+    listed = re.search(r"^Vendors:\n\n(?:- .*\n)+", document, re.MULTILINE)
     links = re.findall(r"\[([^]]+)\]\(#([^)]+)\)", listed[0] if listed else "")
     return {vendor: anchor for vendors, anchor in links for vendor in vendors.split(" and ")}
 

@@ -30,6 +30,7 @@ notes
 import json
 import re
 import sys
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ DOCUMENT = ROOT / "docs/senders.md"
 DELIVERIES = ROOT / "Tests/end_to_end/deliveries"
 AFTER = "## Asana"  # the first section behind the recipes
 BY_HAND = ("Asana", "A tool that can only set a URL")  # listed with the vendors
-VENDORS = re.compile(r"^Vendors: .*$", re.MULTILINE)
+VENDORS = re.compile(r"^Vendors:\n\n(?:- .*\n)+", re.MULTILINE)
 SEVERITIES = {0.5: "Informational", 1: "Low", 2: "Medium", 3: "High", 4: "Critical"}
 PASSWORDS = {
     "_query": "a random secret without `&`, `#` or `%`",
@@ -159,12 +160,20 @@ def anchor(vendor: str) -> str:
     return vendor.lower().replace(" ", "-")
 
 
+def listed(recipes: list[dict[str, Any]]) -> str:
+    """Return the list of all vendors, with a line for each letter."""
+    vendors = sorted([*(recipe["vendor"] for recipe in recipes), *BY_HAND], key=str.lower)
+    lines = [
+        f"- {', '.join(f'[{vendor}](#{anchor(vendor)})' for vendor in group)}"
+        for _, group in groupby(vendors, key=lambda vendor: vendor[0].upper())
+    ]
+    return "\n".join(["Vendors:", "", *lines]) + "\n"
+
+
 def written(document: str) -> str:
     """Return the document with its recipes, and with their list, written anew."""
     recipes = load_recipes()
-    vendors = sorted([*(recipe["vendor"] for recipe in recipes), *BY_HAND], key=str.lower)
-    listed = ", ".join(f"[{vendor}](#{anchor(vendor)})" for vendor in vendors)
-    document = VENDORS.sub(lambda _: f"Vendors: {listed}.", document, count=1)
+    document = VENDORS.sub(lambda _: listed(recipes), document, count=1)
     sections = "\n".join(section_of(recipe) for recipe in recipes)
     lines = document.split("\n")
     start = lines.index(f"## {recipes[0]['vendor']}")
