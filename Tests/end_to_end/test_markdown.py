@@ -494,6 +494,27 @@ def test_the_homes_are_found_as_a_reader_sees_them() -> None:
 # ---- docs/known-senders.md: the index of known senders
 
 
+AT_LEAST = {  # what a document has more of than it says
+    "known forms": len(integration.KNOWN_SENDERS),
+    "forms of payload": sum(bool(row.closed) for row in integration.KNOWN_SENDERS),
+    "tools": len([*(ROOT / "Tests/end_to_end/deliveries").glob("*.http")]),
+    "tools post, and gives": len({row.id for row in integration.KNOWN_SENDERS}),
+}
+COUNTS = [
+    (document.name, int(number), what)
+    for document in DOCUMENTS
+    for number, what in re.findall(
+        rf"more than (\d+) ({'|'.join(sorted(AT_LEAST, key=len, reverse=True))})",
+        document.read_text(encoding="utf-8"),
+    )
+]
+
+
+@pytest.mark.parametrize(("document", "number", "what"), COUNTS)
+def test_there_are_more_than_a_document_says(document: str, number: int, what: str) -> None:
+    assert number < AT_LEAST[what] < number + 100
+
+
 def test_the_index_of_known_senders_is_that_of_the_table() -> None:
     document = index.DOCUMENT.read_text(encoding="utf-8")
     assert document == index.written(), f"to write it again: {index.COMMAND}"
