@@ -21,7 +21,7 @@ trigger
     How to cause the first event.
 cloud
     What to do where Cortex XSOAR 8 Cloud or Cortex XSIAM itself asks for Basic authentication: that
-    it `works without changes`, that it needs `an engine`, or what to enter instead at the vendor,
+    it `works without changes`, that `this needs an engine`, or what to enter instead at the vendor,
     once the first step has a username and a password.
 notes
     Sentences.
@@ -118,8 +118,8 @@ def verify(recipe: dict[str, Any]) -> str:
 def on_cloud(recipe: dict[str, Any]) -> str:
     """Return what differs where the platform itself asks for Basic authentication."""
     cloud = recipe["cloud"]
-    if not re.match("works without changes|an engine", cloud) and "step 1" not in cloud:
-        cloud = f"a username and a password of your own in step 1, and {cloud}"
+    if not re.match("works without changes|this needs an engine|in step 1", cloud):
+        cloud = f"in step 1, a username and a password of your own; at {recipe['vendor']}, {cloud}"
     return f"On XSOAR 8 Cloud and XSIAM: {cloud}."
 
 
