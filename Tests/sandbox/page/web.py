@@ -32,7 +32,7 @@ from .form import fields, is_open, label, merged, product_urls
 from .masking import HIDDEN, MORE_CREDENTIALS, SECRET_TYPES, Secrets
 from .preview import Preview, PreviewError
 from .recorder import OBSERVED_BYTES, Listeners, Monitor, Recorder, counted
-from .signing import credentials_for, read_lines
+from .signing import Line, credentials_for, read_lines
 from .traffic import KINDS, MAX_OPENED, Recorded, Traffic, as_content, is_number, now
 from .transfer import exported, imported
 
@@ -75,6 +75,7 @@ MAX_LATENCY_MS, MAX_REFUSALS, MAX_STOP_SECONDS = 60_000, 10_000, 60.0
 CALL = "createIncidents"
 CERTIFICATES = ("certificate", "client_ca")
 NOT_KEPT = "The instance runs with these parameters, but they cannot be kept for the next start"
+NONE_FIT = "no credentials: the instance has none for this path that the page can make"
 # what gave a field, where no parameter did
 GIVEN_BY = {"": "The payload's own field", "usual": "Usual field name"}
 StartResponse = Callable[..., Any]
@@ -411,10 +412,14 @@ class Page:
         except PreviewError:
             return {"senders": []}
 
-    def send(self, attempt: Attempt) -> dict[str, Any]:
-        """Send a request through the front, and return its answer."""
+    def send(self, attempt: Attempt, came: Attempt | None = None) -> dict[str, Any]:
+        """Send a request through the front, and return its answer.
+
+        came: the request as it was sent before, which shows how its sender proves itself.
+        """
         origin = self._origin()
-        proven = self._addressed(attempt, origin).proven(*self._credentials(attempt))
+        username, password, sent_with = self._credentials(attempt, came or attempt)
+        proven = self._addressed(attempt, origin).proven(username, password)
         try:
             with (
                 connected(origin) as connection,
@@ -434,7 +439,7 @@ class Page:
                 else type(error).__name__
             )
             raise Refusal(502, f"{origin} does not answer this request: {why}.") from error
-        return {**self._secrets.hide(answer), "requestId": identifier}
+        return {**self._secrets.hide(answer), "requestId": identifier, "sentWith": sent_with}
 
     def attempt(self, given: Any) -> Attempt:
         """Read a request that the page wants to be sent; raises AttemptError."""
@@ -444,9 +449,9 @@ class Page:
         """Return a curl line that sends what the page would."""
         origin = self._origin()
         attempt = self.attempt(given)
-        username = self._credentials(attempt)[0]
+        username, _, sent_with = self._credentials(attempt, attempt)
         line = curl_line(self._addressed(attempt, origin), origin, username)
-        return {"curl": self._secrets.hide(line)}
+        return {"curl": self._secrets.hide(line), "sentWith": sent_with}
 
     def _addressed(self, attempt: Attempt, origin: str) -> Attempt:
         """Return a request as an origin expects it: the container knows no instance's path."""
@@ -486,17 +491,21 @@ class Page:
             if name.lower() not in skipped and HIDDEN not in value
         ]
         path = re.sub(rf"(?<=[?&])[^&]*{HIDDEN}(?:&|$)", "", old.row["path"]).rstrip("?&")
-        return self.send(Attempt(old.row["method"], path, headers, old.body, sign=True))
+        attempt = Attempt(old.row["method"], path, headers, old.body, sign=True)
+        return self.send(attempt, replace(attempt, path=old.row["path"], headers=old.headers))
 
-    def _credentials(self, attempt: Attempt) -> tuple[str, str]:
-        """Return the user name and the password that the instance asks of a request."""
+    def _credentials(self, attempt: Attempt, came: Attempt) -> tuple[str, str, str]:
+        """Return the user name and the password for a request, and which ones these are."""
         params = self._sandbox.params
         given = params.get("credentials")
         values = given if isinstance(given, Mapping) else {}
-        own = str(values.get("identifier") or ""), str(values.get("password") or "")
-        rows = read_lines(str(params.get(MORE_CREDENTIALS) or ""))
-        path = attempt.path.removeprefix(self._path)
-        return credentials_for([("", *own), *rows] if any(own) else rows, path, attempt.headers)
+        own = Line("", str(values.get("identifier") or ""), str(values.get("password") or ""))
+        lines = read_lines(str(params.get(MORE_CREDENTIALS) or ""))
+        lines = [own, *lines] if any(own) else lines
+        if not attempt.sign or not lines:
+            return "", "", ""
+        found = credentials_for(lines, came.path.removeprefix(self._path), came.headers)
+        return (found.username, found.secret, found.words()) if found else ("", "", NONE_FIT)
 
     def _front_origin(self) -> str:
         return self._sandbox.page_url.rstrip("/")
