@@ -362,7 +362,7 @@ class Server:
         self.logs: list[tuple[str, str]] = []
         self.health_history: list[tuple[float, str]] = []
         self.recent: dict[str, Incident] = {}  # the newest incidents, for the screen
-        # Its kinds are log, health, call, created and context.
+        # Its kinds are log, health, call, created, changed and context.
         self.observe: Callable[[str, Any], None] = lambda kind, value: None
 
         # how calls are answered
@@ -496,7 +496,7 @@ class Server:
         )
         if not is_there:
             raise MarkedError(f"addEntry: there is no incident {number[:100]} (59)")
-        self.observe("created", 0)
+        self.observe("changed", number)
 
     def _create_incidents(self, args: dict[str, Any], session: Session) -> Any:
         incidents = args.get("incidents") or []

@@ -15,7 +15,17 @@ from ..server import body_kind
 from ..store import Store
 from .masking import Secrets
 from .preview import Preview, PreviewError
-from .traffic import DUPLICATE, ENDS, MAX_SHOWN, REPEATS, Recorded, Traffic, is_number, now
+from .traffic import (
+    DUPLICATE,
+    ENDS,
+    ENDS_AGAIN,
+    MAX_SHOWN,
+    REPEATS,
+    Recorded,
+    Traffic,
+    is_number,
+    now,
+)
 
 NAMED = ("id", "name", "type")  # of an incident, in the list of requests
 NEWEST_LOOKED_AT = 200  # incidents, for those of an answer that names none
@@ -279,11 +289,16 @@ def explain(record: Recorded, found: Mapping[str, Any]) -> None:
     row["ignored"] = counted(found["ignored"])
     if len(made) == len(record.incidents):
         record.incidents = [
-            (number, REPEATS if is_to == DUPLICATE and event["isAlert"] else is_to)
+            (number, repetition(event) if is_to == DUPLICATE else is_to)
             for (number, is_to), event in zip(record.incidents, made)
         ]
         for item, (_, is_to) in zip(row["incidents"], record.incidents):
             item["isTo"] = is_to
+
+
+def repetition(event: Mapping[str, Any]) -> str:
+    """Return what an event is to the incident that an earlier one created."""
+    return (ENDS_AGAIN if event["isEnd"] else REPEATS) if event["isAlert"] else DUPLICATE
 
 
 def counted(rules: list[str]) -> list[dict[str, Any]]:
@@ -365,6 +380,7 @@ class Monitor:
             "health": self._health,
             "call": self._call,
             "created": self._count,
+            "changed": lambda number: self._listeners.notify("incident", {"id": number}),
             "context": self._context,
         }
         takers[kind](value)
@@ -397,6 +413,7 @@ class Monitor:
             self._queued = int(
                 (json.loads(value.get("status") or "{}") or {}).get("queued_incidents") or 0
             )
+        self._listeners.notify("context", {})
 
     def health(self) -> dict[str, Any]:
         """Return the instance's state."""

@@ -66,6 +66,8 @@ MAX_CALL_BYTES = 64 * 1024 * 1024
 DRAINED_BYTES = 1024 * 1024
 MAX_ALERTS = 50  # that the page shows
 OPEN_STATE = 1  # of an alert in the integration context
+# how the integration writes what has become of an alert
+LONE_END, HAS_ENDED, ACTIVE_AGAIN = "Ended: ", "The alert has ended", "The alert is active again"
 MAX_LIMIT = 200
 MAX_NUMBER = 2**62
 PREVIEWED = 10
@@ -77,7 +79,11 @@ CERTIFICATES = ("certificate", "client_ca")
 NOT_KEPT = "The instance runs with these parameters, but they cannot be kept for the next start"
 NONE_FIT = "no credentials: the instance has none for this path that the page can make"
 # what gave a field, where no parameter did
-GIVEN_BY = {"": "The payload's own field", "usual": "Usual field name"}
+GIVEN_BY = {
+    "": "The payload's own field",
+    "usual": "Usual field name",
+    "end": "An end whose beginning never came",
+}
 StartResponse = Callable[..., Any]
 
 
@@ -606,6 +612,7 @@ class Page:
         return {
             **shown,
             "isTo": "",
+            "ended": is_ended(incident),
             "fields": stored,
             "raw": raw,
             "recognizedAs": made.get("recognizedAs"),
@@ -620,8 +627,10 @@ class Page:
     def incidents(self, before: int, limit: int, words: str) -> dict[str, Any]:
         """Return a page of the incidents, newest first."""
         rows, more, total = self.traffic.incidents(before, limit, words)
-        names = ("created", "name", "type", "severity")
-        shown = [{"id": row["id"], **{name: row.get(name) for name in names}} for row in rows]
+        names = ("id", "created", "name", "type", "severity", "status")
+        shown = [
+            {**{name: row.get(name) for name in names}, "ended": is_ended(row)} for row in rows
+        ]
         return {"incidents": self._secrets.hide(shown), "more": more, "total": total}
 
     def incident(self, number: int) -> dict[str, Any]:
@@ -707,8 +716,12 @@ class Page:
     def health(self) -> dict[str, Any]:
         """Return the instance's health, with its figures of the last two minutes."""
         context = self._sandbox.context()
-        alerts, ignored = self._secrets.hide((open_alerts(context), ignored_events(context)))
-        return {**self._monitor.everything(), "alerts": alerts, "ignored": ignored}
+        found = {
+            "alerts": open_alerts(context),
+            "ignored": ignored_events(context),
+            "refusals": status_of(context).get("refusals") or [],
+        }
+        return {**self._monitor.everything(), **self._secrets.hide(found)}
 
     def faults(self) -> dict[str, Any]:
         """Return the faults that are set."""
@@ -796,6 +809,19 @@ def as_recorded(example: Mapping[str, Any]) -> Recorded:
     return Recorded({**row, "status": 0}, example["headers"], body, len(body), [], b"")
 
 
+def is_ended(incident: Incident) -> bool:
+    """Return whether an incident's alert has ended, as its name and its War Room say."""
+    ended = False
+    if str(incident.get("name") or "").startswith(LONE_END):  # or somebody's own name begins so
+        with contextlib.suppress(ValueError, AttributeError):
+            raw = json.loads(incident.get("rawJSON") or "{}")
+            ended = raw.get("request_webhook", raw.get("webhook")).get("status") == "closed"
+    for entry in incident.get("entries", ()):
+        if entry["text"].startswith((HAS_ENDED, ACTIVE_AGAIN)):
+            ended = entry["text"].startswith(HAS_ENDED)
+    return ended
+
+
 def open_alerts(context: Any) -> list[dict[str, str]]:
     """Return the newest alerts that have not ended, as the integration context has them."""
     rows: Any = []
@@ -809,13 +835,18 @@ def open_alerts(context: Any) -> list[dict[str, str]]:
     return found[: -MAX_ALERTS - 1 : -1]
 
 
-def ignored_events(context: Any) -> list[dict[str, Any]]:
-    """Return how many events each rule of *Ignore events where* has taken since the start."""
+def status_of(context: Any) -> dict[str, Any]:
+    """Return what generic-webhook-status reads of the integration context."""
     status: Any = {}
     with contextlib.suppress(ValueError, TypeError, AttributeError):
         status = json.loads(context.get("status") or "{}")
-    counts = status.get("ignored") if isinstance(status, dict) else None
-    return [{"rule": rule, "count": count} for rule, count in (counts or {}).items() if count]
+    return status if isinstance(status, dict) else {}
+
+
+def ignored_events(context: Any) -> list[dict[str, Any]]:
+    """Return how many events each rule of *Ignore events where* has taken since the start."""
+    counts = status_of(context).get("ignored") or {}
+    return [{"rule": rule, "count": count} for rule, count in counts.items() if count]
 
 
 def amount(given: Mapping[str, Any], name: str, most: float) -> float | None:

@@ -103,7 +103,7 @@ def test_an_example_of_a_sender_is_sent_signed_with_the_parameters_that_fit_it(
     )
     page.open("try/github-push")
     page.shows("Parameters that fit GitHub")
-    page.shows("Set WEBHOOK_SECRET to the password or secret first.")
+    page.shows("First set WEBHOOK_SECRET to the password or secret of Username and Password, _hmac:")
     page.click("button", "Use them")
     page.shows("The instance has the parameters that fit GitHub.")
     page.click("button", "Send")

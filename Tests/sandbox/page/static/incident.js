@@ -21,6 +21,13 @@ export function severityTag(severity) {
   return h("span", { class: "severity", "data-severity": SEVERITIES[severity] ? String(severity) : "0" }, name);
 }
 
+/** Return tags for an alert that has ended and an incident that is closed. */
+function stateTags({ ended, status }) {
+  return [ended ? "ended" : "", status === CLOSED ? "closed" : ""]
+    .filter(Boolean)
+    .map((text) => h("span", { class: "tag state" }, text));
+}
+
 /** Return an incident with its fields, where each comes from, and its raw JSON. */
 export function incidentCard(incident, { level = 4, open = true } = {}) {
   const raw = incident.raw ?? null;
@@ -45,7 +52,7 @@ export function incidentCard(incident, { level = 4, open = true } = {}) {
         incident.isTo
           ? h("a", { class: "tag strong", href: `#/requests/incident-${incident.id}` }, `${incident.isTo} #${incident.id}`)
           : null,
-        incident.fields?.status === CLOSED ? h("span", { class: "tag strong" }, "closed") : null,
+        stateTags({ ended: incident.ended, status: incident.fields?.status }),
       ),
     ),
     recognition(incident),
@@ -253,7 +260,7 @@ export function incidentRow(row) {
       h("span", { class: "path text" }, row.type ?? ""),
       h("span", { class: "when" }, clock(row.created)),
     ),
-    h("span", { class: "row-bottom" }, h("span", { class: "became text" }, row.name || "without a name")),
+    h("span", { class: "row-bottom" }, h("span", { class: "became text" }, row.name || "without a name"), stateTags(row)),
   );
 }
 

@@ -32,13 +32,24 @@ import {
   showMessage,
   throttled,
 } from "./dom.js";
+import { showAnswer } from "./sending.js";
 
 const PAGE = 50;
 const MAX_ROWS = 500; // Load older shows the rest again
 const LIVE_MS = 500; // between two readings of a filtered list while requests arrive
 const LISTS = {
-  requests: { path: "/api/requests", row: requestRow, noun: "request" },
-  incidents: { path: "/api/incidents", row: incidentRow, noun: "incident" },
+  requests: {
+    path: "/api/requests",
+    row: requestRow,
+    noun: "request",
+    hint: "Open a request to see what arrived and what became of it.",
+  },
+  incidents: {
+    path: "/api/incidents",
+    row: incidentRow,
+    noun: "incident",
+    hint: "Open an incident to see its fields and where each came from.",
+  },
 };
 const FILTERS = [
   ["all", "All"],
@@ -51,24 +62,53 @@ const FILTERS = [
 /** Fill the section; returns a function that shows a request by its ID, or an incident by `incident-` and its ID. */
 export function requestsView(section, app) {
   const detail = h("div", { class: "detail", id: "detail" });
-  const list = requestList(app);
+  const list = requestList(app, () => open || showHint());
   const master = h("div", { class: "master" }, list.element, detail);
   section.append(master);
   let open = null;
+  let shown = []; // IDs of the incidents next to the list
 
+  function showHint() {
+    fill(detail, h("p", { class: "hint padded" }, LISTS[list.kind()].hint));
+  }
+
+  async function show(id) {
+    try {
+      const found = await get(addressOf(id));
+      if (open !== id) return;
+      shown = numbersOf(found);
+      fill(detail, isIncident(id) ? incidentDetail(found) : requestDetail(found));
+    } catch (error) {
+      if (open === id) fill(detail, back(id), h("p", { class: "message", role: "alert", "data-kind": "bad" }, error.message));
+    }
+  }
+
+  /** Show what has become of the incidents; what the sender posted stays as it is. */
+  async function showChanges(id) {
+    const found = await get(addressOf(id));
+    if (open !== id) return;
+    if (isIncident(id)) fill(detail, incidentDetail(found));
+    else detail.querySelector("#what-became").closest("section").replaceWith(whatBecame(found));
+  }
+
+  app.events.listen("incident", (changed) => {
+    if (open && shown.includes(changed.id)) showChanges(open).catch((error) => announce(error.message));
+  });
   return (id) => {
     master.dataset.open = String(Boolean(id));
     list.mark(id);
     if (id === open) return;
     open = id;
-    if (id) showDetail(detail, id, () => open === id);
-    else fill(detail, h("p", { class: "hint padded" }, "Open a request to see what arrived and what became of it."));
+    shown = [];
+    if (id) show(id);
+    else showHint();
   };
 }
 
 // ---- the list
 
-function requestList(app) {
+/** Return the list; `changed` is called when it lists something else. */
+function requestList(app, changed) {
   const search = h("input", {
     type: "search",
     id: "search",
@@ -141,7 +181,6 @@ function requestList(app) {
   /** Put the requests that arrived since the last frame on top. */
   function addWaiting() {
     const added = waiting.reverse().map(item);
-    for (const one of added) one.classList.add("new");
     number += added.length;
     waiting = [];
     rows.prepend(...added);
@@ -158,6 +197,7 @@ function requestList(app) {
     waiting.push(row);
     if (waiting.length === 1) setTimeout(() => waiting.length && addWaiting(), 50);
   });
+  app.events.listen("incident", () => kind === "incidents" && reloadLive());
   app.events.listen("more", reloadLive); // there were too many to report them one by one
   app.events.whenOpen(() => reload().catch(fail));
   app.addEventListener("reset", reloadSoon);
@@ -173,6 +213,7 @@ function requestList(app) {
   function show(other) {
     kind = other;
     status.hidden = kind !== "requests";
+    changed();
     reload().catch(fail);
   }
 
@@ -208,7 +249,7 @@ function requestList(app) {
     rows,
     older,
   );
-  return { element, mark };
+  return { element, mark, kind: () => kind };
 }
 
 /** Move the focus between rows with the arrow keys, Home and End. */
@@ -228,25 +269,29 @@ function moveFocus(event, rows) {
 
 // ---- the open request
 
-async function showDetail(place, id, wanted) {
-  const incident = id.startsWith("incident-") ? id.slice("incident-".length) : "";
-  try {
-    const found = await get(
-      incident ? `/api/incidents/${encodeURIComponent(incident)}` : `/api/requests/${encodeURIComponent(id)}`,
-    );
-    if (wanted()) fill(place, incident ? incidentDetail(found) : requestDetail(found));
-  } catch (error) {
-    if (wanted()) fill(place, back(), h("p", { class: "message", role: "alert", "data-kind": "bad" }, error.message));
-  }
+const INCIDENT = "incident-"; // before the number in the address of an incident
+
+function isIncident(id) {
+  return id.startsWith(INCIDENT);
 }
 
-function back() {
-  return h("a", { class: "back", href: "#/requests" }, "All requests");
+function addressOf(id) {
+  const number = encodeURIComponent(id.replace(INCIDENT, ""));
+  return isIncident(id) ? `/api/incidents/${number}` : `/api/requests/${number}`;
+}
+
+/** Return the IDs of the incidents that are shown. */
+function numbersOf(found) {
+  return (found.incidents ?? [found]).map(({ id }) => id);
+}
+
+function back(id) {
+  return h("a", { class: "back", href: "#/requests" }, isIncident(id) ? "All incidents" : "All requests");
 }
 
 function incidentDetail(found) {
   return [
-    back(),
+    back(INCIDENT),
     h(
       "header",
       { class: "detail-head" },
@@ -267,14 +312,7 @@ function requestDetail(found) {
     "Send again",
     () =>
       busy(again, message, async () => {
-        const answer = await post(`/api/requests/${found.id}/send`);
-        showMessage(
-          message,
-          `Answered ${answer.status || "nothing"} in ${duration(answer.milliseconds)}. `,
-          answer.status && answer.status < 400 ? "ok" : "bad",
-        );
-        if (answer.requestId !== null)
-          message.append(h("a", { href: `#/requests/${answer.requestId}` }, `Open request ${answer.requestId}`));
+        showAnswer(message, await post(`/api/requests/${found.id}/send`));
       }),
     { class: "primary" },
   );
@@ -286,7 +324,7 @@ function requestDetail(found) {
     found.readAs ? `read as ${found.readAs}` : "",
   ].filter(Boolean);
   return [
-    back(),
+    back(""),
     h(
       "header",
       { class: "detail-head" },
