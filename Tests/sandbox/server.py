@@ -308,8 +308,8 @@ def summarise_answer(exchange: Exchange, known: Mapping[str, Incident]) -> tuple
     if not isinstance(answer, list) or not all(isinstance(item, dict) for item in answer):
         return "", ""
     items = [
-        f"#{item.get('id')} {item.get('type') or '-'} {item.get('name') or '-'}"
-        + (" (duplicate)" if item.get("duplicate") else "")
+        ("duplicate of " if item.get("duplicate") else "ends " if item.get("ended") else "")
+        + f"#{item.get('id')} {item.get('type') or '-'} {item.get('name') or '-'}"
         for item in answer
     ]
     more = f" and {len(items) - MAX_SHOWN} more" if len(items) > MAX_SHOWN else ""

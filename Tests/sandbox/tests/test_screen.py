@@ -32,7 +32,11 @@ def exchange(value: Any, **fields: Any) -> Exchange:
         ),
         (
             exchange([{"id": "2", "name": "n", "duplicate": True}]),
-            "POST /p  200  text  #2 - n (duplicate)  from",
+            "POST /p  200  text  duplicate of #2 - n  from",
+        ),
+        (
+            exchange([{"id": "2", "type": "T", "name": "n", "ended": True}]),
+            "POST /p  200  text  ends #2 T n  from",
         ),
         (
             exchange([{"id": "2", "name": "n"}], begins=b'{"body": "x"}'),
