@@ -716,8 +716,11 @@ class Page:
     def health(self) -> dict[str, Any]:
         """Return the instance's health, with its figures of the last two minutes."""
         context = self._sandbox.context()
+        alerts = open_alerts(context)
+        numbers = [int(alert["incident"]) for alert in alerts if is_number(alert["incident"])]
+        names = {one["id"]: one.get("name") for one in self._sandbox.store.find(numbers)}
         found = {
-            "alerts": open_alerts(context),
+            "alerts": [{**alert, "name": names.get(alert["incident"], "")} for alert in alerts],
             "ignored": ignored_events(context),
             "refusals": status_of(context).get("refusals") or [],
         }

@@ -33,6 +33,7 @@ def test_an_alert_is_sent_again_as_its_sender_reports_the_end(fresh: Api) -> Non
         "identity": "alertmanager:c0ffee",
         "start": "2024-05-01T12:00:00Z",
         "incident": "1",
+        "name": "DiskFull: web1 has no space left",
     }
     ended = fresh.post(f"/api/requests/{sent['requestId']}/end", {})
     assert ended["status"] == 200

@@ -18,7 +18,7 @@ export function healthView(section, app) {
   const history = h("ol", { class: "history" });
   const alerts = h("div", {});
   const ignored = h("div", {});
-  const refusals = h("div", { class: "refusals scroll", tabindex: "0", role: "region", "aria-label": "Refused requests" });
+  const refusals = h("div", { class: "refusals scroll", tabindex: "0", role: "region", "aria-label": "The last refusals, newest first" });
   const charts = chartRow();
   const logs = logList();
   const faults = faultForm(app);
@@ -62,14 +62,14 @@ export function healthView(section, app) {
         ? h(
             "ul",
             { class: "history" },
-            open.map(({ identity, start, incident }) =>
+            open.map(({ identity, start, incident, name }) =>
               h(
                 "li",
                 {},
                 h("a", { href: `#/requests/incident-${incident}` }, `#${incident}`),
                 " ",
-                h("span", { class: "text" }, identity),
-                h("span", { class: "muted" }, " since ", h("span", { class: "text" }, start)),
+                h("span", { class: "text" }, name || identity),
+                h("span", { class: "muted" }, " since ", h("span", { class: "text" }, start), name ? `, ${identity}` : null),
               ),
             ),
           )

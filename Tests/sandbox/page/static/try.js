@@ -44,7 +44,7 @@ export function tryView(section, app) {
         "div",
         { class: "stack" },
         panel("Request", { id: "try-request" }, form.element),
-        panel("The same with curl", { id: "try-curl", tools: [form.copyCurl] }, form.curl),
+        panel("The same with curl", { id: "try-curl", className: "later", tools: [form.copyCurl] }, form.curl),
       ),
       h(
         "div",
@@ -65,6 +65,7 @@ function outcomeOf(app) {
   const element = h("div", { class: "stack" });
   const message = messagePlace();
   const end = button("Send it again as resolved", () => busy(end, message, endNow));
+  const actions = h("div", { class: "actions" }, end, message);
   let answer = null;
   let found = null; // the request, as the page keeps it
 
@@ -93,7 +94,7 @@ function outcomeOf(app) {
       answerLine(answer, found.error),
       created(found) ? h("p", { class: "became-line" }, `${count(created(found), "incident")} created.`) : null,
       withoutIncident(found),
-      h("div", { class: "actions" }, end, message),
+      end.hidden && !message.textContent ? null : actions,
       found.incidents.slice(0, MAX_CARDS).map((incident) => incidentCard(incident)),
       answerParts(answer, true),
     );
