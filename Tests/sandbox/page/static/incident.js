@@ -5,9 +5,10 @@ import { tree } from "./tree.js";
 
 const SEVERITIES = { 0: "Unknown", 0.5: "Informational", 1: "Low", 2: "Medium", 3: "High", 4: "Critical" };
 const FIRST = ["name", "type", "severity", "occurred", "details"];
-const LABELS = { name: "Name", type: "Type", severity: "Severity", occurred: "Occurred", details: "Details", created: "Created" };
+const LABELS = { name: "Name", type: "Type", severity: "Severity", occurred: "Occurred", details: "Details", created: "Created", closeReason: "Close reason", closeNotes: "Close notes" };
 const APART = new Set([...FIRST, "id", "rawJSON", "entries", "status"]);
 const CLOSED = 2;
+const INSTANCE = /^\/instance\/execute\/[^/?]*/; // what the paths of all requests begin with
 
 /** Return a status as a word in its colour: the number, or that there was no answer. */
 export function statusTag(status, reason = "") {
@@ -315,7 +316,7 @@ export function requestRow(row) {
       { class: "row-top" },
       statusTag(row.status),
       h("span", { class: "method" }, row.method),
-      h("span", { class: "path text" }, row.path),
+      h("span", { class: "path text", title: row.path }, row.path.replace(INSTANCE, "") || "/"),
       h("span", { class: "when" }, clock(row.time)),
     ),
     h(

@@ -190,6 +190,7 @@ function requestForm(app, changed) {
       (found) => {
         categories = found;
         fillExamples();
+        suggest();
       },
       (error) => announce(error.message),
     );
@@ -267,6 +268,9 @@ function requestForm(app, changed) {
         {},
         wanted.map(([name, value]) => [h("dt", {}, app.parameter(name).display), h("dd", {}, h("code", {}, String(value)))]),
       ),
+      missing.length && categories[chosen.id] && app.parameter("recognize")?.value !== "off"
+        ? h("p", {}, "The instance also reads this request without them: Recognize senders is on.")
+        : null,
       resets.length ? h("p", {}, "Set to their defaults: ", named(resets), ".") : null,
       missing.length && stays.length ? h("p", {}, "Left in place: ", named(stays), ".") : null,
       chosen?.signature
