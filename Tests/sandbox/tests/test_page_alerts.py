@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from Tests.end_to_end.sender import await_that
-from Tests.sandbox.page import web
-from Tests.sandbox.page.preview_worker import put
 from Tests.sandbox.mirroring import CLOSED
+from Tests.sandbox.page import health
+from Tests.sandbox.page.preview_worker import put
 from Tests.sandbox.tests.page_api import JSON, SECONDS, Api, events
 
 ALERT = {
@@ -55,7 +55,7 @@ def test_an_incident_shows_that_its_alert_has_ended_and_was_closed(fresh: Api) -
         sent = fresh.send(NOTIFICATION)
         number = sent["requestId"]
         [began] = fresh.row(number)["incidents"]
-        assert (began["ended"], fresh.get("/api/incidents")["incidents"][0]["ended"]) == (False,) * 2
+        assert (began["ended"], listed(fresh)["ended"]) == (False, False)
         ended = fresh.post(f"/api/requests/{number}/end", {})
         heard.until(lambda seen: seen[-1] == ("incident", {"id": began["id"]}))
         assert fresh.row(number)["incidents"][0]["ended"]
@@ -138,7 +138,7 @@ def test_the_health_says_which_rule_has_ignored_how_many_events(fresh: Api) -> N
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"ignored": null}', "{}", 1, None])
 def test_a_context_without_rules_has_none(text: Any) -> None:
-    assert web.ignored_events({"status": text}) == []
+    assert health.ignored_events({"status": text}) == []
 
 
 def test_where_nobody_knows_the_end_the_page_says_so(fresh: Api) -> None:
@@ -165,4 +165,4 @@ def test_an_end_is_put_where_its_path_leads(value: Any, path: str, wanted: Any) 
 
 @pytest.mark.parametrize("text", [None, "", "{", "5", "[5]", "[[1]]"])
 def test_a_context_without_alerts_has_none(text: Any) -> None:
-    assert web.open_alerts({"open_alerts": text}) == []
+    assert health.open_alerts({"open_alerts": text}) == []

@@ -1,4 +1,4 @@
-"""What the page shows, in a real browser, after requests were sent: it follows what becomes of them."""
+"""What the page shows in a real browser of sent requests: it follows what becomes of them."""
 
 from collections.abc import Callable
 
@@ -45,6 +45,7 @@ def test_an_alert_is_ended_once_and_its_incident_says_so_wherever_it_is_shown(
     """
     page, sandbox = open_page({"alert_updates": "Close the incident"})
     send_example(page, "prometheus-alertmanager")
+    page.shows("The instance also reads this request without them: Recognize senders is on.")
     page.shows("2 incidents created.")
     assert states(page, "article") == []
     page.click("button", "Send it again as resolved")

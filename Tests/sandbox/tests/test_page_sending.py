@@ -11,7 +11,7 @@ from Tests.end_to_end.hostile import certificate
 from Tests.end_to_end.known_senders.index import rows_with_comments, table
 from Tests.end_to_end.sender import await_that
 from Tests.sandbox.page.examples import DELIVERIES
-from Tests.sandbox.page.web import NONE_FIT
+from Tests.sandbox.page.sending import NONE_FIT
 from Tests.sandbox.tests.page_api import (
     BLANK,
     INSTANCE,

@@ -33,10 +33,7 @@ def refused(prove: Callable[..., Any], *args: Any, **named: Any) -> security.Pro
 
 HALF = "it is empty while the other of the two is not; fill in both, or neither."
 MALFORMED = "what follows _header is missing or has another form"
-BAD_HEADER = (
-    f"Username: {MALFORMED}; "
-    "write _header:<HEADER-NAME>, such as _header:Authorization."
-)
+BAD_HEADER = f"Username: {MALFORMED}; write _header:<HEADER-NAME>, such as _header:Authorization."
 BAD_TOKEN = "Password: no header can carry it: remove its control characters."
 
 
