@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ..reroute import Exchange
-from ..server import body_kind
+from ..screen import body_kind
 from ..store import Store
 from .masking import Secrets
 from .preview import Preview, PreviewError

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from Tests.sandbox.reroute import Exchange
-from Tests.sandbox.server import Screen
+from Tests.sandbox.screen import Screen
 
 
 def exchange(value: Any, **fields: Any) -> Exchange:
