@@ -135,6 +135,7 @@ def test_a_request_arrives_is_opened_and_sent_again_with_the_keyboard(open_page:
     post_json(sandbox, {"title": "first"})
     post_json(sandbox, ALERT, headers={"X-Tool": "probe"})
     row(page, 2)
+    assert [one.text for one in page.all("#rows .path")] == ["/", "/"], "behind the URL"
     assert [one.get_attribute("data-id") for one in page.all("#rows a")] == ["2", "1"]
     page.fill("#search", "")
     page.press(Keys.ARROW_DOWN, Keys.ARROW_DOWN, Keys.ARROW_UP, Keys.ENTER)

@@ -8,7 +8,7 @@ const FIRST = ["name", "type", "severity", "occurred", "details"];
 const LABELS = { name: "Name", type: "Type", severity: "Severity", occurred: "Occurred", details: "Details", created: "Created", closeReason: "Close reason", closeNotes: "Close notes" };
 const APART = new Set([...FIRST, "id", "rawJSON", "entries", "status"]);
 const CLOSED = 2;
-const INSTANCE = /^\/instance\/execute\/[^/?]*/; // what the paths of all requests begin with
+const INSTANCE = /^\/instance\/execute\/[^/?]*\/?/; // what the paths of all requests begin with
 
 /** Return a status as a word in its colour: the number, or that there was no answer. */
 export function statusTag(status, reason = "") {
@@ -316,7 +316,7 @@ export function requestRow(row) {
       { class: "row-top" },
       statusTag(row.status),
       h("span", { class: "method" }, row.method),
-      h("span", { class: "path text", title: row.path }, row.path.replace(INSTANCE, "") || "/"),
+      h("span", { class: "path text", title: row.path }, row.path.replace(INSTANCE, "/")),
       h("span", { class: "when" }, clock(row.time)),
     ),
     h(
