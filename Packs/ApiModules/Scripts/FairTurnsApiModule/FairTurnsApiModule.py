@@ -26,19 +26,31 @@ class FairQueue:
         # each with its bytes, by sender, whose turn is next first
         self._groups: OrderedDict[str, deque[tuple[int, list[Any]]]] = OrderedDict()
         self._count = 0
+        self._items = self._bytes = 0  # of all groups
 
     def __len__(self) -> int:
         return self._count
 
-    def put(self, sender: str, groups: list[list[Any]]) -> None:
-        """Add groups behind those that a sender has in the queue."""
-        waiting = self._groups.setdefault(sender, deque())
-        for group in groups:
-            waiting.append((sum([item.size for item in group]), group))
-            self._count += 1
+    def put(self, sender: str, group: list[Any]) -> None:
+        """Add a group behind those that a sender has in the queue."""
+        size = group[0].size if len(group) == 1 else sum([item.size for item in group])
+        self._bytes += size
+        self._items += len(group)
+        self._count += 1
+        waiting = self._groups.get(sender)
+        if waiting is None:
+            waiting = self._groups[sender] = deque()
+        waiting.append((size, group))
 
     def take(self, max_items: int, max_bytes: int) -> list[Any]:
         """Return a group of each sender in turn: as many as fit, at least one."""
+        if self._items <= max_items and self._bytes <= max_bytes:
+            everything = [
+                item for groups in self._groups.values() for _, group in groups for item in group
+            ]
+            self._groups.clear()
+            self._count = self._items = self._bytes = 0
+            return everything
         batch: list[Any] = []
         size = 0
         passed: dict[str, None] = {}  # whose next group does not fit: they are first the next time
@@ -54,7 +66,7 @@ class FairQueue:
             groups.popleft()
             batch += group
             size += group_size
-            self._count -= 1
+            self._forget(group_size, group)
             if groups:
                 self._groups.move_to_end(sender)
             else:
@@ -64,12 +76,16 @@ class FairQueue:
                 self._groups.move_to_end(sender, last=False)
         return batch
 
+    def _forget(self, size: int, group: list[Any]) -> None:
+        self._count -= 1
+        self._items -= len(group)
+        self._bytes -= size
+
     def drop(self, is_done: Callable[[list[Any]], bool]) -> None:
         """Forget groups that are done with, as far as they are at their sender's front."""
         for sender, groups in list(self._groups.items()):
             while groups and is_done(groups[0][1]):
-                groups.popleft()
-                self._count -= 1
+                self._forget(*groups.popleft())
             if not groups:
                 del self._groups[sender]
 

@@ -38,7 +38,7 @@ def queue_of(*groups: tuple[str, str], size: int = 100) -> FairQueue:
     """Return a queue with groups, each a sender and its items' names separated by spaces."""
     queue = FairQueue()
     for sender, names in groups:
-        queue.put(sender, [group_of(names, size)])
+        queue.put(sender, group_of(names, size))
     return queue
 
 
@@ -71,7 +71,7 @@ class TestFairQueue:
         """
         queue = queue_of(("a", "a1 a2"), ("b", "b1 b2 b3"), ("c", "c1"), ("d", "d1 d2"))
         assert names_in(queue.take(4, MANY_BYTES)) == "a1 a2 c1"
-        queue.put("e", [group_of("e1")])
+        queue.put("e", group_of("e1"))
         assert names_in(queue.take(4, MANY_BYTES)) == "b1 b2 b3 e1"
         assert names_in(queue.take(4, MANY_BYTES)) == "d1 d2"
 
@@ -89,8 +89,9 @@ class TestFairQueue:
         Then: the groups go one by one, and the other sender does not wait for all of them
         """
         queue = FairQueue()
-        queue.put("a", [group_of("1 2 3"), group_of("4 5 6"), group_of("7")])
-        queue.put("b", [group_of("b1")])
+        for names in ("1 2 3", "4 5 6", "7"):
+            queue.put("a", group_of(names))
+        queue.put("b", group_of("b1"))
         assert len(queue) == 4
         taken = [names_in(queue.take(3, MANY_BYTES)) for _ in range(3)]
         assert taken == ["1 2 3", "b1", "4 5 6"]
@@ -121,7 +122,7 @@ class TestFairQueue:
         for number in range(600):
             sender = str(number % senders)
             names = [f"{number}.{place}" for place in range(number % 7 + 1)]
-            queue.put(sender, [group_of(" ".join(names))])
+            queue.put(sender, group_of(" ".join(names)))
             wanted.setdefault(sender, []).extend(names)
             owner.update(dict.fromkeys(names, sender))
         taken: dict[str, list[str]] = {}
@@ -150,7 +151,7 @@ class TestFairQueue:
 
         queue = FairQueue()
         for number in range(5000):
-            queue.put(Counted(number), [group_of("n")])
+            queue.put(Counted(number), group_of("n"))
         Counted.asked = 0
         assert len(queue.take(1000, MANY_BYTES)) == 1000
         assert Counted.asked < 10 * 5000

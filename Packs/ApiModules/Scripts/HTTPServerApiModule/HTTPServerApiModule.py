@@ -95,7 +95,6 @@ class BadRequest(HTTPError):
         super().__init__(400, sentence)
 
 
-PLAIN_ANSWER = (JSON_TYPE, ())  # the type and the further headers of most answers
 FAILED = Answer(500, b'{"error":"The webhook failed; its log says why."}')
 
 
@@ -770,7 +769,8 @@ class Reader:
         again with each line and each CHECK_BYTES, so that single bytes stay cheap.
         """
         arrivals = size = checked = 0
-        while (end := self._buffer.find(mark, max(0, size - len(mark)))) < 0:
+        end = self._buffer.find(mark)
+        while end < 0:
             arrived, size = self._buffer[size:], len(self._buffer)
             if not checked or b"\n" in arrived or size - checked >= CHECK_BYTES:
                 check(self._buffer)
@@ -780,6 +780,7 @@ class Reader:
                 gevent.sleep(ARRIVAL_SECONDS)
             if not self._fill():
                 return b""
+            end = self._buffer.find(mark, max(0, size - len(mark)))
         end += len(mark)
         found, self._buffer = self._buffer[:end], self._buffer[end:]
         return found
@@ -1117,7 +1118,7 @@ class Connection:
         """Return the bytes of an answer: status line, headers, a blank line and the content."""
         request, content = self._request, answer.content
         method, minor = (request.head.method, request.head.minor) if request else ("", "")
-        is_plain = answer.status == 200 and answer[2:] == PLAIN_ANSWER
+        is_plain = answer.status == 200 and not answer.headers and answer.content_type is JSON_TYPE
         if is_plain and method == "POST" and minor != "0" and not self._closing:
             return b"%b%d\r\n\r\n%b" % (self.server.head_200(), len(content), content)
         extra = "".join(f"{name}: {value}\r\n" for name, value in answer.headers)

@@ -7,7 +7,7 @@ knows nothing of requests and senders, of paths into payloads, or of an instance
 | section | what it does |
 | --- | --- |
 | JSON | compact JSON without the platform's error marker; large values in pieces |
-| Sizes | the size of a text; values cut to size |
+| Sizes | the size of a text, and of an event; values cut to size |
 | rawJSON | an event's own fields, what the events of a request share, and the `webhook` object |
 | Details | a summary of a payload for a person |
 | Native format | its fields, each with its type |
@@ -16,6 +16,7 @@ knows nothing of requests and senders, of paths into payloads, or of an instance
 import contextlib
 import itertools
 import json
+import sys
 import threading
 import unicodedata
 from collections.abc import Callable
@@ -31,9 +32,20 @@ PIECE_ELEMENTS = 500  # elements of a large value that are encoded at a time
 ERROR_MARKER = "[ERROR-fd5a7750-7182-4b38-90ba-091824478903]"
 MARKER_START = ERROR_MARKER[:7]  # a search for it takes a quarter of the time
 EVENT_LOOP_THREAD = threading.get_ident()  # the thread that imports this file serves connections
-encode_json = json.JSONEncoder(
-    ensure_ascii=False, check_circular=False, separators=(",", ":")
-).encode
+
+
+def make_encoder() -> Callable[[Any], str]:
+    """Return an encoder of compact JSON: one in C, of which JSONEncoder would make one a value."""
+    encoder = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":"))
+    make_c_encoder = getattr(json.encoder, "c_make_encoder", None)
+    if make_c_encoder is None:  # Python was built without it
+        return encoder.encode
+    text = json.encoder.encode_basestring
+    encode = make_c_encoder(None, encoder.default, text, None, ":", ",", False, False, True)
+    return lambda value: "".join(encode(value, 0))
+
+
+encode_json = make_encoder()
 
 
 def to_json(value: Any) -> str:
@@ -89,9 +101,10 @@ def plain_field(value: str, most: int | None = None) -> str:
 
 
 # -------------------------------------------------------------------------------------------------
-# Sizes: the size of a text; values cut to size
+# Sizes: the size of a text, and of an event; values cut to size
 # -------------------------------------------------------------------------------------------------
 
+EMPTY_TEXT_BYTES = sys.getsizeof("")  # and a byte for each character of ASCII
 SMALL_TEXT_BYTES = 32 * 1024  # for texts up to this size, a rougher estimate is good enough
 # Most characters of a text, and most elements of a list. The first row that suffices is used.
 SHORTENINGS = (
@@ -121,6 +134,20 @@ def escaped_length(text: str) -> int:
 def byte_length(text: str) -> int:
     """Return how many bytes a text takes in UTF-8."""
     return len(text) if text.isascii() else len(text.encode())
+
+
+def event_size(fields: dict[str, Any]) -> int:
+    """Return an event's bytes, on the connection to XSOAR or in memory, whichever is more."""
+    texts = [value for value in fields.values() if isinstance(value, str)]
+    size = sum(map(len, texts))
+    if size <= SMALL_TEXT_BYTES and all(map(str.isascii, texts)):
+        size += len(texts) * EMPTY_TEXT_BYTES  # more than the connection needs
+    else:
+        size = sum([max(escaped_length(text), sys.getsizeof(text)) for text in texts])
+    if len(texts) + ("severity" in fields) < len(fields):
+        others = [value for value in fields.values() if isinstance(value, (dict, list))]
+        size += sum([len(encode_json(value).encode()) for value in others])
+    return MAX_NAME_CHARACTERS + size
 
 
 def shorten_json(value: Any, most: int) -> str:
@@ -349,11 +376,11 @@ def add_scalars(lines: list[str], container: dict[str, Any], prefix: str, hides:
     most = DETAIL_CHARACTERS if len(container) > 1 else MAX_DETAILS_BYTES
     room = MAX_DETAIL_LINES - len(lines)
     for name, value in itertools.islice(container.items(), MAX_DETAIL_FIELDS):
+        if room == 0:
+            return
         kind = type(value)
         if kind is dict or kind is list or value is None or value == "" or is_left_out(name, hides):
             continue
-        if room == 0:
-            return
         lines.append(f"{prefix}{name}: {value[:most] if kind is str else encode_json(value)}")
         room -= 1
 
@@ -484,7 +511,7 @@ class FieldError(ValueError):
 def raw_spelling(payload: dict[str, Any]) -> str:
     """Return under which name a payload holds raw_json, empty where it does not."""
     for name in RAW_SPELLINGS:
-        if payload.get(name) is not None:
+        if name in payload and payload[name] is not None:
             return name
     return ""
 
@@ -530,29 +557,30 @@ class NativeFormat:
         The third value is whether the raw_json is the whole rawJSON. Raises FieldError, which names
         a wrong field.
         """
-        for name in RAW_SPELLINGS:
-            if name != spelling and payload.get(name) is not None:
-                raise FieldError(f"{name}: {spelling} is there as well; send one of the two.")
         raw = payload[spelling]
         raw = self._parse(raw) if isinstance(raw, str) else raw
-        raw = dict(raw) if isinstance(raw, dict) else {"body": raw}
+        if not isinstance(raw, dict):
+            raw = {"body": raw}
         fields: dict[str, Any] = {}
         kept: dict[str, Any] = {}  # what the incident's fields do not hold whole
         for name, value in payload.items():
-            if name in RAW_SPELLINGS:
-                continue
-            if name not in self._readers:
-                kept[name] = value
+            reader = self._readers.get(name)
+            if reader is None:
+                if name not in RAW_SPELLINGS:
+                    kept[name] = value
+                elif name != spelling and value is not None:
+                    raise FieldError(f"{name}: {spelling} is there as well; send one of the two.")
             elif not is_blank(value):
+                field = None
                 try:
-                    fields[name] = self._readers[name](value, own)
+                    field = fields[name] = reader(value, own)
                 except ValueError as error:
                     if name not in FREE_FIELDS:
                         raise FieldError(f"{name}: {error}") from None
-                if name in ALTERED_FIELDS and fields.get(name) != value:
+                if field is not value and name in ALTERED_FIELDS and field != value:
                     kept[name] = value
         if kept:
-            raw.update(rename_taken({"envelope": kept}, raw))
+            raw = {**raw, **rename_taken({"envelope": kept}, raw)}
         return fields, raw, not kept
 
     def read_documented(self, payload: dict[str, Any], own: Any) -> dict[str, Any]:

@@ -444,7 +444,6 @@ def read_json(
     first = text[:1]
     if not declared and first not in ("{", "[") and not text.startswith(('"{', '"[', '"\\"')):
         return None
-    alterations = DECODED.alteration
     try:
         value, raw = parse_small(text) if budget is None else (parse_json(text, budget), "")
     except UnreadableJson as error:
@@ -453,9 +452,7 @@ def read_json(
         budget = budget and JsonBudget()  # the first value, parsed once more, is not counted twice
         return Items(read_json_sequence(text, type_name, declared, budget))
     if isinstance(value, dict):
-        is_altered = DECODED.alteration is not alterations
-        is_altered = is_altered or "\n" in raw or "\r" in raw or "\t" in raw
-        return Items([value], False, "" if is_altered else raw)
+        return Items([value], False, raw)
     if isinstance(value, str) and value[:1] in ("{", "["):  # JSON within JSON's quotes
         with contextlib.suppress(UnreadableJson):
             value = parse_json(value, budget)
@@ -525,14 +522,15 @@ def _whole_number(text: str) -> int | str:
 
 # NaN and Infinity are not JSON, yet many programs write them: they are kept as the strings "NaN",
 # "Infinity" and "-Infinity". Line breaks and tabs within a string are accepted (strict=False).
-HOOKS: dict[str, Any] = {
-    "parse_float": _number,
-    "parse_int": _whole_number,
-    "parse_constant": DECODED.altered,
-}
-DECODER = json.JSONDecoder(strict=False, **HOOKS)
+HOOKS: dict[str, Any] = {"parse_float": _number, "parse_constant": DECODED.altered}
+DECODER = json.JSONDecoder(strict=False, parse_int=_whole_number, **HOOKS)
 # The same without line breaks in strings: what it accepts is JSON as it stands.
-STRICT_DECODER = json.JSONDecoder(**HOOKS)
+STRICT_DECODER = json.JSONDecoder(parse_int=_whole_number, **HOOKS)
+# The same for a text without long numbers: whole numbers are made in C. Of a long one's digits,
+# four in a row are among every 77th character of the text.
+SHORT_NUMBERS_DECODER = json.JSONDecoder(**HOOKS)
+SAMPLED_EVERY = MAX_NUMBER_DIGITS // 4
+SAMPLED_DIGITS = re.compile("[0-9]{4}")
 
 
 class JsonBudget:
@@ -602,27 +600,34 @@ def parse_small(text: str) -> tuple[Any, str]:
     null in its place: so its end is known. The text is not returned for JSON with \\u, which may
     spell a name differently, or with a control character in a string. Raises UnreadableJson.
     """
+    verbatim = ""
     if "\\" not in text or "\\u" not in text:
+        is_long = SAMPLED_DIGITS.search(text[::SAMPLED_EVERY])
+        parse = (STRICT_DECODER if is_long else SHORT_NUMBERS_DECODER).raw_decode
+        alterations = DECODED.alteration
         place = text.find('"raw')
         found = RAW_NAME.search(text, place) if place >= 0 else None
         start = found.end() if found else 0
         try:
             if not found:
-                value, end = STRICT_DECODER.raw_decode(text)
-                if end == len(text):
-                    return _within_nesting(value, text.count("{") + text.count("[")), text
+                value, end = parse(text)
+                verbatim = text if end == len(text) else ""
             elif text[start : start + 1] == "{" and (
                 text.rfind('"raw') == place or not RAW_NAME.search(text, start)
             ):
-                raw, end = STRICT_DECODER.raw_decode(text, start)
+                raw, end = parse(text, start)
                 around = f"{text[:start]}null{text[end:]}"
-                value, behind = STRICT_DECODER.raw_decode(around)
+                value, behind = parse(around)
                 if behind == len(around) and isinstance(value, dict) and found[1] in value:
                     value[found[1]] = raw
-                    containers = text.count("{") + text.count("[")
-                    return _within_nesting(value, containers), text[start:end]
+                    verbatim = text[start:end]
         except (ValueError, RecursionError):
             pass  # parse_json finds what is wrong
+        if verbatim:
+            is_altered = DECODED.alteration is not alterations
+            is_altered = is_altered or "\n" in verbatim or "\r" in verbatim or "\t" in verbatim
+            value = _within_nesting(value, text.count("{") + text.count("["))
+            return value, "" if is_altered else verbatim
     return parse_json(text), ""
 
 
@@ -1256,13 +1261,13 @@ FORM_READERS: dict[str, Callable[[bytes, ContentType, JsonBudget | None], Items 
 }
 
 
+CARRIERS = frozenset({"TopicArn", "data_base64", "subscription"})
+
+
 def carries_another(item: Any) -> bool:
     """Return whether an event looks like one that carries others as text or base64."""
     return isinstance(item, dict) and (
-        "TopicArn" in item
-        or "data_base64" in item
-        or "subscription" in item
-        or ("requestId" in item and "records" in item)
+        not CARRIERS.isdisjoint(item) or ("requestId" in item and "records" in item)
     )
 
 

@@ -1225,6 +1225,7 @@ PATTERNS: dict[str, tuple[str, Callable[[int], str | bytes]]] = {
     "RAW_NAME": ("search", lambda n: '"raw_json' * (n // 9) + '"raw_json"' + " " * n),
     "JSON_QUOTE": ("findall", lambda n: '\\"' * (n // 2)),
     "JSON_KEY": ("findall", lambda n: ('"' + " " * 1000) * (n // 1000)),
+    "SAMPLED_DIGITS": ("search", lambda n: "123 " * (n // 4)),
     "SURROGATES": ("search", lambda n: "é" * n),
     "BROKEN_ESCAPE": ("findall", lambda n: b"%4" * (n // 2)),
     "PARAMETER": ("findall", lambda n: 'a="' + '\\"' * (n // 2)),

@@ -117,13 +117,14 @@ def match_incidents(incidents: Sequence[MarkedIncident], answer: Any) -> Created
     """
     objects = created_objects(answer)
     found: dict[int, dict[str, Any]] = {}
-    marks = [incident.mark for incident in incidents]
-    places = {mark: place for place, mark in enumerate(marks)}
+    places: dict[str, int] = {}
     for place, created in enumerate(objects):
-        as_sent = (
-            place < len(incidents) and created.get("rawJSON") == incidents[place].fields["rawJSON"]
-        )
-        mark = marks[place] if as_sent else mark_of(created.get("rawJSON"), places)
+        raw = created.get("rawJSON")
+        if place < len(incidents) and raw == incidents[place].fields["rawJSON"]:  # it has its mark
+            found.setdefault(place, created)
+            continue
+        places = places or {incident.mark: at for at, incident in enumerate(incidents)}
+        mark = mark_of(raw, places)
         if mark is not None and mark not in places:
             raise ForeignAnswer("an answer belonged to another call")
         if mark is not None:

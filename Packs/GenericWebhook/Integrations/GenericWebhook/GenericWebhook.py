@@ -230,12 +230,12 @@ class Settings:
             notes.append(f"More credentials: {lines} understood.")
         return notes
 
-    @property
+    @functools.cached_property
     def recognizer(self) -> Recognizer | None:
         """The table of known senders, None where senders are not recognized."""
         return known_senders() if self.recognize != "off" else None
 
-    @property
+    @functools.cached_property
     def follows_alerts(self) -> bool:
         """Return whether an alert has one incident, from its start to its end."""
         return self.alert_updates != "each"
@@ -573,9 +573,15 @@ def outcomes_of(events: Iterable[Event]) -> list[Outcome]:
     return [event.outcome or MAYBE_CREATED for event in events]
 
 
-def new_delivery_id() -> str:
-    """Return what no other delivery is called by."""
-    return os.urandom(6).hex()
+def make_delivery_ids() -> Iterator[str]:
+    """Yield for ever what no other delivery is called by, and nobody can guess."""
+    while True:
+        digits = os.urandom(6 * 256).hex()  # a call of the system for each would take 2 µs
+        for place in range(0, len(digits), 12):
+            yield digits[place : place + 12]
+
+
+new_delivery_id = make_delivery_ids().__next__
 
 
 @functools.lru_cache(maxsize=1)
@@ -588,19 +594,6 @@ def time_text() -> str:
     """Return the time of day as RFC 3339 in UTC, with microseconds."""
     second, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
     return f"{second_text(second)}.{nanoseconds // 1000:06d}Z"
-
-
-def event_size(fields: dict[str, Any]) -> int:
-    """Return an event's bytes, on the connection to XSOAR or in memory, whichever is more."""
-    size = MAX_NAME_CHARACTERS
-    for name, value in fields.items():
-        if isinstance(value, str):
-            size += sys.getsizeof(value)  # more than the connection needs for small ASCII
-            if not value.isascii() or len(value) > SMALL_TEXT_BYTES:
-                size += max(0, escaped_length(value) - sys.getsizeof(value))
-        elif name != "severity":
-            size += len(compact_json(value).encode())
-    return size
 
 
 # -------------------------------------------------------------------------------------------------
@@ -666,18 +659,24 @@ def make_events(
     """
     maker = EventMaker(context, settings, trigger_time, delivery_id, check_room, origin, ignored)
     values = items.values
-    if len(values) > 1:
+    is_lone = len(values) == 1
+    if not is_lone:
         check_room(len(values))  # each makes one event or more
-    if (settings.events_paths or settings.recognize != "off") and not (
-        len(values) == 1 and values[0] and is_native(values[0])
+    if (settings.recognize != "off" or settings.events_paths) and not (
+        is_lone and values[0] and is_native(values[0])
     ):
         maker.add_elements(items)
         return maker.events
-    shared = context.shared if len(values) == 1 else None
+    shared = context.shared if is_lone else None
     shared = shared or share(shared_fields(context, settings), len(values))
     for index, item in enumerate(values):
         maker.add(item, shared, index == 0, index_of(items, index), items.verbatim_json)
     return maker.events
+
+
+def read_events(read: tuple[Any, ...], known: tuple[Any, ...]) -> list[Event]:
+    """Return the events of a body: what read_payload takes, and what make_events takes besides."""
+    return make_events(read_payload(*read), *known)
 
 
 class EventMaker:
@@ -695,9 +694,6 @@ class EventMaker:
     ) -> None:
         self._context = context
         self._settings = settings
-        self._recognizer = settings.recognizer
-        self._follows_alerts = settings.follows_alerts
-        self._ended_when = settings.ended_when or None
         self._trigger_time = trigger_time
         self._delivery_id = delivery_id
         self._check_room = check_room
@@ -747,7 +743,7 @@ class EventMaker:
             fields = map_vendor_event(payload, shared.fields, settings, known)
             fields.setdefault("occurred", self._trigger_time)
             facts = known.facts(shared.fields) if known is not None else {}
-            if self._recognizer is not None:
+            if settings.recognizer is not None:
                 sender = facts.get("sender", "")
                 if not number:  # the first one answers for all
                     kind = known.row.row.answer if known is not None else ""
@@ -780,7 +776,7 @@ class EventMaker:
                 body = {name: shared.fields[name] for name in ("parent",) if name in shared.fields}
                 key = shorten_key(self._origin.bind(key, self._key_of(payload, body, number)))
         alert = None
-        if self._follows_alerts and (facts or self._ended_when is not None):
+        if settings.follows_alerts and (facts or settings.ended_when):
             alert = self._alert_of(payload, shared, fields, facts, key, known)
         if not payload.keys().isdisjoint(MIRRORING_FIELDS):
             payload, text = without_mirroring(payload), ""
@@ -815,8 +811,8 @@ class EventMaker:
         if known is not None and "identity" in facts and "status" in facts:
             ended, fixed = facts["status"] == "closed", known.row.fixed_start
             return Alert(facts["identity"], fields["occurred"], ended, fixed, link)
-        ended_when = self._ended_when
-        if key is None or ended_when is None:
+        ended_when = self._settings.ended_when
+        if key is None or not ended_when:
             return None
         return Alert(key, fields["occurred"], ended_when.hold(payload, shared.fields), link=link)
 
@@ -880,10 +876,10 @@ class EventMaker:
         return None, guess_events(item)
 
     def _recognize(self, payload: dict[str, Any]) -> "Known | None":
-        if self._recognizer is None:
+        context, recognizer = self._context, self._settings.recognizer
+        if recognizer is None:
             return None
-        context = self._context
-        found = self._recognizer.resolve(payload, context.headers, context.rows)
+        found = recognizer.resolve(payload, context.headers, context.rows)
         return Known(found) if found else None
 
 
@@ -1163,10 +1159,14 @@ class Backlog:
 
         A sender with nothing queued finds room in a spare part: nobody can fill it for others.
         """
-        parts = SPARE_QUEUE_PART + (0 if self._senders[sender] else 1)
-        if self.incidents and (
-            (self.incidents + incidents) * SPARE_QUEUE_PART > MAX_QUEUED_INCIDENTS * parts
-            or (self.bytes + size) * SPARE_QUEUE_PART > MAX_QUEUED_BYTES * parts
+        incidents, size = incidents + self.incidents, size + self.bytes
+        if not self.incidents or (incidents <= MAX_QUEUED_INCIDENTS and size <= MAX_QUEUED_BYTES):
+            return
+        parts = SPARE_QUEUE_PART + 1
+        if (
+            self._senders[sender]
+            or incidents * SPARE_QUEUE_PART > MAX_QUEUED_INCIDENTS * parts
+            or size * SPARE_QUEUE_PART > MAX_QUEUED_BYTES * parts
         ):
             raise ServiceUnavailable(
                 "Events arrive faster than XSOAR creates incidents, and the queue is full. "
@@ -1186,13 +1186,17 @@ class Backlog:
         sender = event.delivery.sender
         self.incidents -= 1
         self.bytes -= event.size
-        self._senders[sender] -= 1
-        if not self._senders[sender]:
+        left = self._senders[sender] - 1
+        if left:
+            self._senders[sender] = left
+        else:
             del self._senders[sender]
 
 
 def cut(events: list[Event]) -> list[list[Event]]:
     """Return events in pieces within the bounds of a call."""
+    if len(events) <= MAX_CALL_INCIDENTS and sum([one.size for one in events]) <= MAX_CALL_BYTES:
+        return [events] if events else []
     pieces: list[list[Event]] = []
     size = 0
     for event in events:
@@ -1264,8 +1268,8 @@ class Writer:
             for event in events:
                 self._settle(event, STOPPING)
             return
-        groups = cut(events) if len(events) > 1 else [events]
-        self._queue.put(events[0].delivery.sender, groups)
+        for group in cut(events) if len(events) > 1 else (events,):
+            self._queue.put(event.delivery.sender, group)
         self._arrived += 1
         self._work.set()
         if self._target and len(self._queue) >= self._target:
@@ -1587,8 +1591,11 @@ class SeenEvents:
     def _writer_settled(self, event: Event) -> None:
         """Settle an event, and what waits for it."""
         key, outcome = event.key, event.outcome
-        claim = self._in_progress.pop(key, None) if key is not None else None
-        if key is not None and outcome is not None and claim is not None:
+        if key is None:
+            self.settled(event)
+            return
+        claim = self._in_progress.pop(key, None)
+        if outcome is not None and claim is not None:
             if outcome.created is not None:
                 metadata = {
                     name: value for name, value in outcome.created.items() if name in SEEN_METADATA
@@ -1738,6 +1745,7 @@ class ContextKeeper:
         # what is kept
         self._alerts = alerts
         self._samples = samples
+        self.add_sample = samples.add  # takes a created event
         self._events = events
         self._status = status
         self._store_samples = settings.store_samples
@@ -1763,10 +1771,6 @@ class ContextKeeper:
         events.changed = samples.changed = self._changed.set
         if alerts is not None:
             alerts.changed, alerts.urgent = self._changed.set, self._flush_soon
-
-    def add_sample(self, event: Event) -> None:
-        """Keep a created event as a sample."""
-        self._samples.add(event)
 
     def promise(self, events: Iterable[Event], seconds: float) -> bool:
         """Note that events are to be created; return whether the context has them in time."""
@@ -2281,23 +2285,17 @@ class Webhook:
         if credential is not None and (is_signed or credential.label):
             origin = Origin(credential.label, body if is_signed else None)
 
-        def make(items: Items) -> list[Event]:
-            return make_events(
-                items, context, settings, now, delivery_id, check_room, origin, ignored
-            )
-
-        def check_room(count: int) -> None:
-            self._writer.backlog.check_room(request.address, count)
-
+        check_room = functools.partial(self._writer.backlog.check_room, request.address)
+        known = (context, settings, now, delivery_id, check_room, origin, ignored)
         events: list[Event]
         if len(body) > SMALL_BODY_BYTES or is_compressed(body, encoding):
             # In one turn: between two of them, the parsed payloads of all others would be in memory
             # as well.
-            events = self._work(request, lambda: make(read_payload(*read)))
+            events = self._work(request, read_events, read, known)
         elif len((items := read_payload(*read)).values) > MAX_EVENTS_ON_LOOP:
-            events = self._work(request, make, items)
+            events = self._work(request, make_events, items, *known)
         else:
-            events = make(items)
+            events = make_events(items, *known)
         if len(body) > SMALL_BODY_BYTES or len(events) > MAX_EVENTS_ON_LOOP:
             request.reserve(max(0, sum(event.size for event in events) - len(body)))
         if ignored is not None:
@@ -2416,7 +2414,9 @@ class Webhook:
             self._delivered.set()
         if self._remembers and (without_key := sum(map(has_no_key, delivery.events))):
             self._counters.add("events without a key", without_key)
-        self._intake.submit(delivery.events)
+        event = delivery.events[0]
+        is_new = event.key is None and event.alert is None and len(delivery.events) == 1
+        (self._writer.put if is_new else self._intake.submit)(delivery.events)
         return None
 
     def event_settled(self, event: Event) -> None:
@@ -2444,12 +2444,13 @@ class Webhook:
             self._report_lost(delivery, events)
         elif request is not None:
             outcomes = outcomes_of(events)
-            if [outcome for outcome in outcomes if outcome.status != 200]:
+            created = [outcome.created for outcome in outcomes if outcome.created is not None]
+            is_short = len(created) < len(outcomes)
+            if is_short and any(outcome.status != 200 for outcome in outcomes):
                 request.reply(self._failure_answer(delivery, events).answer())
             elif events and events[0].answer:
                 request.reply(Answer(200, *events[0].answer, (("X-Request-ID", delivery.id),)))
             else:
-                created = [outcome.created for outcome in outcomes if outcome.created is not None]
                 request.reply(Answer(content=encode_answer(created)))
 
     def _failure_answer(self, delivery: Delivery, events: list[Event]) -> HTTPError:
