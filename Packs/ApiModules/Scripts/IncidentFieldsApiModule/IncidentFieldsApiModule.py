@@ -376,11 +376,11 @@ def add_scalars(lines: list[str], container: dict[str, Any], prefix: str, hides:
     most = DETAIL_CHARACTERS if len(container) > 1 else MAX_DETAILS_BYTES
     room = MAX_DETAIL_LINES - len(lines)
     for name, value in itertools.islice(container.items(), MAX_DETAIL_FIELDS):
+        if room == 0:
+            return
         kind = type(value)
         if kind is dict or kind is list or value is None or value == "" or is_left_out(name, hides):
             continue
-        if room == 0:
-            return
         lines.append(f"{prefix}{name}: {value[:most] if kind is str else encode_json(value)}")
         room -= 1
 
@@ -511,7 +511,7 @@ class FieldError(ValueError):
 def raw_spelling(payload: dict[str, Any]) -> str:
     """Return under which name a payload holds raw_json, empty where it does not."""
     for name in RAW_SPELLINGS:
-        if payload.get(name) is not None:
+        if name in payload and payload[name] is not None:
             return name
     return ""
 

@@ -65,9 +65,11 @@ class DotPath:
     """
 
     __slots__ = (
+        "_dotted_keys",
         "_in_request",
         "_indexes",
         "_keys",
+        "_names",
         "_only_key",
         "_request_first",
         "_steps",
@@ -88,6 +90,8 @@ class DotPath:
             )
             for index, (name, start, _) in enumerate(steps)
         )
+        self._names = tuple(keys[-1][0] for keys in self._keys)
+        self._dotted_keys = tuple(tuple(key for key, _ in keys[:-1]) for keys in self._keys)
         # of a path of one step, which is looked up in an object without a call
         self._only_key = text if len(steps) == 1 and self._keys[0][0][0] == text else ""
         self.first_keys = frozenset(key for key, _ in self._keys[0])
@@ -106,22 +110,24 @@ class DotPath:
 
     def find(self, value: Any, step: int = 0) -> Any:
         """Return the value at the path, None where there is none or null."""
-        if self._steps > FEW_PATH_STEPS:
+        steps = self._steps
+        if steps > FEW_PATH_STEPS:
             found_values = (found for found, _ in self._search(value) if found is not None)
             return next(found_values, None)
-        if isinstance(value, dict):
-            for key, after in self._keys[step]:
-                child = value.get(key)
-                if child is not None:
-                    found = child if after == self._steps else self.find(child, after)
-                    if found is not None:
-                        return found
-        elif isinstance(value, list):
-            index = self._indexes[step]
-            if index is not None and index < len(value):
-                child, after = value[index], step + 1
-                return child if after == self._steps else self.find(child, after)
-        return None
+        while step < steps and value is not None:
+            if isinstance(value, dict):
+                if not value.keys().isdisjoint(self._dotted_keys[step]):
+                    for key, after in self._keys[step][:-1]:
+                        found = self.find(value.get(key), after)
+                        if found is not None:
+                            return found
+                value = value.get(self._names[step])
+            else:
+                index = self._indexes[step]
+                is_there = index is not None and isinstance(value, list) and index < len(value)
+                value = value[index] if is_there else None
+            step += 1
+        return value
 
     def find_array(self, value: Any) -> tuple[Any, ...] | None:
         """Return the keys and indexes that lead to an array of anything, None without one."""
