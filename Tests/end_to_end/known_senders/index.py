@@ -1,6 +1,7 @@
-"""docs/known-senders.md, made from the table of known senders.
+"""The section *Known senders* of docs/senders.md, made from the table of known senders.
 
-``python -m Tests.end_to_end.known_senders.index`` prints it; with ``--write``, it writes it.
+``python -m Tests.end_to_end.known_senders.index`` prints it; with ``--write``, it replaces the
+section of the document.
 """
 
 import re
@@ -18,18 +19,19 @@ sys.path.append(str(API_MODULES / "KnownSendersApiModule"))
 import KnownSendersApiModule as table
 
 COMMAND = "python -m Tests.end_to_end.known_senders.index --write"
-DOCUMENT = ROOT / "docs/known-senders.md"
-SETUPS = ROOT / "docs/senders.md"
+DOCUMENT = ROOT / "docs/senders.md"
+HEADING = "## Known senders"
+SECTION = re.compile(rf"^{HEADING}\n.*?(?=\n## |\Z)", re.MULTILINE | re.DOTALL)
 PARAMETERS = "../Packs/GenericWebhook/Integrations/GenericWebhook/README.md"
 INTRODUCTION = """\
-# Known senders
+{heading}
 
 With [*Recognize senders*]({parameters}#known-senders), the events of these {count} forms need no parameters for their name, severity and time, as far as they hold them; [mapping.md](mapping.md#recognizing-senders) says how a form is recognized.
 
 {contents}
 
 - A sender's name links to the public source of its facts: documentation, or a sample in a repository.
-- *Setup* links to the vendor's section in [senders.md](senders.md), which may describe another of its products; every other sender needs a [scheme](senders.md#how-a-sender-authenticates) that it supports.
+- *Setup* links to the vendor's section in this document, which may describe another of its products; every other sender needs a [scheme](#how-a-sender-authenticates) that it supports.
 - Paths are written as in [mapping.md](mapping.md#paths), and the first that has a value counts.
 - *Name* is the incident's name if the event has all of its fields; other fields take the place of those that are missing.
 - *Identity* is what an alert's start and end have in common, or what names a single event.
@@ -142,27 +144,29 @@ def shown_sender(row: table.Sender, source: str, vendors: dict[str, str]) -> str
     title = f"[{row.title}]({source})" if source else row.title
     for vendor, anchor in vendors.items():
         if re.match(rf"{re.escape(vendor)}\b", row.title):
-            return f"{title} ([setup]({SETUPS.name}#{anchor}))"
+            return f"{title} ([setup](#{anchor}))"
     return title
 
 
-# ---- The document
+# ---- The section
 
 
-def written() -> str:
-    """Return the document, with links to the sections of vendors that docs/senders.md has."""
-    vendors, names = vendors_of(SETUPS.read_text(encoding="utf-8")), short_names()
+def section(document: str) -> str:
+    """Return the section, with links to the sections of vendors that the document has."""
+    vendors, names = vendors_of(document), short_names()
     rows = {row.id: row for row in table.KNOWN_SENDERS}
     lines, categories = [], []
     for category, listed in groupby(rows_with_comments(), lambda found: found[1]):
         categories.append(category)
-        lines += ["", f"## {category}", "", f"| {' | '.join(COLUMNS)} |"]
+        lines += ["", f"### {category}", "", f"| {' | '.join(COLUMNS)} |"]
         lines.append("| --- " * len(COLUMNS) + "|")
         for identifier, _, comment in listed:
             cells = cells_of(rows[identifier], source_of(comment, names), vendors)
             lines.append(f"| {' | '.join(cells)} |")
     contents = ", ".join(f"[{category}](#{anchor_of(category)})" for category in categories)
-    introduction = INTRODUCTION.format(parameters=PARAMETERS, count=len(rows), contents=contents)
+    introduction = INTRODUCTION.format(
+        heading=HEADING, parameters=PARAMETERS, count=len(rows), contents=contents
+    )
     return "\n".join([introduction.rstrip(), *lines]) + "\n"
 
 
@@ -191,11 +195,13 @@ def vendors_of(document: str) -> dict[str, str]:
 
 
 def main() -> None:
-    """Print the document, or write it."""
+    """Print the section, or write it into the document."""
+    document = DOCUMENT.read_text(encoding="utf-8")
+    made = section(document)
     if sys.argv[1:] == ["--write"]:
-        DOCUMENT.write_text(written(), encoding="utf-8")
+        DOCUMENT.write_text(SECTION.sub(lambda _: made, document), encoding="utf-8")
     else:
-        sys.stdout.write(written())
+        sys.stdout.write(made)
 
 
 if __name__ == "__main__":
