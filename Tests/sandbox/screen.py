@@ -68,7 +68,7 @@ def summarise_answer(exchange: Exchange, known: Mapping[str, Incident]) -> tuple
         return "", ""
     items = [
         ("duplicate of " if item.get("duplicate") else "ends " if item.get("ended") else "")
-        + f"#{item.get('id')} {item.get('type') or '-'} {item.get('name') or '-'}"
+        + described({**known.get(str(item.get("id")), {}), **item})
         for item in answer
     ]
     more = f" and {len(items) - MAX_SHOWN} more" if len(items) > MAX_SHOWN else ""
@@ -76,6 +76,11 @@ def summarise_answer(exchange: Exchange, known: Mapping[str, Incident]) -> tuple
     return (", ".join(items[:MAX_SHOWN]) + more) or "no incident: a rule dropped it", body_kind(
         first, exchange
     )
+
+
+def described(incident: Incident) -> str:
+    """Return an incident's number, type and name."""
+    return f"#{incident.get('id')} {incident.get('type') or '-'} {incident.get('name') or '-'}"
 
 
 def body_kind(incident: Incident | None, exchange: Exchange) -> str:

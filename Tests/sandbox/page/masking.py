@@ -17,6 +17,7 @@ MORE_CREDENTIALS = "more_credentials"  # lines of a path, a scheme or user, and 
 MIN_CHARACTERS = 4  # a shorter secret is part of too many words
 # Others whose JSON may be embedded in a page escape these as well.
 ESCAPED_BY_GO = {ord(char): f"\\u{ord(char):04x}" for char in "<>&"}
+HEADER_NAME = re.compile(r"X(?:-[A-Z][A-Za-z]*){1,4}(?:-[0-9]{1,3})?")
 MIN_WORD_CHARACTERS = 12  # of a secret of letters alone, which may be an everyday word
 
 
@@ -53,7 +54,9 @@ class Secrets:
         if password:
             self._headers |= {Scheme.of(username).header}
             lines = (line.strip() for line in password.splitlines())
-            parts = (password, *lines, *password.split())
+            # Of a line that is not right yet, a word may be a header's name.
+            words = (word for word in password.split() if not HEADER_NAME.fullmatch(word))
+            parts = (password, *lines, *words)
             self._proofs |= {*parts, basic_token(username, password)}
             self._add([*parts, basic_token(username, password)])
 

@@ -224,7 +224,7 @@ class TestSnsSignature:
     def test_a_password_is_the_arns_of_topics(self, password: str) -> None:
         with pytest.raises(security.CredentialError, match=r"^Password: enter the ARNs"):
             Prover("_sns", password)
-        with pytest.raises(security.CredentialError, match=r"^Username: write _sns, with nothing"):
+        with pytest.raises(security.CredentialError, match=r"^Username: _sns takes no"):
             Prover("_sns:X", TOPIC)
 
     def test_lines_of_topics_name_the_one_that_counts(

@@ -608,6 +608,7 @@ TOKEN_SCHEMES = {
 }
 FORMER_SCHEMES = {"_hmac-sha256": "_hmac"}  # a scheme that went, and the one that does the same
 WHITE_SPACE = re.compile(r"\s+")
+PLACEHOLDER = re.compile(r"<[^<>]*>")
 TYPED_PATH = re.compile(r"/[^\s?#]*+")
 
 
@@ -679,9 +680,27 @@ def read_line(line: str, schemes: Schemes) -> Credential:
         raise CredentialError(
             "Password", "the secret is missing; write [/path] <scheme or user> <secret>."
         )
+    refuse_slips(username if not scheme else "", secret, schemes)
     if scheme:
         refuse_unusable_secrets(scheme, name, (secret,), schemes)
     return Credential(scheme, name if scheme else username, secret, path, path or username)
+
+
+def refuse_slips(user: str, secret: str, schemes: Schemes) -> None:
+    """Raise CredentialError for a line that no request could meet, or that nobody means.
+
+    ``user`` is empty where a scheme is named.
+    """
+    if PLACEHOLDER.fullmatch(secret):
+        raise CredentialError("Password", "write the secret itself in place of <...>.")
+    if ":" in user:  # RFC 7617, 2
+        name = user.partition(":")[0]
+        fix = f"no user of Basic has a colon in its name; write {name or '<user>'} <secret>."
+        raise CredentialError("Username", fix)
+    scheme = first_word(secret)[0].partition(":")[0].lower()
+    if user and (scheme in TOKEN_SCHEMES or scheme in schemes):
+        fix = f"{scheme} stands where the secret is expected; a path before it begins with a slash"
+        raise CredentialError("Username", f"{fix}, such as /{user} {scheme}.")
 
 
 def first_word(text: str) -> tuple[str, str]:

@@ -13,6 +13,7 @@ from Tests.proving import Prover, read_credentials
 
 WORST_CASES: dict[str, Callable[[int], str]] = {
     "TYPED_HEADER_NAME": lambda n: "a" * n + " ",
+    "PLACEHOLDER": lambda n: "<" + "a" * n,
     "TYPED_FIELD_NAME": lambda n: "a" * n + " ",
     "NOT_IN_HEADERS": lambda n: "a" * n,
     "ECHOED": lambda n: "a" * n,

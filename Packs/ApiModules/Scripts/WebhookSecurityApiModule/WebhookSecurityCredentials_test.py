@@ -121,6 +121,12 @@ class TestLines:
             ("_header:X-Token s3cret\x01value", "no header can carry it"),
             ("_sns s3cretvalue", "enter the ARNs of the topics"),
             ("alice s3cretvalue\ud800", "half of a surrogate"),
+            ("alice: s3cretvalue", "has a colon in its name; write alice <secret>."),
+            ("alice:s3cretvalue more", "no user of Basic has a colon"),
+            ("github _hmac:X-Sum s3cretvalue", "begins with a slash, such as /github _hmac."),
+            ("/all github _slack s3cretvalue", "_slack stands where the secret is expected;"),
+            ("_slack <Slack's signing secret>", "write the secret itself in place of <...>."),
+            ("alice <a password of your own>", "write the secret itself in place of <...>."),
         ],
     )
     def test_a_wrong_line_is_named_by_its_number_and_never_by_its_secret(
