@@ -268,6 +268,17 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
            name="{webhook.webhookEvent}: {event.deviceName, event.computer.deviceName, "
                 "event.name}; webhook.webhookEvent",
            occurred="webhook.eventTimestamp"),
+    # elastic/integrations packages/jamf_protect/_dev/deploy/docker/sample_logs/alerts.log, and
+    # data_stream/web_threat_events there; what the numbers of their severities mean is not
+    # documented.
+    Sender("jamf-protect", "Jamf Protect alert", when="caid input.match.facts input.host",
+           name="{input.match.facts.0.human, input.match.facts.0.name} on {input.host.hostname}",
+           occurred="input.match.event.timestamp", identity="input.match.uuid"),
+    Sender("jamf-threat", "Jamf threat event",
+           when="event.alertId event.eventUrl event.eventType.description",
+           name="{event.eventType.description} on {event.device.userDeviceName, "
+                "event.device.deviceName}; event.eventType.description",
+           occurred="event.timestamp", identity="event.alertId", link="event.eventUrl"),
 
     # ---- SIEM and detection platforms
 
@@ -356,6 +367,13 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
            when="alertId customerId source type", name="{type} ({source})",
            severity="metadata.severity", occurred="startTime, createTime", identity="alertId",
            closed="metadata.status=closed", link="securityInvestigationToolLink"),
+    # elastic/integrations packages/google_secops/data_stream/alert_v2/_dev/test/pipeline/
+    # test-alert-v2.log
+    Sender("google-secops", "Google Security Operations detection",
+           when="detection.0.ruleId detection.0.ruleName detectionTime",
+           name="{detection.0.ruleName}: {detection.0.description}; detection.0.ruleName",
+           severity="detection.0.severity", occurred="detectionTime, createdTime", identity="id",
+           link="detection.0.urlBackToProduct"),
     # nmcgrady/webhook test.sh
     Sender("panther", "Panther", when="alertId alertContext runbook", name="title; name",
            severity="severity", occurred="createdAt", identity="alertId", link="link"),
@@ -661,6 +679,13 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
                  "low_severity=low",
            occurred="alert.firstOccurred, alert.time", identity="alert.id",
            closed="alert.state=resolved"),
+    # elastic/integrations packages/sysdig/_dev/deploy/docker/sample_logs/sysdig.log; severities:
+    # sysdiglabs/terraform-provider-sysdig website/docs/r/secure_policy.md
+    Sender("sysdig-secure", "Sysdig Secure event",
+           when="timestampRFC3339Nano content.ruleName originator",
+           name="{content.ruleName} on {labels.host.hostName}; content.ruleName",
+           severity="severity", words="0-3=high, 4-5=medium, 6=low, 7=info",
+           occurred="timestampRFC3339Nano, timestamp", identity="id"),
     # https://docs.wallarm.com/user-guides/settings/integrations/webhook/
     Sender("wallarm", "Wallarm", when="summary details.notification_type details.client_name",
            name="{summary}: {details.hit.type} on {details.hit.host, details.hit.domain}; summary",
