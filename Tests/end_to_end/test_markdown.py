@@ -112,9 +112,12 @@ def test_no_curl_line_names_the_method_that_its_data_implies(document: Path) -> 
 def anchors(document: Path) -> set[str]:
     """Return the anchors of a document's headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.*)$", document.read_text(encoding="utf-8"), re.MULTILINE)
-    return {
-        re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in headings
-    }
+    return set(map(anchor_of, headings))
+
+
+def anchor_of(heading: str) -> str:
+    """Return the anchor of a heading, as GitHub makes it."""
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
 
 
 @pytest.mark.parametrize(
@@ -133,6 +136,27 @@ def test_links_lead_somewhere(document: Path) -> None:
 
 def test_the_readme_can_be_read_in_one_sitting() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 130
+
+
+# What a newcomer reads until there is an incident, three tools post to one instance, and a 401 is
+# explained: the README, and the sections to which it links for these.
+NEWCOMER = {
+    "docs/install.md": ("2. Upload it", "XSOAR 6"),
+    "docs/senders.md": ("Slack", "GitHub", "Prometheus Alertmanager"),
+    "docs/operations.md": ("The sender gets 401 or 403",),
+}
+
+
+def test_a_newcomer_reads_little() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    words = len(readme.split())
+    for document, headings in NEWCOMER.items():
+        text = (ROOT / document).read_text(encoding="utf-8")
+        for heading in headings:
+            assert f"({document}#{anchor_of(heading)})" in readme
+            _, _, below = text.partition(f"# {heading}\n")
+            words += len(re.split(r"\n##+ ", below)[0].split())
+    assert 1_000 < words <= 2_500
 
 
 # ---- limits, health and log
@@ -258,7 +282,7 @@ def test_the_commands_and_their_outputs_exist(heading: str) -> None:
 @pytest.mark.parametrize(
     ("document", "begin", "end"),
     [
-        ("docs/install.md", "### XSOAR 8 Cloud and XSIAM", "\n### "),
+        ("docs/install.md", "### XSIAM", "\n### "),
         ("Packs/GenericWebhook/README.md", "#### Before you start", "\n#### "),
         (
             "Packs/GenericWebhook/Integrations/GenericWebhook/GenericWebhook_description.md",
@@ -467,6 +491,27 @@ def test_the_homes_are_found_as_a_reader_sees_them() -> None:
 
 
 # ---- docs/senders.md: the index of known senders
+
+
+AT_LEAST = {  # what a document has more of than it says
+    "known forms": len(integration.KNOWN_SENDERS),
+    "forms of payload": sum(bool(row.closed) for row in integration.KNOWN_SENDERS),
+    "tools": len([*(ROOT / "Tests/end_to_end/deliveries").glob("*.http")]),
+    "tools post, and gives": len({row.id for row in integration.KNOWN_SENDERS}),
+}
+COUNTS = [
+    (document.name, int(number), what)
+    for document in DOCUMENTS
+    for number, what in re.findall(
+        rf"more than (\d+) ({'|'.join(sorted(AT_LEAST, key=len, reverse=True))})",
+        document.read_text(encoding="utf-8"),
+    )
+]
+
+
+@pytest.mark.parametrize(("document", "number", "what"), COUNTS)
+def test_there_are_more_than_a_document_says(document: str, number: int, what: str) -> None:
+    assert number < AT_LEAST[what] < number + 100
 
 
 def test_the_index_of_known_senders_is_that_of_the_table() -> None:

@@ -20,7 +20,7 @@ from .page.attempt import Attempt, secret_assignment
 from .page.attempt import curl_line as page_line
 from .page.form import label
 from .saved import SavedParams
-from .server import Screen, plain
+from .screen import Screen, plain
 from .store import MEMORY
 
 CALLS = (

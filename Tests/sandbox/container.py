@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from .server import Server, Session, StrayLineError, plain
+from .screen import plain
+from .server import Server, Session, StrayLineError
 
 LOOP = Path(__file__).with_name("loop.py")
 PING_SECONDS = 10.0

@@ -4,20 +4,18 @@ import copy
 import json
 import random
 import re
-import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TextIO
+from typing import Any
 
-from .reroute import Exchange
+from .screen import Screen, plain
 from .store import Incident, StaleVersionError, Store, now
 
 ERROR_MARKER = "[ERROR-fd5a7750-7182-4b38-90ba-091824478903]"
-MAX_SHOWN = 3  # incidents in a request's line
 MAX_RECENT = 1000
 LOG_LEVELS = ("info", "debug", "error")
 Match = Callable[[Incident], bool] | str
@@ -251,103 +249,6 @@ class Session:
     exited: threading.Event = field(default_factory=threading.Event)
 
 
-COLOURS = {"red": "\x1b[31m", "green": "\x1b[32m", "yellow": "\x1b[33m", "dim": "\x1b[2m"}
-
-
-class Screen:
-    """What somebody sees of a running sandbox; colour only on a terminal."""
-
-    def __init__(self, quiet: bool = False, out: TextIO | None = None) -> None:
-        self.quiet = quiet
-        self._out = out
-
-    def show(self, text: str, colour: str = "") -> None:
-        """Print one line; text from outside goes through `plain` first."""
-        out = self._out or sys.stdout
-        if colour and out.isatty():
-            text = f"{COLOURS[colour]}{text}\x1b[0m"
-        print(text, file=out, flush=True)
-
-    def request(self, exchange: Exchange, known: Mapping[str, Incident]) -> None:
-        """Print one line for a request.
-
-        It says when, what, how it was answered, its incidents, who sent it and how long it took.
-        """
-        made, read = summarise_answer(exchange, known)
-        words = [
-            time.strftime("%H:%M:%S"),
-            f"{exchange.method} {exchange.path}",
-            str(exchange.status or "no answer"),
-            *([read] if read else []),
-            made,
-            f"from {exchange.sender}",
-            f"{exchange.seconds * 1000:.1f} ms",
-        ]
-        colour = (
-            "green"
-            if exchange.status in (200, 202)
-            else "yellow"
-            if 400 <= exchange.status < 500
-            else "red"
-        )
-        self.show("  ".join(plain(word) for word in words if word), colour)
-
-    def health(self, text: str) -> None:
-        """Print the instance's new health."""
-        self.show(f"health: {plain(text)}" if text else "health: ok", "yellow" if text else "green")
-
-
-def summarise_answer(exchange: Exchange, known: Mapping[str, Incident]) -> tuple[str, str]:
-    """Return what an answer says about incidents or a refusal, and the body's kind."""
-    try:
-        answer = json.loads(exchange.answer or b"null")
-    except ValueError:
-        return "", ""
-    if isinstance(answer, dict):
-        return str(answer.get("error") or answer.get("request") or answer.get("status") or ""), ""
-    if not isinstance(answer, list) or not all(isinstance(item, dict) for item in answer):
-        return "", ""
-    items = [
-        f"#{item.get('id')} {item.get('type') or '-'} {item.get('name') or '-'}"
-        + (" (duplicate)" if item.get("duplicate") else "")
-        for item in answer
-    ]
-    more = f" and {len(items) - MAX_SHOWN} more" if len(items) > MAX_SHOWN else ""
-    first = known.get(str(answer[0].get("id"))) if answer else None
-    return (", ".join(items[:MAX_SHOWN]) + more) or "no incident: a rule dropped it", body_kind(
-        first, exchange
-    )
-
-
-def body_kind(incident: Incident | None, exchange: Exchange) -> str:
-    """Return what kind of body was read, judging by the incident that it became."""
-    raw = json.loads((incident or {}).get("rawJSON") or "{}")
-    if not raw:
-        return ""
-    if "body_base64" in raw:
-        return "bytes"
-    is_json = exchange.begins.lstrip().startswith((b"{", b"[", b'"'))
-    if isinstance(raw.get("body"), str) and not (is_json and may_be_json(exchange)):
-        return "text"
-    return "form" if "form" in exchange.content_type and not is_json else "JSON"
-
-
-def may_be_json(exchange: Exchange) -> bool:
-    """Return whether a body is JSON, as far as it was kept."""
-    if exchange.size > len(exchange.begins):
-        return True
-    try:
-        json.loads(exchange.begins)
-    except ValueError:
-        return False
-    return True
-
-
-def plain(text: object) -> str:
-    """Return text that cannot control a terminal: U+FFFD replaces what is not printable."""
-    return "".join(char if char.isprintable() else "\ufffd" for char in str(text))
-
-
 class Server:
     """Answers the container's calls, one line each."""
 
@@ -362,7 +263,7 @@ class Server:
         self.logs: list[tuple[str, str]] = []
         self.health_history: list[tuple[float, str]] = []
         self.recent: dict[str, Incident] = {}  # the newest incidents, for the screen
-        # Its kinds are log, health, call, created and context.
+        # Its kinds are log, health, call, created, changed and context.
         self.observe: Callable[[str, Any], None] = lambda kind, value: None
 
         # how calls are answered
@@ -496,7 +397,7 @@ class Server:
         )
         if not is_there:
             raise MarkedError(f"addEntry: there is no incident {number[:100]} (59)")
-        self.observe("created", 0)
+        self.observe("changed", number)
 
     def _create_incidents(self, args: dict[str, Any], session: Session) -> Any:
         incidents = args.get("incidents") or []

@@ -22,14 +22,17 @@ COMMAND = "python -m Tests.end_to_end.known_senders.index --write"
 DOCUMENT = ROOT / "docs/senders.md"
 HEADING = "## Known senders"
 SECTION = re.compile(rf"^{HEADING}\n.*?(?=\n## |\Z)", re.MULTILINE | re.DOTALL)
-INTRODUCTION = f"""\
-{HEADING}
+PARAMETERS = "../Packs/GenericWebhook/Integrations/GenericWebhook/README.md"
+INTRODUCTION = """\
+{heading}
 
-With *Recognize senders*, the events of these {{count}} forms need no parameters for their name, severity and time, as far as they hold them; [mapping.md](mapping.md#recognizing-senders) says how a form is recognized.
-A sender's name links to the public source of its facts: documentation, or a sample in a repository.
-*Setup* links to the section of the vendor, which may describe another of its products ([all vendors with a section](#senders-what-to-enter-in-the-instance-and-at-the-vendor)); every other sender needs a [scheme](#how-a-sender-authenticates) that it supports.
+With [*Recognize senders*]({parameters}#known-senders), the events of these {count} forms need no parameters for their name, severity and time, as far as they hold them; [mapping.md](mapping.md#recognizing-senders) says how a form is recognized.
 
-- Paths are written as in [mapping.md](mapping.md), and the first that has a value counts.
+{contents}
+
+- A sender's name links to the public source of its facts: documentation, or a sample in a repository.
+- *Setup* links to the vendor's section in this document, which may describe another of its products; every other sender needs a [scheme](#how-a-sender-authenticates) that it supports.
+- Paths are written as in [mapping.md](mapping.md#paths), and the first that has a value counts.
 - *Name* is the incident's name if the event has all of its fields; other fields take the place of those that are missing.
 - *Identity* is what an alert's start and end have in common, or what names a single event.
 - *Ended by* is what ends an alert ([The life of an alert](mapping.md#the-life-of-an-alert)): it makes the status `closed`, in upper or lower case; a value that ends in `*` is a prefix.
@@ -152,14 +155,24 @@ def section(document: str) -> str:
     """Return the section, with links to the sections of vendors that the document has."""
     vendors, names = vendors_of(document), short_names()
     rows = {row.id: row for row in table.KNOWN_SENDERS}
-    lines = [INTRODUCTION.format(count=len(rows)).rstrip()]
+    lines, categories = [], []
     for category, listed in groupby(rows_with_comments(), lambda found: found[1]):
+        categories.append(category)
         lines += ["", f"### {category}", "", f"| {' | '.join(COLUMNS)} |"]
         lines.append("| --- " * len(COLUMNS) + "|")
         for identifier, _, comment in listed:
             cells = cells_of(rows[identifier], source_of(comment, names), vendors)
             lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+    contents = ", ".join(f"[{category}](#{anchor_of(category)})" for category in categories)
+    introduction = INTRODUCTION.format(
+        heading=HEADING, parameters=PARAMETERS, count=len(rows), contents=contents
+    )
+    return "\n".join([introduction.rstrip(), *lines]) + "\n"
+
+
+def anchor_of(heading: str) -> str:
+    """Return the anchor of a heading, as GitHub makes it."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 def cells_of(row: table.Sender, source: str, vendors: dict[str, str]) -> tuple[str, ...]:
@@ -176,7 +189,7 @@ def cells_of(row: table.Sender, source: str, vendors: dict[str, str]) -> tuple[s
 
 def vendors_of(document: str) -> dict[str, str]:
     """Return the anchor of each vendor that the document lists: `[Jira and Bitbucket](#jira)`."""
-    listed = re.search(r"^Vendors: .*$", document, re.MULTILINE)
+    listed = re.search(r"^Vendors:\n\n(?:- .*\n)+", document, re.MULTILINE)
     links = re.findall(r"\[([^]]+)\]\(#([^)]+)\)", listed[0] if listed else "")
     return {vendor: anchor for vendors, anchor in links for vendor in vendors.split(" and ")}
 

@@ -20,7 +20,9 @@ steps, snippet, language, snippets
 trigger
     How to cause the first event.
 cloud
-    What works where Cortex XSOAR 8 Cloud or Cortex XSIAM itself asks for Basic authentication.
+    What to do where Cortex XSOAR 8 Cloud or Cortex XSIAM itself asks for Basic authentication: that
+    it `works without changes`, that `this needs an engine`, or what to enter instead at the vendor,
+    once the first step has a username and a password.
 notes
     Sentences.
 """
@@ -28,6 +30,7 @@ notes
 import json
 import re
 import sys
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +43,8 @@ COMMAND = "python -m Tests.end_to_end.recipes.recipes --write"
 DOCUMENT = ROOT / "docs/senders.md"
 DELIVERIES = ROOT / "Tests/end_to_end/deliveries"
 AFTER = "## Asana"  # the first section behind the recipes
-OTHERS = "[Asana](#asana), [any tool that can only set a URL](#a-tool-that-can-only-set-a-url)"
-VENDORS = re.compile(r"^Vendors: .*$", re.MULTILINE)
+BY_HAND = ("Asana", "A tool that can only set a URL")  # listed with the vendors
+VENDORS = re.compile(r"^Vendors:\n\n(?:- .*\n)+", re.MULTILINE)
 SEVERITIES = {0.5: "Informational", 1: "Low", 2: "Medium", 3: "High", 4: "Critical"}
 PASSWORDS = {
     "_query": "a random secret without `&`, `#` or `%`",
@@ -112,6 +115,14 @@ def verify(recipe: dict[str, Any]) -> str:
     )
 
 
+def on_cloud(recipe: dict[str, Any]) -> str:
+    """Return what differs where the platform itself asks for Basic authentication."""
+    cloud = recipe["cloud"]
+    if not re.match("works without changes|this needs an engine|in step 1", cloud):
+        cloud = f"in step 1, a username and a password of your own; at {recipe['vendor']}, {cloud}"
+    return f"On XSOAR 8 Cloud and XSIAM: {cloud}."
+
+
 def snippets_of(recipe: dict[str, Any]) -> dict[int, dict[str, str]]:
     """Return the snippets of a recipe by the number of their step from 0."""
     snippets = dict(recipe.get("snippets", {}))
@@ -125,7 +136,7 @@ def section_of(recipe: dict[str, Any]) -> str:
     """Return the section of a recipe."""
     steps = [in_instance(recipe), *recipe["steps"], verify(recipe)]
     snippets = snippets_of(recipe)
-    lines = [f"## {recipe['vendor']}", ""]
+    lines = [f"## {recipe['vendor']}", "", *SENTENCE.split(on_cloud(recipe)), ""]
     for number, step in enumerate(steps, 1):
         first, *others = SENTENCE.split(step)
         lines.append(f"{number}. {first}")
@@ -136,11 +147,7 @@ def section_of(recipe: dict[str, Any]) -> str:
             lines += ["", f"   ```{snippet['language']}", *(f"   {line}".rstrip() for line in code)]
             lines += ["   ```", ""]
     key = key_of(recipe)
-    notes = [f"On XSOAR 8 Cloud and XSIAM: {recipe['cloud']}."]
-    if key:
-        notes.append(
-            f"With *Duplication key* `{key}`, what {recipe['vendor']} sends twice is one incident."
-        )
+    notes = [f"*Duplication key*: `{key}`."] if key else []
     lines.append("")
     for note in (*notes, *recipe.get("notes", ())):
         first, *others = SENTENCE.split(note)
@@ -153,15 +160,23 @@ def anchor(vendor: str) -> str:
     return vendor.lower().replace(" ", "-")
 
 
+def listed(recipes: list[dict[str, Any]]) -> str:
+    """Return the list of all vendors, with a line for each letter."""
+    vendors = sorted([*(recipe["vendor"] for recipe in recipes), *BY_HAND], key=str.lower)
+    lines = [
+        f"- {', '.join(f'[{vendor}](#{anchor(vendor)})' for vendor in group)}"
+        for _, group in groupby(vendors, key=lambda vendor: vendor[0].upper())
+    ]
+    return "\n".join(["Vendors:", "", *lines]) + "\n"
+
+
 def written(document: str) -> str:
     """Return the document with its recipes, and with their list, written anew."""
     recipes = load_recipes()
-    listed = ", ".join(f"[{each['vendor']}](#{anchor(each['vendor'])})" for each in recipes)
-    document = VENDORS.sub(lambda _: f"Vendors: {listed}, {OTHERS}.", document, count=1)
+    document = VENDORS.sub(lambda _: listed(recipes), document, count=1)
     sections = "\n".join(section_of(recipe) for recipe in recipes)
-    vendors = {f"## {recipe['vendor']}" for recipe in recipes}
     lines = document.split("\n")
-    start = next(index for index, line in enumerate(lines) if line in vendors)
+    start = lines.index(f"## {recipes[0]['vendor']}")
     end = lines.index(AFTER)
     return "\n".join([*lines[:start], *sections.split("\n"), *lines[end:]])
 

@@ -44,7 +44,8 @@ def examples(instance_path: str) -> list[dict[str, Any]]:
         "params": {},
         "signature": "",
     }
-    return [first, *(example(file, instance_path) for file in sorted(DELIVERIES.glob("*.http")))]
+    files = sorted(DELIVERIES.glob("*.http"), key=lambda file: file.stem)
+    return [first, *(example(file, instance_path) for file in files)]
 
 
 def example(file: Path, instance_path: str) -> dict[str, Any]:

@@ -42,8 +42,8 @@ class Secrets:
                     str(value.get("identifier") or ""), str(value.get("password") or "")
                 )
             elif parameter.name == MORE_CREDENTIALS and value:
-                for _, username, secret in read_lines(str(value)):
-                    self._learn_credentials(username, secret)
+                for line in read_lines(str(value)):
+                    self._learn_credentials(line.username, line.secret)
             elif parameter.type in SECRET_TYPES and value:
                 self._add(
                     [str(value), *(line for line in str(value).splitlines() if "-----" not in line)]

@@ -145,4 +145,5 @@ def as_question(request: Recorded) -> dict[str, Any]:
         "sender": request.row["sender"],
         "time": request.row["time"],
         "isHandshake": request.is_handshake,
+        "isTo": [is_to for _, is_to in request.incidents],
     }

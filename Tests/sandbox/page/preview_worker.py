@@ -28,6 +28,7 @@ SHOWN = ("name", "type", "severity", "occurred")
 OWN_PATHS = ("/health", "/metrics")  # what is answered there is no handshake
 RECOGNIZE = "recognize"  # the parameter with which a known sender's row gives fields
 USUAL = "usual"  # instead of a parameter: a usual field name gave the value
+LONE_END = "end"  # instead of a parameter: the end of an alert whose start nobody knows
 EXPLAINED = 5  # incidents of a request: the page shows no more
 SENDER_LINE = re.compile(r'^    (?:# ---- (.+)|Sender\("([^"]+)")', re.MULTILINE)
 ROW_SHOWN = (
@@ -137,6 +138,7 @@ class Integration:
         made = self.names["make_events"](
             items, context, settings, request["time"], "preview", ignored=ignored
         )
+        lone_ends = self._describe_lone_ends(made, request["isTo"])
         values = items.values
         lone = values[0] if len(values) == len(made) == 1 else None
         events = self._events_source(values, context, settings)
@@ -146,7 +148,24 @@ class Integration:
         ]
         for incident, summary in zip(made[:EXPLAINED], incidents):
             self._explain(incident, summary, settings)
+        for index in lone_ends:
+            incidents[index]["sources"]["severity"] = source(LONE_END, "")
         return {"incidents": incidents, "ignored": list(ignored)}
+
+    def _describe_lone_ends(self, made: list[Any], is_to: list[str]) -> list[int]:
+        """Describe ends as the integration does if they end nothing, and return which these are.
+
+        is_to: what each event was to an incident when the request arrived, see traffic.py.
+        """
+        known = zip(made, is_to if len(is_to) == len(made) else [])
+        found = [
+            index
+            for index, (event, was) in enumerate(known)
+            if event.alert is not None and event.alert.ended and not was
+        ]
+        for index in found:
+            self.names["describe_lone_end"](made[index].fields)
+        return found
 
     def sample(self, request: dict[str, Any], settings: Any) -> dict[str, Any]:
         """Return a request's first item with what is kept of its request, and its events' path."""
@@ -259,6 +278,7 @@ class Integration:
             **fields,
             "duplicationKey": incident.key,
             "isAlert": incident.alert is not None,
+            "isEnd": incident.alert is not None and incident.alert.ended,
             "sender": sender,
             "recognizedAs": sender and settings.recognizer.by_id[sender].title,
             "sources": sources,

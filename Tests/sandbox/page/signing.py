@@ -13,6 +13,7 @@ from urllib.parse import quote, unquote_plus
 
 Headers = list[tuple[str, str]]
 TOKEN_SCHEMES = ("_header", "_query")
+UNKNOWN = "unknown"  # a scheme with which the page cannot sign
 PREFIX = re.compile(r"[A-Za-z][\w-]*=")  # in front of a signature: sha256=, v1=
 
 
@@ -65,13 +66,12 @@ SIGNING_SENDERS = (
 class Scheme(NamedTuple):
     """A scheme as Username names it.
 
-    `kind` is "" without credentials, "basic", or the word before the colon.
+    `kind` is "" without credentials, "basic", the word before the colon, or UNKNOWN.
     """
 
     kind: str
-    name: str = (
-        ""  # of the header or the query string's field; of the user for Basic authentication
-    )
+    # of the header or the query string's field; of the user for Basic authentication
+    name: str = ""
 
     @classmethod
     def of(cls, username: str) -> "Scheme":
@@ -80,6 +80,8 @@ class Scheme(NamedTuple):
         kind = word.strip().lower()
         if kind in SIGNATURES or kind in TOKEN_SCHEMES:
             return cls(kind, name.strip())
+        if kind.startswith("_"):  # the integration has more schemes than the page
+            return cls(UNKNOWN, username)
         return cls("basic" if username else "", username)
 
     @property
@@ -95,42 +97,68 @@ class Scheme(NamedTuple):
         names = {"basic": "authorization", "_header": self.name}
         return (signature.header if signature else names.get(self.kind, "")).lower()
 
+    def is_used(self, headers: Headers, fields: set[str]) -> bool:
+        """Return whether a sender with these headers and query fields uses the scheme."""
+        if self.kind == "_query":
+            return self.name in fields
+        if self.header == "authorization":
+            is_basic = value_of(headers, self.header).lower().startswith("basic ")
+            return bool(value_of(headers, self.header)) and is_basic == (self.kind == "basic")
+        known = {name.lower() for name, _ in headers} | {
+            header
+            for name, beginning, header in SIGNING_SENDERS
+            if (value := value_of(headers, name)) and value.startswith(beginning)
+        }
+        return self.header in known
 
-def read_lines(text: str) -> list[tuple[str, str, str]]:
-    """Return path, user name or scheme, and secret of each line of *More credentials*."""
-    rows = []
-    for line in text.splitlines():
+
+class Line(NamedTuple):
+    """Credentials that an instance accepts: its own, or those of a line of *More credentials*."""
+
+    path: str
+    username: str  # or the scheme
+    secret: str
+    number: int = 0  # of the line; 0 for Username and Password
+
+    def words(self) -> str:
+        """Return what the page calls them."""
+        where = f"line {self.number}" if self.number else "Username and Password"
+        return f"{where}, {self.path or self.username}"
+
+
+def read_lines(text: str) -> list[Line]:
+    """Return the credentials in the lines of *More credentials*."""
+    lines = []
+    for number, line in enumerate(re.split("\r\n|\r|\n", text), 1):
         if line.lstrip().startswith("#"):
             continue
         words = line.split(maxsplit=2 if line.lstrip().startswith("/") else 1)
         if len(words) > 1:
-            rows.append(("", *words)[-3:])
-    return [(path.rstrip("/"), username, secret.strip()) for path, username, secret in rows]
+            path, username, secret = ("", *words)[-3:]
+            lines.append(Line(path.rstrip("/"), username, secret.strip(), number))
+    return lines
 
 
-def credentials_for(
-    rows: list[tuple[str, str, str]], path: str, headers: Headers
-) -> tuple[str, str]:
-    """Return user name and secret of the row that counts for a request, empty if none does.
+def credentials_for(lines: list[Line], path: str, headers: Headers) -> Line | None:
+    """Return the credentials that count for a request, None if none does.
 
-    The longest path counts, of several rows the one in whose header the sender signs, and else the
-    first that needs no signature: who signs is known by its headers.
+    The longest path counts. Of several credentials, those count whose scheme the sender uses, then
+    Basic authentication, and then the first ones.
     """
-    path = path.partition("?")[0]
-    here = [row for row in rows if not row[0] or path == row[0] or path.startswith(f"{row[0]}/")]
+    path, _, query = path.partition("?")
+    fields = {unquote_plus(field.partition("=")[0]) for field in query.split("&")}
 
-    signs_in = {name.lower() for name, _ in headers} | {
-        header
-        for name, beginning, header in SIGNING_SENDERS
-        if (value := value_of(headers, name)) and value.startswith(beginning)
-    }
+    def rank(line: Line) -> tuple[int, bool, bool]:
+        scheme = Scheme.of(line.username)
+        return len(line.path), scheme.is_used(headers, fields), scheme.kind == "basic"
 
-    def rank(row: tuple[str, str, str]) -> tuple[int, bool, bool]:
-        scheme = Scheme.of(row[1])
-        return len(row[0]), scheme.header in signs_in, scheme.signature is None
-
-    _, username, secret = max(here, key=rank) if here else ("", "", "")
-    return username, secret
+    here = [
+        line
+        for line in lines
+        if Scheme.of(line.username).kind != UNKNOWN
+        and (not line.path or path == line.path or path.startswith(f"{line.path}/"))
+    ]
+    return max(here, key=rank, default=None)
 
 
 def proven(

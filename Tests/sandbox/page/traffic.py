@@ -30,7 +30,8 @@ SEARCHED_CHARACTERS = 600  # of a body or a raw JSON
 INDEXED_AT_A_TIME = 500
 MAX_DIGITS = 18  # of a number that SQLite accepts
 KINDS = ("2xx", "4xx", "5xx", "duplicate")
-DUPLICATE, REPEATS, ENDS = "duplicate of", "repeats", "ends"  # what an event is to an incident
+# what an event is to an incident
+DUPLICATE, REPEATS, ENDS, ENDS_AGAIN = "duplicate of", "repeats", "ends", "repeats the end of"
 
 SCHEMA = """
 create table if not exists request (
@@ -86,7 +87,7 @@ class Recorded:
     @property
     def duplicate(self) -> bool:
         """Whether an event had been seen before."""
-        return any(is_to in (DUPLICATE, REPEATS) for _, is_to in self.incidents)
+        return any(is_to in (DUPLICATE, REPEATS, ENDS_AGAIN) for _, is_to in self.incidents)
 
     @property
     def is_handshake(self) -> bool:

@@ -304,7 +304,8 @@ def test_incidents_are_listed_searched_and_opened(fresh: Api) -> None:
         True,
         [ids[4], ids[3]],
     )
-    assert set(listed["incidents"][0]) == {"id", "created", "name", "type", "severity"}
+    shown = {"id", "created", "name", "type", "severity", "status", "ended"}
+    assert set(listed["incidents"][0]) == shown
     assert [row["id"] for row in fresh.get(f"/api/incidents?before={ids[3]}")["incidents"]] == ids[
         2::-1
     ]

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from Tests.end_to_end.hostile import certificate
 from Tests.end_to_end.known_senders.index import rows_with_comments, table
 from Tests.end_to_end.sender import await_that
 from Tests.sandbox.page.examples import DELIVERIES
+from Tests.sandbox.page.sending import NONE_FIT
 from Tests.sandbox.tests.page_api import (
     BLANK,
     INSTANCE,
@@ -31,8 +33,9 @@ def test_the_examples_are_the_documentation_s_and_every_delivery(api: Api) -> No
         found[0]["body"]
         == '{"name":"incident created via generic webhook","raw_json":{"some_field":"some_value"}}'
     )
-    files = sorted(DELIVERIES.glob("*.http"))
-    assert [example["id"] for example in found[1:]] == [file.stem for file in files]
+    assert [example["id"] for example in found[1:]] == sorted(
+        file.stem for file in DELIVERIES.glob("*.http")
+    )
     by_id = {example["id"]: example for example in found}
     schemes = {
         "github-push": SIGNED,
@@ -96,6 +99,19 @@ def test_every_example_is_accepted_once_it_is_signed(fresh: Api) -> None:
         "The signature in X-Hub-Signature-256 is missing" in json.loads(unsigned["body"])["error"]
     )
     assert fresh.get("/api/requests?limit=1")["total"] == len(numbers) + 1
+
+
+def test_the_first_example_of_a_tool_begins_something() -> None:
+    """An end without a beginning is no first example: "resolved" ends what was sent before."""
+    with paged() as api:
+        first: dict[str, Any] = {}
+        for example in api.get("/api/examples"):
+            first.setdefault(example["sender"], example)
+        for example in first.values():
+            api.post("/api/send", {**example, "sign": False})
+        raws = [json.loads(incident["rawJSON"]) for incident in api.sandbox.incidents()]
+        statuses = {raw.get("webhook", {}).get("status") for raw in raws}
+        assert "open" in statuses and "closed" not in statuses
 
 
 def test_every_delivery_is_shown_with_its_own_parameters(fresh: Api) -> None:
@@ -218,23 +234,69 @@ def test_of_more_credentials_those_are_sent_that_count_for_the_request() -> None
         assert "5ecret" not in json.dumps([api.row(n) for n in range(1, 16)])
 
 
-def test_each_example_is_sent_with_the_line_of_its_sender() -> None:
-    lines = (
-        "# tool secret\n_slack one-5ecret\n_hmac:X-Hub-Signature-256 two-5ecret\n"
-        "alertmanager three-5ecret"
-    )
-    wanted = {
-        "slack-event": "_slack",
-        "github-secret-scanning": "_hmac:X-Hub-Signature-256",
-        "prometheus-alertmanager": "alertmanager",
+LINES = """# tool secret
+_header:X-Alarm-Key one-5ecret
+_query:sig two-5ecret
+_slack three-5ecret
+_hmac:X-Hub-Signature-256 four-5ecret
+alertmanager five-5ecret
+"""
+
+
+@pytest.mark.parametrize(
+    "example, path, headers, sent_with",
+    [
+        ("slack-event", "", {}, "line 4, _slack"),
+        ("github-secret-scanning", "", {}, "line 5, _hmac:X-Hub-Signature-256"),
+        ("prometheus-alertmanager", "", {}, "line 6, alertmanager"),
+        ("documentation", "", {}, "line 6, alertmanager"),
+        ("documentation", "", {"X-Alarm-Key": "old"}, "line 2, _header:X-Alarm-Key"),
+        ("documentation", "?sig=old", {}, "line 3, _query:sig"),
+        ("documentation", "", {"Authorization": "Basic b2xk"}, "line 6, alertmanager"),
+    ],
+)
+def test_each_request_is_sent_with_the_line_of_its_sender_which_the_answer_names(
+    more_lines: Api, example: str, path: str, headers: dict[str, str], sent_with: str
+) -> None:
+    [found] = [one for one in more_lines.get("/api/examples") if one["id"] == example]
+    attempt = {
+        **{key: found[key] for key in ("method", "body")},
+        **{"path": found["path"] + path, "headers": [*found["headers"], *headers.items()]},
+        "sign": True,
     }
-    with paged({"more_credentials": lines}) as api:
-        examples = {one["id"]: one for one in api.get("/api/examples")}
-        for name, line in wanted.items():
-            attempt = {key: examples[name][key] for key in ("method", "path", "headers", "body")}
-            assert api.post("/api/send", {**attempt, "sign": True})["status"] == 200
-            raw = json.loads(api.sandbox.incidents()[-1]["rawJSON"])
-            assert raw["webhook"]["credential"] == line
+    sent = more_lines.post("/api/send", attempt)
+    assert (sent["status"], sent["sentWith"]) == (200, sent_with)
+    raw = json.loads(more_lines.sandbox.incidents()[-1]["rawJSON"])
+    assert raw["webhook"]["credential"] == sent_with.partition(", ")[2]
+    assert more_lines.post("/api/curl", attempt)["sentWith"] == sent_with
+    again = more_lines.post(f"/api/requests/{sent['requestId']}/send")
+    assert (again["status"], again["sentWith"]) == (200, sent_with)
+
+
+@pytest.fixture(scope="module")
+def more_lines() -> Iterator[Api]:
+    with paged({"more_credentials": LINES}) as found:
+        yield found
+
+
+def test_where_no_credentials_can_be_made_the_answer_says_so() -> None:
+    with paged({"more_credentials": "_zendesk six-5ecret\n/okta someone seven-5ecret"}) as api:
+        sent = api.send({"a": 1})
+        assert (sent["status"], sent["sentWith"]) == (401, NONE_FIT)
+        assert api.send({"a": 1}, sign=False)["sentWith"] == ""
+        assert api.send({"a": 1}, path="/okta")["status"] == 200
+
+
+def test_of_the_instance_s_own_credentials_and_a_basic_line_the_own_ones_come_first(
+    api: Api,
+) -> None:
+    api.save(**credentials("someone"), more_credentials="/okta _slack x-5ecret\nother y-5ecret")
+    for path, sent_with in (("", "Username and Password, someone"), ("/okta", "line 1, /okta")):
+        sent = api.send({"a": 1}, path=path)
+        assert (sent["status"], sent["sentWith"]) == (200, sent_with)
+    api.save(**credentials("_header:X-Key"))
+    assert api.send({"a": 1})["sentWith"] == "line 2, other"
+    api.save(**credentials(), more_credentials="")
 
 
 def test_an_unsigned_curl_line_is_plain(api: Api) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from Tests.sandbox.reroute import Exchange
-from Tests.sandbox.server import Screen
+from Tests.sandbox.screen import Screen
 
 
 def exchange(value: Any, **fields: Any) -> Exchange:
@@ -32,7 +32,11 @@ def exchange(value: Any, **fields: Any) -> Exchange:
         ),
         (
             exchange([{"id": "2", "name": "n", "duplicate": True}]),
-            "POST /p  200  text  #2 - n (duplicate)  from",
+            "POST /p  200  text  duplicate of #2 - n  from",
+        ),
+        (
+            exchange([{"id": "2", "type": "T", "name": "n", "ended": True}]),
+            "POST /p  200  text  ends #2 T n  from",
         ),
         (
             exchange([{"id": "2", "name": "n"}], begins=b'{"body": "x"}'),

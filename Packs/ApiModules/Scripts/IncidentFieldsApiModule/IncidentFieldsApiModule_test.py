@@ -65,6 +65,15 @@ def test_a_native_thread_writes_the_same_json_in_pieces(value: object) -> None:
     assert in_pieces == compact.replace(MARKER, "\\u005b" + MARKER[1:])
 
 
+def test_without_the_encoder_in_c_the_json_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    value = {"a": [1, 1.5, True, None, 'ü\u2028"', {}, []], "b": {"c": MARKER}}
+    in_c = incident_fields.make_encoder()
+    monkeypatch.setattr(json.encoder, "c_make_encoder", None)
+    assert (
+        incident_fields.make_encoder()(value) == in_c(value) == incident_fields.encode_json(value)
+    )
+
+
 class TestMarker:
     def test_json_does_not_hold_it_and_the_parsed_value_does(self) -> None:
         text = incident_fields.to_json({MARKER: [MARKER * 2, f"a{MARKER}b"]})

@@ -43,8 +43,8 @@ class Refusal(NamedTuple):
     address: str
     request: str  # method and path
     sentence: str  # of the answer
-    came: str  # names of headers that look like a proof
-    expected: str  # where a proof was expected
+    came: str  # names of headers that look like credentials
+    expected: str  # where credentials were expected
     reason: str  # what is wrong with the sender's deliveries
 
 
@@ -158,8 +158,8 @@ def describe_refusal(
 ) -> Refusal:
     """Return a refusal of now.
 
-    request: its method and path. came, expected: names of headers that look like a proof, and where
-    a proof was expected, if the request was refused for want of one.
+    request: its method and path. came, expected: names of headers that look like credentials, and
+    where they were expected, if the request was refused for want of them.
     """
     at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     method, path = request

@@ -55,7 +55,7 @@ WORDS_OF_MOMENTS = frozenset({"timestamp", "ts", "time", "date"})
 WORDS_OF_DELIVERIES = frozenset(
     {"delivery", "request", "webhook", "event", "message", "correlation", "trace"}
 )
-# Proxies repeat the URL of the request here, whose query string may hold any proof.
+# Proxies repeat the URL of the request here, whose query string may hold credentials.
 HEADERS_WITH_OUR_URL = frozenset(
     (
         *("referer", "referrer", "x-original-url", "x-original-uri", "x-original-path"),

@@ -329,7 +329,7 @@ class TestRows:
     @pytest.mark.parametrize(
         "username, words",
         [
-            ("_zendesk:X", "write _zendesk, with nothing after it"),
+            ("_zendesk:X", "_zendesk takes no header name; write _zendesk."),
             ("_hubspot", "write _hubspot:<URL>, such as _hubspot:https://"),
             ("_hubspot:xsoar.example.com", "write _hubspot:<URL>"),
             ("_hubspot:https://h/ x", "write _hubspot:<URL>"),
@@ -338,11 +338,11 @@ class TestRows:
             ("_github:X", "there is no scheme _github"),
             ("_admin", "or for Basic a name that begins otherwise."),
             ("_", "there is no scheme _;"),
-            ("_slak", "write _slack, with nothing after it"),
+            ("_slak", "there is no scheme _slak; write _slack."),
             ("header:X-Token", "write _header:<HEADER-NAME>"),
             ("Hmac:X", "write _hmac:<HEADER-NAME>"),
             ("query:token", "write _query:<FIELD-NAME>"),
-            ("slack:", "write _slack, with nothing after it"),
+            ("slack:", "a scheme begins with _; write _slack."),
         ],
     )
     def test_a_username_that_tries_to_name_a_scheme_fails(self, username: str, words: str) -> None:

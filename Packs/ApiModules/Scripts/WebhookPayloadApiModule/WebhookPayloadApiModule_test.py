@@ -364,6 +364,20 @@ class TestPayload:
         assert payload.parse_json(text) == [value]
         assert type(payload.parse_json(text)[0]) is type(value)
 
+    @pytest.mark.parametrize("digits, kind", [(308, int), (309, str), (4300, str), (5000, str)])
+    def test_a_long_number_is_found_wherever_it_stands(self, digits: int, kind: type) -> None:
+        """
+        Given: a small object with a number after any few characters
+        When: it is read
+        Then: a number that no double can hold is text, and then the JSON does not stay as it came
+        """
+        for before in range(payload.SAMPLED_EVERY + 1):
+            name = "k" * before
+            text = f'{{"{name}":{"7" * digits}}}'
+            value, verbatim = payload.parse_small(text)
+            assert type(value[name]) is kind
+            assert verbatim == (text if kind is int else "")
+
     def test_of_duplicate_keys_the_last_wins_in_small_and_large_bodies(self) -> None:
         """
         Given: an object with a key twice

@@ -28,7 +28,7 @@ from typing import Any, NamedTuple, Protocol
 from urllib.parse import parse_qs, parse_qsl, unquote_to_bytes
 
 # -------------------------------------------------------------------------------------------------
-# Schemes: where a proof stands
+# Schemes: where credentials are
 #
 # A scheme sees the headers and the query string first. Only a scheme that signs the body sees the
 # body too, as the bytes that arrived. All comparisons are made on bytes, and no answer's time shows
@@ -127,9 +127,9 @@ class Authenticator:
     """A scheme with its secrets, any of which proves a sender."""
 
     secrets: tuple[str, ...] = ()  # as they are typed
-    hidden_headers: tuple[str, ...] = ()  # in lower case: where a proof stands
-    hidden_field = ""  # of the query string: where a proof stands
-    expected = ""  # where a proof stands, for people
+    hidden_headers: tuple[str, ...] = ()  # in lower case: where credentials are
+    hidden_field = ""  # of the query string: where credentials are
+    expected = ""  # where credentials are, for people
     signs_body = False
     identifies = False  # event_id distinguishes deliveries
     hides_secrets = True
@@ -280,7 +280,7 @@ class SignatureAuthenticator(Authenticator):
 # the sender.
 # -------------------------------------------------------------------------------------------------
 
-MAX_EXPECTED = 5  # places of a proof that a refusal names
+MAX_EXPECTED = 5  # places of credentials that a refusal names
 NOTHING_CAME = "The request has no credentials; this webhook expects {}."
 
 
@@ -364,7 +364,7 @@ class Asked(NamedTuple):
     """What may prove a sender at a path."""
 
     groups: tuple[Authenticator, ...]
-    expected: str  # where a proof may stand, for people
+    expected: str  # where credentials may be, for people
     challenge: str  # the value of WWW-Authenticate, empty without one
 
 
@@ -519,7 +519,7 @@ class Credentials:
         return MissingCredentials(NOTHING_CAME.format(expected), challenge)
 
     def expected_at(self, path: str) -> str:
-        """Return where a proof may stand at a path, for people."""
+        """Return where credentials may be at a path, for people."""
         return self._asked_at(path).expected
 
     def _asked_at(self, path: str) -> Asked:
@@ -674,7 +674,7 @@ def read_line(line: str, schemes: Schemes) -> Credential:
     if not username:
         raise CredentialError("Username", "write [/path] <scheme or user> <secret>.")
     refuse_half_characters(username, secret)
-    scheme, name = read_scheme(username, schemes)
+    scheme, name = read_scheme(username, schemes, " <secret>")
     if not secret and (scheme not in schemes or schemes[scheme].needs_secret):
         raise CredentialError(
             "Password", "the secret is missing; write [/path] <scheme or user> <secret>."
@@ -697,17 +697,17 @@ def refuse_half_characters(username: str, password: str) -> None:
             raise CredentialError(field, "it holds half of a surrogate pair; type it again.")
 
 
-def read_scheme(username: str, schemes: Schemes) -> tuple[str, str]:
+def read_scheme(username: str, schemes: Schemes, after: str = "") -> tuple[str, str]:
     """Return the scheme that Username names, and what follows it; no scheme for Basic.
 
-    Raises CredentialError.
+    after: what else has to be written behind it. Raises CredentialError.
     """
     scheme, colon, name = username.partition(":")
     scheme, name = scheme.strip().lower(), name.strip(" ")
     if scheme not in TOKEN_SCHEMES and scheme not in schemes:
-        refuse_mistyped_scheme(scheme, name, bool(colon), schemes)
+        refuse_mistyped_scheme(scheme, name, bool(colon), schemes, after)
         return "", ""
-    refuse_malformed_name(scheme, name, schemes)
+    refuse_malformed_name(scheme, name, schemes, after)
     return scheme, name
 
 
@@ -741,43 +741,55 @@ def refuse_unusable_secrets(
         raise CredentialError("Password", fix)
 
 
-def scheme_usage(scheme: str, schemes: Schemes) -> str:
-    """Return how a scheme is written in the parameter Username."""
-    example = TOKEN_SCHEMES.get(scheme) or schemes[scheme].example
-    return f"{scheme}:{example}, without spaces" if example else f"{scheme}, with nothing after it"
+def scheme_usage(scheme: str, schemes: Schemes, after: str = "") -> str:
+    """Return how a scheme is written, with what has to follow it."""
+    usage = TOKEN_SCHEMES.get(scheme) or schemes[scheme].example
+    form, _, example = usage.partition(", such as ")
+    if not example:
+        return f"{scheme}{after}"
+    return f"{scheme}:{form}{after}, such as {example}{after}"
 
 
-def refuse_malformed_name(scheme: str, name: str, schemes: Schemes) -> None:
+def refuse_malformed_name(scheme: str, name: str, schemes: Schemes, after: str) -> None:
     """Raise CredentialError unless what follows the scheme in Username has its form."""
     row = schemes.get(scheme)
     pattern = TYPED_FIELD_NAME if scheme == "_query" else TYPED_HEADER_NAME
     takes_name = True
     if row is not None:
         pattern, takes_name = row.name_form or TYPED_HEADER_NAME, bool(row.example)
-    if not pattern.fullmatch(name) if takes_name else name:
-        raise CredentialError("Username", f"write {scheme_usage(scheme, schemes)}.")
+    problem = ""
+    if not takes_name and name:
+        problem = f"{scheme} takes no header name"
+    elif takes_name and not pattern.fullmatch(name):
+        problem = f"what follows {scheme} is missing or has another form"
+    if problem:
+        usage = scheme_usage(scheme, schemes, after)
+        raise CredentialError("Username", f"{problem}; write {usage}.")
     problem = row.name_problem(name) if row is not None else ""
     if problem:
         raise CredentialError("Username", problem)
 
 
-def refuse_mistyped_scheme(scheme: str, name: str, has_colon: bool, schemes: Schemes) -> None:
+def refuse_mistyped_scheme(
+    scheme: str, name: str, has_colon: bool, schemes: Schemes, after: str
+) -> None:
     """Raise CredentialError for a username that tries to name a scheme; others are for Basic."""
     known = (*TOKEN_SCHEMES, *schemes)
     if has_colon and f"_{scheme}" in known:
-        raise CredentialError("Username", f"write {scheme_usage('_' + scheme, schemes)}.")
+        usage = scheme_usage(f"_{scheme}", schemes, after)
+        raise CredentialError("Username", f"a scheme begins with _; write {usage}.")
     if not scheme.startswith("_"):
         return
     if scheme in FORMER_SCHEMES:
         successor = FORMER_SCHEMES[scheme]
         raise CredentialError(
             "Username",
-            f"{scheme} is now called {successor}; write {successor}:{name or '<HEADER-NAME>'}, "
-            "which checks the same.",
+            f"{scheme} is now called {successor}; write {successor}:{name or '<HEADER-NAME>'}"
+            f"{after}, which checks the same.",
         )
     close = difflib.get_close_matches(scheme, (*FORMER_SCHEMES, *known), n=1, cutoff=0.85)
     if close:
-        usage = scheme_usage(FORMER_SCHEMES.get(close[0], close[0]), schemes)
+        usage = scheme_usage(FORMER_SCHEMES.get(close[0], close[0]), schemes, after)
         raise CredentialError("Username", f"there is no scheme {scheme}; write {usage}.")
     usages = ", ".join(scheme_usage(each, schemes).partition(",")[0] for each in known)
     raise CredentialError(

@@ -32,7 +32,8 @@ def refused(prove: Callable[..., Any], *args: Any, **named: Any) -> security.Pro
 
 
 HALF = "it is empty while the other of the two is not; fill in both, or neither."
-BAD_HEADER = "Username: write _header:<HEADER-NAME>, such as _header:Authorization, without spaces."
+MALFORMED = "what follows _header is missing or has another form"
+BAD_HEADER = f"Username: {MALFORMED}; write _header:<HEADER-NAME>, such as _header:Authorization."
 BAD_TOKEN = "Password: no header can carry it: remove its control characters."
 
 
@@ -177,7 +178,7 @@ class TestAuthentication:
             (
                 "_headers:X-Token",
                 "x",
-                BAD_HEADER.replace("write", "there is no scheme _headers; write"),
+                BAD_HEADER.replace(MALFORMED, "there is no scheme _headers"),
             ),
             ("_header:X Token", "x", BAD_HEADER),
             ("_header:X-Tökén", "x", BAD_HEADER),
@@ -420,8 +421,8 @@ class TestSchemeSpelling:
             ("_query", "write _query:<FIELD-NAME>, such as _query:token"),
             ("_query:a b", "write _query:<FIELD-NAME>"),
             ("_query:a=b", "write _query:<FIELD-NAME>"),
-            ("_slack:X-Slack-Signature", "write _slack, with nothing after it"),
-            ("_standard-webhook", "write _standard-webhooks, with nothing after it"),
+            ("_slack:X-Slack-Signature", "_slack takes no header name; write _slack."),
+            ("_standard-webhook", "write _standard-webhooks."),
             (
                 "_github:X-Hub-Signature-256",
                 "there is no scheme _github; write one of _header:<HEADER-NAME>, _query:<FIELD",

@@ -103,11 +103,14 @@ class TestLines:
     @pytest.mark.parametrize(
         "line, words",
         [
-            ("_slak s3cretvalue", "there is no scheme _slak; write _slack, with nothing after it."),
+            ("_slak s3cretvalue", "there is no scheme _slak; write _slack <secret>."),
             ("_github s3cretvalue", "there is no scheme _github; write one of _header:"),
-            ("_hmac s3cretvalue", "write _hmac:<HEADER-NAME>, such as"),
+            ("_hmac s3cretvalue", "write _hmac:<HEADER-NAME> <secret>, such as"),
             ("_hmac:X-Slack-Signature s3cretvalue", "signs more than the body; write _slack."),
-            ("header:X-Token s3cretvalue", "write _header:<HEADER-NAME>, such as"),
+            (
+                "header:X-Token s3cretvalue",
+                "a scheme begins with _; write _header:<HEADER-NAME> <secret>",
+            ),
             ("alice", "the secret is missing; write [/path] <scheme or user> <secret>."),
             ("/path", "write [/path] <scheme or user> <secret>."),
             ("/path alice", "the secret is missing;"),

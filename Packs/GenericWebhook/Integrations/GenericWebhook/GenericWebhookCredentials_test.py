@@ -116,7 +116,8 @@ class TestSettings:
         with pytest.raises(ValueError) as error:
             webhook.test_module(settings(more_credentials="alice pass\nbob pass\n_slak s3cret"))
         first, *_, last = str(error.value).splitlines()
-        assert first.startswith("More credentials: Line 3: there is no scheme _slak; write _slack")
+        wanted = "More credentials: Line 3: there is no scheme _slak; write _slack <secret>."
+        assert first == wanted
         assert last == "More credentials: 2 understood."
 
 

@@ -39,7 +39,7 @@ function parsed(text) {
   }
 }
 
-const NAMES = ["request", "more", "health", "log", "metrics", "faults"];
+const NAMES = ["request", "more", "incident", "context", "health", "log", "metrics", "faults"];
 
 /** Server-sent events as events of this object; "open" for every new connection, "lost" when one is gone. */
 export class Events extends EventTarget {

@@ -2,14 +2,15 @@
 
 import { get, post } from "./api.js";
 import { chart } from "./chart.js";
-import { busy, button, clock, count, debounced, fill, h, messagePlace, panel, showMessage } from "./dom.js";
+import { statusTag } from "./incident.js";
+import { busy, button, clock, count, fill, h, messagePlace, panel, showMessage } from "./dom.js";
 
 const SECONDS = 120;
 const MAX_LOGS = 200;
 const BURST = 60;
 const AT_ONCE = 4; // a browser opens six connections to a host, and the events take one
 const STOP_SECONDS = 5;
-const CONTEXT_MILLISECONDS = 4000; // from an alert to the integration context, where the page finds it
+const UNPROVEN = 401;
 
 /** Fill the section. */
 export function healthView(section, app) {
@@ -17,6 +18,7 @@ export function healthView(section, app) {
   const history = h("ol", { class: "history" });
   const alerts = h("div", {});
   const ignored = h("div", {});
+  const refusals = h("div", { class: "refusals scroll", tabindex: "0", role: "region", "aria-label": "The last refusals, newest first" });
   const charts = chartRow();
   const logs = logList();
   const faults = faultForm(app);
@@ -29,6 +31,7 @@ export function healthView(section, app) {
     faults.show(found.faults);
     showAlerts(found.alerts ?? []);
     showIgnored(found.ignored ?? []);
+    fill(refusals, refusalList(found.refusals ?? []));
     fill(
       history,
       found.history
@@ -59,14 +62,14 @@ export function healthView(section, app) {
         ? h(
             "ul",
             { class: "history" },
-            open.map(({ identity, start, incident }) =>
+            open.map(({ identity, start, incident, name }) =>
               h(
                 "li",
                 {},
                 h("a", { href: `#/requests/incident-${incident}` }, `#${incident}`),
                 " ",
-                h("span", { class: "text" }, identity),
-                h("span", { class: "muted" }, " since ", h("span", { class: "text" }, start)),
+                h("span", { class: "text" }, name || identity),
+                h("span", { class: "muted" }, " since ", h("span", { class: "text" }, start), name ? `, ${identity}` : null),
               ),
             ),
           )
@@ -98,7 +101,8 @@ export function healthView(section, app) {
   const fail = (error) => fill(state, h("p", { class: "message", "data-kind": "bad" }, error.message));
   const readAgain = () => read().catch(fail);
   app.events.listen("health", readAgain);
-  app.events.listen("request", debounced(readAgain, CONTEXT_MILLISECONDS));
+  app.events.listen("context", readAgain); // where alerts, ignored events and refusals stand
+  app.addEventListener("reset", readAgain);
   app.events.listen("metrics", charts.add);
   app.events.listen("log", logs.add);
   app.events.listen("faults", faults.show);
@@ -119,9 +123,35 @@ export function healthView(section, app) {
         panel("Faults", { id: "health-faults" }, faults.element),
       ),
       charts.element,
+      panel("Refused requests", { id: "health-refusals" }, refusals),
       panel("Open alerts", { id: "health-alerts" }, alerts),
       panel("Ignored events", { id: "health-ignored" }, ignored),
       panel("Log", { id: "health-log", tools: logs.tools }, logs.element),
+    ),
+  );
+}
+
+/** Return the last refusals, as generic-webhook-status lists them: what came, and what was expected. */
+function refusalList(refusals) {
+  if (!refusals.length) return h("p", { class: "hint" }, "No request was refused. A refusal appears here up to 10 seconds later.");
+  return h(
+    "ul",
+    {},
+    refusals.map(({ Time: time, Status: status, Address: address, Request: request, Sentence: sentence, Came: came, Expected: expected }) =>
+      h(
+        "li",
+        {},
+        h("p", { class: "facts" }, statusTag(status), h("code", { class: "text" }, request), h("span", {}, "from ", address), clock(time)),
+        h("p", { class: "text" }, sentence),
+        status === UNPROVEN
+          ? h(
+              "p",
+              { class: "muted" },
+              expected ? ["Expected ", h("code", {}, expected), "; "] : null,
+              came ? [expected ? "came " : "Came ", h("code", {}, came)] : "nothing came that could be credentials",
+            )
+          : null,
+      ),
     ),
   );
 }

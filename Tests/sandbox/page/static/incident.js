@@ -5,9 +5,10 @@ import { tree } from "./tree.js";
 
 const SEVERITIES = { 0: "Unknown", 0.5: "Informational", 1: "Low", 2: "Medium", 3: "High", 4: "Critical" };
 const FIRST = ["name", "type", "severity", "occurred", "details"];
-const LABELS = { name: "Name", type: "Type", severity: "Severity", occurred: "Occurred", details: "Details", created: "Created" };
+const LABELS = { name: "Name", type: "Type", severity: "Severity", occurred: "Occurred", details: "Details", created: "Created", closeReason: "Close reason", closeNotes: "Close notes" };
 const APART = new Set([...FIRST, "id", "rawJSON", "entries", "status"]);
 const CLOSED = 2;
+const INSTANCE = /^\/instance\/execute\/[^/?]*\/?/; // what the paths of all requests begin with
 
 /** Return a status as a word in its colour: the number, or that there was no answer. */
 export function statusTag(status, reason = "") {
@@ -19,6 +20,13 @@ export function statusTag(status, reason = "") {
 export function severityTag(severity) {
   const name = SEVERITIES[severity] ?? String(severity ?? "Unknown");
   return h("span", { class: "severity", "data-severity": SEVERITIES[severity] ? String(severity) : "0" }, name);
+}
+
+/** Return tags for an alert that has ended and an incident that is closed. */
+function stateTags({ ended, status }) {
+  return [ended ? "ended" : "", status === CLOSED ? "closed" : ""]
+    .filter(Boolean)
+    .map((text) => h("span", { class: "tag state" }, text));
 }
 
 /** Return an incident with its fields, where each comes from, and its raw JSON. */
@@ -45,7 +53,7 @@ export function incidentCard(incident, { level = 4, open = true } = {}) {
         incident.isTo
           ? h("a", { class: "tag strong", href: `#/requests/incident-${incident.id}` }, `${incident.isTo} #${incident.id}`)
           : null,
-        incident.fields?.status === CLOSED ? h("span", { class: "tag strong" }, "closed") : null,
+        stateTags({ ended: incident.ended, status: incident.fields?.status }),
       ),
     ),
     recognition(incident),
@@ -253,7 +261,7 @@ export function incidentRow(row) {
       h("span", { class: "path text" }, row.type ?? ""),
       h("span", { class: "when" }, clock(row.created)),
     ),
-    h("span", { class: "row-bottom" }, h("span", { class: "became text" }, row.name || "without a name")),
+    h("span", { class: "row-bottom" }, h("span", { class: "became text" }, row.name || "without a name"), stateTags(row)),
   );
 }
 
@@ -308,7 +316,7 @@ export function requestRow(row) {
       { class: "row-top" },
       statusTag(row.status),
       h("span", { class: "method" }, row.method),
-      h("span", { class: "path text" }, row.path),
+      h("span", { class: "path text", title: row.path }, row.path.replace(INSTANCE, "/")),
       h("span", { class: "when" }, clock(row.time)),
     ),
     h(

@@ -48,6 +48,7 @@ const shown = new Map();
 
 /** Show the view that the hash names; the rest of the hash is the view's own. */
 function route() {
+  for (const dialog of document.querySelectorAll("dialog")) dialog.close(); // it belongs to the view before
   const [name, ...rest] = location.hash.replace(/^#\/?/, "").split("/").map(decode);
   const known = Object.hasOwn(VIEWS, name) ? name : "try";
   if (!shown.has(known)) shown.set(known, build(known));

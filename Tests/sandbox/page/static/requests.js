@@ -1,44 +1,26 @@
 /* Requests: the list of them or of the incidents, live, next to the one that is open. */
 
 import { get, post } from "./api.js";
-import {
-  answerLine,
-  answerParts,
-  headerTable,
-  hexadecimal,
-  incidentCard,
-  incidentRow,
-  pretty,
-  requestRow,
-  statusTag,
-  textBlock,
-  withoutIncident,
-} from "./incident.js";
-import {
-  announce,
-  busy,
-  button,
-  clock,
-  confirmed,
-  copyButton,
-  count,
-  debounced,
-  duration,
-  fill,
-  h,
-  messagePlace,
-  panel,
-  size,
-  showMessage,
-  throttled,
-} from "./dom.js";
+import { incidentRow, requestRow } from "./incident.js";
+import { announce, busy, button, confirmed, count, debounced, fill, h, messagePlace, showMessage, throttled } from "./dom.js";
+import { addressOf, back, incidentDetail, isIncident, numbersOf, requestDetail, whatBecame } from "./opened.js";
 
 const PAGE = 50;
 const MAX_ROWS = 500; // Load older shows the rest again
 const LIVE_MS = 500; // between two readings of a filtered list while requests arrive
 const LISTS = {
-  requests: { path: "/api/requests", row: requestRow, noun: "request" },
-  incidents: { path: "/api/incidents", row: incidentRow, noun: "incident" },
+  requests: {
+    path: "/api/requests",
+    row: requestRow,
+    noun: "request",
+    hint: "Open a request to see what arrived and what became of it.",
+  },
+  incidents: {
+    path: "/api/incidents",
+    row: incidentRow,
+    noun: "incident",
+    hint: "Open an incident to see its fields and where each came from.",
+  },
 };
 const FILTERS = [
   ["all", "All"],
@@ -51,24 +33,53 @@ const FILTERS = [
 /** Fill the section; returns a function that shows a request by its ID, or an incident by `incident-` and its ID. */
 export function requestsView(section, app) {
   const detail = h("div", { class: "detail", id: "detail" });
-  const list = requestList(app);
+  const list = requestList(app, () => open || showHint());
   const master = h("div", { class: "master" }, list.element, detail);
   section.append(master);
   let open = null;
+  let shown = []; // IDs of the incidents next to the list
 
+  function showHint() {
+    fill(detail, h("p", { class: "hint padded" }, LISTS[list.kind()].hint));
+  }
+
+  async function show(id) {
+    try {
+      const found = await get(addressOf(id));
+      if (open !== id) return;
+      shown = numbersOf(found);
+      fill(detail, isIncident(id) ? incidentDetail(found) : requestDetail(found));
+    } catch (error) {
+      if (open === id) fill(detail, back(id), h("p", { class: "message", role: "alert", "data-kind": "bad" }, error.message));
+    }
+  }
+
+  /** Show what has become of the incidents; what the sender posted stays as it is. */
+  async function showChanges(id) {
+    const found = await get(addressOf(id));
+    if (open !== id) return;
+    if (isIncident(id)) fill(detail, incidentDetail(found));
+    else detail.querySelector("#what-became").closest("section").replaceWith(whatBecame(found));
+  }
+
+  app.events.listen("incident", (changed) => {
+    if (open && shown.includes(changed.id)) showChanges(open).catch((error) => announce(error.message));
+  });
   return (id) => {
     master.dataset.open = String(Boolean(id));
     list.mark(id);
     if (id === open) return;
     open = id;
-    if (id) showDetail(detail, id, () => open === id);
-    else fill(detail, h("p", { class: "hint padded" }, "Open a request to see what arrived and what became of it."));
+    shown = [];
+    if (id) show(id);
+    else showHint();
   };
 }
 
 // ---- the list
 
-function requestList(app) {
+/** Return the list; `changed` is called when it lists something else. */
+function requestList(app, changed) {
   const search = h("input", {
     type: "search",
     id: "search",
@@ -141,7 +152,6 @@ function requestList(app) {
   /** Put the requests that arrived since the last frame on top. */
   function addWaiting() {
     const added = waiting.reverse().map(item);
-    for (const one of added) one.classList.add("new");
     number += added.length;
     waiting = [];
     rows.prepend(...added);
@@ -158,6 +168,7 @@ function requestList(app) {
     waiting.push(row);
     if (waiting.length === 1) setTimeout(() => waiting.length && addWaiting(), 50);
   });
+  app.events.listen("incident", () => kind === "incidents" && reloadLive());
   app.events.listen("more", reloadLive); // there were too many to report them one by one
   app.events.whenOpen(() => reload().catch(fail));
   app.addEventListener("reset", reloadSoon);
@@ -173,6 +184,7 @@ function requestList(app) {
   function show(other) {
     kind = other;
     status.hidden = kind !== "requests";
+    changed();
     reload().catch(fail);
   }
 
@@ -208,7 +220,7 @@ function requestList(app) {
     rows,
     older,
   );
-  return { element, mark };
+  return { element, mark, kind: () => kind };
 }
 
 /** Move the focus between rows with the arrow keys, Home and End. */
@@ -224,144 +236,4 @@ function moveFocus(event, rows) {
   if (!goal) return;
   event.preventDefault();
   goal.firstElementChild.focus();
-}
-
-// ---- the open request
-
-async function showDetail(place, id, wanted) {
-  const incident = id.startsWith("incident-") ? id.slice("incident-".length) : "";
-  try {
-    const found = await get(
-      incident ? `/api/incidents/${encodeURIComponent(incident)}` : `/api/requests/${encodeURIComponent(id)}`,
-    );
-    if (wanted()) fill(place, incident ? incidentDetail(found) : requestDetail(found));
-  } catch (error) {
-    if (wanted()) fill(place, back(), h("p", { class: "message", role: "alert", "data-kind": "bad" }, error.message));
-  }
-}
-
-function back() {
-  return h("a", { class: "back", href: "#/requests" }, "All requests");
-}
-
-function incidentDetail(found) {
-  return [
-    back(),
-    h(
-      "header",
-      { class: "detail-head" },
-      h("h3", { id: "detail-title", tabindex: "-1" }, `Incident ${found.id}`),
-      h("p", { class: "facts" }, h("span", {}, "created ", clock(found.created)), madeBy(found.requestId)),
-    ),
-    h("div", { class: "panel" }, incidentCard(found)),
-  ];
-}
-
-function madeBy(id) {
-  return h("span", {}, id === null ? "its request is not kept" : h("a", { href: `#/requests/${id}` }, `Open request ${id}`));
-}
-
-function requestDetail(found) {
-  const message = messagePlace();
-  const again = button(
-    "Send again",
-    () =>
-      busy(again, message, async () => {
-        const answer = await post(`/api/requests/${found.id}/send`);
-        showMessage(
-          message,
-          `Answered ${answer.status || "nothing"} in ${duration(answer.milliseconds)}. `,
-          answer.status && answer.status < 400 ? "ok" : "bad",
-        );
-        if (answer.requestId !== null)
-          message.append(h("a", { href: `#/requests/${answer.requestId}` }, `Open request ${answer.requestId}`));
-      }),
-    { class: "primary" },
-  );
-  const facts = [
-    clock(found.time),
-    found.sender ? `from ${found.sender}` : "",
-    duration(found.milliseconds),
-    size(found.bodyBytes),
-    found.readAs ? `read as ${found.readAs}` : "",
-  ].filter(Boolean);
-  return [
-    back(),
-    h(
-      "header",
-      { class: "detail-head" },
-      h("h3", { id: "detail-title", tabindex: "-1" }, `Request ${found.id}`),
-      h("p", { class: "request-line text" }, h("span", { class: "method" }, found.method), " ", h("code", {}, found.path)),
-      h(
-        "p",
-        { class: "facts" },
-        statusTag(found.status),
-        facts.map((fact) => h("span", {}, fact)),
-      ),
-      h("div", { class: "actions" }, again, message),
-    ),
-    h("div", { class: "side-by-side" }, asReceived(found), whatBecame(found)),
-  ];
-}
-
-function asReceived(found) {
-  return panel(
-    "As received",
-    { level: 4, id: "as-received" },
-    h(
-      "details",
-      { class: "fold", open: true },
-      h("summary", {}, count(found.headers.length, "header")),
-      headerTable(found.headers, "Headers of the request"),
-    ),
-    body(found),
-  );
-}
-
-/** Return the body with a switch between pretty and raw; bytes are shown in hexadecimal. */
-function body({ body: { text, base64 }, bodyBytes, bodyCut }) {
-  if (!bodyBytes) return h("p", { class: "hint" }, "No body.");
-  const isText = text !== undefined && text !== null;
-  const block = textBlock("", "Body of the request");
-  const note = bodyCut ? h("p", { class: "hint" }, `Cut here; the sender posted ${size(bodyBytes)}.`) : null;
-  const show = (raw) => (block.textContent = isText ? (raw ? text : pretty(text)) : raw ? base64 : hexadecimal(base64));
-  const option = (label, raw) =>
-    h(
-      "label",
-      {},
-      h("input", { type: "radio", name: "body-form", checked: !raw, on: { change: () => show(raw) } }),
-      h("span", {}, label),
-    );
-  show(false);
-  return h(
-    "div",
-    { class: "body" },
-    h(
-      "div",
-      { class: "body-head" },
-      h("span", { class: "label" }, "Body"),
-      h(
-        "fieldset",
-        { class: "switch" },
-        h("legend", { class: "hidden-text" }, "Show the body"),
-        option(isText ? "Pretty" : "Hex", false),
-        option(isText ? "Raw" : "Base64", true),
-      ),
-      copyButton(() => (isText ? text : base64), "Copy the body"),
-    ),
-    block,
-    note,
-  );
-}
-
-function whatBecame(found) {
-  return panel(
-    "What became of it",
-    { level: 4, id: "what-became" },
-    answerLine({ ...found.answer, milliseconds: found.milliseconds }, found.error),
-    withoutIncident(found),
-    found.incidents.slice(0, 50).map((incident, index) => incidentCard(incident, { level: 5, open: index < 3 })),
-    found.incidentCount > 50 ? h("p", { class: "hint" }, `And ${count(found.incidentCount - 50, "more incident")}.`) : null,
-    answerParts(found.answer ?? {}, !found.incidents.length),
-  );
 }

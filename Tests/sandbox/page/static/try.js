@@ -3,15 +3,18 @@
 import { get, isChanged, post } from "./api.js";
 import { answerLine, answerParts, incidentCard, requestRow, withoutIncident } from "./incident.js";
 import { sendersPanel } from "./senders.js";
+import { showAnswer } from "./sending.js";
 import { announce, busy, button, copyButton, count, debounced, fill, h, messagePlace, panel, showMessage } from "./dom.js";
 
 const NEWEST = 5;
+const MAX_CARDS = 10;
+const ENDS = ["ends", "repeats the end of"]; // what an event is to the incident whose alert it ends
 const FIRST = "documentation"; // the example that stands before the categories
 const SETUP = ["longRunning", "longRunningPort"]; // what every instance has
 
 /** Fill the section; returns a function that shows an example by its ID. */
 export function tryView(section, app) {
-  const outcome = h("div", { class: "stack" });
+  const outcome = outcomeOf(app);
   const message = messagePlace();
   const form = requestForm(app, forget);
   const send = button("Send", () => busy(send, message, sendNow), { class: "primary", "aria-keyshortcuts": "Control+Enter" });
@@ -22,23 +25,15 @@ export function tryView(section, app) {
 
   /** Forget the answer to another example. */
   function forget() {
-    fill(outcome, h("p", { class: "hint" }, "Press Send: the answer and the incident appear here."));
+    outcome.forget();
     showMessage(message, "");
   }
 
   async function sendNow() {
     showMessage(message, "Sending");
     const answer = await post("/api/send", form.request());
-    showMessage(
-      message,
-      answer.status ? `Answered ${answer.status}.` : "No answer arrived.",
-      answer.status < 400 && answer.status ? "ok" : "bad",
-    );
-    fill(outcome, answerLine(answer), answerParts(answer, true));
-    if (answer.requestId === null) return;
-    const found = await get(`/api/requests/${answer.requestId}`);
-    fill(outcome, answerLine(answer, found.error), became(found), answerParts(answer, true));
-    announce(`Answered ${answer.status}, ${count(found.incidents.filter(({ isTo }) => !isTo).length, "incident")} created.`);
+    showAnswer(message, answer);
+    await outcome.show(answer);
   }
 
   section.append(
@@ -49,12 +44,12 @@ export function tryView(section, app) {
         "div",
         { class: "stack" },
         panel("Request", { id: "try-request" }, form.element),
-        panel("The same with curl", { id: "try-curl", tools: [form.copyCurl] }, form.curl),
+        panel("The same with curl", { id: "try-curl", className: "later", tools: [form.copyCurl] }, form.curl),
       ),
       h(
         "div",
         { class: "stack" },
-        panel("What became of it", { id: "try-outcome" }, outcome),
+        panel("What became of it", { id: "try-outcome" }, outcome.element),
         panel("Newest requests", { id: "try-newest", tools: [h("a", { href: "#/requests" }, "All requests")] }, newest(app)),
       ),
     ),
@@ -63,34 +58,68 @@ export function tryView(section, app) {
   return (example) => form.open(example);
 }
 
-/** Return the incidents of a request and a link to it. */
-function became(found) {
-  const created = found.incidents.filter(({ isTo }) => !isTo).length;
-  return [
-    h(
-      "p",
-      { class: "became-line" },
-      created ? `${count(created, "incident")} created. ` : null,
-      h("a", { href: `#/requests/${found.id}` }, `Open request ${found.id}`),
-    ),
-    withoutIncident(found),
-    found.incidents.some(({ raw }) => (raw?.request_webhook ?? raw?.webhook)?.status === "open") ? endAgain(found) : null,
-    found.incidents.slice(0, 10).map((incident) => incidentCard(incident)),
-  ];
+// ---- what became of it
+
+/** Return a place for an answer and its incidents; it follows what becomes of them. */
+function outcomeOf(app) {
+  const element = h("div", { class: "stack" });
+  const message = messagePlace();
+  const end = button("Send it again as resolved", () => busy(end, message, endNow));
+  const actions = h("div", { class: "actions" }, end, message);
+  let answer = null;
+  let found = null; // the request, as the page keeps it
+
+  function forget() {
+    answer = found = null;
+    fill(element, h("p", { class: "hint" }, "Press Send: the answer and the incident appear here."));
+  }
+
+  async function show(given) {
+    answer = given;
+    found = null;
+    showMessage(message, "");
+    fill(element, answerLine(answer), answerParts(answer, true));
+    if (answer.requestId === null) return;
+    await read();
+    announce(`Answered ${answer.status}, ${count(created(found), "incident")} created.`);
+  }
+
+  async function read() {
+    const now = await get(`/api/requests/${answer.requestId}`);
+    if (now.id !== answer?.requestId) return; // another one was sent meanwhile
+    found = now;
+    end.hidden = !found.incidents.some(isOpenAlert);
+    fill(
+      element,
+      answerLine(answer, found.error),
+      created(found) ? h("p", { class: "became-line" }, `${count(created(found), "incident")} created.`) : null,
+      withoutIncident(found),
+      end.hidden && !message.textContent ? null : actions,
+      found.incidents.slice(0, MAX_CARDS).map((incident) => incidentCard(incident)),
+      answerParts(answer, true),
+    );
+  }
+
+  /** Send the request as its sender reports the end of its alerts. */
+  async function endNow() {
+    showAnswer(message, await post(`/api/requests/${found.id}/end`));
+    await read();
+  }
+
+  app.events.listen("incident", ({ id }) => {
+    if (found?.incidents.some((incident) => incident.id === id)) read().catch((error) => announce(error.message));
+  });
+  return { element, show, forget };
 }
 
-/** Return a button that sends a request again as its sender reports the end of its alerts. */
-function endAgain(found) {
-  const message = messagePlace();
-  const end = button("Send it again as resolved", () =>
-    busy(end, message, async () => {
-      const answer = await post(`/api/requests/${found.id}/end`);
-      showMessage(message, `Answered ${answer.status || "nothing"}. `, answer.status && answer.status < 400 ? "ok" : "bad");
-      if (answer.requestId !== null)
-        message.append(h("a", { href: `#/requests/${answer.requestId}` }, `Open request ${answer.requestId}`));
-    }),
-  );
-  return h("div", { class: "actions" }, end, message);
+function created({ incidents }) {
+  return incidents.filter(({ isTo }) => !isTo).length;
+}
+
+/** Return whether an incident is that of an alert that has not ended, and the request did not end it. */
+function isOpenAlert({ raw, ended, isTo }) {
+  const facts = raw?.request_webhook ?? raw?.webhook;
+  return facts?.status === "open" && !ended && !ENDS.includes(isTo);
 }
 
 // ---- the form
@@ -111,7 +140,7 @@ function requestForm(app, changed) {
   const body = h("textarea", { id: "try-body", rows: "8", spellcheck: "false" });
   const sign = h("input", { type: "checkbox", id: "try-sign", checked: true, "aria-describedby": "try-sign-help" });
   const suggestion = h("div", { class: "suggestion", hidden: true });
-  const secret = h("p", { class: "help", hidden: true }, "Set WEBHOOK_SECRET to the password or secret first.");
+  const secret = h("p", { class: "help", hidden: true });
   const curl = h("pre", { class: "block wrapped", tabindex: "0", role: "region", "aria-label": "curl line" });
   let examples = [];
   let categories = {}; // by the example's ID
@@ -133,8 +162,8 @@ function requestForm(app, changed) {
       h(
         "p",
         { class: "help", id: "try-sign-help" },
-        "What the instance requires: Basic authentication, a token, or a signature of this body. Of several credentials, the one that fits. ",
-        "The sandbox adds it; the secret never reaches this page.",
+        "Basic authentication, a token, or a signature of this body: of several credentials, those of this sender. ",
+        "The answer says which ones were used; their secret never reaches this page.",
       ),
     ),
   );
@@ -161,6 +190,7 @@ function requestForm(app, changed) {
       (found) => {
         categories = found;
         fillExamples();
+        suggest();
       },
       (error) => announce(error.message),
     );
@@ -238,6 +268,9 @@ function requestForm(app, changed) {
         {},
         wanted.map(([name, value]) => [h("dt", {}, app.parameter(name).display), h("dd", {}, h("code", {}, String(value)))]),
       ),
+      missing.length && categories[chosen.id] && app.parameter("recognize")?.value !== "off"
+        ? h("p", {}, "The instance also reads this request without them: Recognize senders is on.")
+        : null,
       resets.length ? h("p", {}, "Set to their defaults: ", named(resets), ".") : null,
       missing.length && stays.length ? h("p", {}, "Left in place: ", named(stays), ".") : null,
       chosen?.signature
@@ -260,12 +293,14 @@ function requestForm(app, changed) {
   }
 
   async function writeCurl() {
+    let sentWith = "";
     try {
-      curl.textContent = (await post("/api/curl", request())).curl;
+      ({ curl: curl.textContent, sentWith } = await post("/api/curl", request()));
     } catch (error) {
       curl.textContent = error.message;
     }
     secret.hidden = !curl.textContent.includes("WEBHOOK_SECRET");
+    secret.textContent = `First set WEBHOOK_SECRET to the password or secret of ${sentWith}.`;
   }
 
   const copyCurl = copyButton(() => curl.textContent, "Copy the curl line");
@@ -282,7 +317,7 @@ function named(parameters) {
 
 /** Return the sender's name, with the example's title if a sender has several. */
 function label({ sender, title }, all) {
-  return all.filter((other) => other.sender === sender).length > 1 ? `${sender}: ${title}` : sender;
+  return title && all.filter((other) => other.sender === sender).length > 1 ? `${sender}: ${title}` : sender;
 }
 
 function field(label, control, help = "") {
@@ -323,7 +358,7 @@ function newest(app) {
     show();
   };
   app.events.listen("request", (row) => {
-    list.prepend(h("li", { class: "new" }, requestRow(row)));
+    list.prepend(h("li", {}, requestRow(row)));
     while (list.children.length > NEWEST) list.lastElementChild.remove();
     show();
   });
