@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 import trustme
 
-from Tests.end_to_end.sender import PACK, Answer
+from Tests.end_to_end.sender import PACK, PYTHON, Answer
+from Tests.end_to_end.watcher import Moment, caused
 from Tests.sandbox import Sandbox
 
 KIB = 1024
@@ -44,7 +45,7 @@ def sandboxed(**arguments: Any) -> Iterator[Sandbox]:
     """
     if "script" not in arguments:
         arguments["pack"] = PACK
-    with Sandbox(**arguments) as sandbox:
+    with Sandbox(**{"python": PYTHON, **arguments}) as sandbox:
         yield sandbox
     assert not sandbox.protocol_errors
     assert not sandbox.stderr
@@ -193,9 +194,18 @@ def in_parallel(functions: list[Callable[[], Any]], seconds: float = 60.0) -> li
     return results
 
 
+def seconds_of(sandbox: Sandbox) -> Callable[[], float]:
+    """Return a function that returns how many seconds from now the container is the cause of.
+
+    Where it may take a certain time at most, what other processes take does not count.
+    """
+    before = Moment(sandbox.pid)
+    return lambda: caused(before, Moment(sandbox.pid))
+
+
 @contextlib.contextmanager
 def watching(sandbox: Sandbox, every: float = 0.02) -> Iterator[list[float]]:
-    """Request the health repeatedly and yield the seconds of each answer.
+    """Request the health repeatedly and yield the seconds that the container took for each answer.
 
     A stall of the whole process shows here.
     """
@@ -206,9 +216,9 @@ def watching(sandbox: Sandbox, every: float = 0.02) -> Iterator[list[float]]:
     def watch() -> None:
         try:
             while not seconds or not over.wait(every):
-                started = time.monotonic()
+                passed = seconds_of(sandbox)
                 assert ask(sandbox).status == 200
-                seconds.append(time.monotonic() - started)
+                seconds.append(passed())
         except BaseException as error:
             failures.append(error)
 

@@ -34,6 +34,7 @@ from Tests.end_to_end.hostile import (
     post,
     read_answer,
     sandboxed,
+    seconds_of,
     shell_limited,
     watching,
 )
@@ -182,9 +183,9 @@ def test_past_the_queues_bounds_it_is_503_at_once() -> None:
         for number, connection in enumerate(waiting):
             connection.sendall(post(numbered(number)))
         time.sleep(0.3)
-        started = time.monotonic()
+        passed = seconds_of(sandbox)
         answer = ask(sandbox, post(numbered(99)))
-        assert time.monotonic() - started < 0.5
+        assert passed() < 0.5
         assert answer.status == 503
         assert int(answer.headers["retry-after"]) >= 1
         assert "queue is full" in answer.error
@@ -221,9 +222,10 @@ def test_what_xsoar_did_not_get_in_time_is_withdrawn_and_what_it_has_is_awaited(
         with connect(sandbox, timeout=30) as in_flight:
             in_flight.sendall(post(numbered(1)))
             await_that(lambda: sandbox.calls["createIncidents"])
-            started = time.monotonic()
+            started, passed = time.monotonic(), seconds_of(sandbox)
             late = in_parallel([partial(ask, sandbox, post(numbered(number))) for number in (2, 3)])
-            assert 0.5 < time.monotonic() - started < 3.5
+            assert passed() < 3.5
+            assert time.monotonic() - started > 0.5
             assert [answer.status for answer in late] == [503, 503]
             assert all(int(answer.headers["retry-after"]) for answer in late)
             time.sleep(0.5)
@@ -265,14 +267,14 @@ def test_a_hanging_xsoar_does_not_fill_the_memory() -> None:
             first.sendall(post(numbered(1)))
             large = post(json.dumps({"text": "x" * (10 * MIB)}).encode())
             after = []
-            for _ in range(4):
+            for _ in range(5):
                 assert set(
                     in_parallel([lambda: ask(sandbox, large, 30).status for _ in range(6)])
                 ) == {503}
                 after.append(memory_mib(sandbox))
-            # A queue that kept what was withdrawn would grow by 40 MiB each time. In the first
-            # round the process takes as much as the bodies need that arrive together.
-            assert after[-1] - after[1] < 55, after
+            # A queue that kept what was withdrawn would grow by 40 MiB each time. How much a round
+            # leaves behind depends on how many bodies arrive together, so several are compared.
+            assert min(after[3:]) - max(after[:2]) < 55, after
             sandbox.faults.hang.clear()
             answer = read_answer(first)
             assert answer and answer.status == 200
@@ -398,9 +400,10 @@ def test_a_good_incident_behind_an_array_of_bad_ones_is_created(webhook: Sandbox
 def test_a_lone_refused_incident_is_503_after_a_few_seconds() -> None:
     with sandboxed(constants={"LONE_RETRY_SECONDS": 1.5}) as sandbox:
         sandbox.faults.outage = True
-        started = time.monotonic()
+        started, passed = time.monotonic(), seconds_of(sandbox)
         answer = ask(sandbox, post(numbered(1)))
-        assert 1.3 < time.monotonic() - started < 3
+        assert passed() < 3
+        assert time.monotonic() - started > 1.3
         assert answer.status == 503
         assert int(answer.headers["retry-after"])
         time.sleep(1.2)
@@ -424,10 +427,10 @@ def test_an_outage_under_load_loses_nothing_and_shows_in_the_health(
     assert await_that(lambda: "XSOAR" in webhook.health, 2)
     attempts = webhook.calls["createIncidents"] - calls
     webhook.faults.outage = False
-    ended = time.monotonic()
+    passed = seconds_of(webhook)
     last = max(account.answers)
-    await_that(lambda: max(account.answers) > last + 24, 5)
-    assert time.monotonic() - ended < 3.5  # the pauses grow, but not beyond 2 s
+    await_that(lambda: max(account.answers) > last + 24, 20)
+    assert passed() < 3.5  # the pauses grow, but not beyond 2 s
     time.sleep(0.3)
     account.finish()
     # The outage ended within their deadline.
@@ -439,7 +442,7 @@ def test_an_outage_under_load_loses_nothing_and_shows_in_the_health(
 
 def test_arrivals_do_not_wait_for_the_retries_of_others() -> None:
     with sandboxed(
-        constants={"RETRY_PAUSE_SECONDS": 3.0, "MAX_RETRY_PAUSE_SECONDS": 3.0}
+        constants={"RETRY_PAUSE_SECONDS": 10.0, "MAX_RETRY_PAUSE_SECONDS": 10.0}
     ) as sandbox:
         sandbox.faults.reject = is_number(1)
         with connect(sandbox, timeout=30) as bad:
@@ -450,7 +453,7 @@ def test_arrivals_do_not_wait_for_the_retries_of_others() -> None:
             assert ask(sandbox, post(numbered(2))).status == 200
             answer = read_answer(bad)
             # The first success of anybody proves the refused one bad.
-            assert time.monotonic() - started < 2.5
+            assert time.monotonic() - started < 8
             assert answer and answer.status == 502
 
 
@@ -819,9 +822,9 @@ def test_a_damaged_context_harms_no_request_and_is_replaced() -> None:
 def test_a_version_clash_is_retried_behind_the_requests() -> None:
     with sandboxed(constants={"FLUSH_SECONDS": 0.2}, params={"store_samples": True}) as sandbox:
         sandbox.faults.stale = 3
-        started = time.monotonic()
+        passed = seconds_of(sandbox)
         assert ask(sandbox, post(b'{"name": "kept"}')).status == 200
-        assert time.monotonic() - started < 0.2
+        assert passed() < 0.2
         await_that(lambda: "kept" in sandbox.context().get("sample_events", ""), 30)
         await_that(lambda: not sandbox.health)
 

@@ -140,6 +140,7 @@ def watched(sandbox: Sandbox) -> Iterator[list[float]]:
         sys.executable,
         str(Path(__file__).with_name("watcher.py")),
         sandbox.container_url.rpartition(":")[2],
+        str(sandbox.pid),
     ]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

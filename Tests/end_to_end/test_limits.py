@@ -36,6 +36,7 @@ from Tests.end_to_end.hostile import (
     post,
     read_answer,
     sandboxed,
+    seconds_of,
     shell_limited,
     watching,
 )
@@ -219,13 +220,13 @@ def test_large_bodies_are_bounded_all_together_and_small_ones_always_pass() -> N
 
 def test_a_gzip_of_many_empty_members_costs_no_time(webhook: Sandbox) -> None:
     member = gzip.compress(b"")
-    started = time.monotonic()
+    passed = seconds_of(webhook)
     assert (
         ask(webhook, post(member * (2 * MIB // len(member)), b"Content-Encoding: gzip")).status
         == 400
     )
     # With a copy of the rest for each member it would be 3 s, and 7 minutes at 25 MiB.
-    assert time.monotonic() - started < 1.5
+    assert passed() < 1.5
 
 
 HOSTILE_BODIES = {
@@ -423,10 +424,10 @@ def test_a_hostile_content_type_keeps_nobody_waiting(webhook: Sandbox) -> None:
         b"text/plain" + b";a" * (15 * KIB),
         b"multipart/form-data;" + b'"\\' * (15 * KIB),
     ):
-        started = time.monotonic()
+        passed = seconds_of(webhook)
         assert ask(webhook, post(b"x", b"Content-Type: " + header)).status in (200, 400, 431)
         # The standard library's reader takes 0.6 s of the only thread.
-        assert time.monotonic() - started < 0.3
+        assert passed() < 0.3
 
 
 def test_a_million_charset_names_would_not_fill_the_memory(own: Sandbox) -> None:
@@ -947,7 +948,7 @@ def test_a_refused_sender_over_tls_sees_the_answer(hasty_tls: Sandbox, pair: Pai
 
 def test_limits_hold_while_xsoar_is_slow() -> None:
     with sandboxed(faults=Faults(latency={"createIncidents": 0.5})) as sandbox:
-        started = time.monotonic()
+        passed = seconds_of(sandbox)
         statuses = in_parallel([lambda: ask(sandbox, post()).status for _ in range(50)])
         assert statuses == [200] * 50
-        assert time.monotonic() - started < 3  # together, not one after the other
+        assert passed() < 3  # together, not one after the other

@@ -1,6 +1,7 @@
 """Other methods, requests without a body, and parameters whose paths find nothing."""
 
 import json
+from collections.abc import Iterator
 
 import pytest
 
@@ -120,8 +121,14 @@ def test_duplicates_and_events_without_a_key_are_in_the_minutes_line() -> None:
         )
 
 
-@pytest.mark.parametrize("path", ["/a%0Ab", "/%0A", "/%0Ahealth", "/health%0Ax"])
-def test_a_path_with_a_line_feed_is_a_path_like_any_other(path: str) -> None:
+@pytest.fixture(scope="module")
+def anyone() -> Iterator[Sandbox]:
+    """An instance without parameters."""
     with sandboxed() as sandbox:
-        assert ask(sandbox, post(b'{"n": 1}', target=path.encode())).status == 200
-        assert last(sandbox)["path"] == path.replace("%0A", "\n")
+        yield sandbox
+
+
+@pytest.mark.parametrize("path", ["/a%0Ab", "/%0A", "/%0Ahealth", "/health%0Ax"])
+def test_a_path_with_a_line_feed_is_a_path_like_any_other(anyone: Sandbox, path: str) -> None:
+    assert ask(anyone, post(b'{"n": 1}', target=path.encode())).status == 200
+    assert last(anyone)["path"] == path.replace("%0A", "\n")

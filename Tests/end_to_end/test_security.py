@@ -24,6 +24,7 @@ from Tests.end_to_end.hostile import (
     post,
     read_answer,
     sandboxed,
+    seconds_of,
     watching,
 )
 from Tests.end_to_end.sender import Answer, await_that, send
@@ -125,11 +126,11 @@ def test_right_credentials_are_accepted(guarded: Sandbox) -> None:
     ids=["large", "too large", "expectant", "unsupported", "chunked"],
 )
 def test_a_stranger_is_refused_before_his_body_is_read(guarded: Sandbox, data: bytes) -> None:
-    started = time.monotonic()
+    passed = seconds_of(guarded)
     answer = ask(guarded, data)  # none of the body is ever sent
     assert answer.status == 401
     assert answer.headers["connection"] == "close"
-    assert time.monotonic() - started < 2
+    assert passed() < 2
 
 
 def test_a_token_in_a_header_has_to_be_exactly_it() -> None:
@@ -156,16 +157,16 @@ def test_guesses_are_delayed_by_a_second_at_most_and_the_right_sender_never() ->
     with sandboxed(params=CREDENTIALS) as sandbox:
         delays = []
         for _ in range(7):
-            started = time.monotonic()
+            started, passed = time.monotonic(), seconds_of(sandbox)
             assert ask(sandbox, BAD).status == 401
-            delays.append(time.monotonic() - started)
+            delays.append(passed())
         assert max(delays[:2]) < 0.3  # a typo is answered at once
-        assert delays[-1] > 0.5
+        assert time.monotonic() - started > 0.5
         assert max(delays) < 1.4
-        started = time.monotonic()
+        passed = seconds_of(sandbox)
         # The address is the same: behind the reroute all senders share one.
         assert ask(sandbox, GOOD).status == 200
-        assert time.monotonic() - started < 0.3
+        assert passed() < 0.3
         with watching(sandbox) as waits:
             statuses = in_parallel([lambda: ask(sandbox, BAD).status for _ in range(100)])
         assert statuses == [401] * 100
@@ -173,21 +174,24 @@ def test_guesses_are_delayed_by_a_second_at_most_and_the_right_sender_never() ->
 
 
 def test_of_many_guessers_the_one_silent_longest_is_forgotten() -> None:
-    def seconds(address: str) -> float:
-        started = time.monotonic()
+    def refuse(address: str) -> None:
         with socket.create_connection(
             ("127.0.0.1", port_of(sandbox)), 10, (address, 0)
         ) as connection:
             connection.sendall(post(b"", basic(password=WRONG)))
             answer = read_answer(connection)
         assert answer and answer.status == 401
-        return time.monotonic() - started
 
     with sandboxed(params=CREDENTIALS, constants={"MAX_FAILING_ADDRESSES": 2}) as sandbox:
-        assert [seconds("127.0.0.1") for _ in range(7)][-1] > 0.5
+        for _ in range(7):
+            started = time.monotonic()
+            refuse("127.0.0.1")
+        assert time.monotonic() - started > 0.5
         for address in ("127.0.0.2", "127.0.0.3"):
-            seconds(address)
-        assert seconds("127.0.0.1") < 0.5
+            refuse(address)
+        passed = seconds_of(sandbox)
+        refuse("127.0.0.1")
+        assert passed() < 0.5
 
 
 def test_a_crowd_of_guessers_does_not_keep_the_right_sender_out() -> None:

@@ -8,8 +8,6 @@ import importlib.metadata
 import json
 import os
 import re
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ import pytest
 import yaml
 
 from Tests.pack import build
+from Tests.pack.zips import Zip, run_build
 from Tests.sandbox import descriptor
 
 SOURCE = build.ROOT / build.PACK
@@ -27,23 +26,9 @@ PLATFORM_IMPORTS = ("import demistomock as demisto", "from CommonServerPython im
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
-    """The zip, built by the command as a user types it, in a folder that is not the checkout."""
-    folder = tmp_path_factory.mktemp("elsewhere")
-    done = run_build(folder, "--output", "new/pack.zip")
-    assert done.returncode == 0, done.stderr
-    return zipfile.ZipFile(folder / "new/pack.zip")
-
-
-def run_build(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Runs build.py in a folder."""
-    return subprocess.run(
-        [sys.executable, build.__file__, *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def made(built: Zip) -> zipfile.ZipFile:
+    """The zip, as it is built without options."""
+    return zipfile.ZipFile(built())
 
 
 def unified(made: zipfile.ZipFile) -> dict[str, Any]:
@@ -302,15 +287,12 @@ def plain(name: str) -> str:
     return re.sub("[ _]|plus", "", name, flags=re.IGNORECASE)
 
 
-def test_beside_has_names_of_its_own(made: zipfile.ZipFile, tmp_path: Path) -> None:
+def test_beside_has_names_of_its_own(made: zipfile.ZipFile, built: Zip) -> None:
     """--beside makes the same pack under another pack ID, integration ID and display name.
 
     The zip has that name, too, and no content in it has a name that the other zip's has.
     """
-    done = run_build(tmp_path, "--beside", "--output", "plus.zip")
-
-    assert done.returncode == 0, done.stderr
-    with zipfile.ZipFile(tmp_path / "plus.zip") as plus:
+    with zipfile.ZipFile(built("--beside")) as plus:
         inside = yaml.safe_load(plus.read("Integrations/integration-GenericWebhookPlus.yml"))
         metadata = json.loads(plus.read("metadata.json"))
         assert "##### Generic Webhook Plus\n" in plus.read("ReleaseNotes/3_0_0.md").decode()
@@ -340,13 +322,14 @@ def test_beside_has_names_of_its_own(made: zipfile.ZipFile, tmp_path: Path) -> N
     ],
 )
 def test_the_help_shows_the_steps_of_the_product(
-    product: str | None, shown: set[str], tmp_path: Path
+    product: str | None, shown: set[str], built: Zip, tmp_path: Path
 ) -> None:
     """--product leaves only that product's steps in the instance's help.
 
     Without it all are there, each under its heading.
     """
-    with zipfile.ZipFile(build.sdk_zip(tmp_path, build.Options(product=product))) as archive:
+    file = build.sdk_zip(tmp_path, build.Options(product=product)) if product else built()
+    with zipfile.ZipFile(file) as archive:
         text = unified(archive)["detaileddescription"]
 
     assert set(re.findall("(?m)^### (On Cortex .*)$", text)) == shown

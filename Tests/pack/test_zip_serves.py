@@ -3,18 +3,15 @@
 One replaces the published pack, the other is installed next to it.
 """
 
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import requests
 
+from Tests.pack.zips import Zip
 from Tests.sandbox import Sandbox
 
-ROOT = Path(__file__).resolve().parents[2]
 PARAMS = {
     "store_samples": True,
     "credentials": "user:pass:word",
@@ -23,19 +20,9 @@ PARAMS = {
 }
 
 
-@pytest.fixture(
-    scope="module",
-    params=[("GenericWebhook.zip",), ("GenericWebhookPlus.zip", "--beside")],
-    ids=["own", "beside"],
-)
-def webhook(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Sandbox]:
-    name, *options = request.param
-    pack = tmp_path_factory.mktemp("zip") / name
-    subprocess.run(
-        [sys.executable, "Tests/pack/build.py", "--output", pack, *options], cwd=ROOT, check=True
-    )
+@pytest.fixture(scope="module", params=[(), ("--beside",)], ids=["own", "beside"])
+def webhook(request: pytest.FixtureRequest, built: Zip) -> Iterator[Sandbox]:
+    pack = built(*request.param)
     with Sandbox(pack=pack, params=PARAMS) as sandbox:
         yield sandbox
         assert not sandbox.protocol_errors

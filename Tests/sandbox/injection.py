@@ -7,9 +7,10 @@ when everything it may need is defined; a table of functions that stands above k
 """
 
 import ast
+import functools
 import re
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 # The script's last statement; in a pack's unified script an embedded module may have a guard of its
 # own before it.
@@ -36,26 +37,57 @@ def inject(
         there are the file's.
     Raises InjectionError for a name that the script does not define.
     """
-    module = ast.parse(code)
-    known = _replaceable(module)
-    if unknown := [name for name in replacements if not known(name)]:
+    names = _names(code)
+    if unknown := [name for name in replacements if not names.has(name)]:
         raise InjectionError(
             f"The integration has no function, class or import for {', '.join(unknown)}."
         )
-    code = _with_constants(code, module, constants)
+    code = _with_constants(code, names.ends, constants)
     return _with_replacements(code, replacements, file) if replacements else code
 
 
-def _with_constants(code: str, module: ast.Module, constants: Mapping[str, Any]) -> str:
-    """Return the code with an assignment of the other value behind each constant's own."""
+class _Names(NamedTuple):
+    """What can be replaced in a script, at the top level of its module."""
+
+    ends: dict[str, tuple[int, int]]  # by a constant's name, line and column behind its statement
+    functions: set[str]
+    owners: set[str]  # classes and imports, whose attributes can be replaced
+
+    def has(self, name: str) -> bool:
+        """Return whether something with this name can be replaced by a function."""
+        return name in self.functions or name.rpartition(".")[0] in self.owners
+
+
+# Parsing the integration takes as long as starting its container, and tests start many of one text.
+@functools.lru_cache(maxsize=4)
+def _names(code: str) -> _Names:
+    """Return what can be replaced in a script."""
+    body = ast.parse(code).body
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    owners = {node.name for node in body if isinstance(node, ast.ClassDef)}
+    for node in body:
+        if isinstance(node, ast.Import):
+            owners |= {alias.asname or alias.name for alias in node.names}
+    return _Names(_ends(body), {node.name for node in body if isinstance(node, functions)}, owners)
+
+
+def _ends(body: Iterable[ast.stmt]) -> dict[str, tuple[int, int]]:
+    """Return where the last assignment to each name ends."""
     ends: dict[str, tuple[int, int]] = {}
-    for statement in module.body:
+    for statement in body:
         if isinstance(statement, (ast.Assign, ast.AnnAssign)):
             for target in (
                 statement.targets if isinstance(statement, ast.Assign) else [statement.target]
             ):
                 if isinstance(target, ast.Name):
                     ends[target.id] = (statement.end_lineno or 0, statement.end_col_offset or 0)
+    return ends
+
+
+def _with_constants(
+    code: str, ends: Mapping[str, tuple[int, int]], constants: Mapping[str, Any]
+) -> str:
+    """Return the code with an assignment of the other value behind each constant's own."""
     if unknown := [name for name in constants if name not in ends]:
         raise InjectionError(
             f"The integration has no constant {', '.join(unknown)} at the top level of its module."
@@ -86,20 +118,3 @@ def _with_replacements(code: str, replacements: Mapping[str, str], file: object)
     own_lines = code[:start].rpartition(f"# file: {file}\n")[2]
     blank = "\n" * own_lines.count("\n")
     return f"{code[:start]}# file: <injected>\n{text}# file: {file}\n{blank}{code[start:]}"
-
-
-def _replaceable(module: ast.Module) -> Callable[[str], bool]:
-    """Return a function that returns whether a name can be replaced.
-
-    These are functions, and attributes of a class or an import.
-    """
-    functions = {
-        node.name
-        for node in module.body
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
-    }
-    owners = {node.name for node in module.body if isinstance(node, ast.ClassDef)}
-    for node in module.body:
-        if isinstance(node, ast.Import):
-            owners |= {alias.asname or alias.name for alias in node.names}
-    return lambda name: name in functions or name.rpartition(".")[0] in owners

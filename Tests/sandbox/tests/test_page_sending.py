@@ -164,13 +164,20 @@ SCHEMES = {
 AWKWARD = '{"a": "it\'s 100 % \\\\ \\" $HOME `id` \u00fc\u20ac",\n\t"b": [1]}\n'
 
 
+@pytest.fixture(scope="module")
+def changed() -> Iterator[Api]:
+    """A page whose instance has the credentials of the last test."""
+    with paged(credentials()) as found:
+        yield found
+
+
 @pytest.mark.parametrize("username", SCHEMES)
-def test_requests_and_curl_lines_carry_the_credentials(api: Api, username: str) -> None:
+def test_requests_and_curl_lines_carry_the_credentials(changed: Api, username: str) -> None:
     """Given: an instance with each scheme of credentials
     When: a request is sent with and without its credentials, and by its curl line
     Then: it is 200, 401 and 200, with the same event, and neither answers nor line hold the secret
     """
-    secret = SCHEMES[username]
+    api, secret = changed, SCHEMES[username]
     api.save(**credentials(username, secret))
     assert api.send(AWKWARD, sign=False)["status"] == 401
     sent = api.send(AWKWARD, path="/x?y=1")
@@ -203,7 +210,6 @@ def test_requests_and_curl_lines_carry_the_credentials(api: Api, username: str) 
     for number in (sent["requestId"], refused["id"]):
         answer = api.post(f"/api/requests/{number}/send")
         assert answer["status"] == 200, "it has the credentials of now, not those of then"
-    api.save(**credentials())
 
 
 def test_of_more_credentials_those_are_sent_that_count_for_the_request() -> None:

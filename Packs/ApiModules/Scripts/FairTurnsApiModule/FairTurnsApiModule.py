@@ -43,7 +43,7 @@ class FairQueue:
         waiting.append((size, group))
 
     def take(self, max_items: int, max_bytes: int) -> list[Any]:
-        """Return a group of each sender in turn: as many as fit, at least one."""
+        """Return all groups if they fit, else one of each sender in turn: at least one."""
         if self._items <= max_items and self._bytes <= max_bytes:
             everything = [
                 item for groups in self._groups.values() for _, group in groups for item in group

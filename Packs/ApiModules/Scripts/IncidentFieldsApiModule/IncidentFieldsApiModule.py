@@ -35,7 +35,7 @@ EVENT_LOOP_THREAD = threading.get_ident()  # the thread that imports this file s
 
 
 def make_encoder() -> Callable[[Any], str]:
-    """Return an encoder of compact JSON: one in C, of which JSONEncoder would make one a value."""
+    """Return an encoder of compact JSON in C; JSONEncoder would make a new one for each value."""
     encoder = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":"))
     make_c_encoder = getattr(json.encoder, "c_make_encoder", None)
     if make_c_encoder is None:  # Python was built without it
@@ -144,7 +144,7 @@ def event_size(fields: dict[str, Any]) -> int:
         size += len(texts) * EMPTY_TEXT_BYTES  # more than the connection needs
     else:
         size = sum([max(escaped_length(text), sys.getsizeof(text)) for text in texts])
-    if len(texts) + ("severity" in fields) < len(fields):
+    if len(texts) + ("severity" in fields) < len(fields):  # labels or custom fields
         others = [value for value in fields.values() if isinstance(value, (dict, list))]
         size += sum([len(encode_json(value).encode()) for value in others])
     return MAX_NAME_CHARACTERS + size
@@ -554,8 +554,8 @@ class NativeFormat:
     ) -> tuple[dict[str, Any], dict[str, Any], bool]:
         """Return incident fields and rawJSON of an object with raw_json.
 
-        The third value is whether the raw_json is the whole rawJSON. Raises FieldError, which names
-        a wrong field.
+        The third value is whether the raw_json is the whole rawJSON; then it is the payload's own
+        object. Raises FieldError, which names a wrong field.
         """
         raw = payload[spelling]
         raw = self._parse(raw) if isinstance(raw, str) else raw

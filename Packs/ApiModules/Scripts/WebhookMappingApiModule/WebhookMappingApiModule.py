@@ -91,7 +91,7 @@ class DotPath:
             for index, (name, start, _) in enumerate(steps)
         )
         self._names = tuple(keys[-1][0] for keys in self._keys)
-        self._dotted_keys = tuple(tuple(key for key, _ in keys[:-1]) for keys in self._keys)
+        self._dotted_keys = tuple(keys[:-1] for keys in self._keys)
         # of a path of one step, which is looked up in an object without a call
         self._only_key = text if len(steps) == 1 and self._keys[0][0][0] == text else ""
         self.first_keys = frozenset(key for key, _ in self._keys[0])
@@ -116,16 +116,17 @@ class DotPath:
             return next(found_values, None)
         while step < steps and value is not None:
             if isinstance(value, dict):
-                if not value.keys().isdisjoint(self._dotted_keys[step]):
-                    for key, after in self._keys[step][:-1]:
-                        found = self.find(value.get(key), after)
+                for key, after in self._dotted_keys[step]:
+                    if key in value:
+                        found = self.find(value[key], after)
                         if found is not None:
                             return found
                 value = value.get(self._names[step])
             else:
-                index = self._indexes[step]
-                is_there = index is not None and isinstance(value, list) and index < len(value)
-                value = value[index] if is_there else None
+                index = self._indexes[step] if isinstance(value, list) else None
+                if index is None or index >= len(value):
+                    return None
+                value = value[index]
             step += 1
         return value
 

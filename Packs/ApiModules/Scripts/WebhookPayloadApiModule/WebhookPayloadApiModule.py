@@ -526,8 +526,8 @@ HOOKS: dict[str, Any] = {"parse_float": _number, "parse_constant": DECODED.alter
 DECODER = json.JSONDecoder(strict=False, parse_int=_whole_number, **HOOKS)
 # The same without line breaks in strings: what it accepts is JSON as it stands.
 STRICT_DECODER = json.JSONDecoder(parse_int=_whole_number, **HOOKS)
-# The same for a text without long numbers: whole numbers are made in C. Of a long one's digits,
-# four in a row are among every 77th character of the text.
+# The same for a text without long numbers: whole numbers are made in C. Where a number is too long
+# for a double, every 77th character of the text hits four of its digits in a row.
 SHORT_NUMBERS_DECODER = json.JSONDecoder(**HOOKS)
 SAMPLED_EVERY = MAX_NUMBER_DIGITS // 4
 SAMPLED_DIGITS = re.compile("[0-9]{4}")
@@ -1261,13 +1261,13 @@ FORM_READERS: dict[str, Callable[[bytes, ContentType, JsonBudget | None], Items 
 }
 
 
-CARRIERS = frozenset({"TopicArn", "data_base64", "subscription"})
-
-
 def carries_another(item: Any) -> bool:
     """Return whether an event looks like one that carries others as text or base64."""
     return isinstance(item, dict) and (
-        not CARRIERS.isdisjoint(item) or ("requestId" in item and "records" in item)
+        "TopicArn" in item
+        or "data_base64" in item
+        or "subscription" in item
+        or ("requestId" in item and "records" in item)
     )
 
 

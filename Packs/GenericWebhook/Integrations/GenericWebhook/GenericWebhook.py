@@ -573,15 +573,15 @@ def outcomes_of(events: Iterable[Event]) -> list[Outcome]:
     return [event.outcome or MAYBE_CREATED for event in events]
 
 
-def make_delivery_ids() -> Iterator[str]:
-    """Yield for ever what no other delivery is called by, and nobody can guess."""
-    while True:
-        digits = os.urandom(6 * 256).hex()  # a call of the system for each would take 2 µs
-        for place in range(0, len(digits), 12):
-            yield digits[place : place + 12]
+NEXT_DELIVERY_IDS: list[str] = []  # a call of the system for each takes longer
 
 
-new_delivery_id = make_delivery_ids().__next__
+def new_delivery_id() -> str:
+    """Return what no other delivery is called by, and nobody can guess."""
+    if not NEXT_DELIVERY_IDS:
+        digits = os.urandom(6 * 256).hex()
+        NEXT_DELIVERY_IDS.extend(digits[at : at + 12] for at in range(0, len(digits), 12))
+    return NEXT_DELIVERY_IDS.pop()
 
 
 @functools.lru_cache(maxsize=1)
@@ -672,11 +672,6 @@ def make_events(
     for index, item in enumerate(values):
         maker.add(item, shared, index == 0, index_of(items, index), items.verbatim_json)
     return maker.events
-
-
-def read_events(read: tuple[Any, ...], known: tuple[Any, ...]) -> list[Event]:
-    """Return the events of a body: what read_payload takes, and what make_events takes besides."""
-    return make_events(read_payload(*read), *known)
 
 
 class EventMaker:
@@ -1269,7 +1264,7 @@ class Writer:
                 self._settle(event, STOPPING)
             return
         for group in cut(events) if len(events) > 1 else (events,):
-            self._queue.put(event.delivery.sender, group)
+            self._queue.put(group[0].delivery.sender, group)
         self._arrived += 1
         self._work.set()
         if self._target and len(self._queue) >= self._target:
@@ -2286,16 +2281,16 @@ class Webhook:
             origin = Origin(credential.label, body if is_signed else None)
 
         check_room = functools.partial(self._writer.backlog.check_room, request.address)
-        known = (context, settings, now, delivery_id, check_room, origin, ignored)
+        make = (context, settings, now, delivery_id, check_room, origin, ignored)
         events: list[Event]
         if len(body) > SMALL_BODY_BYTES or is_compressed(body, encoding):
             # In one turn: between two of them, the parsed payloads of all others would be in memory
             # as well.
-            events = self._work(request, read_events, read, known)
+            events = self._work(request, lambda: make_events(read_payload(*read), *make))
         elif len((items := read_payload(*read)).values) > MAX_EVENTS_ON_LOOP:
-            events = self._work(request, make_events, items, *known)
+            events = self._work(request, make_events, items, *make)
         else:
-            events = make_events(items, *known)
+            events = make_events(items, *make)
         if len(body) > SMALL_BODY_BYTES or len(events) > MAX_EVENTS_ON_LOOP:
             request.reserve(max(0, sum(event.size for event in events) - len(body)))
         if ignored is not None:
@@ -2415,8 +2410,8 @@ class Webhook:
         if self._remembers and (without_key := sum(map(has_no_key, delivery.events))):
             self._counters.add("events without a key", without_key)
         event = delivery.events[0]
-        is_new = event.key is None and event.alert is None and len(delivery.events) == 1
-        (self._writer.put if is_new else self._intake.submit)(delivery.events)
+        is_like_no_other = event.key is None and event.alert is None and len(delivery.events) == 1
+        (self._writer.put if is_like_no_other else self._intake.submit)(delivery.events)
         return None
 
     def event_settled(self, event: Event) -> None:
@@ -2445,8 +2440,8 @@ class Webhook:
         elif request is not None:
             outcomes = outcomes_of(events)
             created = [outcome.created for outcome in outcomes if outcome.created is not None]
-            is_short = len(created) < len(outcomes)
-            if is_short and any(outcome.status != 200 for outcome in outcomes):
+            are_all = len(created) == len(outcomes)
+            if not are_all and any(outcome.status != 200 for outcome in outcomes):
                 request.reply(self._failure_answer(delivery, events).answer())
             elif events and events[0].answer:
                 request.reply(Answer(200, *events[0].answer, (("X-Request-ID", delivery.id),)))
