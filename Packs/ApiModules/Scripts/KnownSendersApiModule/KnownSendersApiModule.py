@@ -1537,6 +1537,12 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
     Sender("aws-cloudtrail", "AWS CloudTrail", when="eventName eventSource eventVersion",
            name="{eventName} failed: {errorCode}; {eventName} ({eventSource})",
            occurred="eventTime", identity="eventID"),
+    # https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
+    Sender("aws-s3", "Amazon S3 event notification",
+           when="eventSource=aws:s3 eventName s3.bucket.name",
+           name="{eventName} in {s3.bucket.name}: {s3.object.key}; {eventName} in "
+                "{s3.bucket.name}",
+           occurred="eventTime"),
     # https://docs.aws.amazon.com/health/latest/ug/aws-health-events-eventbridge-schema.html
     Sender("aws-health", "AWS Health",
            when="source=aws.health detail.eventArn detail.eventTypeCode",
