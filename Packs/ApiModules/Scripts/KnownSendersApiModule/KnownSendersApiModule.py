@@ -238,6 +238,47 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
     # documented.
     Sender("tehtris", "TEHTRIS", when="rflId egKBId lvl",
            name="{eventName}: {description}; eventName", occurred="time", identity="rflId+id"),
+    # refractionPOINT/documentation output/raw-markdown/detection-on-alternate-targets.md; its
+    # priorities have no documented scale.
+    Sender("limacharlie", "LimaCharlie detection", when="cat detect routing.hostname",
+           name="{cat} on {routing.hostname}", occurred="routing.event_time, gen_time",
+           identity="detect_id", link="link"),
+    # aquasecurity/postee README.md; what its severities mean is not documented.
+    Sender("tracee", "Tracee", when="SigMetadata.ID Context",
+           name="{SigMetadata.Name} on {Context.hostName}; SigMetadata.Name; SigMetadata.ID",
+           occurred="Context.timestamp"),
+    # elastic/integrations packages/symantec_endpoint_security/data_stream/incident/_dev/test/
+    # pipeline/test-incident.log; what its severities mean is not documented.
+    Sender("symantec-incident", "Symantec Endpoint Security incident",
+           when="incident_uid ref_incident_uid product_uid",
+           name="{rule_name}: {message}; rule_name; message", occurred="created, time",
+           identity="incident_uid", link="incident_url"),
+    # fleetdm/fleet docs/Using-Fleet/Automations.md, both rows
+    Sender("fleet-policy", "Fleet: failing policy", when="policy.failing_host_count hosts",
+           name="Policy failed on {hosts.0.hostname}: {policy.name}; Policy failed: {policy.name}",
+           occurred="timestamp", link="hosts.0.url"),
+    Sender("fleet-vulnerability", "Fleet: vulnerability",
+           when="vulnerability.cve vulnerability.hosts_affected",
+           name="{vulnerability.cve} on {vulnerability.hosts_affected.0.hostname}; "
+                "vulnerability.cve",
+           occurred="timestamp", link="vulnerability.details_link"),
+    # https://docs.runreveal.com/sources/source-types/jamf; the keys are those of the Jamf views of
+    # zentralopensource/zentral.
+    Sender("jamf-pro", "Jamf Pro", when="webhook.webhookEvent event",
+           name="{webhook.webhookEvent}: {event.deviceName, event.computer.deviceName, "
+                "event.name}; webhook.webhookEvent",
+           occurred="webhook.eventTimestamp"),
+    # elastic/integrations packages/jamf_protect/_dev/deploy/docker/sample_logs/alerts.log, and
+    # data_stream/web_threat_events there; what the numbers of their severities mean is not
+    # documented.
+    Sender("jamf-protect", "Jamf Protect alert", when="caid input.match.facts input.host",
+           name="{input.match.facts.0.human, input.match.facts.0.name} on {input.host.hostname}",
+           occurred="input.match.event.timestamp", identity="input.match.uuid"),
+    Sender("jamf-threat", "Jamf threat event",
+           when="event.alertId event.eventUrl event.eventType.description",
+           name="{event.eventType.description} on {event.device.userDeviceName, "
+                "event.device.deviceName}; event.eventType.description",
+           occurred="event.timestamp", identity="event.alertId", link="event.eventUrl"),
 
     # ---- SIEM and detection platforms
 
@@ -326,6 +367,20 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
            when="alertId customerId source type", name="{type} ({source})",
            severity="metadata.severity", occurred="startTime, createTime", identity="alertId",
            closed="metadata.status=closed", link="securityInvestigationToolLink"),
+    # elastic/integrations packages/google_secops/data_stream/alert_v2/_dev/test/pipeline/
+    # test-alert-v2.log
+    Sender("google-secops", "Google Security Operations detection",
+           when="detection.0.ruleId detection.0.ruleName detectionTime",
+           name="{detection.0.ruleName}: {detection.0.description}; detection.0.ruleName",
+           severity="detection.0.severity", occurred="detectionTime, createdTime", identity="id",
+           link="detection.0.urlBackToProduct"),
+    # nmcgrady/webhook test.sh
+    Sender("panther", "Panther", when="alertId alertContext runbook", name="title; name",
+           severity="severity", occurred="createdAt", identity="alertId", link="link"),
+    # https://go2docs.graylog.org/current/getting_in_log_data/gelf_format.html; levels as in syslog.
+    Sender("gelf", "Graylog Extended Log Format (any sender)", when="version host short_message",
+           weak=True, name="short_message", severity="level",
+           words="0-2=critical, 3=high, 4=medium, 5=low, 6-7=info", occurred="timestamp"),
 
     # ---- Cloud detection
 
@@ -410,6 +465,20 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
     Sender("graph-notification", "Microsoft Graph change notification",
            when="value.0.subscriptionId value.0.changeType", events="value",
            name="{changeType} {resource}", severity="resourceData.severity"),
+    # https://docs.oracle.com/iaas/Content/Monitoring/alarm-message-format.htm
+    Sender("oci-alarm", "Oracle Cloud alarm", when="alarmMetaData timestampEpochMillis",
+           name="{title}: {body}; title", severity="severity",
+           occurred="timestamp, timestampEpochMillis", identity="dedupeKey, dedupekey",
+           closed="type=firing_to_ok"),
+    # MicrosoftDocs/azure-docs
+    # articles/azure-monitor/alerts/alerts-non-common-schema-definitions.md
+    Sender("azure-metric-alert", "Azure metric alert, schema of its own",
+           when="schemaId=AzureMonitorMetricAlert data.context",
+           name="{data.context.name}: {data.context.description}; data.context.name",
+           severity="data.context.severity", words="0=critical, 1=high, 2=medium, 3-4=info",
+           occurred="data.context.timestamp", identity="data.context.id+data.context.resourceId, "
+                                                       "data.context.id",
+           closed="data.status=deactivated|resolved", link="data.context.portalLink"),
 
     # ---- Identity
 
@@ -525,6 +594,19 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
     Sender("nozomi", "Nozomi Networks", when="id_src id_dst risk type_id",
            name="{name}: {description}; name", occurred="time", identity="id",
            closed="status=closed"),
+    # elastic/integrations packages: armis/data_stream/alert, claroty_xdome/data_stream/alert,
+    # vectra_rux/data_stream/detection_event (the logs in _dev/test/pipeline)
+    Sender("armis", "Armis alert", when="affectedDevicesCount activityUUIDs alertId",
+           name="title; policyTitle", severity="severity", occurred="time",
+           identity="alertId"),
+    Sender("claroty-xdome", "Claroty xDome alert",
+           when="alert_info.alert_type_name alert_info.alert_class",
+           name="{alert_info.alert_type_name} on {device_name}; alert_info.alert_type_name",
+           occurred="alert_info.detected_time", identity="alert_info.id+uid, alert_info.id",
+           closed="alert_info.status=resolved"),
+    Sender("vectra-platform", "Vectra AI platform detection",
+           when="d_type_vname entity_uid detection_id", name="{d_type_vname} on {entity_uid}",
+           occurred="event_timestamp", identity="id", link="url"),
 
     # ---- Cloud and container security
 
@@ -586,6 +668,28 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
            name="{policyName}: {resourceName}; policyName", severity="severity",
            occurred="alertTs, firstSeen", identity="alertId",
            closed="alertStatus=resolved|dismissed", link="callbackUrl"),
+    # stackrox/stackrox proto/storage/alert.proto and policy.proto,
+    # https://docs.openshift.com/acs/3.67/integration/integrate-using-generic-webhooks.html
+    Sender("stackrox", "Red Hat Advanced Cluster Security, StackRox",
+           when="alert.policy.name alert.lifecycleStage",
+           name="{alert.policy.name} in {alert.deployment.name, alert.resource.name}; "
+                "alert.policy.name",
+           severity="alert.policy.severity",
+           words="critical_severity=critical, high_severity=high, medium_severity=medium, "
+                 "low_severity=low",
+           occurred="alert.firstOccurred, alert.time", identity="alert.id",
+           closed="alert.state=resolved"),
+    # elastic/integrations packages/sysdig/_dev/deploy/docker/sample_logs/sysdig.log; severities:
+    # sysdiglabs/terraform-provider-sysdig website/docs/r/secure_policy.md
+    Sender("sysdig-secure", "Sysdig Secure event",
+           when="timestampRFC3339Nano content.ruleName originator",
+           name="{content.ruleName} on {labels.host.hostName}; content.ruleName",
+           severity="severity", words="0-3=high, 4-5=medium, 6=low, 7=info",
+           occurred="timestampRFC3339Nano, timestamp", identity="id"),
+    # https://docs.wallarm.com/user-guides/settings/integrations/webhook/
+    Sender("wallarm", "Wallarm", when="summary details.notification_type details.client_name",
+           name="{summary}: {details.hit.type} on {details.hit.host, details.hit.domain}; summary",
+           occurred="details.hit.request_time, details.hit.create_time"),
 
     # ---- Email and data security
 
@@ -614,6 +718,25 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
     Sender("netskope-audit", "Netskope audit", when="audit_log_event severity_level",
            name="{audit_log_event} by {user}; audit_log_event", occurred="timestamp",
            identity="_id"),
+    # elastic/integrations packages: abnormal_security/data_stream/threat,
+    # sublime_security/data_stream/message_event, ironscales/data_stream/incident (the logs in
+    # _dev/test/pipeline). Several rules of Sublime that flag a message have severities of their
+    # own.
+    Sender("abnormal", "Abnormal AI threat", when="abxMessageId threatId",
+           name="{attackType}: {subject}; attackType", occurred="receivedTime, sentTime",
+           identity="abxMessageIdStr, abxMessageId", link="abxPortalUrl"),
+    Sender("sublime-rule", "Sublime Security: one rule",
+           when="type=message.flagged data.flagged_rules !data.flagged_rules.1", family="sublime",
+           name="{data.flagged_rules.0.name}: {data.message.subject}; data.flagged_rules.0.name",
+           severity="data.flagged_rules.0.severity", occurred="created_at",
+           identity="data.message.id"),
+    Sender("sublime", "Sublime Security: several rules",
+           when="type=message.flagged data.flagged_rules.1", family="sublime",
+           name="{data.flagged_rules.0.name}, {data.flagged_rules.1.name}", occurred="created_at",
+           identity="data.message.id"),
+    Sender("ironscales", "IRONSCALES incident", when="incidentID emailSubject senderEmail",
+           name="{classification}: {emailSubject}; emailSubject", occurred="created",
+           identity="incidentID"),
 
     # ---- Code and application security
 
@@ -735,6 +858,30 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
            identity="data.report.id",
            closed="data.report.attributes.state=resolved|informative|duplicate|spam|"
                   "not-applicable"),
+    # semgrep/semgrep-docs docs/semgrep-appsec-platform/webhooks.md, both rows; what its numbers
+    # mean is not documented there.
+    Sender("semgrep-finding", "Semgrep finding", when="semgrep_finding.check_id",
+           name="{semgrep_finding.check_id} in {semgrep_finding.path}: {semgrep_finding.message}; "
+                "{semgrep_finding.check_id} in {semgrep_finding.path}; semgrep_finding.check_id",
+           occurred="semgrep_finding.commit_date", identity="semgrep_finding.id"),
+    Sender("semgrep-scan", "Semgrep scan", when="semgrep_scan.deployment_id",
+           name="Scan of {semgrep_scan.repository} {semgrep_scan.branch}; Scan "
+                "{semgrep_scan.id}",
+           occurred="semgrep_scan.completed_at, semgrep_scan.started_at",
+           identity="semgrep_scan.id", link="semgrep_scan.ci_job_url"),
+    # https://raw.githubusercontent.com/trufflesecurity/trufflehog/main/README.md
+    Sender("trufflehog", "TruffleHog", when="SourceMetadata DetectorName",
+           name="{DetectorName} secret in {SourceMetadata.Data.Git.repository, SourceName}; "
+                "{DetectorName} secret",
+           occurred="SourceMetadata.Data.Git.timestamp"),
+    # https://docs.stepsecurity.io/administration/admin-console/integrations/sample-detection-events
+    Sender("stepsecurity", "StepSecurity", when="incident_start_time incident_url ecosystem",
+           name="title; description", severity="severity", occurred="incident_start_time",
+           identity="id", link="incident_url"),
+    # https://pentest-tools.com/docs/capabilities/integrations/webhooks
+    Sender("pentest-tools", "Pentest-Tools.com scan", when="task_id tool target status",
+           name="{tool} of {target}: {status}", occurred="end_time, start_time",
+           identity="task_id"),
 
     # ---- Threat intelligence, exposure
 
@@ -773,6 +920,14 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
                 "{headers.shodan-alert-name}: {headers.shodan-alert-trigger}; "
                 "headers.shodan-alert-trigger",
            occurred="timestamp"),
+    # elastic/integrations packages/tenable_io/data_stream/vulnerability/_dev/test/pipeline/
+    # test-vulnerability.log
+    Sender("tenable-vulnerability", "Tenable vulnerability",
+           when="plugin.family_id asset severity_default_id",
+           name="{plugin.name} on {asset.hostname, asset.fqdn, asset.ipv4}; plugin.name",
+           severity="severity", occurred="first_found, last_found",
+           identity="finding_id, asset.uuid+plugin.id+port.port+port.protocol",
+           closed="state=fixed"),
 
     # ---- Mobile, network, SASE
 
@@ -996,6 +1151,34 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
     Sender("statusgator", "StatusGator", when="monitor.display_name board previous_status",
            name="{monitor.display_name}: {message}; message",
            occurred="last_message_at, recorded_at", identity="monitor.id", closed="status=up"),
+    # What monitoring tools send to PagerDuty, and to others in the same form:
+    # prometheus/alertmanager notify/pagerduty/pagerduty.go, and for version 1 also
+    # https://docs.ansible.com/ansible/2.7/modules/pagerduty_alert_module.html
+    Sender("pagerduty-event", "PagerDuty event (any sender)", when="event_action payload.summary",
+           family="pagerduty-event", name="payload.summary", severity="payload.severity",
+           occurred="payload.timestamp", identity="dedup_key", closed="event_action=resolve",
+           link="client_url"),
+    Sender("pagerduty-event-end", "PagerDuty event without content (any sender)",
+           when="event_action dedup_key !payload", family="pagerduty-event",
+           name="{event_action}: {dedup_key}", identity="dedup_key",
+           closed="event_action=resolve"),
+    Sender("pagerduty-event-v1", "PagerDuty event of version 1 (any sender)",
+           when="service_key event_type incident_key", name="{description}; {event_type}: "
+                                                            "{incident_key}",
+           identity="incident_key", closed="event_type=resolve", link="client_url"),
+    # What monitoring tools send to Splunk On-Call, formerly VictorOps:
+    # https://docs.saltproject.io/en/3006/ref/states/all/salt.states.victorops.html
+    Sender("victorops-event", "Splunk On-Call event (any sender)", when="message_type entity_id",
+           name="{entity_display_name, entity_id}: {state_message}; {entity_display_name, "
+                "entity_id} {message_type}",
+           severity="message_type", occurred="state_start_time, timestamp", identity="entity_id",
+           closed="message_type=recovery"),
+    # grafana/oncall docs/sources/configure/outgoing-webhooks/index.md
+    Sender("grafana-oncall", "Grafana OnCall alert group",
+           when="alert_group_id alert_group.alerts_count alert_payload",
+           name="alert_group.title; {event.type} {alert_group_id}",
+           occurred="alert_group.created_at, event.time", identity="alert_group_id",
+           closed="alert_group.state=resolved", link="alert_group.permalinks.web"),
 
     # ---- Monitoring
 
@@ -1239,6 +1422,16 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
     # framegrace/lodgyToDatadog test/test_lodgyAlertHandler.js
     Sender("loggly", "Loggly", when="alert_name edit_alert_link search_link num_hits",
            name="{alert_name}: {num_hits} hits", link="search_link"),
+    # https://www.ibm.com/docs/en/instana-observability?topic=alerting-webhooks; the same page's
+    # other formats call severity 5 a warning, and 10 is the other one.
+    Sender("instana", "IBM Instana", when="issue.entityLabel issue.state",
+           name="{issue.text} on {issue.entityLabel}; issue.text", severity="issue.severity",
+           words="10=critical, 5=medium", occurred="issue.start, issue.end", identity="issue.id",
+           closed="issue.state=closed", link="issue.link"),
+    # https://servermanagementportal.ext.hpe.com/docs/concepts/redfishevents/
+    Sender("redfish", "Redfish event (any sender)", when="@odata.type=#Event.* Events",
+           events="Events", name="Message; MessageId", severity="MessageSeverity, Severity",
+           occurred="EventTimestamp"),
 
     # ---- Uptime
 
@@ -1315,6 +1508,11 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
     Sender("apexping", "Apex Ping", when="state triggered_at check.name alert.id",
            name="{check.name} {state}", occurred="triggered_at", identity="alert.id",
            closed="state=resolved"),
+    # keep betterstack_provider/alerts_mock.py
+    Sender("better-stack", "Better Stack incident", when="data.type=incident data.attributes.cause",
+           name="{data.attributes.name}: {data.attributes.cause}",
+           occurred="data.attributes.started_at", identity="data.id",
+           closed="data.attributes.status=resolved"),
 
     # ---- Audit logs
 
@@ -1339,6 +1537,12 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
     Sender("aws-cloudtrail", "AWS CloudTrail", when="eventName eventSource eventVersion",
            name="{eventName} failed: {errorCode}; {eventName} ({eventSource})",
            occurred="eventTime", identity="eventID"),
+    # https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
+    Sender("aws-s3", "Amazon S3 event notification",
+           when="eventSource=aws:s3 eventName s3.bucket.name",
+           name="{eventName} in {s3.bucket.name}: {s3.object.key}; {eventName} in "
+                "{s3.bucket.name}",
+           occurred="eventTime"),
     # https://docs.aws.amazon.com/health/latest/ug/aws-health-events-eventbridge-schema.html
     Sender("aws-health", "AWS Health",
            when="source=aws.health detail.eventArn detail.eventTypeCode",
@@ -1645,6 +1849,28 @@ KNOWN_SENDERS: tuple[Sender, ...] = (
                     "xml.Envelope.Body.notifications.Notification.sObject.LastModifiedDate, "
                     "xml.Envelope.Body.notifications.Notification.sObject.CreatedDate",
            identity="Id, xml.Envelope.Body.notifications.Notification.Id", answer="salesforce"),
+    # What many tools post for a chat: https://api.slack.com/reference/messaging/attachments
+    Sender("slack-attachment", "Slack message with an attachment (any sender)",
+           when="attachments.0.color", weak=True,
+           name="attachments.0.title; attachments.0.fallback; attachments.0.pretext; text; "
+                "attachments.0.text",
+           occurred="attachments.0.ts", link="attachments.0.title_link"),
+    Sender("slack-titled", "Slack message with a linked title (any sender)",
+           when="attachments.0.title_link !attachments.0.color", weak=True,
+           name="attachments.0.title; attachments.0.fallback; text", occurred="attachments.0.ts",
+           link="attachments.0.title_link"),
+    # https://api.slack.com/reference/block-kit/blocks
+    Sender("slack-blocks", "Slack message of blocks (any sender)",
+           when="blocks.0.type blocks.0.text.text", weak=True,
+           name="blocks.0.text.text"),
+    # https://discord-api-types.dev/api/0.37.99/discord-api-types-v9/interface/APIEmbed
+    Sender("discord", "Discord message (any sender)", when="embeds.0.title", weak=True,
+           name="embeds.0.title", occurred="embeds.0.timestamp", link="embeds.0.url"),
+    # https://gist.github.com/ashiqf/f56807e914f1e40b3f581247276f183c
+    Sender("teams-card", "Microsoft Teams card (any sender)",
+           when="type=message attachments.0.contentType=application/vnd.microsoft.card.adaptive",
+           name="attachments.0.content.body.0.text; attachments.0.content.body.0.items.0.text; "
+                "attachments.0.content.body.1.text; summary"),
 
     # ---- Formats of security logs
 

@@ -1123,15 +1123,16 @@ NAME_KEYS = ranked(
     "title alertname alerttitle alertdisplayname alertsummary eventtitle eventname eventsummary "
     "incidentname incidenttitle issuetitle rulename ruletitle monitorname policyname detectionname "
     "findingtitle problemtitle problemname checkname signature threatname headline subject summary "
-    "shortdescription displaymessage displayname",
+    "shortdescription displaymessage displayname alarmname alarmtitle emailsubject titel titulo",
     "name message msg text description alertmessage alertdescription alertdesc eventmessage "
-    "eventdescription reason details",
-    "eventtype alerttype eventaction action event type category kind",
+    "eventdescription reason details rule policy logdesc output body",
+    "eventtype alerttype eventaction notificationtype notificationevent action event type category "
+    "kind",
 )
 SEVERITY_KEYS = ranked(
     "severity severitylevel severityname severitylabel severitytext alertseverity eventseverity "
     "incidentseverity threatseverity sev priority prioritylevel alertpriority criticality urgency "
-    "risklevel riskrating risk threatlevel alertlevel level loglevel impact"
+    "risklevel riskrating risk threatlevel alertlevel triggerlevel level loglevel impact"
 )
 TIME_KEYS = ranked(
     "occurred occurredat occurredon eventtime eventtimestamp eventdate eventcreatedat alerttime "
@@ -1142,15 +1143,17 @@ TIME_KEYS = ranked(
     "creationtimestamp created datecreated dateadded generatedat generatedtime timegenerated "
     "raisedat reportedat publishedat published publishtime receivedat receivedtime firstseen "
     "firstseenat firstoccurrence firstdetected lastseen lastoccurrence updatedat updatetime "
-    "updated lastupdated sentat createdon createdtimeutc alertcreationtime openedat"
+    "updated lastupdated sentat createdon createdtimeutc alertcreationtime openedat detectedtime "
+    "occurreddate eventcreated reporttime incidentstarttime alarmtime alertdatetime eventdatetime "
+    "realtimetimestamp createdtimestamp downat fecha zeitstempel horodatage"
 )
 # Objects that mean the event, and first those that have a name of their own; the name of a user, a
 # host or a repository is not an event's.
 OBJECT_KEYS = ranked(
     "alert alarm incident issue finding detection event check monitor policy problem rule threat "
-    "trigger vulnerability violation",
+    "trigger vulnerability violation ticket case",
     "data detail details payload body attributes result properties essentials metadata context "
-    "labels annotations message record notification",
+    "labels annotations message record notification info rawlog",
 )
 ARRAY_KEYS = ranked(
     "alerts alarms events records findings detections incidents issues notifications problems "
@@ -1161,7 +1164,8 @@ NOT_IN_A_KEY = re.compile("[^a-z0-9]+")
 ONE_WORD = re.compile("[a-z0-9_.:/-]+")
 # No letters, JSON or XML, an address, an ARN, a date, an ID, a long token with digits
 NOT_A_NAME = re.compile(
-    r"[\W\d_]*|<.*|[\[{]\s*[\[{\]}\"].*|[A-Za-z][A-Za-z0-9+.-]*://.*|arn:.*|[^\s@]+@[^\s@]+|[0-9a-fA-F.:-]+|"
+    r"[\W\d_]*|<(?!\d{1,3}>).*|[\[{]\s*[\[{\]}\"].*|"
+    r"[A-Za-z][A-Za-z0-9+.-]*://.*|arn:.*|[^\s@]+@[^\s@]+|[0-9a-fA-F.:-]+|"
     r"[0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9]{1,4}.*|[A-Z]{1,6}-?[0-9]{3,}|(?=\D*\d)\S{20,}",
     re.DOTALL,
 )
@@ -1223,12 +1227,8 @@ def guess_fields(payload: JsonObject) -> tuple[str | None, int | float | None, s
 
 def first_of(objects: list[Any], index: int, read: Callable[[Any], Any]) -> Any:
     """Return the first value that ``read`` can use under the keys of a field of UsualKeys."""
-    for value, usual, _ in objects:
-        for key in usual[index]:
-            found = read(value[key])
-            if found is not None:
-                return found
-    return None
+    found = (read(value[key]) for value, usual, _ in objects for key in usual[index])
+    return next((value for value in found if value is not None), None)
 
 
 def guess_name(objects: list[Any], tiers: int = 3) -> str | None:
@@ -1240,7 +1240,7 @@ def guess_name(objects: list[Any], tiers: int = 3) -> str | None:
                 text = value[key]
                 if key_tier != tier or type(text) is not str:
                     continue
-                text = text[:MAX_TEXT_CHARACTERS].strip()
+                text = text[:MAX_TEXT_CHARACTERS].strip().partition("\n")[0].rstrip()
                 if len(text) < 2 or (not named and key.lower() == "name"):
                     continue
                 if not NOT_A_NAME.fullmatch(text[:MAX_NAME_LOOK]):
