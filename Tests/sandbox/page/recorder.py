@@ -195,20 +195,21 @@ class Recorder:
         created, error = outcome(exchange.answer)
         created = created or self._named_by_header(exchange)
         path, headers = self._secrets.hide_proof(exchange.path, list(exchange.headers))
-        known = (
-            self._store.find([int(created[0]["id"])])
-            if created and is_number(created[0]["id"])
-            else []
-        )
+        shown = created[:MAX_SHOWN]
+        numbers = [int(item["id"]) for item in shown if is_number(item["id"])]
+        known = {str(incident["id"]): incident for incident in self._store.find(numbers)}
+        for item in shown:  # what repeats or ends an alert is answered with the ID alone
+            item["name"] = item["name"] or str(known.get(item["id"], {}).get("name") or "")
+        first = known.get(shown[0]["id"]) if shown else None
         row = {
             "time": now(),
             "method": exchange.method,
             "path": path,
             "status": exchange.status,
-            "readAs": body_kind(known[0], exchange) if known else "",
+            "readAs": body_kind(first, exchange) if first else "",
             "sender": exchange.sender,
             "milliseconds": round(exchange.seconds * 1000, 2),
-            "incidents": created[:MAX_SHOWN],
+            "incidents": shown,
             "incidentCount": len(created),
             "createdCount": sum(not item["isTo"] for item in created),
             "error": error,

@@ -228,6 +228,7 @@ def test_a_request_says_what_became_of_it_and_leads_to_the_first_incident(open_p
     ):
         page.shows(text, row(page, number))
     assert "incidents" not in page.find(row(page, 8)).text, "an end creates none"
+    page.shows("A", f"{row(page, 4)} .became")
     page.click(row(page, 5))
     page.shows("1 event ignored by the rule level=P5 of Ignore events where.", "#detail")
     page.click(row(page, 6))
