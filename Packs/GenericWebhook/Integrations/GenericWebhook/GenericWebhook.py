@@ -735,24 +735,12 @@ class EventMaker:
             fields = NATIVE_FORMAT.read_documented(payload, settings.severity_map)
         else:
             known = known if is_known else self._recognize(payload)
-            fields = map_vendor_event(payload, shared.fields, settings, known)
-            fields.setdefault("occurred", self._trigger_time)
-            facts = known.facts(shared.fields) if known is not None else {}
+            fields, facts = self._read_vendor_event(payload, shared.fields, known)
             if settings.recognizer is not None:
                 sender = facts.get("sender", "")
                 if not number:  # the first one answers for all
                     kind = known.row.row.answer if known is not None else ""
                     answer = answer_for_sender(kind, self._context.path, payload)
-            if payload:
-                title = known.row.title if known is not None else ""
-                fields["details"] = vendor_event_details(
-                    payload,
-                    shared.fields,
-                    fields,
-                    names_a_secret,
-                    hide_secrets_in_urls,
-                    (title, facts.get("link", "")),
-                )
         if self._ignored is not None:
             leads, self._leads = leads or self._leads, False
             rule = settings.ignore_when.find_rule(payload, shared.fields)
@@ -764,12 +752,7 @@ class EventMaker:
         fields.setdefault("occurred", self._trigger_time)
         if settings.incident_type:
             fields.setdefault("type", settings.incident_type)
-        key = None
-        if settings.duplication_paths:
-            key = self._key_of(payload, shared.fields, number)
-            if key is not None and self._origin.is_signed:
-                body = {name: shared.fields[name] for name in ("parent",) if name in shared.fields}
-                key = shorten_key(self._origin.bind(key, self._key_of(payload, body, number)))
+        key = self._key_of(payload, shared.fields) if settings.duplication_paths else None
         alert = None
         if settings.follows_alerts and (facts or settings.ended_when):
             alert = self._alert_of(payload, shared, fields, facts, key, known)
@@ -789,8 +772,28 @@ class EventMaker:
             event.keys = tuple(itertools.islice(payload, UNKNOWN_KEYS_REPORTED))
         self.events.append(event)
 
-    def _key_of(self, payload: dict[str, Any], shared: dict[str, Any], number: int) -> str | None:
-        return event_key(payload, shared, self._settings.duplication_paths, number, self._digests)
+    def _read_vendor_event(
+        self, payload: dict[str, Any], shared: dict[str, Any], known: "Known | None"
+    ) -> tuple[dict[str, Any], dict[str, str]]:
+        """Return the incident's fields of a third-party payload, and its sender's facts."""
+        fields = map_vendor_event(payload, shared, self._settings, known)
+        fields.setdefault("occurred", self._trigger_time)
+        facts = known.facts(shared) if known is not None else {}
+        if payload:
+            title = known.row.title if known is not None else ""
+            hides, hide = names_a_secret, hide_secrets_in_urls
+            sender = title, facts.get("link", "")
+            fields["details"] = vendor_event_details(payload, shared, fields, hides, hide, sender)
+        return fields, facts
+
+    def _key_of(self, payload: dict[str, Any], shared: dict[str, Any]) -> str | None:
+        """Return what identifies an event; of a signed request, what was signed is a part of it."""
+        paths, number, digests = self._settings.duplication_paths, len(self.events), self._digests
+        key = event_key(payload, shared, paths, number, digests)
+        if key is None or not self._origin.is_signed:
+            return key
+        body = {name: shared[name] for name in ("parent",) if name in shared}
+        return shorten_key(self._origin.bind(key, event_key(payload, body, paths, number, digests)))
 
     def _alert_of(
         self,
