@@ -5,17 +5,14 @@ process requests the health every 20 ms and so measures how long others wait. do
 has the figures.
 """
 
-import contextlib
 import gzip
 import json
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from Tests.end_to_end.hostile import ask, in_parallel, post, sandboxed
+from Tests.end_to_end.hostile import ask, in_parallel, post, sandboxed, watching
 from Tests.sandbox import Sandbox
 
 MIB = 1024 * 1024
@@ -133,28 +130,6 @@ BODIES: dict[str, tuple[Callable[[], bytes], int, float, int]] = {
 }
 
 
-@contextlib.contextmanager
-def watched(sandbox: Sandbox) -> Iterator[list[float]]:
-    """Request the health every 20 ms; in the end the list holds the longest wait in seconds."""
-    command = [
-        sys.executable,
-        str(Path(__file__).with_name("watcher.py")),
-        sandbox.container_url.rpartition(":")[2],
-        str(sandbox.pid),
-    ]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as watcher:
-        assert watcher.stdout and watcher.stdout.readline() == "ready\n"
-        longest: list[float] = []
-        try:
-            yield longest
-        finally:
-            assert watcher.stdin
-            watcher.stdin.close()
-            longest.append(float(watcher.stdout.read()))
-
-
 def peak_mib(sandbox: Sandbox) -> int:
     """Return the container's peak resident memory so far."""
     status = Path(f"/proc/{sandbox.pid}/status").read_text(encoding="ascii")
@@ -166,7 +141,7 @@ def test_no_body_stops_the_others(name: str) -> None:
     make, status, seconds, mib = BODIES[name]
     request = make()
     with sandboxed() as sandbox:
-        with watched(sandbox) as longest:
+        with watching(sandbox) as longest:
             answer = ask(sandbox, request, 60)
         print(f"{name}: {answer.status}, {longest[0]:.2f} s, {peak_mib(sandbox)} MiB")
         assert answer.status == status, answer.body[:300]
@@ -180,7 +155,7 @@ def test_many_large_bodies_at_once_stay_within_the_container() -> None:
     )  # nearly as many as a body may have
     request = post(strings.encode(), JSON)
     with sandboxed() as sandbox:
-        with watched(sandbox) as longest:
+        with watching(sandbox) as longest:
             statuses = in_parallel([lambda: ask(sandbox, request, 120).status for _ in range(9)])
         print(
             f"nine bodies of short strings: {statuses}, {longest[0]:.2f} s, {peak_mib(sandbox)} MiB"

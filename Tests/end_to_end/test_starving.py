@@ -389,7 +389,7 @@ def test_a_field_of_megabytes_is_counted_or_cut(field: str, text: str) -> None:
         for _ in range(8):
             assert ask(sandbox, request, 120).status in (200, 400)
         assert peak(sandbox) < LIMIT_MIB
-        await_that(lambda: memory_mib(sandbox) < 250, 60)
+        await_that(lambda: memory_mib(sandbox) < 130, 60)
 
 
 def test_what_is_answered_early_is_freed_when_it_is_created() -> None:
