@@ -385,7 +385,9 @@ def test_a_field_of_megabytes_is_counted_or_cut(field: str, text: str) -> None:
         {field: text * (20 * MIB // len(text.encode())), "raw_json": {}}, ensure_ascii=False
     )
     request = packed(event.encode())
-    with sandboxed(params={"store_samples": True}) as sandbox:
+    # What glibc keeps of what the integration has freed does not count, see mallopt(3).
+    returned = {"MALLOC_TRIM_THRESHOLD_": str(16 * MIB)}
+    with sandboxed(params={"store_samples": True}, env=returned) as sandbox:
         for _ in range(8):
             assert ask(sandbox, request, 120).status in (200, 400)
         assert peak(sandbox) < LIMIT_MIB

@@ -17,7 +17,6 @@ incidents, or of who may send: the application gives it one function that answer
 import base64
 import calendar
 import contextlib
-import ctypes
 import email.utils
 import functools
 import http
@@ -270,8 +269,6 @@ DISCARD_SECONDS = 10.0
 MAX_DISCARDING = 256  # connections at once; any further one gets LINGER_BYTES and LINGER_SECONDS
 LINGER_BYTES = 64 * 1024
 LINGER_SECONDS = 1.0
-# M_MMAP_THRESHOLD: larger blocks are returned at once. M_TRIM_THRESHOLD: of the others, the rest.
-MALLOC_OPTIONS = {-3: 4 * 1024**2, -1: 16 * 1024**2}
 MAX_BODIES_BYTES = 256 * 1024**2  # of all large bodies in progress, so that they fit the container
 STRANGERS_SHARE = 1 / 2  # of that, for all who have not proved (yet) who they are
 SENDER_SHARE = 7 / 8  # of what its kind may hold, for one sender: another one's body has room
@@ -483,16 +480,6 @@ def raise_descriptor_limit(wanted: int) -> int:
             resource.setrlimit(resource.RLIMIT_NOFILE, (int(raised), limits[1]))
             soft = raised
     return int(min(soft, wanted))
-
-
-def return_freed_memory() -> None:
-    """Have the C library return large blocks to the system when they are freed, see mallopt(3).
-
-    By itself, glibc keeps what large bodies have taken, once it has freed the first of them.
-    """
-    with contextlib.suppress(OSError, AttributeError):  # another C library
-        for option, size in MALLOC_OPTIONS.items():
-            ctypes.CDLL(None).mallopt(option, size)
 
 
 # -------------------------------------------------------------------------------------------------

@@ -3148,7 +3148,6 @@ def long_running_execution(settings: Settings) -> None:
     demisto.enable_multithreading()  # the platform's heartbeat thread writes to the same connection
     threading.stack_size(THREAD_STACK_BYTES)
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
-    return_freed_memory()
     gc.collect()
     gc.freeze()  # modules and tables live as long as the process
     gc.set_threshold(GC_THRESHOLD)
