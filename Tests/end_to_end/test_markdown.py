@@ -497,7 +497,7 @@ AT_LEAST = {  # what a document has more of than it says
     "known forms": len(integration.KNOWN_SENDERS),
     "forms of payload": sum(bool(row.closed) for row in integration.KNOWN_SENDERS),
     "tools": len([*(ROOT / "Tests/end_to_end/deliveries").glob("*.http")]),
-    "forms of what tools post": len(integration.KNOWN_SENDERS),
+    "payload formats": len(integration.KNOWN_SENDERS),
 }
 COUNTS = [
     (document.name, int(number), what)

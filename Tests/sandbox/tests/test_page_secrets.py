@@ -158,3 +158,20 @@ def test_the_secrets_of_more_credentials_are_hidden_too() -> None:
         reported = everything_reported(api)
     assert "proven" in reported
     assert not [text for text in (*secrets, basic) if text in reported]
+
+
+def test_a_headers_name_in_a_wrong_line_stays_readable() -> None:
+    """Given: a line in which the header's name stands where the secret is expected
+    When: it is tested, and then the right line is used with a wrong signature
+    Then: the secret is hidden, and the refusal still says which header is meant
+    """
+    with paged() as api:
+        wrong = {"more_credentials": "_hmac: X-Hub-Signature-256 hidden-secret-77"}
+        assert api.post("/api/instance/test", {"params": wrong})["ok"] is False
+        api.save(more_credentials="_hmac:X-Hub-Signature-256 hidden-secret-77")
+        ask(
+            api.port, "POST", INSTANCE, b"{}", {**JSON, "X-Hub-Signature-256": "sha256=" + "0" * 64}
+        )
+        reported = everything_reported(api)
+    assert "The signature in X-Hub-Signature-256" in reported
+    assert "hidden-secret-77" not in reported

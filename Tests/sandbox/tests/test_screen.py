@@ -39,6 +39,10 @@ def exchange(value: Any, **fields: Any) -> Exchange:
             "POST /p  200  text  ends #2 T n  from",
         ),
         (
+            exchange([{"id": "3", "ended": True}]),
+            "POST /p  200  JSON  ends #3 - Disk full  from",
+        ),
+        (
             exchange([{"id": "2", "name": "n"}], begins=b'{"body": "x"}'),
             "POST /p  200  JSON  #2 - n  from",
         ),
@@ -74,9 +78,13 @@ def exchange(value: Any, **fields: Any) -> Exchange:
 )
 def test_a_request_is_one_line(seen: Exchange, shown: str) -> None:
     out = io.StringIO()
-    Screen(out=out).request(
-        seen, {"1": {"rawJSON": '{"n":1}'}, "2": {"rawJSON": '{"body":"x"}'}, "0": {}}
-    )
+    known = {
+        "0": {},
+        "1": {"rawJSON": '{"n":1}'},
+        "2": {"rawJSON": '{"body":"x"}'},
+        "3": {"name": "Disk full", "rawJSON": '{"n":3}'},
+    }
+    Screen(out=out).request(seen, known)
     assert shown in out.getvalue()
     assert out.getvalue().count("\n") == 1
 

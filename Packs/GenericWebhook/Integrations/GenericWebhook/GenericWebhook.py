@@ -781,9 +781,10 @@ class EventMaker:
         facts = known.facts(shared) if known is not None else {}
         if payload:
             title = known.row.title if known is not None else ""
-            hides, hide = names_a_secret, hide_secrets_in_urls
             sender = title, facts.get("link", "")
-            fields["details"] = vendor_event_details(payload, shared, fields, hides, hide, sender)
+            fields["details"] = vendor_event_details(
+                payload, shared, fields, names_a_secret, hide_secrets_in_urls, sender
+            )
         return fields, facts
 
     def _key_of(self, payload: dict[str, Any], shared: dict[str, Any]) -> str | None:
@@ -1266,7 +1267,7 @@ class Writer:
             for event in events:
                 self._settle(event, STOPPING)
             return
-        for group in cut(events) if len(events) > 1 else (events,):
+        for group in cut(events):
             self._queue.put(group[0].delivery.sender, group)
         self._arrived += 1
         self._work.set()
@@ -2277,23 +2278,23 @@ class Webhook:
         if not body and not query and request.head.method == "GET" and not is_signed:
             body = b"{}"  # its path, or that it came, is all it says
         kind, keep = headers.get("content-type", ""), settings.keep_unreadable
-        read = (body, kind, encoding, query, keep, TextReader)
+        reading = (body, kind, encoding, query, keep, TextReader)
         ignored: list[str] | None = [] if self._ignores else None
         origin = NO_ORIGIN
         if credential is not None and (is_signed or credential.label):
             origin = Origin(credential.label, body if is_signed else None)
 
         check_room = functools.partial(self._writer.backlog.check_room, request.address)
-        make = (context, settings, now, delivery_id, check_room, origin, ignored)
+        making = (context, settings, now, delivery_id, check_room, origin, ignored)
         events: list[Event]
         if len(body) > SMALL_BODY_BYTES or is_compressed(body, encoding):
             # In one turn: between two of them, the parsed payloads of all others would be in memory
             # as well.
-            events = self._work(request, lambda: make_events(read_payload(*read), *make))
-        elif len((items := read_payload(*read)).values) > MAX_EVENTS_ON_LOOP:
-            events = self._work(request, make_events, items, *make)
+            events = self._work(request, lambda: make_events(read_payload(*reading), *making))
+        elif len((items := read_payload(*reading)).values) > MAX_EVENTS_ON_LOOP:
+            events = self._work(request, make_events, items, *making)
         else:
-            events = make_events(items, *make)
+            events = make_events(items, *making)
         if len(body) > SMALL_BODY_BYTES or len(events) > MAX_EVENTS_ON_LOOP:
             request.reserve(max(0, sum(event.size for event in events) - len(body)))
         if ignored is not None:
@@ -2412,9 +2413,8 @@ class Webhook:
             self._delivered.set()
         if self._remembers and (without_key := sum(map(has_no_key, delivery.events))):
             self._counters.add("events without a key", without_key)
-        event = delivery.events[0]
-        is_like_no_other = event.key is None and event.alert is None and len(delivery.events) == 1
-        (self._writer.put if is_like_no_other else self._intake.submit)(delivery.events)
+        is_new = len(delivery.events) == 1 and has_no_key(delivery.events[0])
+        (self._writer.put if is_new else self._intake.submit)(delivery.events)
         return None
 
     def event_settled(self, event: Event) -> None:
@@ -2443,8 +2443,8 @@ class Webhook:
         elif request is not None:
             outcomes = outcomes_of(events)
             created = [outcome.created for outcome in outcomes if outcome.created is not None]
-            are_all = len(created) == len(outcomes)
-            if not are_all and any(outcome.status != 200 for outcome in outcomes):
+            is_whole = len(created) == len(outcomes)
+            if not is_whole and any(outcome.status != 200 for outcome in outcomes):
                 request.reply(self._failure_answer(delivery, events).answer())
             elif events and events[0].answer:
                 request.reply(Answer(200, *events[0].answer, (("X-Request-ID", delivery.id),)))
