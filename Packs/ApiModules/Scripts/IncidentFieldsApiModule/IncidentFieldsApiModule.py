@@ -14,6 +14,7 @@ knows nothing of requests and senders, of paths into payloads, or of an instance
 """
 
 import contextlib
+import functools
 import itertools
 import json
 import sys
@@ -468,9 +469,7 @@ def text_field(value: Any, own: Any = None, most: int | None = None) -> str:
     return plain_field(value, most)
 
 
-def title_field(value: Any, own: Any = None) -> str:
-    """Return a text of at most MAX_NAME_CHARACTERS; raises ValueError for any other value."""
-    return text_field(value, most=MAX_NAME_CHARACTERS)
+title_field = functools.partial(text_field, most=MAX_NAME_CHARACTERS)
 
 
 def labels_field(value: Any, own: Any = None) -> list[dict[str, str]]:

@@ -118,6 +118,7 @@ NO_ENCODINGS = {"", "identity", "none", "utf-8", "utf8", "7bit", "8bit", "binary
 GZIP_NAMES = ("gzip", "x-gzip")
 GZIP_MAGIC = b"\x1f\x8b\x08"
 RECORD_GZIP_MAGIC = b'"H4sI'  # the same in base64, which records may be
+CARRIERS = frozenset({"TopicArn", "data_base64", "subscription"})  # see add_decoded
 RECORDS_BYTES = 256  # in which a delivery of records begins with them
 TEXT_TYPE_ENDS = ("xml", "csv", "urlencoded", "javascript")  # in addition to text/*
 JSON_TYPES = {"application/json", "text/json", "application/csp-report", "application/json-seq"}
@@ -613,7 +614,7 @@ def parse_small(text: str) -> tuple[Any, str]:
                 value, end = parse(text)
                 verbatim = text if end == len(text) else ""
             elif text[start : start + 1] == "{" and (
-                text.rfind('"raw') == place or not RAW_NAME.search(text, start)
+                text.find('"raw', start) < 0 or not RAW_NAME.search(text, start)
             ):
                 raw, end = parse(text, start)
                 around = f"{text[:start]}null{text[end:]}"
@@ -626,7 +627,8 @@ def parse_small(text: str) -> tuple[Any, str]:
         if verbatim:
             is_altered = DECODED.alteration is not alterations
             is_altered = is_altered or "\n" in verbatim or "\r" in verbatim or "\t" in verbatim
-            value = _within_nesting(value, text.count("{") + text.count("["))
+            if text.count("{") + text.count("[") > MAX_NESTING:
+                check_nesting(value)
             return value, "" if is_altered else verbatim
     return parse_json(text), ""
 
@@ -667,16 +669,17 @@ def _checked(value: Any, text: str, containers: int, start: int, end: int) -> An
 
     Raises UnreadableJson if it is nested too deep; ``containers`` is how many there may be.
     """
-    value = _within_nesting(value, containers)
+    if containers > MAX_NESTING:
+        check_nesting(value)
     if text.find("\\ud", start, end) >= 0 or text.find("\\uD", start, end) >= 0:
         return replace_surrogates(value)
     return value
 
 
-def _within_nesting(value: Any, containers: int) -> Any:
-    if containers > MAX_NESTING and _deeper_than(value, MAX_NESTING):
+def check_nesting(value: Any) -> None:
+    """Raise UnreadableJson for a value that is nested too deep."""
+    if _deeper_than(value, MAX_NESTING):
         raise UnreadableJson(f"it is nested deeper than {MAX_NESTING} levels")
-    return value
 
 
 def count_containers(text: str) -> int:
@@ -844,7 +847,7 @@ def decode_json_text(body: bytes, content_type: ContentType) -> str:
     UTF-16 and UTF-32 away.
     """
     try:
-        if b"\0" in body[:4] and (detected := json.detect_encoding(body)) != "utf-8":
+        if body.find(b"\0", 0, 4) >= 0 and (detected := json.detect_encoding(body)) != "utf-8":
             return decode(body, detected)
         if body[:1] in FIRST_MARK_BYTES:
             return decode_text(body, content_type)
@@ -975,7 +978,7 @@ def is_compressed(body: bytes, content_encoding: str) -> bool:
     """Return whether a body may become far larger when it is decompressed, or its records are."""
     if content_encoding or body[:3] == GZIP_MAGIC:
         return True
-    return b'"records"' in body[:RECORDS_BYTES] and RECORD_GZIP_MAGIC in body
+    return body.find(b'"records"', 0, RECORDS_BYTES) >= 0 and RECORD_GZIP_MAGIC in body
 
 
 # -------------------------------------------------------------------------------------------------
@@ -1264,10 +1267,7 @@ FORM_READERS: dict[str, Callable[[bytes, ContentType, JsonBudget | None], Items 
 def carries_another(item: Any) -> bool:
     """Return whether an event looks like one that carries others as text or base64."""
     return isinstance(item, dict) and (
-        "TopicArn" in item
-        or "data_base64" in item
-        or "subscription" in item
-        or ("requestId" in item and "records" in item)
+        not item.keys().isdisjoint(CARRIERS) or ("records" in item and "requestId" in item)
     )
 
 

@@ -947,7 +947,8 @@ def asks_by_head(headers: Headers, query: str) -> bool:
 
 def asks_by_body(body: bytes) -> bool:
     """Return whether a body may be a handshake's; nearly none is, which shows without parsing."""
-    return len(body) <= MAX_HANDSHAKE_BYTES and any(map(body.__contains__, BODY_MARKS))
+    # For bytes, `in` takes twice as long: it tries each mark as a number first.
+    return len(body) <= MAX_HANDSHAKE_BYTES and max(map(body.find, BODY_MARKS)) >= 0
 
 
 def may_be_handshake(method: str, headers: Headers, length: int) -> bool:

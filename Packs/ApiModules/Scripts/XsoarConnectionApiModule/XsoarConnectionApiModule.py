@@ -34,8 +34,8 @@ import gevent
 from gevent.lock import Semaphore
 
 MIN_MASKED_CHARACTERS = 4  # a shorter secret is part of too many words
-PIPE_BYTES = 1024 * 1024  # asked for, so that a batch or its answer is one write and one read
-READ_LINE_BYTES = 1024 * 1024
+PIPE_BYTES = 1024 * 1024  # asked for, so that a batch or its answer fits
+READ_LINE_BYTES = 120 * 1024  # for more, malloc takes fresh memory of the system at each read
 HEARTBEAT_SECONDS = 30
 HEARTBEAT_LOCK_SECONDS = 60  # a call longer than this kills the platform's heartbeat thread
 REST_SECONDS = 0.1  # for what follows an answer that is not JSON: it left XSOAR in the same piece

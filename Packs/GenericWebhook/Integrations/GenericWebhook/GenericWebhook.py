@@ -648,7 +648,7 @@ def make_events(
     settings: Settings,
     trigger_time: str,
     delivery_id: str,
-    check_room: Callable[[int], None] = lambda count: None,
+    check_room: Callable[[str, int], None] = lambda sender, count: None,
     origin: Origin = NO_ORIGIN,
     ignored: list[str] | None = None,
 ) -> list[Event]:
@@ -661,7 +661,7 @@ def make_events(
     values = items.values
     is_lone = len(values) == 1
     if not is_lone:
-        check_room(len(values))  # each makes one event or more
+        check_room(context.source_address, len(values))  # each makes one event or more
     if (settings.recognize != "off" or settings.events_paths) and not (
         is_lone and values[0] and is_native(values[0])
     ):
@@ -683,7 +683,7 @@ class EventMaker:
         settings: Settings,
         trigger_time: str,
         delivery_id: str,
-        check_room: Callable[[int], None] = lambda count: None,
+        check_room: Callable[[str, int], None] = lambda sender, count: None,
         origin: Origin = NO_ORIGIN,
         ignored: list[str] | None = None,
     ) -> None:
@@ -839,7 +839,7 @@ class EventMaker:
                 413, f"The body holds more than {MAX_ITEMS} events; send them in several requests."
             )
         if total > len(found):
-            self._check_room(total)
+            self._check_room(self._context.source_address, total)
         shared = self._context.shared if total == len(found) == 1 else None
         shared = shared or share(shared_fields(self._context, self._settings), total)
         for number, (item, (known, array)) in enumerate(zip(items.values, found)):
@@ -1174,11 +1174,12 @@ class Backlog:
 
     def add(self, delivery: Delivery) -> None:
         """Take in a request's events; raises ServiceUnavailable where there is no room for all."""
-        size = sum([event.size for event in delivery.events])
-        self.check_room(delivery.sender, len(delivery.events), size)
-        self.incidents += len(delivery.events)
+        count, size = len(delivery.events), sum([event.size for event in delivery.events])
+        if self.incidents + count > MAX_QUEUED_INCIDENTS or self.bytes + size > MAX_QUEUED_BYTES:
+            self.check_room(delivery.sender, count, size)
+        self.incidents += count
         self.bytes += size
-        self._senders[delivery.sender] += len(delivery.events)
+        self._senders[delivery.sender] += count
 
     def remove(self, event: Event) -> None:
         """An event is settled."""
@@ -1194,7 +1195,7 @@ class Backlog:
 
 def cut(events: list[Event]) -> list[list[Event]]:
     """Return events in pieces within the bounds of a call."""
-    if len(events) <= MAX_CALL_INCIDENTS and sum([one.size for one in events]) <= MAX_CALL_BYTES:
+    if len(events) < 2:
         return [events] if events else []
     pieces: list[list[Event]] = []
     size = 0
@@ -1296,10 +1297,10 @@ class Writer:
         fresh = self._queue.take(MAX_CALL_INCIDENTS, MAX_CALL_BYTES)
         requests = len({event.delivery for event in fresh})
         accepted = False
-        for piece in cut(unsettled(fresh)):
-            if self._call(piece):
-                accepted = True
-            else:  # behind those that were refused before
+        piece = unsettled(fresh)
+        if piece:
+            accepted = self._call(piece)
+            if not accepted:  # behind those that were refused before
                 self._refused.extend(self._halve(piece) if due else [piece])
         if self._refused and (due or accepted):
             accepted = self._retry(started) or accepted
@@ -1382,9 +1383,6 @@ class Writer:
 
     def _call(self, piece: list[Event]) -> bool:
         """Call createIncidents, settle what it decides, and return whether XSOAR accepted it."""
-        piece = unsettled(piece)
-        if not piece:
-            return False
         for event in piece:
             event.in_flight = True
         started = time.monotonic()
@@ -2284,7 +2282,7 @@ class Webhook:
         if credential is not None and (is_signed or credential.label):
             origin = Origin(credential.label, body if is_signed else None)
 
-        check_room = functools.partial(self._writer.backlog.check_room, request.address)
+        check_room = self._writer.backlog.check_room
         making = (context, settings, now, delivery_id, check_room, origin, ignored)
         events: list[Event]
         if len(body) > SMALL_BODY_BYTES or is_compressed(body, encoding):
@@ -2441,10 +2439,10 @@ class Webhook:
         if delivery.answered_early:
             self._report_lost(delivery, events)
         elif request is not None:
-            outcomes = outcomes_of(events)
+            outcomes = [event.outcome for event in events if event.outcome is not None]
             created = [outcome.created for outcome in outcomes if outcome.created is not None]
-            is_whole = len(created) == len(outcomes)
-            if not is_whole and any(outcome.status != 200 for outcome in outcomes):
+            is_whole = len(created) == len(events)
+            if not is_whole and any(outcome.status != 200 for outcome in outcomes_of(events)):
                 request.reply(self._failure_answer(delivery, events).answer())
             elif events and events[0].answer:
                 request.reply(Answer(200, *events[0].answer, (("X-Request-ID", delivery.id),)))
