@@ -1208,6 +1208,10 @@ class Connection:
 class Server(StreamServer):
     """gevent's server, with a bounded number of connections and a time limit for TLS handshakes."""
 
+    # Connections that wait to be accepted, as far as net.core.somaxconn allows. Linux drops one too
+    # many without a word, and its sender tries again after a second, or meets a reset.
+    backlog = MAX_CONNECTIONS
+
     def __init__(
         self,
         listener: Any,

@@ -5,6 +5,7 @@ import gc
 import json
 import re
 import resource
+import select
 import socket
 import ssl
 import time
@@ -908,6 +909,22 @@ class TestServer:
             waiting[0].reply(server.Answer())
             assert serving.statuses(posted(b"now")) == [200]
             assert serving.counters.total("connections refused") == 1
+
+    def test_who_connects_while_the_event_loop_is_busy_waits_for_nobody_else(self) -> None:
+        senders = 600
+        most = int(Path("/proc/sys/net/core/somaxconn").read_text())
+        if most < senders:
+            pytest.skip(f"net.core.somaxconn is {most}: Linux keeps fewer connections waiting")
+        with Serving() as serving, contextlib.ExitStack() as stack:
+            poll = select.poll()
+            for _ in range(senders):  # without a turn for the event loop, which would accept them
+                sock = stack.enter_context(socket.socket())
+                sock.setblocking(False)
+                sock.connect_ex(serving.server.address)
+                poll.register(sock, select.POLLOUT)
+            # The loopback device has made each connection by now, or dropped it.
+            connected = [event for _, event in poll.poll(0) if event == select.POLLOUT]
+        assert len(connected) == senders
 
     def test_what_is_not_tls_is_counted_and_closed(
         self, authority: trustme.CA, monkeypatch: pytest.MonkeyPatch
