@@ -577,14 +577,16 @@ def parse_headers(lines: str) -> tuple[dict[str, str], frozenset[str]]:
     """
     if not HEADER_LINES.fullmatch(lines):
         raise BadRequest("A header is malformed: each is one line 'Name: value' of visible text.")
-    headers: dict[str, str] = {}
+    parts = [line.partition(":") for line in lines.split("\r\n")[:-1]]
+    # Only these two are optional whitespace (RFC 9110, 5.6.3). A plain strip() would also remove
+    # characters that a proxy takes for a part of the value, such as \x85 and \xa0.
+    pairs = [(name.lower(), value.strip(" \t")) for name, _, value in parts]
+    headers = dict(pairs)
+    if len(headers) == len(pairs):
+        return headers, frozenset()
+    headers.clear()
     repeated = []
-    for line in lines.split("\r\n")[:-1]:
-        name, _, value = line.partition(":")
-        name = name.lower()
-        # Only these two are optional whitespace (RFC 9110, 5.6.3). A plain strip() would also
-        # remove characters that a proxy takes for a part of the value, such as \x85 and \xa0.
-        value = value.strip(" \t")
+    for name, value in pairs:
         if name not in headers:
             headers[name] = value
         elif name in SINGLE_HEADERS:

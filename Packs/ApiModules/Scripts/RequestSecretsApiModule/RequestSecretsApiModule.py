@@ -29,7 +29,7 @@ MANY_SPELLINGS = 40  # 500 (of 100 secrets) would take 80 µs a head, and their 
 MIN_INNER_CHARACTERS = 8  # of a secret's base64 that is looked for within other base64
 MAX_URL_FIELDS = 200  # of one text that are looked at; no URL has more, and the rest is replaced
 MAX_PERCENT_SIGNS = 1000  # of one text that is decoded; a text with more is replaced
-MAX_CACHED_NAME = 100  # characters: a stranger's longer names do not fill the cache
+MAX_CACHED_NAME = 100  # characters: a stranger's longer names do not fill a cache
 NAME_WORDS = re.compile(r"[a-z0-9]++")
 CAMEL_CASE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 SECRET_WORD = re.compile(
@@ -107,6 +107,8 @@ class SecretFilter:
             BEGINNING.unpack_from(spelling.encode("utf-8", "surrogatepass"))[0]
             for spelling in spellings
         )
+        # of names that come again and again
+        self._keeps = functools.lru_cache(maxsize=1024)(self._is_kept)
 
     @classmethod
     def of(cls, source: SecretSource, paths: Iterable[str]) -> "SecretFilter":
@@ -128,13 +130,13 @@ class SecretFilter:
         self, headers: dict[str, str], left_out: frozenset[str] = frozenset()
     ) -> dict[str, str]:
         """Return the headers to keep, as readable text; names are in lower case."""
+        is_long = max(map(len, headers), default=0) > MAX_CACHED_NAME
+        keeps = self._is_kept if is_long else self._keeps
         kept = {
-            name: value if value.isascii() else _readable(value)
-            for name, value in headers.items()
-            if name not in left_out
-            and name not in self._headers
-            and (name in self._named_headers or not names_a_secret(name))
+            name: value for name, value in headers.items() if keeps(name) and name not in left_out
         }
+        if not all(map(str.isascii, kept.values())):
+            kept = {name: _readable(value) for name, value in kept.items()}
         for name in HEADERS_WITH_OUR_URL.intersection(kept):
             kept[name] = USERINFO_OR_QUERY.sub("", kept[name])
         together = "\n".join(kept.values())
@@ -145,6 +147,11 @@ class SecretFilter:
                 if URL_SIGN.search(value):
                     kept[name] = self.hide(value)
         return kept
+
+    def _is_kept(self, name: str) -> bool:
+        """Return whether a header of this name is kept."""
+        is_hidden = name in self._headers
+        return not is_hidden and (name in self._named_headers or not names_a_secret(name))
 
     def visible_query(self, query_string: str) -> list[tuple[str, str]]:
         """Return the fields of a query string to keep, decoded.
@@ -190,7 +197,7 @@ class SecretFilter:
     def _holds_secret(self, text: str) -> bool:
         if len(self._spellings) > MANY_SPELLINGS and not self._may_hold_secret(text):
             return False
-        return any(spelling in text for spelling in self._spellings)
+        return any(map(text.__contains__, self._spellings))
 
     def _may_hold_secret(self, text: str) -> bool:
         """Return whether any four bytes of a text begin a secret: one look for all secrets."""

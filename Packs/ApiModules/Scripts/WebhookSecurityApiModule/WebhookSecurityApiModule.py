@@ -939,9 +939,9 @@ def answer_handshake(
 
 def asks_by_head(headers: Headers, query: str) -> bool:
     """Return whether the head of a POST may be a handshake's."""
-    return any(
-        headers[mark].startswith(value) if mark in headers else not value and mark in query
-        for mark, value in HEAD_MARKS
+    found = HEAD_MARKS.keys() & headers
+    return any(headers[mark].startswith(HEAD_MARKS[mark]) for mark in found) or (
+        query != "" and any(mark in query for mark, values in HEAD_MARKS.items() if "" in values)
     )
 
 
@@ -1223,4 +1223,7 @@ HANDSHAKES = {
     ),
 }
 BODY_MARKS = tuple({row.mark for row in HANDSHAKES["POST"] if row.mark})
-HEAD_MARKS = tuple({(row.head_mark, row.head_value) for row in HANDSHAKES["POST"] if not row.mark})
+HEAD_MARKS = {  # each with what its values begin with
+    mark: tuple({row.head_value for row in HANDSHAKES["POST"] if row.head_mark == mark})
+    for mark in {row.head_mark for row in HANDSHAKES["POST"] if not row.mark}
+}
