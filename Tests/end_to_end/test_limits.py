@@ -53,7 +53,7 @@ LIMITS = {  # as the README has them
     "MAX_HEADERS_BYTES": "32 * KIB",
     "MAX_HEADERS": "100",
     "REQUEST_SECONDS": "30",
-    "IDLE_SECONDS": "60",
+    "IDLE_SECONDS": "620",
     "MAX_CONNECTIONS": "4096",
     "SPARE_DESCRIPTORS": "100",
     "LINGER_BYTES": "64 * KIB",

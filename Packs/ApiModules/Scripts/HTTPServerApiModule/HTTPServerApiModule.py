@@ -259,10 +259,10 @@ def read_asn1_time(digits: bytes) -> float:
 # -------------------------------------------------------------------------------------------------
 
 REQUEST_SECONDS = 30  # for the TLS handshake, the headers and the body together
-IDLE_SECONDS = 60  # a kept-alive connection without a request
+IDLE_SECONDS = 620  # without a request: longer than load balancers, which may do so for 600 s
 MAX_CONNECTIONS = 4096
 SPARE_DESCRIPTORS = 100  # of the process's limit, for everything that is not a connection
-EVICTION_CANDIDATES = 64  # looked at when full, so that a crowd does not make a newcomer dear
+CANDIDATES = 64  # of a group, looked at when full: a crowd does not make a newcomer dear
 # Thrown away after a refusal, so that who is still sending sees the answer and not a reset.
 DISCARD_BYTES = 64 * 1024**2
 DISCARD_SECONDS = 10.0
@@ -359,7 +359,7 @@ class BodyMemory:
         for kind in (False, True) if owner[0] else (False,):
             owners = self._owners[kind]
             bodies = (body for body, other in owners.items() if may_be_given_up(body, other))
-            candidates = list(itertools.islice(bodies, EVICTION_CANDIDATES))
+            candidates = list(itertools.islice(bodies, CANDIDATES))
             if candidates:
                 return max(candidates, key=lambda body: held[owners[body]] * (now - body.arrived))
         return None
@@ -391,10 +391,12 @@ class ConnectionRegistry:
         One whose bytes have arrived and only wait for their turn comes last.
         """
         if sum(map(len, self._groups)) >= self._max_connections:
-            candidates = itertools.islice(self._arriving, EVICTION_CANDIDATES)
-            silent = itertools.filterfalse(Connection.has_bytes, candidates)
-            evictable = (silent, self._idle, self._discarding, self._reading, self._arriving)
-            victim = next(itertools.chain(*evictable), None)
+            silent, resting = (
+                itertools.filterfalse(Connection.has_bytes, itertools.islice(group, CANDIDATES))
+                for group in (self._arriving, self._idle)
+            )
+            late = (self._reading, self._arriving, self._idle)
+            victim = next(itertools.chain(silent, resting, self._discarding, *late), None)
             if victim is None:
                 self._counters.add("connections refused")
                 return False
@@ -457,7 +459,8 @@ class ConnectionRegistry:
         """End reading where the time is up (``now`` is monotonic); its own greenlet answers."""
         for group in self._groups:
             for connection in list(group):
-                if connection.deadline >= now:
+                # What arrived while the event loop was busy is read in a moment.
+                if connection.deadline >= now or connection.has_new_request():
                     continue
                 # A second sweep means that not even the answer could be written.
                 connection.shut(socket.SHUT_RDWR) if connection.expired else connection.reader.end()
@@ -475,10 +478,9 @@ def raise_descriptor_limit(wanted: int) -> int:
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     soft, hard = (math.inf if limit == resource.RLIM_INFINITY else limit for limit in limits)
     if soft < wanted:
-        raised = min(wanted, hard)
         with contextlib.suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (int(raised), limits[1]))
-            soft = raised
+            resource.setrlimit(resource.RLIMIT_NOFILE, (int(min(wanted, hard)), limits[1]))
+            soft = min(wanted, hard)
     return int(min(soft, wanted))
 
 
@@ -501,7 +503,7 @@ MAX_CHUNK_LINE_BYTES = 1 * 1024
 FREE_CHUNKS = 500
 CHUNK_BYTES = 1 * 1024
 # An arrival costs a switch of greenlets, however small it is. After MAX_ARRIVALS of a head, or of a
-# part of a body, ARRIVAL_SECONDS pass before each further one.
+# part of a body, ARRIVAL_SECONDS pass before each further one, or before so many records of TLS.
 MAX_ARRIVALS = 64
 ARRIVAL_SECONDS = 0.01
 CHECK_BYTES = 1 * 1024  # by which an incomplete head grows until it is checked again
@@ -721,9 +723,10 @@ class Reader:
         self._sock = sock
         self._buffer = b""
         self._ended = False  # by us
+        secure = isinstance(sock, gevent_ssl.SSLSocket)
+        self._at_once = 32 if secure else 1  # TLS hands over a record at a time
         # After an answer the next request is not here yet: waiting first saves a recv that fails.
         # Under TLS its bytes may be decrypted already, where no event shows them.
-        secure = isinstance(sock, gevent_ssl.SSLSocket)
         wait = functools.partial(sock._wait, sock._read_event)
         self._await_bytes: Callable[[], None] = (lambda: None) if secure else wait
 
@@ -778,7 +781,7 @@ class Reader:
                 check(self._buffer)
                 checked = size
             arrivals += 1
-            if arrivals > MAX_ARRIVALS:
+            if arrivals > MAX_ARRIVALS and not arrivals % self._at_once:
                 gevent.sleep(ARRIVAL_SECONDS)
             if not self._fill():
                 return b""
@@ -811,7 +814,7 @@ class Reader:
             body += part
             size -= len(part)
             arrivals += 1
-            if arrivals > MAX_ARRIVALS:
+            if arrivals > MAX_ARRIVALS and not arrivals % self._at_once:
                 gevent.sleep(ARRIVAL_SECONDS)
         return not size
 
@@ -1201,6 +1204,10 @@ class Connection:
         poll.register(self.sock.fileno(), select.POLLIN)
         return bool(poll.poll(0))
 
+    def has_new_request(self) -> bool:
+        """Return whether a request has arrived of which nothing is read yet."""
+        return not (self._busy or self._closing or self.expired) and self.has_bytes()
+
     def shut(self, how: int) -> None:
         """Shut one or both directions of the plain socket; a TLS socket would wait for its peer."""
         with contextlib.suppress(OSError):
@@ -1213,6 +1220,7 @@ class Server(StreamServer):
     # Connections that wait to be accepted, as far as net.core.somaxconn allows. Linux drops one too
     # many without a word, and its sender tries again after a second, or meets a reset.
     backlog = MAX_CONNECTIONS
+    max_accept = SPARE_DESCRIPTORS // 2  # in a row, before those that make room are closed
 
     def __init__(
         self,

@@ -871,6 +871,38 @@ class TestServer:
                 serving.connections.sweep(time.monotonic() + server.IDLE_SECONDS + 1)
                 assert client.recv(1) == b""
 
+    @pytest.mark.parametrize("tls", [False, True])
+    @pytest.mark.parametrize("is_first", [True, False])
+    def test_what_arrives_while_the_event_loop_is_busy_is_not_too_late(
+        self, authority: trustme.CA, tls: bool, is_first: bool
+    ) -> None:
+        with Serving(tls=context_of(authority) if tls else None) as serving:
+            sock = serving.connect()
+            with untrusting_gevent().wrap_socket(sock) if tls else sock as client:
+                if not is_first:
+                    client.sendall(posted())
+                    assert one_answer(client)
+                await_that(
+                    lambda: serving.connections.counts()[("idle", "arriving")[is_first]] == 1
+                )
+                client.sendall(posted(b"in time"))  # nobody has had a turn to read it
+                serving.connections.sweep(time.monotonic() + server.IDLE_SECONDS + 1)
+                assert b"in time" in one_answer(client)
+
+    def test_small_records_of_tls_arrive_together(
+        self, authority: trustme.CA, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pauses: list[float] = []
+        sleep = gevent.sleep
+        monkeypatch.setattr(gevent, "sleep", lambda seconds=0: pauses.append(seconds) or sleep(0))
+        request = posted(b"x" * 500)
+        with Serving(tls=context_of(authority)) as serving:
+            with untrusting_gevent().wrap_socket(serving.connect()) as client:
+                for place in range(len(request)):  # a record for each byte
+                    client.sendall(request[place : place + 1])
+                assert b"x" * 500 in one_answer(client)
+        assert pauses.count(server.ARRIVAL_SECONDS) < len(request) / 30
+
     @pytest.mark.parametrize(
         "expired, stopping, status",
         [(False, False, 400), (True, False, 408), (False, True, 503), (True, True, 503)],
@@ -1066,6 +1098,18 @@ class TestConnections:
             connections.work(connection)
         assert not connections.open(ours[3])
         assert counters.take_line() == "1 connection evicted, 1 connection refused"
+
+    def test_who_has_sent_the_next_request_stays(
+        self, connections: server.ConnectionRegistry
+    ) -> None:
+        ours = [connection_to() for _ in range(17)]
+        for connection in ours[:16]:
+            assert connections.open(connection)
+            connections.idle(connection)
+        ours[0].sock.peer.sendall(b"POST")
+        assert connections.open(ours[16])
+        assert ours[0] in ours[0].group
+        assert ours[1] not in ours[1].group
 
     def test_time_is_up_in_two_steps(self, connections: server.ConnectionRegistry) -> None:
         connection = connection_to()

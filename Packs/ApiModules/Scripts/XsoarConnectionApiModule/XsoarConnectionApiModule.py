@@ -35,7 +35,7 @@ from gevent.lock import Semaphore
 
 MIN_MASKED_CHARACTERS = 4  # a shorter secret is part of too many words
 PIPE_BYTES = 1024 * 1024  # asked for, so that a batch or its answer fits
-READ_LINE_BYTES = 120 * 1024  # for more, malloc takes fresh memory of the system at each read
+READ_LINE_BYTES = 120 * 1024  # at first: for more, malloc takes fresh memory of the system
 HEARTBEAT_SECONDS = 30
 HEARTBEAT_LOCK_SECONDS = 60  # a call longer than this kills the platform's heartbeat thread
 REST_SECONDS = 0.1  # for what follows an answer that is not JSON: it left XSOAR in the same piece
@@ -201,7 +201,7 @@ class PipeInput:
         parts = [self._buffer]
         while b"\n" not in parts[-1]:
             self._hub.wait(self._readable)
-            part = os.read(0, READ_LINE_BYTES)
+            part = os.read(0, READ_LINE_BYTES if len(parts) == 1 else PIPE_BYTES)
             if not part:
                 break
             parts.append(part)
