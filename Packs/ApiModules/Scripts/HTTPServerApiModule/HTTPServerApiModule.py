@@ -503,8 +503,9 @@ MAX_CHUNK_LINE_BYTES = 1 * 1024
 FREE_CHUNKS = 500
 CHUNK_BYTES = 1 * 1024
 # An arrival costs a switch of greenlets, however small it is. After MAX_ARRIVALS of a head, or of a
-# part of a body, ARRIVAL_SECONDS pass before each further one, or before so many records of TLS.
+# part of a body, ARRIVAL_SECONDS pass before each further one, over TLS each RECORDS_AT_ONCE.
 MAX_ARRIVALS = 64
+RECORDS_AT_ONCE = 32
 ARRIVAL_SECONDS = 0.01
 CHECK_BYTES = 1 * 1024  # by which an incomplete head grows until it is checked again
 # From one connection before the others get their turn: a pipeline never makes us wait for bytes.
@@ -724,7 +725,7 @@ class Reader:
         self._buffer = b""
         self._ended = False  # by us
         secure = isinstance(sock, gevent_ssl.SSLSocket)
-        self._at_once = 32 if secure else 1  # TLS hands over a record at a time
+        self._at_once = RECORDS_AT_ONCE if secure else 1  # each arrives by itself
         # After an answer the next request is not here yet: waiting first saves a recv that fails.
         # Under TLS its bytes may be decrypted already, where no event shows them.
         wait = functools.partial(sock._wait, sock._read_event)
@@ -1217,8 +1218,7 @@ class Connection:
 class Server(StreamServer):
     """gevent's server, with a bounded number of connections and a time limit for TLS handshakes."""
 
-    # Connections that wait to be accepted, as far as net.core.somaxconn allows. Linux drops one too
-    # many without a word, and its sender tries again after a second, or meets a reset.
+    # As far as net.core.somaxconn allows; Linux drops one too many, and its sender comes back late.
     backlog = MAX_CONNECTIONS
     max_accept = SPARE_DESCRIPTORS // 2  # in a row, before those that make room are closed
 

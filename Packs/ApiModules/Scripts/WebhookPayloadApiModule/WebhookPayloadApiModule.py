@@ -627,8 +627,7 @@ def parse_small(text: str) -> tuple[Any, str]:
         if verbatim:
             is_altered = DECODED.alteration is not alterations
             is_altered = is_altered or "\n" in verbatim or "\r" in verbatim or "\t" in verbatim
-            if text.count("{") + text.count("[") > MAX_NESTING:
-                check_nesting(value)
+            check_nesting(value, text.count("{") + text.count("["))
             return value, "" if is_altered else verbatim
     return parse_json(text), ""
 
@@ -669,16 +668,15 @@ def _checked(value: Any, text: str, containers: int, start: int, end: int) -> An
 
     Raises UnreadableJson if it is nested too deep; ``containers`` is how many there may be.
     """
-    if containers > MAX_NESTING:
-        check_nesting(value)
+    check_nesting(value, containers)
     if text.find("\\ud", start, end) >= 0 or text.find("\\uD", start, end) >= 0:
         return replace_surrogates(value)
     return value
 
 
-def check_nesting(value: Any) -> None:
-    """Raise UnreadableJson for a value that is nested too deep."""
-    if _deeper_than(value, MAX_NESTING):
+def check_nesting(value: Any, containers: int) -> None:
+    """Raise UnreadableJson for a value, of so many containers at most, that is nested too deep."""
+    if containers > MAX_NESTING and _deeper_than(value, MAX_NESTING):
         raise UnreadableJson(f"it is nested deeper than {MAX_NESTING} levels")
 
 

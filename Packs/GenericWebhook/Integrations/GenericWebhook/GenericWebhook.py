@@ -1175,8 +1175,7 @@ class Backlog:
     def add(self, delivery: Delivery) -> None:
         """Take in a request's events; raises ServiceUnavailable where there is no room for all."""
         count, size = len(delivery.events), sum([event.size for event in delivery.events])
-        if self.incidents + count > MAX_QUEUED_INCIDENTS or self.bytes + size > MAX_QUEUED_BYTES:
-            self.check_room(delivery.sender, count, size)
+        self.check_room(delivery.sender, count, size)
         self.incidents += count
         self.bytes += size
         self._senders[delivery.sender] += count
@@ -1382,7 +1381,7 @@ class Writer:
         return [piece[:border], piece[border:]]
 
     def _call(self, piece: list[Event]) -> bool:
-        """Call createIncidents, settle what it decides, and return whether XSOAR accepted it."""
+        """Call createIncidents for unsettled events, settle them; return whether XSOAR took it."""
         for event in piece:
             event.in_flight = True
         started = time.monotonic()
@@ -2439,10 +2438,10 @@ class Webhook:
         if delivery.answered_early:
             self._report_lost(delivery, events)
         elif request is not None:
-            outcomes = [event.outcome for event in events if event.outcome is not None]
+            outcomes = outcomes_of(events)
             created = [outcome.created for outcome in outcomes if outcome.created is not None]
-            is_whole = len(created) == len(events)
-            if not is_whole and any(outcome.status != 200 for outcome in outcomes_of(events)):
+            is_whole = len(created) == len(outcomes)
+            if not is_whole and any(outcome.status != 200 for outcome in outcomes):
                 request.reply(self._failure_answer(delivery, events).answer())
             elif events and events[0].answer:
                 request.reply(Answer(200, *events[0].answer, (("X-Request-ID", delivery.id),)))
