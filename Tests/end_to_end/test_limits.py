@@ -38,6 +38,7 @@ from Tests.end_to_end.hostile import (
     sandboxed,
     seconds_of,
     shell_limited,
+    unread_bytes,
     watching,
 )
 from Tests.end_to_end.sender import await_that
@@ -861,7 +862,7 @@ def is_open(connection: socket.socket) -> bool:
 def fill(
     sandbox: Sandbox, stack: contextlib.ExitStack, number: int, data: bytes
 ) -> list[socket.socket]:
-    """Open connections one by one, send the data on each, and read an answer if one is due."""
+    """Open connections, send the data on each once the one before is read; read answers to GET."""
     opened = []
     for _ in range(number):
         connection = stack.enter_context(connect(sandbox))
@@ -869,7 +870,7 @@ def fill(
         connection.sendall(data)
         if data == GET:
             assert read_answer(connection)
-        time.sleep(0.01)  # their order counts
+        await_that(lambda: unread_bytes(sandbox) == 0)  # who has sent is not closed before it is
     return opened
 
 
