@@ -127,7 +127,7 @@ class Version:
 
     def make_events(self, items: Any) -> Any:
         """Return the events of items."""
-        return self.module.make_events(items, self.context, self.settings, NOW, "0" * 12)
+        return self.module.EventMaker(self.context, self.settings, NOW, "0" * 12).make(items)
 
     @cached_property
     def batch(self) -> list[Any]:
@@ -136,7 +136,8 @@ class Version:
         deliveries = []
         for _ in range(BATCH):
             name = module.new_delivery_id()
-            events = module.make_events(self.native_items, self.context, self.settings, NOW, name)
+            maker = module.EventMaker(self.context, self.settings, NOW, name)
+            events = maker.make(self.native_items)
             deliveries.append(module.Delivery(name, None, events))
         return [delivery.events[0] for delivery in deliveries]
 

@@ -14,11 +14,11 @@ def version() -> steps.Version:
 
 @pytest.fixture(scope="module")
 def older(tmp_path_factory: pytest.TempPathFactory) -> steps.Version:
-    """A version in which the function that makes events has another name."""
+    """A version in which the class that makes events has another name."""
     file = tmp_path_factory.mktemp("older") / "GenericWebhook.py"
     text = INTEGRATION.read_text(encoding="utf-8")
-    assert "def make_events(" in text
-    file.write_text(text.replace("make_events", "make_incidents"), encoding="utf-8")
+    assert "class EventMaker:" in text
+    file.write_text(text.replace("EventMaker", "IncidentMaker"), encoding="utf-8")
     return steps.Version(file)
 
 
@@ -39,8 +39,8 @@ def test_a_step_that_an_older_version_does_not_have_is_shown_as_missing(
 ) -> None:
     step = step_of("making the incident from the native format")
     figure = steps.measure(step, older, rounds=1, turns=1)
-    assert figure.missing == "make_events"
-    assert steps.line(step, [figure]) == f"does not exist (make_events)  {step.name}"
+    assert figure.missing == "EventMaker"
+    assert steps.line(step, [figure]) == f"does not exist (EventMaker)  {step.name}"
 
 
 def test_the_other_steps_of_an_older_version_are_measured(older: steps.Version) -> None:

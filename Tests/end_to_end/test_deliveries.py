@@ -121,7 +121,7 @@ def made_of(file: Path, params: dict[str, Any], request: Any = None) -> list[Any
         webhook.TextReader,
     )
     return list(
-        webhook.make_events(items, context, settings, datetime.now(UTC).isoformat(), "0a" * 6)
+        webhook.EventMaker(context, settings, datetime.now(UTC).isoformat(), "0a" * 6).make(items)
     )
 
 

@@ -49,7 +49,7 @@ def incidents_of(
     names = {name.lower(): value for name, value in headers.items()}
     context = webhook.describe_request(names, "", settings.hidden, recognizer=settings.recognizer)
     items = webhook.read_payload(json.dumps(payload).encode(), "application/json", "")
-    events = webhook.make_events(items, context, settings, NOW, DELIVERY)
+    events = webhook.EventMaker(context, settings, NOW, DELIVERY).make(items)
     return [(event.fields, json.loads(event.fields["rawJSON"])) for event in events]
 
 

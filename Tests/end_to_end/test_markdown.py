@@ -342,7 +342,7 @@ def fields_of(payload: str, params: dict[str, Any]) -> list[dict[str, Any]]:
     items = integration.read_payload(payload.encode(), "application/json", "", {}, False)
     return [
         incident.fields
-        for incident in integration.make_events(items, NO_REQUEST, settings, NOW, "0a" * 6)
+        for incident in integration.EventMaker(NO_REQUEST, settings, NOW, "0a" * 6).make(items)
     ]
 
 

@@ -135,9 +135,10 @@ class Integration:
         items = self._items(request, context, settings)
         self._reports = []
         ignored = Ignored(self._reports)
-        made = self.names["make_events"](
-            items, context, settings, request["time"], "preview", ignored=ignored
+        maker = self.names["EventMaker"](
+            context, settings, request["time"], "preview", ignored=ignored
         )
+        made = maker.make(items)
         lone_ends = self._describe_lone_ends(made, request["isTo"])
         values = items.values
         lone = values[0] if len(values) == len(made) == 1 else None

@@ -139,16 +139,16 @@ def byte_length(text: str) -> int:
 
 def event_size(fields: dict[str, Any]) -> int:
     """Return an event's bytes, on the connection to XSOAR or in memory, whichever is more."""
-    texts = [value for value in fields.values() if isinstance(value, str)]
-    size = sum(map(len, texts))
-    if size <= SMALL_TEXT_BYTES and all(map(str.isascii, texts)):
-        size += len(texts) * EMPTY_TEXT_BYTES  # more than the connection needs
-    else:
-        size = sum([max(escaped_length(text), sys.getsizeof(text)) for text in texts])
-    if len(texts) + ("severity" in fields) < len(fields):  # labels or custom fields
-        others = [value for value in fields.values() if isinstance(value, (dict, list))]
-        size += sum([len(encode_json(value).encode()) for value in others])
-    return MAX_NAME_CHARACTERS + size
+    size = MAX_NAME_CHARACTERS
+    for value in fields.values():
+        if isinstance(value, str):
+            if len(value) <= SMALL_TEXT_BYTES and value.isascii():
+                size += EMPTY_TEXT_BYTES + len(value)  # more than the connection needs
+            else:
+                size += max(escaped_length(value), sys.getsizeof(value))
+        elif isinstance(value, (dict, list)):  # labels or custom fields
+            size += len(encode_json(value).encode())
+    return size
 
 
 def shorten_json(value: Any, most: int) -> str:

@@ -195,9 +195,10 @@ def read_payload(
     items = reader.read(body, parse_content_type(content_type_header), keep_unreadable)
     if not items.values:
         raise PayloadError(f"The body holds no event. {EXPECTED}")
-    if any(map(carries_another, items.values[: MAX_ITEMS + 1])):
+    values = items.values
+    if carries_another(values[0]) or any(map(carries_another, values[1 : MAX_ITEMS + 1])):
         is_large = is_compressed(body, "")
-        expanded = (reader.expand(value, is_large) for value in items.values[: MAX_ITEMS + 1])
+        expanded = (reader.expand(value, is_large) for value in values[: MAX_ITEMS + 1])
         values = list(itertools.chain.from_iterable(expanded))
         items = items._replace(values=values, verbatim_json="")
     if len(items.values) > MAX_ITEMS:
@@ -613,14 +614,13 @@ def parse_small(text: str) -> tuple[Any, str]:
             if not found:
                 value, end = parse(text)
                 verbatim = text if end == len(text) else ""
-            elif text[start : start + 1] == "{" and (
-                text.find('"raw', start) < 0 or not RAW_NAME.search(text, start)
-            ):
+            elif text[start : start + 1] == "{":
                 raw, end = parse(text, start)
-                around = f"{text[:start]}null{text[end:]}"
+                around, name = f"{text[:start]}null{text[end:]}", found[1]
                 value, behind = parse(around)
-                if behind == len(around) and isinstance(value, dict) and found[1] in value:
-                    value[found[1]] = raw
+                is_only = text.find('"raw', end) < 0 or not RAW_NAME.search(text, end)
+                if is_only and behind == len(around) and isinstance(value, dict) and name in value:
+                    value[name] = raw
                     verbatim = text[start:end]
         except (ValueError, RecursionError):
             pass  # parse_json finds what is wrong

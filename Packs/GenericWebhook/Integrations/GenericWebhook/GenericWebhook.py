@@ -592,8 +592,9 @@ def second_text(second: int) -> str:
 
 def time_text() -> str:
     """Return the time of day as RFC 3339 in UTC, with microseconds."""
-    second, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
-    return f"{second_text(second)}.{nanoseconds // 1000:06d}Z"
+    now = time.time()
+    second = int(now)
+    return f"{second_text(second)}.{int((now - second) * 1e6):06d}Z"
 
 
 # -------------------------------------------------------------------------------------------------
@@ -642,40 +643,12 @@ def describe_request(
     return RequestContext(kept, query, hidden.hide(path) if path else "", source_address, rows)
 
 
-def make_events(
-    items: Items,
-    context: RequestContext,
-    settings: Settings,
-    trigger_time: str,
-    delivery_id: str,
-    check_room: Callable[[str, int], None] = lambda sender, count: None,
-    origin: Origin = NO_ORIGIN,
-    ignored: list[str] | None = None,
-) -> list[Event]:
-    """Return the events of a request's items; raises HTTPError (400, 413), and none is created.
-
-    ``trigger_time`` (RFC 3339) is used where an event names no other. In an array a wrong field is
-    named by its index. Before several events are made, ``check_room`` may refuse their number.
-    """
-    maker = EventMaker(context, settings, trigger_time, delivery_id, check_room, origin, ignored)
-    values = items.values
-    is_lone = len(values) == 1
-    if not is_lone:
-        check_room(context.source_address, len(values))  # each makes one event or more
-    if (settings.recognize != "off" or settings.events_paths) and not (
-        is_lone and values[0] and is_native(values[0])
-    ):
-        maker.add_elements(items)
-        return maker.events
-    shared = context.shared if is_lone else None
-    shared = shared or share(shared_fields(context, settings), len(values))
-    for index, item in enumerate(values):
-        maker.add(item, shared, index == 0, index_of(items, index), items.verbatim_json)
-    return maker.events
-
-
 class EventMaker:
-    """Makes the events of one request."""
+    """Makes the events of one request.
+
+    ``trigger_time`` (RFC 3339) is used where an event names no other. Before several events are
+    made, ``check_room`` may refuse their number.
+    """
 
     def __init__(
         self,
@@ -697,6 +670,26 @@ class EventMaker:
         self._digests: dict[int, Any] = {}  # of long values that the events share
         self._leads = False  # the event that would have led was ignored
         self.events: list[Event] = []
+
+    def make(self, items: Items) -> list[Event]:
+        """Return the events of the request's items; raises HTTPError (400, 413), and none is made.
+
+        In an array a wrong field is named by its index.
+        """
+        context, settings, values = self._context, self._settings, items.values
+        is_lone = len(values) == 1
+        if not is_lone:
+            self._check_room(context.source_address, len(values))  # each makes one event or more
+        if (settings.recognize != "off" or settings.events_paths) and not (
+            is_lone and values[0] and is_native(values[0])
+        ):
+            self.add_elements(items)
+            return self.events
+        shared = context.shared if is_lone else None
+        shared = shared or share(shared_fields(context, settings), len(values))
+        for index, item in enumerate(values):
+            self.add(item, shared, index == 0, index_of(items, index), items.verbatim_json)
+        return self.events
 
     def add(
         self,
@@ -2282,16 +2275,16 @@ class Webhook:
             origin = Origin(credential.label, body if is_signed else None)
 
         check_room = self._writer.backlog.check_room
-        making = (context, settings, now, delivery_id, check_room, origin, ignored)
+        maker = EventMaker(context, settings, now, delivery_id, check_room, origin, ignored)
         events: list[Event]
         if len(body) > SMALL_BODY_BYTES or is_compressed(body, encoding):
             # In one turn: between two of them, the parsed payloads of all others would be in memory
             # as well.
-            events = self._work(request, lambda: make_events(read_payload(*reading), *making))
+            events = self._work(request, lambda: maker.make(read_payload(*reading)))
         elif len((items := read_payload(*reading)).values) > MAX_EVENTS_ON_LOOP:
-            events = self._work(request, make_events, items, *making)
+            events = self._work(request, maker.make, items)
         else:
-            events = make_events(items, *making)
+            events = maker.make(items)
         if len(body) > SMALL_BODY_BYTES or len(events) > MAX_EVENTS_ON_LOOP:
             request.reserve(max(0, sum(event.size for event in events) - len(body)))
         if ignored is not None:
@@ -2438,10 +2431,14 @@ class Webhook:
         if delivery.answered_early:
             self._report_lost(delivery, events)
         elif request is not None:
-            outcomes = outcomes_of(events)
-            created = [outcome.created for outcome in outcomes if outcome.created is not None]
-            is_whole = len(created) == len(outcomes)
-            if not is_whole and any(outcome.status != 200 for outcome in outcomes):
+            created = [
+                event.outcome.created
+                for event in events
+                if event.outcome is not None and event.outcome.created is not None
+            ]
+            if len(created) < len(events) and any(
+                outcome.status != 200 for outcome in outcomes_of(events)
+            ):
                 request.reply(self._failure_answer(delivery, events).answer())
             elif events and events[0].answer:
                 request.reply(Answer(200, *events[0].answer, (("X-Request-ID", delivery.id),)))

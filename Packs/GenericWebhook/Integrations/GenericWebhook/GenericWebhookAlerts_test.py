@@ -46,7 +46,7 @@ def events_of(payload: Any, **params: Any) -> list[webhook.Event]:
     params = {"recognize": "known senders", "alert_updates": NOTE, **params}
     known = settings(**params)
     context = webhook.RequestContext({}, {})
-    return webhook.make_events(webhook.Items([payload]), context, known, NOW, DELIVERY)
+    return webhook.EventMaker(context, known, NOW, DELIVERY).make(webhook.Items([payload]))
 
 
 def event_of(payload: Any, **params: Any) -> webhook.Event:

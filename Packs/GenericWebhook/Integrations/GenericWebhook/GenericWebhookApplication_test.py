@@ -166,7 +166,7 @@ class TestRequest:
         self, application: Make, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         app = application()
-        monkeypatch.setattr(webhook, "make_events", lambda *_: 1 / 0)
+        monkeypatch.setattr(webhook.EventMaker, "make", lambda *_: 1 / 0)
         assert app.statuses(posted() * 2) == [500, 500]
         assert [type(error) for error in app.failures] == [ZeroDivisionError] * 2
 

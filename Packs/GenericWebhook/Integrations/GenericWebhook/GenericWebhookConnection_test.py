@@ -60,9 +60,8 @@ class TestOutcomes:
         """
         items = webhook.Items([{"webhook": {"delivery": FOREIGN}}, {"x": 1}])
         context, settings = webhook.RequestContext({}, {}), webhook.Settings()
-        events = webhook.make_events(
-            items, context, settings, "2024-05-01T12:00:00Z", "0123456789ab"
-        )
+        maker = webhook.EventMaker(context, settings, "2024-05-01T12:00:00Z", "0123456789ab")
+        events = maker.make(items)
         sent = webhook.Delivery("0123456789ab", None, events)
         answer = [
             {

@@ -20,9 +20,8 @@ def events_of(
     **params: Any,
 ) -> list[webhook.Event]:
     """Return the events of a request's items."""
-    return webhook.make_events(
-        webhook.Items(list(items), is_array), request, settings(**params), NOW, DELIVERY
-    )
+    maker = webhook.EventMaker(request, settings(**params), NOW, DELIVERY)
+    return maker.make(webhook.Items(list(items), is_array))
 
 
 def incident_of(
@@ -494,13 +493,8 @@ class TestMark:
         assert (raw["webhook"], raw["request_webhook"]) == (own, 1)
         assert raw["request_request_webhook"] == ours
         text = json.dumps({"webhook": own, "price": 1.10})
-        [event] = webhook.make_events(
-            webhook.read_payload(text.encode(), "application/json", ""),
-            NO_REQUEST,
-            settings(),
-            NOW,
-            DELIVERY,
-        )
+        items = webhook.read_payload(text.encode(), "application/json", "")
+        [event] = webhook.EventMaker(NO_REQUEST, settings(), NOW, DELIVERY).make(items)
         assert event.fields["rawJSON"].startswith(text[:-1] + ",")
         assert json.loads(event.fields["rawJSON"])["request_webhook"] == ours
 
@@ -536,7 +530,7 @@ class TestMirroringFields:
         body = b'{"mirror_id": "7", "price": 1.5}'
         items = webhook.read_payload(body, "application/json", "")
         assert items.verbatim_json
-        [event] = webhook.make_events(items, NO_REQUEST, settings(), NOW, DELIVERY)
+        [event] = webhook.EventMaker(NO_REQUEST, settings(), NOW, DELIVERY).make(items)
         raw = json.loads(event.fields["rawJSON"])
         assert (raw["payload_mirror_id"], raw["price"]) == ("7", 1.5)
         assert "mirror_id" not in raw

@@ -18,9 +18,8 @@ def made_of(
     *items: Any, sent: webhook.RequestContext | None = None, **params: Any
 ) -> list[webhook.Event]:
     """Return the events of a request's items."""
-    return webhook.make_events(
-        webhook.Items(list(items)), sent or context_of(), settings(**params), NOW, DELIVERY
-    )
+    maker = webhook.EventMaker(sent or context_of(), settings(**params), NOW, DELIVERY)
+    return maker.make(webhook.Items(list(items)))
 
 
 def fields_of(
@@ -42,7 +41,7 @@ def raws(events: list[webhook.Event]) -> list[dict[str, Any]]:
 def raw_text_of(body: str) -> str:
     """Return the rawJSON of the only event of a JSON body, without its mark."""
     items = webhook.read_payload(body.encode(), "application/json", "")
-    [event] = webhook.make_events(items, NO_REQUEST, settings(), NOW, DELIVERY)
+    [event] = webhook.EventMaker(NO_REQUEST, settings(), NOW, DELIVERY).make(items)
     raw = str(event.fields["rawJSON"])
     mark = f',"webhook":{{"delivery":"{DELIVERY}/0"}}}}'
     assert raw.endswith(mark)
@@ -717,7 +716,7 @@ class TestRawText:
             ('{"name": "n", "raw_json": {"a": NaN}}', '{"a":"NaN"'),
             ('{"name": "n", "raw_json": {"a": "ta\tb", "b": 1.10}}', '{"a":"ta\\tb","b":1.1'),
             ('{"name": "n", "raw_json": {"a": 1.10,\n"b": 2}}', '{"a":1.1,"b":2'),
-            ('{"name": "n", "raw_json": {"raw_json": {"a": 1.10}}}', '{"raw_json":{"a":1.1}'),
+            ('{"name": "n", "raw_json": {"raw_json": {"a": 1.10}}}', '{"raw_json": {"a": 1.10}'),
             (
                 '{"raw_json": null, "a": {"raw_json": {"b": 1.10}}}',
                 '{"raw_json":null,"a":{"raw_json":{"b":1.1}}',

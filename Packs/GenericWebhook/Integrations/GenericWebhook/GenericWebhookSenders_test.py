@@ -63,7 +63,7 @@ def events_of(
     assert read.mistakes == ()
     context = webhook.describe_request(headers or {}, "", read.hidden, recognizer=read.recognizer)
     items = webhook.read_payload(json.dumps(payload).encode(), "application/json", "")
-    return webhook.make_events(items, context, read, NOW, DELIVERY)
+    return webhook.EventMaker(context, read, NOW, DELIVERY).make(items)
 
 
 def fields_of(payload: Any, headers: dict[str, str] | None = None, **params: Any) -> dict[str, Any]:
@@ -113,9 +113,8 @@ class TestParameter:
         """
         read = settings()
         assert (read.recognize, read.recognizer, read.mistakes) == ("off", None, ())
-        [event] = webhook.make_events(
-            webhook.Items([ALERTMANAGER]), webhook.RequestContext({}, {}), read, NOW, DELIVERY
-        )
+        maker = webhook.EventMaker(webhook.RequestContext({}, {}), read, NOW, DELIVERY)
+        [event] = maker.make(webhook.Items([ALERTMANAGER]))
         assert event.fields["name"] == webhook.DEFAULT_NAME
         assert (event.sender, event.keys, facts_of(event)) == (None, (), {})
 

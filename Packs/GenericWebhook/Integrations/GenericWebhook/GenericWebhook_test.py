@@ -1085,8 +1085,8 @@ class TestService:
         held = threading.Event()
         monkeypatch.setattr(webhook, "PARSER_SECONDS", 0.02)
         monkeypatch.setattr(webhook, "PARSER_STUCK_SECONDS", 0.3)
-        make = webhook.make_events
-        monkeypatch.setattr(webhook, "make_events", lambda *args: held.wait(10) and make(*args))
+        make = webhook.EventMaker.make
+        monkeypatch.setattr(webhook.EventMaker, "make", lambda *args: held.wait(10) and make(*args))
         one = instance().run()
         try:
             assert b"503 Service Unavailable" in one.post(
