@@ -552,8 +552,9 @@ class Head:
         self.expects_continue = minor != "0" and headers.get("expect", "").lower() == "100-continue"
         # RFC 9112, 9.3: HTTP/1.1 stays open unless one side says otherwise.
         connection = headers.get("connection", "").lower()
-        options = connection.replace(" ", "").replace("\t", "").split(",")
+        options = connection.replace(" ", "").replace("\t", "").split(",") if connection else ()
         self.keep_alive = "close" not in options and (minor != "0" or "keep-alive" in options)
+        self.is_common = self.method == "POST" and minor != "0"  # the answer's head depends on it
         # the application's: what follows from the head alone
         self.handler: Callable[[Request], Answer | None] | None = None  # the function that answers
         self.notes: Any = None
@@ -1110,11 +1111,12 @@ class Connection:
         """Send what the socket takes now, from any greenlet; another greenlet sends the rest."""
         self.server.counters.answered(answer.status)
         data = self._encode(answer)
-        self.deadline = time.monotonic() + REQUEST_SECONDS
         try:
             sent = self._send_now(data)
         except OSError:  # the sender has gone
             sent = len(data)
+        if self._closing or sent < len(data):
+            self.deadline = time.monotonic() + REQUEST_SECONDS
         if sent == len(data):
             self._answered()
         else:
@@ -1122,21 +1124,20 @@ class Connection:
 
     def _encode(self, answer: Answer) -> bytes:
         """Return the bytes of an answer: status line, headers, a blank line and the content."""
-        request, content = self._request, answer.content
-        method, minor = (request.head.method, request.head.minor) if request else ("", "")
+        head, content = self._request and self._request.head, answer.content
         is_plain = answer.status == 200 and not answer.headers and answer.content_type is JSON_TYPE
-        if is_plain and method == "POST" and minor != "0" and not self._closing:
-            return b"%b%d\r\n\r\n%b" % (self.server.head_200(), len(content), content)
+        if is_plain and head and head.is_common and not self._closing:
+            return b"%b%d\r\n\r\n%b" % (self.server.dated_lines()[1], len(content), content)
         extra = "".join(f"{name}: {value}\r\n" for name, value in answer.headers)
         # RFC 9112, 9.3: an HTTP/1.0 client has to read that the connection stays open.
         connection = "close" if self._closing else "keep-alive"
-        head = (
+        lines = (
             f"HTTP/1.1 {STATUS_LINES[answer.status]}\r\n"
-            f"{self.server.date_header()}{COMMON_HEADERS}"
+            f"{self.server.dated_lines()[0]}{COMMON_HEADERS}"
             f"Content-Type: {answer.content_type}\r\n{extra}"
             f"Connection: {connection}\r\nContent-Length: {len(content)}\r\n\r\n"
         ).encode("latin-1")
-        return head if method == "HEAD" else head + content  # RFC 9110, 9.3.2
+        return lines if head and head.method == "HEAD" else lines + content  # RFC 9110, 9.3.2
 
     def _send_now(self, data: bytes) -> int:
         """Send what the socket takes without waiting, and return how many bytes that were."""
@@ -1249,9 +1250,8 @@ class Server(StreamServer):
         self.discard_buffer = bytearray(READ_BYTES)  # what is thrown away is read into it
         self.tls: Any = tls
         # answers
-        self._date = ""
-        self._date_until = 0.0
-        self._head_200 = b""
+        self._dated_lines = "", b""
+        self._dated_until = 0.0
 
     def handle(self, sock: Any, address: Any) -> None:
         """Serve a new connection (gevent calls this in a greenlet of its own)."""
@@ -1281,20 +1281,19 @@ class Server(StreamServer):
             self.connections.close(connection)
             connection.sock.close()
 
-    def date_header(self) -> str:
-        """Return the Date header's line, made once a second even if the wall clock jumps."""
-        now = time.monotonic()
-        if now >= self._date_until:
-            wall = time.time()
-            self._date_until = now + 1 - wall % 1
-            self._date = f"Date: {email.utils.formatdate(wall, usegmt=True)}\r\n"
-            self._head_200 = (
-                f"HTTP/1.1 {STATUS_LINES[200]}\r\n{self._date}{COMMON_HEADERS}"
-                f"Content-Type: {JSON_TYPE}\r\nContent-Length: "
-            ).encode()
-        return self._date
+    def dated_lines(self) -> tuple[str, bytes]:
+        """Return the Date header's line, and the common answer's head up to its content's length.
 
-    def head_200(self) -> bytes:
-        """Return the head of the common answer up to the length of its content."""
-        self.date_header()
-        return self._head_200
+        They are made once a second even if the wall clock jumps.
+        """
+        now = time.monotonic()
+        if now >= self._dated_until:
+            wall = time.time()
+            self._dated_until = now + 1 - wall % 1
+            date = f"Date: {email.utils.formatdate(wall, usegmt=True)}\r\n"
+            head_200 = (
+                f"HTTP/1.1 {STATUS_LINES[200]}\r\n{date}{COMMON_HEADERS}"
+                f"Content-Type: {JSON_TYPE}\r\nContent-Length: "
+            )
+            self._dated_lines = date, head_200.encode()
+        return self._dated_lines

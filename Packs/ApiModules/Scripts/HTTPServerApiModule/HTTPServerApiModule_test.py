@@ -596,9 +596,9 @@ class TestRawRequests:
         clock = [1_700_000_000.5, 100.0]
         monkeypatch.setattr(time, "time", lambda: clock[0])
         monkeypatch.setattr(time, "monotonic", lambda: clock[1])
-        assert "22:13:20" in ours.date_header()
+        assert "22:13:20" in ours.dated_lines()[0]
         clock[:] = [1_600_000_000.0, 101.0]  # back by three years, a second later
-        assert "Sun, 13 Sep 2020" in ours.date_header()
+        assert "Sun, 13 Sep 2020" in ours.dated_lines()[0]
 
 
 # ---- over sockets

@@ -1167,7 +1167,8 @@ class Backlog:
 
     def add(self, delivery: Delivery) -> None:
         """Take in a request's events; raises ServiceUnavailable where there is no room for all."""
-        count, size = len(delivery.events), sum([event.size for event in delivery.events])
+        events, count = delivery.events, len(delivery.events)
+        size = events[0].size if count == 1 else sum([event.size for event in events])
         self.check_room(delivery.sender, count, size)
         self.incidents += count
         self.bytes += size
@@ -2382,7 +2383,8 @@ class Webhook:
 
     def _create(self, delivery: Delivery) -> Answer | None:
         """Hand the events on; the request is answered when all of them are settled."""
-        if not delivery.events:
+        events = delivery.events
+        if not events:
             return Answer(content=encode_answer([]))  # all were ignored
         try:
             self._writer.check_open()
@@ -2401,10 +2403,10 @@ class Webhook:
                 self._deliveries.popleft()
             self._deliveries.append(delivery)
             self._delivered.set()
-        if self._remembers and (without_key := sum(map(has_no_key, delivery.events))):
+        if self._remembers and (without_key := sum(map(has_no_key, events))):
             self._counters.add("events without a key", without_key)
-        is_new = len(delivery.events) == 1 and has_no_key(delivery.events[0])
-        (self._writer.put if is_new else self._intake.submit)(delivery.events)
+        is_new = len(events) == 1 and has_no_key(events[0])
+        (self._writer.put if is_new else self._intake.submit)(events)
         return None
 
     def event_settled(self, event: Event) -> None:
