@@ -180,16 +180,15 @@ def understanding_a_head_among_many(version: Version) -> Run:
 
 def finding_a_known_head(version: Version) -> Run:
     heads, data = version.module.KnownHeads(), version.head_bytes
-    key_of = heads.key
-    heads.add(key_of(data)[0], version.parse_head())
-    assert heads.get(key_of(data)[0]) is not None
-    return lambda: heads.get(key_of(data)[0])
+    heads.add(heads.find(data)[1], version.parse_head())
+    assert heads.find(data)[0] is not None
+    return lambda: heads.find(data)
 
 
 def looking_for_a_handshake(version: Version) -> Run:
-    asks_by_body, body = version.module.asks_by_body, NATIVE_BODY
-    assert not asks_by_body(body)
-    return lambda: asks_by_body(body)
+    asks_by_body, values = version.module.asks_by_body, version.native_items.values
+    assert not asks_by_body(values, NATIVE_BODY)
+    return lambda: asks_by_body(values, NATIVE_BODY)
 
 
 def making_a_native_incident(version: Version) -> Run:

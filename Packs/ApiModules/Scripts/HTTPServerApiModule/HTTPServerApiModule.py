@@ -521,7 +521,8 @@ CHUNK_LINE = re.compile(
     rb"([0-9a-fA-F]{1,8})"
     rb"(?:[ \t]*;[ \t]*[!#$%&'*+\-.^_`|~0-9A-Za-z][\t\x20-\x7e\x80-\xff]*)?\r\n"
 )
-LENGTH_LINE = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: ?([0-9]{1,8})\r\n")
+MAX_LENGTH_DIGITS = 8
+LENGTH_LINE = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: ?([0-9]{1,%d})\r\n" % MAX_LENGTH_DIGITS)
 # Sent twice, each of these is ambiguous.
 SINGLE_HEADERS = {"content-length", "transfer-encoding", "host", "content-encoding", "expect"}
 COMMON_HEADERS = "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
@@ -662,27 +663,28 @@ class KnownHeads:
 
     def __init__(self) -> None:
         self._heads: OrderedDict[tuple[bytes, bytes], Head] = OrderedDict()
+        self._last: tuple[Head | None, tuple[bytes, bytes]] = None, (b"", b"")  # that was found
 
-    @staticmethod
-    def key(head: bytes) -> tuple[tuple[bytes, bytes], bytes]:
-        """Return what a head is known by, empty if long, and the digits of its Content-Length.
+    def find(self, data: bytes) -> tuple[Head | None, tuple[bytes, bytes], bytes]:
+        """Return a head if it is known, its key, and the digits of its Content-Length.
 
-        A second such line is a part of the key; such a head is refused, and so never known.
+        A long one has no key. A second such line is a part of the key; that head is refused.
         """
-        if len(head) > MAX_KNOWN_HEAD_BYTES:
-            return (b"", b""), b""
-        line = LENGTH_LINE.search(head)
-        if not line:
-            return (head, b""), b""
-        start, end = line.span(1)
-        return (head[:start], head[end:]), head[start:end]
-
-    def get(self, key: tuple[bytes, bytes]) -> Head | None:
-        """Return a known head."""
+        head, (start, end) = self._last
+        digits = data[len(start) : len(data) - len(end)]  # all the rest is compared
+        is_length = len(digits) <= MAX_LENGTH_DIGITS and digits.isdigit()
+        if is_length and data.startswith(start) and data.endswith(end):
+            return head, (start, end), digits
+        if len(data) > MAX_KNOWN_HEAD_BYTES:
+            return None, (b"", b""), b""
+        line = LENGTH_LINE.search(data)
+        at, behind = line.span(1) if line else (len(data), len(data))
+        key = data[:at], data[behind:]
         head = self._heads.get(key)
         if head is not None:
             self._heads.move_to_end(key)
-        return head
+            self._last = head, key
+        return head, key, data[at:behind]
 
     def add(self, key: tuple[bytes, bytes], head: Head) -> None:
         """Remember a head, in place of the least recently used one if there are too many."""
@@ -1075,8 +1077,7 @@ class Connection:
     def _read_request(self) -> Request:
         """Read the next request's head; raises HTTPError (400, 408, 414, 431)."""
         data = self.read_head()
-        key, digits = KnownHeads.key(data)
-        head = self.server.known_heads.get(key)
+        head, key, digits = self.server.known_heads.find(data)
         if head is None:
             check_head_limits(data)
             head = parse_head(data[:-2].decode("latin-1"))

@@ -569,23 +569,45 @@ class TestRawRequests:
         assert verdict(raw, 100_000)[:2] == (status, body)  # however it is cut on its way
 
     def test_a_known_head_is_told_apart_by_all_but_its_length(self) -> None:
+        """
+        Given: known heads, one of which was found last
+        When: heads are looked for that differ from it in all ways, but for the last one again
+        Then: only another length finds a known one, and says its digits
+        """
         heads = server.KnownHeads()
-        first, second = (
-            server.KnownHeads.key(get(b"Content-Length: " + digits, b"X: 1"))
-            for digits in (b"2", b"30")
-        )
-        assert (first[0] == second[0], first[1], second[1]) == (True, b"2", b"30")
-        assert server.KnownHeads.key(get(b"Content-Length: 2", b"X: 2"))[0] != first[0]
-        assert server.KnownHeads.key(get(b"Content-Length: ", b"X: 1"))[0] != first[0]
-        assert server.KnownHeads.key(get(b"X-Content-Length: 2", b"X: 1"))[1] == b""
+        data = get(b"Content-Length: 2", b"X: 1")
+        known = server.parse_head(data[:-2].decode())
+        _, key, digits = heads.find(data)
+        heads.add(key, known)
+        assert digits == b"2"
+        for length in (b"2", b"30", b"2", b"12345678"):
+            found = heads.find(get(b"Content-Length: " + length, b"X: 1"))
+            assert found == (known, key, length)
+        for lines in (
+            (b"Content-Length: 2", b"X: 2"),
+            (b"Content-Length: ", b"X: 1"),
+            (b"Content-Length: +2", b"X: 1"),
+            (b"Content-Length: 123456789", b"X: 1"),
+            (b"Content-Length: 2", b"Content-Length: 2", b"X: 1"),
+            (b"X-Content-Length: 2", b"X: 1"),
+            (b"Content-Length: 2", b"Y: 3", b"X: 1"),
+            (b"Content-Length: 2",),
+            (),
+        ):
+            head, other, _ = heads.find(get(*lines))
+            assert (head, other == key) == (None, False)
+        assert heads.find(data)[0] is known
+
+    def test_the_last_256_heads_are_known(self) -> None:
+        heads = server.KnownHeads()
         for number in range(300):
-            key = server.KnownHeads.key(get(b"X: %d" % number))[0]
-            heads.add(key, server.parse_head(get(b"X: %d" % number)[:-2].decode()))
-            assert heads.get(key) is not None
-        assert heads.get(server.KnownHeads.key(get(b"X: 10"))[0]) is None  # 256 are kept
-        long = server.KnownHeads.key(get(b"X: " + b"a" * 3000))[0]
-        heads.add(long, server.parse_head(get()[:-2].decode()))
-        assert heads.get(long) is None
+            data = get(b"X: %d" % number)
+            heads.add(heads.find(data)[1], server.parse_head(data[:-2].decode()))
+            assert heads.find(data)[0] is not None
+        assert [heads.find(get(b"X: %d" % n))[0] is None for n in (43, 44)] == [True, False]
+        long = get(b"X: " + b"a" * 3000)
+        heads.add(heads.find(long)[1], server.parse_head(long[:-2].decode()))
+        assert heads.find(long)[0] is None
 
     def test_the_date_is_right_though_the_clock_jumps(
         self, monkeypatch: pytest.MonkeyPatch

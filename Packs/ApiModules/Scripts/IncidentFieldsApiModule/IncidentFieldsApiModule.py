@@ -14,7 +14,6 @@ knows nothing of requests and senders, of paths into payloads, or of an instance
 """
 
 import contextlib
-import functools
 import itertools
 import json
 import sys
@@ -469,7 +468,9 @@ def text_field(value: Any, own: Any = None, most: int | None = None) -> str:
     return plain_field(value, most)
 
 
-title_field = functools.partial(text_field, most=MAX_NAME_CHARACTERS)
+def title_field(value: Any, own: Any = None) -> str:
+    """Return a text for a field that is a line; raises ValueError for any other value."""
+    return text_field(value, own, MAX_NAME_CHARACTERS)
 
 
 def labels_field(value: Any, own: Any = None) -> list[dict[str, str]]:

@@ -945,10 +945,15 @@ def asks_by_head(headers: Headers, query: str) -> bool:
     )
 
 
-def asks_by_body(body: bytes) -> bool:
-    """Return whether a body may be a handshake's; nearly none is, which shows without parsing."""
-    # For bytes, `in` takes twice as long: it tries each mark as a number first.
-    return len(body) <= MAX_HANDSHAKE_BYTES and max(map(body.find, BODY_MARKS)) >= 0
+def asks_by_body(values: list[Any], body: bytes) -> bool:
+    """Return whether a POST's body, read as these values, may be a handshake's; nearly none is."""
+    return (
+        len(values) == 1
+        and isinstance(values[0], dict)
+        and not values[0].keys().isdisjoint(BODY_KEYS)
+        and len(body) <= MAX_HANDSHAKE_BYTES
+        and any(mark in body for mark in BODY_MARKS)
+    )
 
 
 def may_be_handshake(method: str, headers: Headers, length: int) -> bool:
@@ -1223,6 +1228,7 @@ HANDSHAKES = {
     ),
 }
 BODY_MARKS = tuple({row.mark for row in HANDSHAKES["POST"] if row.mark})
+BODY_KEYS = frozenset({"challenge", "eventType", "event", "SubscribeURL"})  # one beside each mark
 HEAD_MARKS = {  # each with what its values begin with
     mark: tuple({row.head_value for row in HANDSHAKES["POST"] if row.head_mark == mark})
     for mark in {row.head_mark for row in HANDSHAKES["POST"] if not row.mark}

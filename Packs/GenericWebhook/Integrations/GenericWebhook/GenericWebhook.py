@@ -2144,11 +2144,11 @@ class Webhook:
         if proof is not None and is_signed:
             credential = self._verify_body(request, proof, body)
             request.mark_authenticated()
-        if notes.may_be_handshake or asks_by_body(body):
-            done = self._answer_handshake(request, body, True)
-            if done:
-                return done
+        if notes.may_be_handshake and (done := self._answer_handshake(request, body, True)):
+            return done
         delivery = self._make_delivery(request, body, credential, is_signed)
+        if isinstance(delivery, Answer):
+            return delivery
         if self.refusals.refused:
             self.refusals.succeeded(request.address)
         if proof is not None and not is_signed and (credential is None or credential.in_headers):
@@ -2259,8 +2259,8 @@ class Webhook:
 
     def _make_delivery(
         self, request: Request, body: bytes, credential: Credential | None, is_signed: bool
-    ) -> Delivery:
-        """Return the delivery of a body; large ones, and many events, go to the worker thread."""
+    ) -> Delivery | Answer:
+        """Return a body's delivery, or a handshake's answer; what is large goes to the thread."""
         settings, headers, context = self._settings, request.headers, self._context(request)
         now, delivery_id = time_text(), new_delivery_id()
         encoding = headers.get("content-encoding", "")
@@ -2282,7 +2282,11 @@ class Webhook:
             # In one turn: between two of them, the parsed payloads of all others would be in memory
             # as well.
             events = self._work(request, lambda: maker.make(read_payload(*reading)))
-        elif len((items := read_payload(*reading)).values) > MAX_EVENTS_ON_LOOP:
+        elif asks_by_body((items := read_payload(*reading)).values, body) and (
+            done := self._answer_handshake(request, body, True)
+        ):
+            return done
+        elif len(items.values) > MAX_EVENTS_ON_LOOP:
             events = self._work(request, maker.make, items)
         else:
             events = maker.make(items)
