@@ -106,7 +106,8 @@ class Version:
         )
         fields = module.shared_fields(context, settings)
         text = module.to_json(fields)[1:-1]
-        return context._replace(shared=module.Shared(fields, text, text))
+        context.shared = module.Shared(fields, text, text)
+        return context
 
     @cached_property
     def context(self) -> Any:

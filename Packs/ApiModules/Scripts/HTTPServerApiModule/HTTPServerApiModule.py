@@ -582,16 +582,13 @@ def parse_headers(lines: str) -> tuple[dict[str, str], frozenset[str]]:
     """
     if not HEADER_LINES.fullmatch(lines):
         raise BadRequest("A header is malformed: each is one line 'Name: value' of visible text.")
-    parts = [line.partition(":") for line in lines.split("\r\n")[:-1]]
-    # Only these two are optional whitespace (RFC 9110, 5.6.3). A plain strip() would also remove
-    # characters that a proxy takes for a part of the value, such as \x85 and \xa0.
-    pairs = [(name.lower(), value.strip(" \t")) for name, _, value in parts]
-    headers = dict(pairs)
-    if len(headers) == len(pairs):
-        return headers, frozenset()
-    headers.clear()
+    headers: dict[str, str] = {}
     repeated = []
-    for name, value in pairs:
+    for line in lines.split("\r\n")[:-1]:
+        name, _, value = line.partition(":")
+        # Only these two are optional whitespace (RFC 9110, 5.6.3). A plain strip() would also
+        # remove characters that a proxy takes for a part of the value, such as \x85 and \xa0.
+        name, value = name.lower(), value.strip(" \t")
         if name not in headers:
             headers[name] = value
         elif name in SINGLE_HEADERS:
@@ -612,6 +609,8 @@ def split_target(target: str) -> tuple[str, str]:
         path = "/" + path.partition("://")[2].partition("/")[2]
     if not path.startswith("/"):
         raise BadRequest("The request's target is not a path or a URL.")
+    if path.isascii() and "%" not in path:
+        return path, query
     # The standard library's unquote_to_bytes takes 6 ms for 8 KiB of percent signs.
     decoded = ESCAPE.sub(lambda found: bytes.fromhex(found[1].decode()), path.encode("latin-1"))
     return decoded.decode("utf-8", "replace"), query
@@ -637,7 +636,8 @@ def body_framing(headers: dict[str, str], minor: str) -> tuple[int, bool]:
 def check_head_limits(head: bytes) -> None:
     """Raise HTTPError (400, 414, 431) for a head, or its start, that is too long or no HTTP/1."""
     lines = head.rstrip(b"\r\n")  # what is, or may become, the blank line does not count
-    breaks = lines.count(b"\r\n")
+    all_breaks = head.count(b"\r\n")
+    breaks = all_breaks - head.count(b"\r\n", len(lines))
     first = lines.find(b"\r\n") if breaks else len(lines)
     if first > MAX_REQUEST_LINE_BYTES:
         most = f"{MAX_REQUEST_LINE_BYTES // 1024} KiB"
@@ -645,7 +645,7 @@ def check_head_limits(head: bytes) -> None:
     if len(lines) - first > MAX_HEADERS_BYTES or breaks > MAX_HEADERS:
         most = f"{MAX_HEADERS_BYTES // 1024} KiB or {MAX_HEADERS} lines"
         raise HTTPError(431, f"The headers exceed {most}; send fewer.")
-    if head.count(b"\n") != head.count(b"\r\n"):  # RFC 9112, 2.2 would let us take it
+    if head.count(b"\n") != all_breaks:  # RFC 9112, 2.2 would let us take it
         raise BadRequest("A line of the head ends in a bare line feed; end each with CR LF.")
     # TLS or a port scan: the end of such a head would never arrive.
     if first and b"\n" in head and head.find(b" HTTP/1.", 0, first) < 0:

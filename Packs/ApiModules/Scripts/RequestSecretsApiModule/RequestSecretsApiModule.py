@@ -64,7 +64,6 @@ HEADERS_WITH_OUR_URL = frozenset(
     )
 )
 USERINFO_OR_QUERY = re.compile(r"(?<=//)[^/?#]*@|[?#].*", re.DOTALL)
-URL_SIGN = re.compile("[=@%]")  # without one of them, a text holds no field and no userinfo
 URL_USERINFO = re.compile(r"(?<=//)[^/?#\s<>\"]+@")
 URL_FIELD = re.compile(r"(?:^|[?&;#])\s?([^\s=?&;#<>\"]++)=")
 URL_VALUE = re.compile(r"\"[^\"]*+\"?|[^&#\s<>\"]*+")
@@ -135,16 +134,17 @@ class SecretFilter:
         kept = {
             name: value for name, value in headers.items() if keeps(name) and name not in left_out
         }
-        if not all(map(str.isascii, kept.values())):
-            kept = {name: _readable(value) for name, value in kept.items()}
         for name in HEADERS_WITH_OUR_URL.intersection(kept):
             kept[name] = USERINFO_OR_QUERY.sub("", kept[name])
         together = "\n".join(kept.values())
+        if not together.isascii():
+            kept = {name: _readable(value) for name, value in kept.items()}
+            together = "\n".join(kept.values())
         if self._holds_secret(together):
             return {name: self.hide(value) for name, value in kept.items()}
-        if URL_SIGN.search(together):
+        if _has_url_sign(together):
             for name, value in kept.items():
-                if URL_SIGN.search(value):
+                if _has_url_sign(value):
                     kept[name] = self.hide(value)
         return kept
 
@@ -285,6 +285,11 @@ def hide_secrets_in_urls(text: str, secret_fields: frozenset[str] = frozenset())
 def ascii_query(query: str) -> str:
     """Return a query string (Latin-1) with its raw bytes beyond ASCII percent-encoded."""
     return query if query.isascii() else query.translate(PERCENT_ENCODED)
+
+
+def _has_url_sign(text: str) -> bool:
+    """Return whether a text may hold a field or a userinfo."""
+    return "=" in text or "@" in text or "%" in text
 
 
 def _readable(value: str) -> str:

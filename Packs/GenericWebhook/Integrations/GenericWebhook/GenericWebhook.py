@@ -614,7 +614,8 @@ FRAMING_HEADERS = frozenset(
 )
 
 
-class RequestContext(NamedTuple):
+@dataclass
+class RequestContext:
     """What is kept of a request in addition to its body."""
 
     headers: dict[str, str]  # names in lower case, without those that are hidden
@@ -2318,7 +2319,7 @@ class Webhook:
         known = head.notes.context
         if known is None or known.source_address != request.address:
             path = head.path if head.path != "/" else ""
-            context = describe_request(
+            known = head.notes.context = describe_request(
                 head.headers,
                 head.query,
                 self._settings.hidden,
@@ -2326,9 +2327,9 @@ class Webhook:
                 source_address=request.address,
                 recognizer=self._settings.recognizer,
             )
-            fields = shared_fields(context, self._settings)
+            fields = shared_fields(known, self._settings)
             text = to_json(fields)[1:-1]
-            known = head.notes.context = context._replace(shared=Shared(fields, text, text))
+            known.shared = Shared(fields, text, text)
         return known
 
     def _identify(self, request: Request, events: list[Event], credential: Credential) -> None:
