@@ -30,6 +30,7 @@ MIN_INNER_CHARACTERS = 8  # of a secret's base64 that is looked for within other
 MAX_URL_FIELDS = 200  # of one text that are looked at; no URL has more, and the rest is replaced
 MAX_PERCENT_SIGNS = 1000  # of one text that is decoded; a text with more is replaced
 MAX_CACHED_NAME = 100  # characters: a stranger's longer names do not fill a cache
+MAX_CACHED_HEADS = 128  # by their names, of which a head has 32 KiB at most
 NAME_WORDS = re.compile(r"[a-z0-9]++")
 CAMEL_CASE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 SECRET_WORD = re.compile(
@@ -102,12 +103,19 @@ class SecretFilter:
         self._secret_fields = SECRET_FIELDS | {field.lower() for field in fields}
         spellings = {text for secret in secrets for text in secret_spellings(secret)}
         self._spellings = tuple(sorted(spellings, key=len, reverse=True))
+        # A text without any of these is without all others, too.
+        self._shortest = tuple(
+            text
+            for text in self._spellings
+            if len(spellings) > MANY_SPELLINGS
+            or not any(other in text and other != text for other in spellings)
+        )
         self._beginnings = frozenset(
             BEGINNING.unpack_from(spelling.encode("utf-8", "surrogatepass"))[0]
             for spelling in spellings
         )
-        # of names that come again and again
-        self._keeps = functools.lru_cache(maxsize=1024)(self._is_kept)
+        # of the names of headers that come together again and again
+        self._kept_of = functools.lru_cache(maxsize=MAX_CACHED_HEADS)(self._find_kept)
 
     @classmethod
     def of(cls, source: SecretSource, paths: Iterable[str]) -> "SecretFilter":
@@ -129,12 +137,9 @@ class SecretFilter:
         self, headers: dict[str, str], left_out: frozenset[str] = frozenset()
     ) -> dict[str, str]:
         """Return the headers to keep, as readable text; names are in lower case."""
-        is_long = max(map(len, headers), default=0) > MAX_CACHED_NAME
-        keeps = self._is_kept if is_long else self._keeps
-        kept = {
-            name: value for name, value in headers.items() if keeps(name) and name not in left_out
-        }
-        for name in HEADERS_WITH_OUR_URL.intersection(kept):
+        names, with_our_url = self._kept_of(tuple(headers), left_out)
+        kept = {name: headers[name] for name in names}
+        for name in with_our_url:
             kept[name] = USERINFO_OR_QUERY.sub("", kept[name])
         together = "\n".join(kept.values())
         if not together.isascii():
@@ -148,10 +153,18 @@ class SecretFilter:
                     kept[name] = self.hide(value)
         return kept
 
-    def _is_kept(self, name: str) -> bool:
-        """Return whether a header of this name is kept."""
-        is_hidden = name in self._headers
-        return not is_hidden and (name in self._named_headers or not names_a_secret(name))
+    def _find_kept(
+        self, names: tuple[str, ...], left_out: frozenset[str]
+    ) -> tuple[tuple[str, ...], frozenset[str]]:
+        """Return which headers of these are kept, and which of them repeat the request's URL."""
+        kept = tuple(
+            name
+            for name in names
+            if name not in self._headers
+            and name not in left_out
+            and (name in self._named_headers or not names_a_secret(name))
+        )
+        return kept, HEADERS_WITH_OUR_URL.intersection(kept)
 
     def visible_query(self, query_string: str) -> list[tuple[str, str]]:
         """Return the fields of a query string to keep, decoded.
@@ -195,9 +208,9 @@ class SecretFilter:
         return text
 
     def _holds_secret(self, text: str) -> bool:
-        if len(self._spellings) > MANY_SPELLINGS and not self._may_hold_secret(text):
+        if len(self._shortest) > MANY_SPELLINGS and not self._may_hold_secret(text):
             return False
-        return any(map(text.__contains__, self._spellings))
+        return any(map(text.__contains__, self._shortest))
 
     def _may_hold_secret(self, text: str) -> bool:
         """Return whether any four bytes of a text begin a secret: one look for all secrets."""
