@@ -673,7 +673,7 @@ class EventMaker:
         self.events: list[Event] = []
 
     def make(self, items: Items) -> list[Event]:
-        """Return the events of the request's items; raises HTTPError (400, 413), and none is made.
+        """Return the events of all of the request's items; raises HTTPError (400, 413).
 
         In an array a wrong field is named by its index.
         """
