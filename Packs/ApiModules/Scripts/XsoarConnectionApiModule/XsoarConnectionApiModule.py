@@ -7,7 +7,7 @@ nothing of requests, of what incidents hold, or of an instance's parameters.
 
 The platform's demisto object writes a line to sys.stdout and reads one from sys.stdin. Both are
 replaced by files of ours, so that the greenlet that makes a call waits in the event loop and all
-others go on; a Semaphore keeps the calls in order. Where the platform turns out to read in another
+others go on; Turns keeps the calls in order. Where the platform turns out to read in another
 way, calls are made on a native thread instead.
 
 Each line we send has one line as its answer, so whatever is waiting before a call is sent answers
@@ -31,6 +31,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import gevent
+import gevent.event
 from gevent.lock import Semaphore
 
 MIN_MASKED_CHARACTERS = 4  # a shorter secret is part of too many words
@@ -266,6 +267,36 @@ class PipeOutput:
         self.is_sending = False
 
 
+class Turns:
+    """A lock that greenlets get in the order in which they asked for it.
+
+    Those of gevent do not wait for a greenlet that was woken up: who frees and takes one without a
+    switch in between, as the writer does under load, would keep all others waiting.
+    """
+
+    def __init__(self) -> None:
+        self._is_taken = False
+        self._waiting: deque[gevent.event.Event] = deque()
+
+    def __enter__(self) -> None:
+        if not self._is_taken:
+            self._is_taken = True
+            return
+        turn = gevent.event.Event()
+        self._waiting.append(turn)
+        try:
+            turn.wait()
+        except BaseException:  # this greenlet is to do something else
+            self.__exit__() if turn.is_set() else self._waiting.remove(turn)
+            raise
+
+    def __exit__(self, *_: Any) -> None:
+        if self._waiting:  # the lock stays taken: it goes to the next one
+            self._waiting.popleft().set()
+        else:
+            self._is_taken = False
+
+
 class XsoarConnection:
     """The connection to XSOAR: greenlets await its answers, and the event loop never blocks on it.
 
@@ -287,7 +318,7 @@ class XsoarConnection:
         self._make_thread = make_thread
         self._clean = clean
         # the connection
-        self._turn = Semaphore()
+        self._turn = Turns()
         # Makes the calls until the event loop does.
         self._thread: Thread | None = make_thread()
         self._input: PipeInput | None = None

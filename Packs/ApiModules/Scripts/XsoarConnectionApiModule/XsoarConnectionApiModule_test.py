@@ -324,6 +324,32 @@ def taken_over(end: XsoarEnd) -> connection.XsoarConnection:
     return client
 
 
+class TestTurns:
+    @pytest.mark.parametrize("is_its_turn", [False, True])
+    def test_who_stops_waiting_leaves_the_turn_to_the_next_one(self, is_its_turn: bool) -> None:
+        """
+        Given: three greenlets that want a lock, one after the other
+        When: the second is killed while it waits, or when the lock was passed to it already
+        Then: the third one gets it, and afterwards it is free
+        """
+        turns, taken = connection.Turns(), []
+
+        def take(name: str) -> None:
+            with turns:
+                taken.append(name)
+                gevent.sleep(0.01)
+                if name == "first" and is_its_turn:
+                    second.kill(block=False)  # takes effect behind the end of this turn
+
+        first, second, third = (gevent.spawn(take, name) for name in ("first", "second", "third"))
+        gevent.sleep(0)
+        if not is_its_turn:
+            second.kill()
+        gevent.joinall([first, second, third], timeout=10)
+        take("last")
+        assert taken == ["first", "third", "last"]
+
+
 class TestXsoarConnection:
     def test_a_platform_that_reads_in_its_own_way_is_reported_and_works(
         self, monkeypatch: pytest.MonkeyPatch
@@ -407,6 +433,24 @@ class TestConnection:
         assert [call.get(timeout=10) for call in calls] == ["A", "B"]
         assert server.get(timeout=10) == [b"b\n"]
         assert client._problems == {}
+
+    def test_who_calls_without_a_pause_keeps_nobody_waiting(self, xsoar_end: XsoarEnd) -> None:
+        """
+        Given: a greenlet that makes one call after the other, as the writer does under load
+        When: two others have a call to make
+        Then: each waits for the calls of those who asked before, and for no others
+        """
+        client = taken_over(xsoar_end)
+        server = xsoar_end.answer(*[b'"done"\n'] * 6)
+
+        def call(text: str, times: int) -> None:
+            for _ in range(times):
+                client.call(ask, text)
+
+        callers = [gevent.spawn(call, *row) for row in (("busy", 4), ("log", 1), ("context", 1))]
+        gevent.joinall(callers, timeout=10, raise_error=True)
+        lines = server.get(timeout=10)
+        assert lines == [b"busy\n", b"log\n", b"context\n", *[b"busy\n"] * 3]
 
     def test_the_last_lines_have_left_when_the_log_was_sent(
         self, xsoar_end: XsoarEnd, monkeypatch: pytest.MonkeyPatch
