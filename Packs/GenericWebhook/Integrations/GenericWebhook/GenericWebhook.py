@@ -2222,7 +2222,7 @@ class Webhook:
         raise self._failed(refusal, request)
 
     def _answer_handshake(
-        self, request: Request, body: bytes, authenticated: bool, url_checks: bool = True
+        self, request: Request, body: bytes, authenticated: bool, url_checks: bool = False
     ) -> Answer | None:
         """Return the answer to a vendor's handshake, None for any other request.
 

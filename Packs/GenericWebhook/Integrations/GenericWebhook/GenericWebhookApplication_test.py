@@ -458,6 +458,21 @@ class TestRoutes:
         received = app.answers(asked("/x?y=1", "HEAD"))
         assert b"Allow: " + probed + b"\r\n" in received
 
+    @pytest.mark.parametrize(
+        ("body", "line"),
+        [
+            (b'{"challenge": "3eZbrw1a", "alert": "disk full"}', b"X-Any: 1"),
+            (b'{"event": "endpoint.url_validation", "alert": "disk full"}', b"X-Any: 1"),
+            (b'{"alert": "disk full"}', b"X-Hook-Secret: 0123456789abcdef"),
+        ],
+    )
+    def test_a_get_whose_body_says_something_is_an_event(
+        self, application: Make, body: bytes, line: bytes
+    ) -> None:
+        app = application(accept_get="true")
+        assert app.statuses(posted(body, line, target=b"/x", method=b"GET")) == [200]
+        assert [raw["alert"] for raw in raws_of(app)] == ["disk full"]
+
     def test_metrics_are_off_unless_the_instance_serves_them(self, application: Make) -> None:
         received = application().answers(asked("/metrics"))
         assert statuses_of(received) == [404]
