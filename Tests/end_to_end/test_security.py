@@ -219,7 +219,7 @@ def test_a_crowd_of_guessers_does_not_keep_the_right_sender_out() -> None:
 
         *_, statuses = in_parallel([*[guess] * 64, be_right])
         assert set(statuses) <= {200, 0}
-        assert statuses.count(200) > 30
+        assert statuses.count(200) > 0.8 * len(statuses) > 3
 
 
 def test_guesses_are_one_log_line_with_counts() -> None:
